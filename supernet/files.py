@@ -1,0 +1,113 @@
+"""Reading and writing files: atomic writes, and one clear line for what cannot be read."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .errors import InputError
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary sibling of `path` to write to; renamed over `path` when the block ends well.
+
+    A crash, a full disk or an exception leaves the old file as it was and no litter.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        _flush_to_disk(temporary)
+        # mkstemp makes files private; give them the mode that open() would have given.
+        temporary.chmod(0o666 & ~_umask())
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _flush_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write `data` to `path` atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write `text` (UTF-8) to `path` atomically."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: str | os.PathLike[str], value: Any, *, indent: int | None = 1) -> None:
+    """Write `value` as JSON to `path` atomically."""
+    write_text(path, json.dumps(value, indent=indent) + "\n")
+
+
+def write_yaml(path: str | os.PathLike[str], value: Any) -> None:
+    """Write `value` as YAML to `path` atomically, keys in their given order."""
+    write_text(path, yaml.safe_dump(value, sort_keys=False, default_flow_style=None, width=110))
+
+
+def read_text(path: str | os.PathLike[str], what: str = "file") -> str:
+    """The text of `path` (`.gz` is unpacked).
+
+    Raises:
+        InputError: the file is missing, is a folder, or is not text.
+    """
+    file = Path(path)
+    try:
+        data = file.read_bytes()
+        return (gzip.decompress(data) if file.suffix == ".gz" else data).decode("utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{what} {file} does not exist; check the path") from None
+    except (OSError, EOFError, UnicodeDecodeError, gzip.zlib.error) as error:  # type: ignore[attr-defined]
+        raise InputError(f"{what} {file} cannot be read: {error}") from None
+
+
+def read_json(path: str | os.PathLike[str], what: str = "JSON file") -> Any:
+    """The value in the JSON file `path` (`.json` or `.json.gz`).
+
+    Raises:
+        InputError: the file is missing, unreadable, or no JSON.
+    """
+    try:
+        return json.loads(read_text(path, what))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"{what} {path} is not valid JSON ({error}); is it truncated?") from None
+
+
+def read_yaml(path: str | os.PathLike[str], what: str = "YAML file") -> Any:
+    """The value in the YAML file `path`, read without running code.
+
+    Raises:
+        InputError: the file is missing, unreadable, or no YAML.
+    """
+    try:
+        return yaml.safe_load(read_text(path, what))
+    except (yaml.YAMLError, RecursionError) as error:
+        line = " ".join(str(error).split())
+        raise InputError(f"{what} {path} is not valid YAML ({line})") from None
