@@ -1,0 +1,1 @@
+"""Elastic layers, one per file."""

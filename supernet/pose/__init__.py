@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .._lazy import lazy_names
 
-__getattr__, __dir__, __all__ = lazy_names(
+lazy_names(
     __name__,
     {
         "Skeleton": "skeletons",

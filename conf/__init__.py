@@ -1,0 +1,1 @@
+"""The Hydra configuration: one primary config per command, and its groups."""

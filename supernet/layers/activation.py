@@ -1,0 +1,17 @@
+"""The two activations of the network, by name."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..topology import Activation
+
+
+def activate(x: Tensor, activation: Activation | None) -> Tensor:
+    """`x` after ReLU6, ReLU or nothing."""
+    if activation == "relu6":
+        return F.relu6(x)
+    if activation == "relu":
+        return F.relu(x)
+    return x

@@ -1,0 +1,45 @@
+"""Elastic batch norm: the first channels of shared statistics, weights and biases."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch import nn
+from torch.nn import functional as F
+
+
+class ElasticBatchNorm2d(nn.Module):
+    """Batch norm over the first C of `num_features` channels, C being what comes in.
+
+    Training uses batch statistics and leaves the running ones alone: those of one subnet are not those of another, so
+    they are set by calibration, which gives `momentum` a value for as long as it runs.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, num_features: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.num_features = num_features
+        self.eps = eps
+        self.momentum: float | None = None
+        self.weight = nn.Parameter(torch.ones(num_features))
+        self.bias = nn.Parameter(torch.zeros(num_features))
+        self.register_buffer("running_mean", torch.zeros(num_features))
+        self.register_buffer("running_var", torch.ones(num_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) normalised over B, H, W in training, by the running statistics in evaluation."""
+        channels = x.shape[1]
+        updates = self.training and self.momentum is not None
+        reads = not self.training
+        return F.batch_norm(
+            x,
+            self.running_mean[:channels] if updates or reads else None,
+            self.running_var[:channels] if updates or reads else None,
+            self.weight[:channels],
+            self.bias[:channels],
+            training=self.training,
+            momentum=self.momentum if self.momentum is not None else 0.0,
+            eps=self.eps,
+        )

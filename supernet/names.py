@@ -1,0 +1,31 @@
+"""Names of the YAML files that ship in `conf/`: a name or a path leads to one file."""
+
+from __future__ import annotations
+
+import os
+from importlib import resources
+from pathlib import Path
+
+
+def conf_folder(group: str) -> Path:
+    """The folder of `conf/` that holds one group (`zoo`, `space`, ...)."""
+    return Path(str(resources.files("conf"))) / group
+
+
+def conf_names(group: str) -> list[str]:
+    """The names that ship in one group of `conf/`, sorted."""
+    return sorted(path.stem for path in conf_folder(group).glob("*.yaml"))
+
+
+def find_conf(group: str, source: str | os.PathLike[str]) -> Path | None:
+    """The file for `source`: an existing path, else a name in `conf/<group>/`; None if there is neither.
+
+    A source that looks like a path (a separator or a suffix) is returned as it is, so that reading it reports the path.
+    """
+    path = Path(source)
+    if path.is_file():
+        return path
+    if path.name == os.fspath(source) and not path.suffix:
+        named = conf_folder(group) / f"{path.name}.yaml"
+        return named if named.is_file() else None
+    return path

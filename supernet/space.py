@@ -1,0 +1,295 @@
+"""The search space: the choices of every dimension, and architectures as rows of integer codes."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .arch import NUM_HEADS
+from .arch import NUM_STAGES
+from .arch import RESOLUTION_STEP
+from .arch import Arch
+from .arch import Stage
+from .checks import check_keys
+from .checks import positive_ints
+from .errors import InputError
+from .files import read_yaml
+from .files import write_yaml
+from .names import conf_names
+from .names import find_conf
+
+SCHEMA = 1
+Codes = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Gene:
+    """One dimension of the space.
+
+    Attributes:
+        name: dotted name (`resolution`, `stages.0.width`, `stages.0.kernel.3`, `head.1`).
+        choices: ascending values; a code is an index into them.
+        stage: the stage it belongs to, or None.
+        block: the block of that stage whose kernel or expansion it is, or None.
+    """
+
+    name: str
+    choices: tuple[int, ...]
+    stage: int | None = None
+    block: int | None = None
+
+
+@dataclass(frozen=True)
+class StageChoices:
+    """Choices of one stage, each ascending: output width, depth, and kernel and expansion of every block."""
+
+    width: tuple[int, ...]
+    depth: tuple[int, ...]
+    kernel: tuple[int, ...]
+    expansion: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """The architectures that one supernet holds.
+
+    Codes are rows of G gene indices: resolution, stem, then per stage width, depth, one kernel and one expansion per
+    block of the deepest stage, then the three head widths. Genes of blocks beyond a row's depth are 0, so that equal
+    architectures have equal codes.
+    """
+
+    name: str
+    resolution: tuple[int, ...]
+    stem: tuple[int, ...]
+    stages: tuple[StageChoices, ...]
+    head: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def load(cls, source: str | os.PathLike[str]) -> SearchSpace:
+        """Read a space by its name in `conf/space` or from a YAML file.
+
+        Raises:
+            InputError: no such name or file, or a choice is missing, doubled or of the wrong type.
+        """
+        path = find_conf("space", source)
+        if path is None:
+            raise InputError(
+                f"space {os.fspath(source)!r} is neither a file nor a name that ships "
+                f"({', '.join(conf_names('space'))})"
+            )
+        try:
+            return cls.from_dict(read_yaml(path, "space"), default_name=path.stem)
+        except InputError as error:
+            raise error if str(path) in str(error) else InputError(f"space {path}: {error}") from None
+
+    @classmethod
+    def from_dict(cls, value: Any, default_name: str = "custom") -> SearchSpace:
+        """Build a space from its plain form; see `conf/space/litepose.yaml`.
+
+        Raises:
+            InputError: a choice is missing, doubled or of the wrong type.
+        """
+        if not isinstance(value, Mapping):
+            raise InputError(f"expected a mapping, found {type(value).__name__}")
+        check_keys(value, required=("resolution", "stem", "stages", "head"), optional=("schema", "name"))
+        if value.get("schema", SCHEMA) != SCHEMA:
+            raise InputError(f"schema {value['schema']!r} is not known here (expected {SCHEMA}); update the toolkit")
+        stages, head = value["stages"], value["head"]
+        for key, found, count in (("stages", stages, NUM_STAGES), ("head", head, NUM_HEADS)):
+            if not isinstance(found, list | tuple) or len(found) != count:
+                raise InputError(f"{key}: expected a list of {count}")
+        return cls(
+            name=str(value.get("name", default_name)),
+            resolution=_choices(value["resolution"], "resolution", multiple_of=RESOLUTION_STEP),
+            stem=_choices(value["stem"], "stem"),
+            stages=tuple(_stage_choices(stage, f"stage {i}") for i, stage in enumerate(stages, start=1)),
+            head=tuple(_choices(widths, f"head {i}") for i, widths in enumerate(head, start=1)),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plain form that `from_dict` reads."""
+        return {
+            "schema": SCHEMA,
+            "name": self.name,
+            "resolution": list(self.resolution),
+            "stem": list(self.stem),
+            "stages": [{key: list(value) for key, value in vars(stage).items()} for stage in self.stages],
+            "head": [list(widths) for widths in self.head],
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the YAML form to `path` atomically."""
+        write_yaml(path, self.to_dict())
+
+    @cached_property
+    def genes(self) -> tuple[Gene, ...]:
+        """The dimensions, in the order of the codes."""
+        found = [Gene("resolution", self.resolution), Gene("stem", self.stem)]
+        for i, stage in enumerate(self.stages):
+            found += [Gene(f"stages.{i}.width", stage.width, i), Gene(f"stages.{i}.depth", stage.depth, i)]
+            for key in ("kernel", "expansion"):
+                choices = getattr(stage, key)
+                found += [Gene(f"stages.{i}.{key}.{j}", choices, i, j) for j in range(stage.depth[-1])]
+        found += [Gene(f"head.{i}", widths) for i, widths in enumerate(self.head)]
+        return tuple(found)
+
+    @cached_property
+    def gene_index(self) -> dict[str, int]:
+        """Column of each gene's name."""
+        return {gene.name: index for index, gene in enumerate(self.genes)}
+
+    @cached_property
+    def num_choices(self) -> Codes:
+        """(G,) number of choices of each gene."""
+        return np.array([len(gene.choices) for gene in self.genes], dtype=np.int64)
+
+    def size(self) -> int:
+        """Exact number of different architectures."""
+        total = len(self.resolution) * len(self.stem) * math.prod(len(widths) for widths in self.head)
+        for stage in self.stages:
+            per_block = len(stage.kernel) * len(stage.expansion)
+            total *= len(stage.width) * sum(per_block**depth for depth in stage.depth)
+        return total
+
+    def largest(self) -> Arch:
+        """The architecture with the largest choice everywhere."""
+        return self.decode(self.canonical(self.num_choices[None] - 1))[0]
+
+    def smallest(self) -> Arch:
+        """The architecture with the smallest choice everywhere."""
+        return self.decode(np.zeros((1, len(self.genes)), dtype=np.int64))[0]
+
+    def contains(self, arch: Arch) -> bool:
+        """Whether `arch` is one of this space's architectures."""
+        return self.mismatch(arch) is None
+
+    def mismatch(self, arch: Arch) -> str | None:
+        """The first value of `arch` that is not a choice here, in words; None if it is contained."""
+        pairs = [("resolution", arch.resolution, self.resolution), ("stem", arch.stem, self.stem)]
+        for i, (stage, choices) in enumerate(zip(arch.stages, self.stages, strict=True), start=1):
+            pairs += [(f"stage {i} width", stage.width, choices.width)]
+            pairs += [(f"stage {i} depth", stage.depth, choices.depth)]
+            pairs += [(f"stage {i} kernel", kernel, choices.kernel) for kernel in stage.kernels]
+            pairs += [(f"stage {i} expansion", expansion, choices.expansion) for expansion in stage.expansions]
+        pairs += [(f"head {i}", w, c) for i, (w, c) in enumerate(zip(arch.head, self.head, strict=True), start=1)]
+        for what, value, allowed in pairs:
+            if value not in allowed:
+                return f"{what} {value} is not one of {list(allowed)}"
+        return None
+
+    def sample(self, rng: np.random.Generator) -> Arch:
+        """One architecture, every choice uniform."""
+        return self.decode(self.sample_codes(rng, 1))[0]
+
+    def sample_codes(self, rng: np.random.Generator, n: int) -> Codes:
+        """(n, G) codes, every choice uniform."""
+        return self.canonical(rng.integers(0, self.num_choices, size=(n, len(self.genes))))
+
+    @cached_property
+    def _block_genes(self) -> list[tuple[int, int, int]]:
+        """Per stage: column of the depth gene, first column after it, one past the stage's last column."""
+        spans = []
+        for i, stage in enumerate(self.stages):
+            depth = self.gene_index[f"stages.{i}.depth"]
+            spans.append((depth, depth + 1, depth + 1 + 2 * stage.depth[-1]))
+        return spans
+
+    def active(self, codes: Codes) -> npt.NDArray[np.bool_]:
+        """(N, G) whether each gene has an effect: False for genes of blocks beyond the depth."""
+        mask = np.ones(codes.shape, dtype=bool)
+        for (depth, start, stop), alive in zip(self._block_genes, self._alive, strict=True):
+            mask[:, start:stop] = alive[codes[:, depth]]
+        return mask
+
+    @cached_property
+    def _alive(self) -> list[npt.NDArray[np.bool_]]:
+        """Per stage, (depth choice, kernel and expansion genes) whether the gene's block exists."""
+        return [
+            np.tile(np.arange(stage.depth[-1]) < np.array(stage.depth)[:, None], (1, 2)) for stage in self.stages
+        ]
+
+    def canonical(self, codes: Codes) -> Codes:
+        """`codes` with the genes of absent blocks set to 0."""
+        return np.where(self.active(codes), codes, 0)
+
+    def encode(self, archs: Sequence[Arch]) -> Codes:
+        """(N, G) codes of `archs`.
+
+        Raises:
+            InputError: an architecture is not in the space.
+        """
+        codes = np.zeros((len(archs), len(self.genes)), dtype=np.int64)
+        for row, arch in zip(codes, archs, strict=True):
+            reason = self.mismatch(arch)
+            if reason is not None:
+                raise InputError(f"architecture is not in space {self.name!r}: {reason}")
+            values = {"resolution": arch.resolution, "stem": arch.stem}
+            for i, stage in enumerate(arch.stages):
+                values |= {f"stages.{i}.width": stage.width, f"stages.{i}.depth": stage.depth}
+                values |= {f"stages.{i}.kernel.{j}": kernel for j, kernel in enumerate(stage.kernels)}
+                values |= {f"stages.{i}.expansion.{j}": expansion for j, expansion in enumerate(stage.expansions)}
+            values |= {f"head.{i}": width for i, width in enumerate(arch.head)}
+            for name, value in values.items():
+                column = self.gene_index[name]
+                row[column] = self.genes[column].choices.index(value)
+        return codes
+
+    def decode(self, codes: Codes) -> list[Arch]:
+        """The architectures of (N, G) codes.
+
+        Raises:
+            InputError: wrong number of columns, or a code outside its gene's choices.
+        """
+        codes = np.asarray(codes)
+        if codes.ndim != 2 or codes.shape[1] != len(self.genes):
+            raise InputError(f"codes of space {self.name!r} have shape (N, {len(self.genes)}), found {codes.shape}")
+        if codes.size and ((codes < 0) | (codes >= self.num_choices)).any():
+            raise InputError(f"codes are outside the choices of space {self.name!r}")
+        return [self._decode_row(row) for row in codes.tolist()]
+
+    def _decode_row(self, row: list[int]) -> Arch:
+        value = {gene.name: gene.choices[code] for gene, code in zip(self.genes, row, strict=True)}
+        stages = []
+        for i in range(len(self.stages)):
+            blocks = range(value[f"stages.{i}.depth"])
+            stages.append(
+                Stage(
+                    width=value[f"stages.{i}.width"],
+                    kernels=tuple(value[f"stages.{i}.kernel.{j}"] for j in blocks),
+                    expansions=tuple(value[f"stages.{i}.expansion.{j}"] for j in blocks),
+                )
+            )
+        head = tuple(value[f"head.{i}"] for i in range(len(self.head)))
+        return Arch(value["resolution"], value["stem"], tuple(stages), head)
+
+
+def _choices(value: Any, what: str, multiple_of: int = 1, odd: bool = False) -> tuple[int, ...]:
+    choices = positive_ints(value, what)
+    if len(set(choices)) != len(choices):
+        raise InputError(f"{what}: a choice is listed twice in {list(choices)}")
+    for choice in choices:
+        if choice % multiple_of:
+            raise InputError(f"{what}: {choice} is not a multiple of {multiple_of}")
+        if odd and choice % 2 == 0:
+            raise InputError(f"{what}: {choice} is even; kernels are odd (3, 5, 7)")
+    return tuple(sorted(choices))
+
+
+def _stage_choices(value: Any, what: str) -> StageChoices:
+    if not isinstance(value, Mapping):
+        raise InputError(f"{what}: expected a mapping, found {type(value).__name__}")
+    check_keys(value, required=("width", "depth", "kernel", "expansion"), what=what)
+    return StageChoices(
+        width=_choices(value["width"], f"{what} width"),
+        depth=_choices(value["depth"], f"{what} depth"),
+        kernel=_choices(value["kernel"], f"{what} kernel", odd=True),
+        expansion=_choices(value["expansion"], f"{what} expansion"),
+    )
