@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from .errors import InputError
 
 
-@dataclass(frozen=True)
+@dataclass
 class LossOptions:
     """How the terms of the training loss are weighted.
 
@@ -32,7 +32,7 @@ class LossOptions:
     def __post_init__(self) -> None:
         if len(self.heat) != 2:
             raise InputError(f"loss weight heat has {len(self.heat)} values; give two (1/4 and 1/2 scale)")
-        object.__setattr__(self, "heat", tuple(self.heat))
+        self.heat = (self.heat[0], self.heat[1])
         for name in ("heat", "positive_weight", "pull", "push", "distillation"):
             value = getattr(self, name)
             for number in value if isinstance(value, tuple) else (value,):

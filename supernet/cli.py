@@ -1,0 +1,113 @@
+"""What every command shares: a typed config, one-line errors with exit status 2, and run folders."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from typing import TypeVar
+from typing import cast
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from .errors import InputError
+from .files import read_yaml
+from .files import write_text
+
+C = TypeVar("C")
+
+EXIT_BAD_INPUT = 2
+CONFIG_FILE = "config.yaml"
+
+
+def launch(command: str, schema: type[C], body: Callable[[C, Path], object]) -> None:
+    """Run one command: compose `conf/<command>.yaml` with the command line, check it, call `body`.
+
+    Args:
+        command: name of the primary config.
+        schema: dataclass of the config; a misspelt key or a value of the wrong type is refused by its name.
+        body: does the work, given the config as an instance of `schema` and the run folder (not yet made).
+
+    Exits with status 2 and one line on bad input; a traceback is left for bugs.
+    """
+    ConfigStore.instance().store(name=f"{command}_schema", node=schema)
+    # Hydra prints and exits by itself unless asked for the exception.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+
+    def task(config: DictConfig) -> None:
+        typed = cast(C, OmegaConf.to_object(config))
+        body(typed, Path(HydraConfig.get().runtime.output_dir))
+
+    try:
+        hydra.main(version_base="1.3", config_path="pkg://conf", config_name=command)(task)()
+    except (InputError, HydraException, OmegaConfBaseException) as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+def one_line(error: BaseException) -> str:
+    """The message of `error` (and of its cause, where Hydra wraps one) in one line."""
+    parts: list[str] = []
+    link: BaseException | None = error
+    while link is not None and len(parts) < 2:
+        text = " ".join(str(link).split())
+        if text and not any(text in part for part in parts):
+            parts.append(text)
+        link = link.__cause__
+    return ": ".join(parts) or type(error).__name__
+
+
+def claim_run_folder(folder: Path, config: object, volatile: tuple[str, ...] = ()) -> bool:
+    """Make `folder` this config's own, or find that it already is.
+
+    The config is kept in the folder as `config.yaml`. A second start with the same config may go on in the folder; one
+    with another config is refused, so that nothing is overwritten or mixed.
+
+    Args:
+        folder: the run folder.
+        config: the command's config dataclass.
+        volatile: dotted keys that may differ between starts (workers, devices, logging).
+
+    Returns:
+        True if the folder was there already with the same config (so: resume), False if it is new.
+
+    Raises:
+        InputError: the folder belongs to another config, or holds files of something else.
+    """
+    text = OmegaConf.to_yaml(OmegaConf.structured(config))
+    file = folder / CONFIG_FILE
+    if file.exists():
+        changed = _difference(read_yaml(file, "run config"), OmegaConf.to_container(OmegaConf.create(text)), volatile)
+        if changed:
+            raise InputError(
+                f"run folder {folder} was started with other settings ({', '.join(changed[:4])}); "
+                "choose another name=..., or remove the folder"
+            )
+        return True
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(f"run folder {folder} holds other files; choose another name=...")
+    write_text(file, text)
+    return False
+
+
+def _difference(old: Any, new: Any, ignored: tuple[str, ...], prefix: str = "") -> list[str]:
+    """Dotted keys whose values differ, with both values."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        found = []
+        for key in [*old, *(key for key in new if key not in old)]:
+            dotted = f"{prefix}.{key}" if prefix else str(key)
+            if dotted not in ignored:
+                found += _difference(old.get(key), new.get(key), ignored, dotted)
+        return found
+    return [] if old == new else [f"{prefix}: {old!r} there, {new!r} now"]
