@@ -1,0 +1,63 @@
+"""A command's `data` settings: a data set that is there, or one that is rendered on first use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+from .options import DataOptions
+from .render_options import SyntheticOptions
+
+if TYPE_CHECKING:
+    from .dataset import PoseDataset
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass
+class DataConfig(DataOptions):
+    """Where the data comes from.
+
+    Attributes:
+        render: options of the data set to render into `root`; None reads what is there.
+        poses: CrowdPose or COCO annotation file whose groups of people the renderer draws; None draws its own.
+    """
+
+    render: SyntheticOptions | None = None
+    poses: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.poses is not None and self.render is None:
+            raise InputError("data.poses is for rendered data; use data=synthetic")
+
+    def split_name(self, role: str) -> str:
+        """The data set's own name of the split that plays `role` (train, val or test)."""
+        if role not in SPLITS:
+            raise InputError(f"split {role!r} is not one of {', '.join(SPLITS)}")
+        return str(getattr(self, f"{role}_split"))
+
+
+def ensure_data(config: DataConfig) -> Path:
+    """Render the data set if it is to be rendered and is not there yet; its root either way."""
+    if config.render is not None:
+        from .synthetic import ensure
+
+        ensure(config.root, replace(config.render, poses=config.poses or config.render.poses))
+    return Path(config.root)
+
+
+def open_split(config: DataConfig, role: str) -> PoseDataset:
+    """Open the split that plays `role` (train, val or test), rendering the set on first use.
+
+    Raises:
+        InputError: the data set is missing or broken, or `role` is none of the three.
+    """
+    from .opening import open_dataset
+
+    name = config.split_name(role)
+    ensure_data(config)
+    return open_dataset(config, name)
