@@ -1,0 +1,122 @@
+"""From annotation files to a data set: what the CrowdPose and the COCO layout share."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..files import read_json
+from ..pose.skeletons import Skeleton
+from .annotations import parse
+from .dataset import PoseDataset
+from .dataset import check_size
+from .dataset import mend_size
+from .faults import Faults
+from .records import Record
+from .store import Store
+
+_THREADS = 8
+
+
+def assemble(
+    name: str,
+    skeleton: Skeleton,
+    store: Store,
+    annotation_files: Sequence[str],
+    folders: Sequence[str],
+    *,
+    on_error: str = "raise",
+    verify: str = "headers",
+) -> PoseDataset:
+    """The data set of one or more annotation files (more than one are joined, such as train and val).
+
+    Args:
+        annotation_files: names in `store`, or paths of files elsewhere.
+        folders: where images may lie in `store`.
+        on_error, verify: as in `DataOptions`.
+
+    Raises:
+        InputError: a file is missing or no JSON, a record is bad (`on_error="raise"`), or nothing is left.
+    """
+    faults = Faults(on_error)
+    records: list[Record] = []
+    for file in annotation_files:
+        found = parse(_read(store, file), _describe(store, file), skeleton, faults)
+        records = _join(records, found, _describe(store, file), faults)
+    dataset = PoseDataset(name, skeleton, records, store, folders, on_error=on_error)
+    if verify == "headers":
+        dataset = _verified(dataset, faults)
+    dataset.skipped = faults.skipped
+    if not len(dataset):
+        reason = (
+            f"; the first of {len(faults.skipped)} skipped: {faults.skipped[0]}" if faults.skipped else ""
+        )
+        raise InputError(f"{name} holds no usable image{reason}")
+    return dataset
+
+
+def _read(store: Store, file: str) -> Any:
+    if not store.exists(file):
+        return read_json(file, "annotation file")
+    try:
+        return json.loads(store.read(file))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{store.describe(file)} is not valid JSON ({error}); is it truncated?") from None
+
+
+def _describe(store: Store, file: str) -> str:
+    return store.describe(file) if store.exists(file) else file
+
+
+def _join(records: list[Record], more: list[Record], source: str, faults: Faults) -> list[Record]:
+    """Both lists; annotation ids of `more` move out of the way of those already there."""
+    known = {record.image_id for record in records}
+    fresh = []
+    for record in more:
+        if record.image_id in known:
+            faults.add(source, f"image {record.image_id}", "is in another of the joined splits too")
+        else:
+            fresh.append(record)
+    taken = {int(key) for record in records for key in record.annotation_ids}
+    if taken and any(int(key) in taken for record in fresh for key in record.annotation_ids):
+        shift = 1 + max(taken) - min(int(key) for record in fresh for key in record.annotation_ids)
+        fresh = [dataclasses.replace(r, annotation_ids=r.annotation_ids + np.int64(shift)) for r in fresh]
+    return records + fresh
+
+
+def _verified(dataset: PoseDataset, faults: Faults) -> PoseDataset:
+    """The data set with swapped sizes mended, and without images that are missing or no images."""
+    kept: list[Record] = []
+    swapped: list[int] = []
+    for index, outcome in enumerate(_in_threads(lambda i: _header(dataset, i), range(len(dataset)))):
+        record = dataset.records[index]
+        if isinstance(outcome, InputError):
+            faults.add(dataset.name, f"image {record.image_id}", str(outcome))
+            continue
+        if outcome:
+            swapped.append(record.image_id)
+        kept.append(mend_size(record) if outcome else record)
+    dataset.records = tuple(kept)
+    dataset.swapped = swapped
+    return dataset
+
+
+def _header(dataset: PoseDataset, index: int) -> bool | InputError:
+    """Whether image `index` has its sizes swapped, or what is wrong with it."""
+    try:
+        return check_size(dataset.records[index], *dataset.header_size(index), dataset.image_name(index))
+    except InputError as error:
+        return error
+
+
+def _in_threads(function: Callable[[int], Any], items: Iterable[int]) -> list[Any]:
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return list(pool.map(function, items))

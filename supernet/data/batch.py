@@ -1,0 +1,71 @@
+"""One training batch as tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from dataclasses import fields
+from dataclasses import replace
+
+import torch
+
+from .faults import Skipped
+
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+IMAGE_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """One step's images and targets; H = W is the step's resolution, a multiple of 4.
+
+    Attributes:
+        images: (B, H, W, 3) uint8 RGB; `normalise` makes network input of it.
+        heats_quarter, heats_half: (B, J, H/4, W/4) and (B, J, H/2, W/2) float32 heatmaps in 0..1.
+        masks_quarter, masks_half: (B, H/4, W/4) and (B, H/2, W/2) float32, 1 where the heatmap loss counts.
+        joints: (B, P, J, 3) int64 column and row of each joint's pixel at 1/4 scale, and 1 if it is there,
+            else 0 (its column and row are 0 then); unused rows of the people axis are zeros.
+        image_ids: (B,) int64.
+        step: the step that this batch belongs to.
+        resolution: H = W in pixels.
+        skipped: images that could not be read and were replaced by the next one (`on_error="skip"`).
+    """
+
+    images: torch.Tensor
+    heats_quarter: torch.Tensor
+    heats_half: torch.Tensor
+    masks_quarter: torch.Tensor
+    masks_half: torch.Tensor
+    joints: torch.Tensor
+    image_ids: torch.Tensor
+    step: int
+    resolution: int
+    skipped: tuple[Skipped, ...] = ()
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
+        """The batch with its tensors on `device`."""
+        return self._mapped(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Batch:
+        """The batch in page-locked memory, from which copies to a GPU can overlap with work."""
+        return self._mapped(lambda tensor: tensor.pin_memory())
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The tensors by name."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, torch.Tensor)}
+
+    def _mapped(self, function: object) -> Batch:
+        assert callable(function)
+        return replace(self, **{name: function(tensor) for name, tensor in self.tensors().items()})
+
+
+def normalise(images_bhwc: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Network input (B, 3, H, W) of `images_bhwc` (B, H, W, 3) uint8 RGB, in channels_last memory format.
+
+    RGB / 255, minus the ImageNet mean, over its standard deviation.
+    """
+    scale = 1.0 / (255.0 * torch.tensor(IMAGE_STD, device=images_bhwc.device))
+    shift = torch.tensor(IMAGE_MEAN, device=images_bhwc.device) / torch.tensor(
+        IMAGE_STD, device=images_bhwc.device
+    )
+    return images_bhwc.to(torch.float32).mul_(scale).sub_(shift).to(dtype).permute(0, 3, 1, 2)

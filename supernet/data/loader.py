@@ -1,0 +1,182 @@
+"""Training batches from worker processes, the same whatever their number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import torch
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset
+
+from ..errors import InputError
+from .batch import Batch
+from .collate import BatchMaker
+from .dataset import PoseDataset
+from .faults import Skipped
+from .options import AugmentOptions
+from .options import LoaderOptions
+from .plan import BatchPlan
+from .plan import step_resolution
+
+# The network's coarsest raw map is 1/16, and its decoder must meet the finer maps exactly.
+_GRID = 16
+
+
+class Loader:
+    """Batches of one resolution each, a function of (seed, step) alone.
+
+    Attributes:
+        dataset: the images it draws from (those with people, unless `options.keep_empty`).
+        plan: which of them a step sees.
+        skipped: images that could not be read so far, each once (`on_error="skip"`).
+    """
+
+    def __init__(
+        self,
+        dataset: PoseDataset,
+        options: LoaderOptions,
+        resolutions: Sequence[int] | Callable[[int], int],
+        *,
+        augment: AugmentOptions | None = None,
+        workers: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        pin_memory: bool = False,
+        start_method: str | None = None,
+    ) -> None:
+        """Make a loader; its workers start with the first batch and stay until `close`.
+
+        Args:
+            dataset: what to train on.
+            options: batch and target options.
+            resolutions: sides to draw one from each step, or a function of the step; multiples of 16.
+            augment: the augmentation (the default one for None).
+            workers: processes; 0 makes the batches in this one.
+            rank, world: this process and how many share each batch.
+            pin_memory: put batches into page-locked memory.
+            start_method: "fork", "spawn", "forkserver" or None for the platform's own.
+
+        Raises:
+            InputError: there is nothing to train on, the batch does not divide among the ranks, or a
+                resolution is no multiple of 16.
+        """
+        self.dataset = dataset if options.keep_empty else with_people(dataset)
+        self.plan = BatchPlan(len(self.dataset), options.batch_size, options.seed, rank, world)
+        self.skipped: list[Skipped] = []
+        self._resolution = resolutions if callable(resolutions) else _drawn(options.seed, tuple(resolutions))
+        self._make = BatchMaker(self.dataset, self.plan, augment or AugmentOptions(), options)
+        self._steps = _Steps(self._resolution)
+        self._loader: DataLoader[Any] = DataLoader(
+            _StepBatches(self._make),
+            batch_size=None,
+            sampler=self._steps,
+            num_workers=workers,
+            collate_fn=_as_it_is,
+            pin_memory=pin_memory,
+            worker_init_fn=_single_threaded,
+            prefetch_factor=options.prefetch if workers else None,
+            persistent_workers=workers > 0,
+            multiprocessing_context=start_method if workers else None,
+            # The workers' own seeds are unused; drawing one here would shift the caller's random stream.
+            generator=torch.Generator(),
+        )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps that see every image at least once."""
+        return self.plan.steps_per_epoch
+
+    def resolution(self, step: int) -> int:
+        """The resolution of `step`."""
+        return self._steps.resolution(step)
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        """The batches of steps `start` to `stop` - 1; starting late costs nothing.
+
+        Raises:
+            InputError: an image cannot be read, and the data set does not skip such.
+        """
+        self._steps.span = range(start, stop)
+        for made in self._loader:
+            if isinstance(made, _Failure):
+                raise InputError(made.message)
+            known = set(self.skipped)
+            self.skipped += [fault for fault in dict.fromkeys(made.skipped) if fault not in known]
+            yield made
+
+    def batch(self, step: int) -> Batch:
+        """The batch of one step, made in this process."""
+        return self._make(step, self.resolution(step))
+
+    def close(self) -> None:
+        """Stop the workers."""
+        iterator = getattr(self._loader, "_iterator", None)
+        if iterator is not None and hasattr(iterator, "_shutdown_workers"):
+            iterator._shutdown_workers()
+        self._loader._iterator = None
+
+
+def with_people(dataset: PoseDataset) -> PoseDataset:
+    """`dataset` without the images that have no labelled person."""
+    return dataset.subset(i for i, r in enumerate(dataset.records) if (r.keypoints[..., 2] > 0).any())
+
+
+class _Failure:
+    """An InputError on its way from a worker: raised there it would arrive wrapped in a traceback."""
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+
+
+class _Steps:
+    """A sampler of (step, resolution) for the span that the loader was asked for."""
+
+    def __init__(self, resolution: Callable[[int], int]) -> None:
+        self._resolution = resolution
+        self.span = range(0)
+
+    def resolution(self, step: int) -> int:
+        side = int(self._resolution(step))
+        if side < _GRID or side % _GRID:
+            raise InputError(f"resolution {side} of step {step} is not a multiple of {_GRID}")
+        return side
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        # Only this process calls the resolution function, so it need not be picklable.
+        return ((step, self.resolution(step)) for step in self.span)
+
+    def __len__(self) -> int:
+        return len(self.span)
+
+
+class _StepBatches(Dataset[Any]):
+    """What runs in the workers: one item is one whole batch, so nothing is copied to collate it."""
+
+    def __init__(self, make: BatchMaker) -> None:
+        self._make = make
+
+    def __getitem__(self, key: tuple[int, int]) -> Batch | _Failure:
+        try:
+            return self._make(*key)
+        except InputError as error:
+            return _Failure(str(error))
+
+
+def _drawn(seed: int, choices: Sequence[int]) -> Callable[[int], int]:
+    if not choices:
+        raise InputError("no training resolution is given")
+    return lambda step: step_resolution(seed, step, choices)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _single_threaded(worker: int) -> None:
+    """One thread per worker: OpenCV's own threads would fight over the cores, and do not survive a fork."""
+    del worker
+    cv2.setNumThreads(0)

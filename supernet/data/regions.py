@@ -1,0 +1,123 @@
+"""Regions that the heatmap loss leaves out: read from COCO segmentations, drawn as loss masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from .records import FloatArray
+from .records import Region
+from .transforms import pixel_centre_matrix
+
+# cv2.fillPoly takes fixed-point corners with this many binary places.
+_PLACES = 8
+
+
+def read_region(segmentation: Any, box: FloatArray, width: int, height: int) -> Region:
+    """The region of an unlabelled person or a crowd: its polygons or run-length mask, failing that its box.
+
+    CrowdPose has boxes only. A box is a coarse mask, yet without it the network is told that a person whom
+    nobody labelled is background; `ignore_mask` keeps other people's labelled joints inside it.
+
+    Raises:
+        ValueError: the segmentation is malformed; the text goes behind "segmentation".
+    """
+    if not segmentation:
+        x, y, w, h = (float(value) for value in box)
+        return Region.box(x, y, w, h)
+    if isinstance(segmentation, Mapping):
+        decode_rle(segmentation, width, height)
+        return Region(rle={"size": list(segmentation["size"]), "counts": segmentation["counts"]})
+    if not isinstance(segmentation, list):
+        raise ValueError("is neither polygons nor a run-length mask")
+    return Region(polygons=tuple(_polygon(value) for value in segmentation))
+
+
+def decode_rle(rle: Mapping[str, Any], width: int, height: int) -> npt.NDArray[np.uint8]:
+    """The (height, width) 0/1 mask of a COCO run-length mask.
+
+    Raises:
+        ValueError: it is malformed or of another size.
+    """
+    from pycocotools import mask as coco_mask
+
+    size, counts = rle.get("size"), rle.get("counts")
+    if not isinstance(size, list) or size not in ([height, width], [width, height]):
+        raise ValueError(f"has size {size!r:.40}, the image is {width}x{height}")
+    if isinstance(counts, list):
+        if any(type(c) is not int or c < 0 for c in counts) or sum(counts) != size[0] * size[1]:
+            raise ValueError("has run lengths that do not add up to the image")
+        compressed = coco_mask.frPyObjects(dict(rle), size[0], size[1])
+    elif isinstance(counts, str | bytes):
+        data = counts.encode() if isinstance(counts, str) else counts
+        if _compressed_length(data) != size[0] * size[1]:
+            raise ValueError("has run lengths that do not add up to the image")
+        compressed = {"size": size, "counts": data}
+    else:
+        raise ValueError(f"has counts {counts!r:.40}")
+    return np.asarray(coco_mask.decode(compressed), dtype=np.uint8)
+
+
+def ignore_mask(regions: Iterable[Region], matrix: FloatArray, side: int) -> npt.NDArray[np.uint8]:
+    """(side, side) mask that is 0 on `regions` and 1 elsewhere, the outside of the image included.
+
+    Args:
+        regions: in image coordinates.
+        matrix: 2x3, image to map coordinates; in both, pixel i spans [i, i+1).
+        side: the map's side in pixels.
+    """
+    mask = np.ones((side, side), dtype=np.uint8)
+    for region in regions:
+        for corners in region.polygons:
+            # fillPoly counts pixel centres as integers, hence the half pixel.
+            mapped = corners @ matrix[:, :2].T + matrix[:, 2] - 0.5
+            fixed = np.round(np.clip(mapped, -1e6, 1e6) * 2**_PLACES).astype(np.int32)
+            cv2.fillPoly(mask, [fixed], [0], shift=_PLACES)
+        if region.rle is not None:
+            height, width = region.rle["size"]
+            crowd = decode_rle(region.rle, width, height)
+            warped = cv2.warpAffine(crowd, pixel_centre_matrix(matrix), (side, side), flags=cv2.INTER_NEAREST)
+            mask[warped > 0] = 0
+    return mask
+
+
+def _polygon(value: Any) -> FloatArray:
+    numbers = isinstance(value, list) and all(type(item) in (int, float) for item in value)
+    if not numbers or len(value) < 6 or len(value) % 2:
+        raise ValueError(f"has a polygon {value!r:.40}, not a list of x, y pairs")
+    corners = np.array(value, dtype=np.float64).reshape(-1, 2)
+    if not np.isfinite(corners).all():
+        raise ValueError("has a polygon with a value that is not finite")
+    return corners
+
+
+def _compressed_length(data: bytes) -> int:
+    """Pixels that a compressed COCO run-length string covers; -1 when it ends within a number.
+
+    The format (pycocotools, maskApi): 5 bits a character, offset 48, bit 5 = more to come, each run from
+    the third on as the difference to the run two before. pycocotools itself trusts the string and would
+    write out of bounds.
+    """
+    runs: list[int] = []
+    position = 0
+    while position < len(data):
+        value, shift, more = 0, 0, True
+        while more:
+            if position >= len(data) or not 48 <= data[position] < 112:
+                return -1
+            chunk = data[position] - 48
+            value |= (chunk & 0x1F) << shift
+            more = bool(chunk & 0x20)
+            position += 1
+            shift += 5
+            if not more and chunk & 0x10:
+                value |= -1 << shift
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+        if runs[-1] < 0:
+            return -1
+    return sum(runs)
