@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from typing import NoReturn
 from typing import TypeVar
 from typing import cast
 
@@ -14,6 +15,7 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -31,6 +33,8 @@ CONFIG_FILE = "config.yaml"
 def launch(command: str, schema: type[C], body: Callable[[C, Path], object]) -> None:
     """Run one command: compose `conf/<command>.yaml` with the command line, check it, call `body`.
 
+    The primary config lists `<command>_schema`, then `base` (run folders, help) in its defaults.
+
     Args:
         command: name of the primary config.
         schema: dataclass of the config; a misspelt key or a value of the wrong type is refused by its name.
@@ -43,17 +47,28 @@ def launch(command: str, schema: type[C], body: Callable[[C, Path], object]) -> 
     os.environ["HYDRA_FULL_ERROR"] = "1"
 
     def task(config: DictConfig) -> None:
-        typed = cast(C, OmegaConf.to_object(config))
-        body(typed, Path(HydraConfig.get().runtime.output_dir))
+        try:
+            typed = cast(C, OmegaConf.to_object(config))
+            body(typed, Path(HydraConfig.get().runtime.output_dir))
+        except InputError as error:
+            # Past this point Hydra adds lines of its own; in a sweep it has to see the failure, to name the job.
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise
+            fail(error)
 
     try:
         hydra.main(version_base="1.3", config_path="pkg://conf", config_name=command)(task)()
     except (InputError, HydraException, OmegaConfBaseException) as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        sys.exit(EXIT_BAD_INPUT)
+        fail(error)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+
+
+def fail(error: BaseException) -> NoReturn:
+    """Print the error as one line and exit with the status of bad input."""
+    print(f"error: {one_line(error)}", file=sys.stderr)
+    sys.exit(EXIT_BAD_INPUT)
 
 
 def one_line(error: BaseException) -> str:
