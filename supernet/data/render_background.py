@@ -1,0 +1,174 @@
+"""Backgrounds: rooms, streets, fields and abstract textures, with clutter that is not a person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .render_style import Colour
+from .render_style import random_colour
+from .render_style import shade
+
+Picture = NDArray[np.uint8]
+
+
+def _noise(rng: np.random.Generator, width: int, height: int, cells: int) -> NDArray[np.float32]:
+    """(H, W) smooth noise in about [-1, 1], `cells` bumps along the width."""
+    rows = max(2, round(cells * height / width))
+    coarse = rng.uniform(-1, 1, (rows, max(2, cells))).astype(np.float32)
+    return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
+
+
+def _gradient(top: Colour, bottom: Colour, width: int, height: int) -> Picture:
+    share = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
+    rows = (1 - share) * np.array(top, np.float32) + share * np.array(bottom, np.float32)
+    image = np.empty((height, width, 3), np.uint8)
+    image[:] = rows.astype(np.uint8)
+    return image
+
+
+def _rect(image: Picture, x: float, y: float, w: float, h: float, colour: Colour, thickness: int = -1) -> None:
+    cv2.rectangle(image, (int(x), int(y)), (int(x + w), int(y + h)), colour, thickness)
+
+
+def _room(rng: np.random.Generator, width: int, height: int, horizon: float) -> Picture:
+    wall = random_colour(rng, (0.05, 0.4), (0.45, 0.95))
+    image = _gradient(wall, shade(wall, rng.uniform(0.75, 0.95)), width, height)
+    floor_y = int(horizon * height)
+    floor = random_colour(rng, (0.1, 0.5), (0.25, 0.75))
+    image[floor_y:] = _gradient(shade(floor, 0.8), shade(floor, 1.1), width, max(1, height - floor_y))
+    if rng.random() < 0.6:  # planks run to the vanishing point
+        middle = int(rng.uniform(0.2, 0.8) * width)
+        for x in np.linspace(-width, 2 * width, int(rng.integers(9, 22))):
+            start = (int(middle + (x - middle) * 0.35), floor_y)
+            cv2.line(image, start, (int(x), height), shade(floor, 0.7), 1)
+    _rect(image, 0, floor_y - 2, width, 2, shade(wall, 0.6))
+    for _ in range(int(rng.integers(0, 4))):  # windows, pictures and doors
+        w, h = rng.uniform(0.1, 0.28) * width, rng.uniform(0.15, 0.4) * height
+        x, y = rng.uniform(0, width - w), rng.uniform(0.02, 0.25) * height
+        inner = random_colour(rng, (0.1, 0.6), (0.3, 0.95))
+        _rect(image, x - 2, y - 2, w + 4, h + 4, shade(wall, 0.55))
+        _rect(image, x, y, w, h, inner)
+        if rng.random() < 0.5:
+            _rect(image, x + w / 2 - 1, y, 2, h, shade(wall, 0.55))
+            _rect(image, x, y + h / 2 - 1, w, 2, shade(wall, 0.55))
+    return image
+
+
+def _street(rng: np.random.Generator, width: int, height: int, horizon: float) -> Picture:
+    sky = random_colour(rng, (0.1, 0.5), (0.7, 1.0))
+    image = _gradient(sky, shade(sky, 1.2), width, height)
+    ground_y = int(horizon * height)
+    x = rng.uniform(-0.1, 0.0) * width
+    while x < width:
+        w = rng.uniform(0.15, 0.35) * width
+        h = rng.uniform(0.4, 1.05) * ground_y
+        wall = random_colour(rng, (0.05, 0.45), (0.3, 0.85))
+        _rect(image, x, ground_y - h, w, h, wall)
+        glass = shade(wall, rng.choice([0.5, 1.4]))
+        rows, columns = int(rng.integers(2, 7)), int(rng.integers(2, 5))
+        for i in range(rows):
+            for j in range(columns):
+                wx, wy = x + w * (j + 0.25) / columns, ground_y - h + h * (i + 0.25) / rows
+                _rect(image, wx, wy, 0.5 * w / columns, 0.5 * h / rows, glass)
+        x += w * rng.uniform(1.0, 1.15)
+    grey = int(rng.uniform(70, 170))
+    road = (grey, grey, int(min(255, grey * rng.uniform(0.95, 1.05))))
+    image[ground_y:] = _gradient(shade(road, 0.85), shade(road, 1.1), width, max(1, height - ground_y))
+    for _ in range(int(rng.integers(0, 3))):
+        y = int(rng.uniform(ground_y, height))
+        cv2.line(image, (0, y), (width, int(y + rng.normal(0, 0.05) * height)), shade(road, 1.3), 2)
+    return image
+
+
+def _field(rng: np.random.Generator, width: int, height: int, horizon: float) -> Picture:
+    sky = (int(rng.uniform(190, 250)), int(rng.uniform(150, 215)), int(rng.uniform(110, 200)))
+    image = _gradient(sky, shade(sky, 1.2), width, height)
+    ground_y = int(horizon * height)
+    grass = (int(rng.uniform(30, 90)), int(rng.uniform(100, 180)), int(rng.uniform(60, 150)))
+    xs = np.arange(0, width + 8, 8)
+    hills = ground_y - np.abs(_noise(rng, len(xs), 2, 4)[0]) * rng.uniform(0.05, 0.3) * height
+    outline = np.concatenate([np.stack([xs, hills], 1), [[width + 8, height], [0, height]]]).astype(np.int32)
+    cv2.fillPoly(image, [outline], shade(grass, 0.7))
+    image[ground_y:] = _gradient(shade(grass, 0.85), shade(grass, 1.15), width, max(1, height - ground_y))
+    for _ in range(int(rng.integers(0, 5))):  # trees
+        x, s = rng.uniform(0, width), rng.uniform(0.12, 0.35) * height
+        _rect(image, x - 0.05 * s, ground_y - 0.9 * s, 0.1 * s, 0.95 * s, (40, 60, 85))
+        leaf = shade(grass, rng.uniform(0.45, 0.8))
+        for _ in range(4):
+            centre = (int(x + rng.normal(0, 0.22) * s), int(ground_y - s + rng.normal(0, 0.2) * s))
+            cv2.circle(image, centre, int(0.32 * s), leaf, -1)
+            leaf = shade(leaf, rng.uniform(0.9, 1.15))
+    return image
+
+
+def _abstract(rng: np.random.Generator, width: int, height: int, horizon: float) -> Picture:
+    top = random_colour(rng, (0.05, 0.6), (0.3, 0.95))
+    image = _gradient(top, random_colour(rng, (0.05, 0.6), (0.2, 0.8)), width, height)
+    for _ in range(int(rng.integers(4, 14))):
+        colour = random_colour(rng, (0.05, 0.6), (0.2, 0.9))
+        centre = (int(rng.uniform(0, width)), int(rng.uniform(0, height)))
+        axes = (int(rng.uniform(0.03, 0.3) * width), int(rng.uniform(0.03, 0.3) * height))
+        cv2.ellipse(image, centre, axes, rng.uniform(0, 180), 0, 360, colour, -1)
+    return np.asarray(cv2.blur(image, (5, 5)), np.uint8)
+
+
+def _tiles(rng: np.random.Generator, width: int, height: int, horizon: float) -> Picture:
+    base = random_colour(rng, (0.05, 0.5), (0.3, 0.9))
+    image = _gradient(base, shade(base, 0.85), width, height)
+    w, h = int(rng.uniform(12, 45)), int(rng.uniform(9, 30))
+    joint = shade(base, rng.choice([0.7, 1.3]))
+    for row, y in enumerate(range(0, int(horizon * height), h)):
+        cv2.line(image, (0, y), (width, y), joint, 1)
+        for x in range(-(row % 2) * w // 2, width, w):
+            cv2.line(image, (x, y), (x, y + h), joint, 1)
+    floor_y = int(horizon * height)
+    floor = random_colour(rng, (0.05, 0.4), (0.25, 0.7))
+    image[floor_y:] = _gradient(shade(floor, 0.9), floor, width, max(1, height - floor_y))
+    return image
+
+
+BACKGROUNDS: dict[str, Callable[[np.random.Generator, int, int, float], Picture]] = {
+    "room": _room,
+    "street": _street,
+    "field": _field,
+    "abstract": _abstract,
+    "tiles": _tiles,
+}
+
+
+def _clutter(rng: np.random.Generator, image: Picture, amount: float) -> None:
+    """Boxes, balls, posts and cables of clothes-like colours, so that colour alone finds nobody."""
+    height, width = image.shape[:2]
+    for _ in range(rng.poisson(7 * amount)):
+        colour = random_colour(rng)
+        x, y = rng.uniform(0, width), rng.uniform(0.1, 1.0) * height
+        size = rng.uniform(0.03, 0.16) * height
+        kind = rng.integers(4)
+        if kind == 0:
+            w, h = size * rng.uniform(0.5, 2), size
+            _rect(image, x, y, w, h, colour)
+            _rect(image, x, y, w, h, shade(colour, 0.6), 2)
+        elif kind == 1:
+            cv2.circle(image, (int(x), int(y)), int(size / 2), colour, -1)
+            cv2.circle(image, (int(x - size / 8), int(y - size / 8)), int(size / 4), shade(colour, 1.2), -1)
+        elif kind == 2:
+            cv2.line(image, (int(x), int(y)), (int(x + rng.normal(0, 2)), int(y - 2 * size)), colour, int(1 + size / 10))
+        else:
+            end = (int(x + rng.normal(0, 2) * size), int(y + rng.normal(0, 2) * size))
+            cv2.line(image, (int(x), int(y)), end, colour, int(1 + size / 8))
+
+
+def draw_background(
+    rng: np.random.Generator, width: int, height: int, horizon: float, clutter: float
+) -> Picture:
+    """(H, W, 3) BGR background of a random kind; `horizon` is where the ground starts, as share of H."""
+    kinds = list(BACKGROUNDS.values())
+    image = kinds[int(rng.integers(len(kinds)))](rng, width, height, horizon)
+    _clutter(rng, image, clutter)
+    texture = rng.uniform(2, 7) * _noise(rng, width, height, 6)
+    texture += rng.uniform(1, 8) * _noise(rng, width, height, int(rng.integers(14, 60)))
+    return np.clip(image + texture[..., None], 0, 255).astype(np.uint8)

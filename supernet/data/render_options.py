@@ -1,0 +1,76 @@
+"""What a synthetic data set is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import InputError
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass
+class SyntheticOptions:
+    """Options of the rendered data set; equal options give equal files.
+
+    Attributes:
+        seed: everything random derives from it.
+        train, val, test: images per split.
+        size: square root of an image's area in pixels.
+        aspect: smallest and largest width / height.
+        people: weights of 1, 2, 3, ... people in an image.
+        height: smallest and largest height of a person, as a share of the image's.
+        crowding: share of the scenes with two or more people that stand in a tight group.
+        occluders: probability of each of up to two objects in front of the people.
+        clutter: amount of distracting objects behind the people (0 none, 1 a lot).
+        noise: largest standard deviation of the sensor noise, in grey levels.
+        poses: a CrowdPose or COCO keypoint annotation file to take whole groups of people from;
+            None draws procedural poses (`people`, `height` and `crowding` then do not apply).
+        quality: JPEG quality, 1 to 100.
+        workers: processes that render; 0 takes all cores. Does not change the result.
+    """
+
+    seed: int = 0
+    train: int = 4000
+    val: int = 300
+    test: int = 300
+    size: int = 256
+    aspect: tuple[float, float] = (0.75, 1.5)
+    people: tuple[float, ...] = (0.22, 0.23, 0.25, 0.17, 0.13)
+    height: tuple[float, float] = (0.28, 0.93)
+    crowding: float = 0.6
+    occluders: float = 0.15
+    clutter: float = 0.5
+    noise: float = 6.0
+    poses: str | None = None
+    quality: int = 90
+    workers: int = 0
+
+    def check(self) -> None:
+        """Raise InputError naming the first option that is out of range."""
+        rules = (
+            ("seed", self.seed >= 0, "at least 0"),
+            ("train", self.train >= 1, "at least 1"),
+            ("val", self.val >= 1, "at least 1"),
+            ("test", self.test >= 1, "at least 1"),
+            ("size", 32 <= self.size <= 4096, "between 32 and 4096"),
+            ("aspect", len(self.aspect) == 2 and 0.25 <= self.aspect[0] <= self.aspect[1] <= 4,
+             "two numbers low <= high between 0.25 and 4"),
+            ("people", 1 <= len(self.people) <= 12 and min(self.people, default=-1) >= 0 and sum(self.people) > 0,
+             "1 to 12 weights, none negative and not all zero"),
+            ("height", len(self.height) == 2 and 0.05 <= self.height[0] <= self.height[1] <= 1,
+             "two numbers low <= high between 0.05 and 1"),
+            ("crowding", 0 <= self.crowding <= 1, "between 0 and 1"),
+            ("occluders", 0 <= self.occluders <= 1, "between 0 and 1"),
+            ("clutter", 0 <= self.clutter <= 4, "between 0 and 4"),
+            ("noise", 0 <= self.noise <= 64, "between 0 and 64"),
+            ("quality", 1 <= self.quality <= 100, "between 1 and 100"),
+            ("workers", self.workers >= 0, "at least 0 (0 takes all cores)"),
+        )  # fmt: skip
+        for name, good, rule in rules:
+            if not good:
+                raise InputError(f"synthetic data option {name}={getattr(self, name)} must be {rule}")
+
+    def count(self, split: str) -> int:
+        """Images in a split."""
+        return int({"train": self.train, "val": self.val, "test": self.test}[split])

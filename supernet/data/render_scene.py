@@ -1,0 +1,205 @@
+"""One scene: background, people placed and drawn far to near, objects in front, labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from dataclasses import replace
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .render_background import draw_background
+from .render_body import build_body
+from .render_body import sample_shape
+from .render_canvas import PARTS
+from .render_canvas import Canvas
+from .render_figure import Figure
+from .render_figure import draw_figure
+from .render_figure import visible_joints
+from .render_labels import clip_box
+from .render_labels import keypoint_list
+from .render_objects import draw_occluder
+from .render_objects import draw_seat
+from .render_objects import draw_shadow
+from .render_options import SyntheticOptions
+from .render_poses import sample_pose
+from .render_poses import sample_yaw
+from .render_style import sample_style
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A figure in a scene.
+
+    Attributes:
+        figure: what is drawn; None for a person of which no joint is known.
+        box: given x0, y0, x1, y1, or None to take the figure's outline.
+        seated: a seat is drawn under it.
+    """
+
+    figure: Figure | None
+    box: Box | None = None
+    seated: bool = False
+    iscrowd: int = 0
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A rendered picture and, per person, keypoints (42 integers), box (x, y, w, h) and iscrowd."""
+
+    image: NDArray[np.uint8]
+    people: list[tuple[list[int], Box, int]]
+
+
+def sample_size(rng: np.random.Generator, options: SyntheticOptions) -> tuple[int, int]:
+    """Width and height of an image: about size^2 pixels, log-uniform aspect."""
+    aspect = np.exp(rng.uniform(*np.log(options.aspect)))
+    return round(options.size * aspect**0.5), round(options.size / aspect**0.5)
+
+
+def _sample_actor(rng: np.random.Generator, share: float, height: int, pitch: float) -> Actor:
+    """A person whose outline is `share` of the image high, standing at the origin."""
+    pose = sample_pose(rng)
+    shape = sample_shape(rng)
+    body = build_body(pose, shape, sample_yaw(rng), pitch)
+    known = np.ones(len(body.joints), bool)
+    figure = Figure(body.joints, known, 1.0, body.forward, body.face, body.head_up, shape.girth, sample_style(rng))
+    x0, y0, x1, y1 = figure.extent()
+    # People who sit or bend are not blown up to the height of a standing one.
+    unit = min(share * height / (y1 - y0), 1.15 * height)
+    joints = (body.joints - np.array([(x0 + x1) / 2, y1, 0.0])) * unit
+    return Actor(replace(figure, joints=joints, unit=unit), seated=pose.seated)
+
+
+def _place(actor: Actor, x: float, y: float) -> Actor:
+    assert actor.figure is not None
+    joints = actor.figure.joints + np.array([x, y, 0.0])
+    return replace(actor, figure=replace(actor.figure, joints=joints))
+
+
+def compose(rng: np.random.Generator, options: SyntheticOptions, width: int, height: int) -> list[Actor]:
+    """Procedural people, far to near: a tight group or a loose one, feet lower the nearer."""
+    weights = np.array(options.people, float)
+    count = 1 + int(rng.choice(len(weights), p=weights / weights.sum()))
+    low, high = options.height
+    tight = count > 1 and rng.random() < options.crowding
+    pitch = rng.uniform(0, 14)
+    if tight:
+        base = rng.uniform(max(low, 0.38), high)
+        shares = np.clip(base * rng.normal(1, 0.16, count), low, high)
+    else:
+        # Larger crowds of loose people are farther away.
+        top = high if count < 3 else low + (high - low) * 0.8
+        shares = low + (top - low) * rng.beta(1.1, 1.2, count)
+    shares = np.sort(shares)
+    actors = [_sample_actor(rng, float(share), height, pitch) for share in shares]
+    extents = np.array([a.figure.extent() for a in actors if a.figure])
+    sizes = extents[:, 3] - extents[:, 1]
+    spread = (extents[:, 2] - extents[:, 0]) * 0.5 + 0.14 * sizes
+    gap = rng.uniform(0.28, 0.75) if tight else rng.uniform(0.8, 1.5)
+    order = rng.permutation(count)
+    steps = np.zeros(count)
+    for before, after in zip(order[:-1], order[1:], strict=True):
+        steps[after] = steps[before] + gap * (spread[before] + spread[after]) / 2 * rng.uniform(0.75, 1.25)
+    span = steps.max()
+    room = 0.86 * width
+    if span > room:
+        steps *= room / span
+        span = room
+    start = rng.uniform(0.07 * width, max(0.93 * width - span, 0.07 * width + 1))
+    base_line = height * rng.uniform(0.9, 1.0)
+    if rng.random() < 0.18:
+        base_line += rng.uniform(0.05, 0.3) * sizes.max()
+    slope = rng.uniform(0.1, 0.5)
+    placed = []
+    for actor, step, tall in zip(actors, steps, sizes, strict=True):
+        foot = base_line - slope * (sizes.max() - tall) + rng.normal(0, 0.015) * height
+        foot = max(foot, tall * 0.97 + 0.01 * height)
+        placed.append(_place(actor, start + step, foot))
+    return placed
+
+
+def _acceptable(actors: list[Actor], canvas: Canvas, low: float) -> bool:
+    """Whether everyone is inside the picture enough and seen enough to be worth a label."""
+    width, height = canvas.size
+    for number, actor in enumerate(actors, start=1):
+        if actor.figure is None:
+            return False
+        outline = actor.figure.extent()
+        _, _, w, h = clip_box(outline, width, height)
+        if h < low * height or h > 0.95 * height or w < 0.6 * (outline[2] - outline[0]):
+            return False
+        if visible_joints(canvas, actor.figure, number)[:12].sum() < 4:
+            return False
+    return True
+
+
+def _draw_people(rng: np.random.Generator, canvas: Canvas, actors: list[Actor]) -> None:
+    for actor in actors:
+        if actor.figure is not None:
+            draw_shadow(canvas, actor.figure)
+    for number, actor in enumerate(actors, start=1):
+        if actor.figure is None:
+            continue
+        if actor.seated:
+            draw_seat(rng, canvas, actor.figure)
+        draw_figure(canvas, actor.figure, number)
+
+
+def _finish(rng: np.random.Generator, canvas: Canvas, options: SyntheticOptions) -> NDArray[np.uint8]:
+    """Average down, then a camera: exposure, tint, a little blur, noise."""
+    width, height = canvas.size
+    picture = cv2.resize(canvas.image, (width, height), interpolation=cv2.INTER_AREA)
+    if rng.random() < 0.3:
+        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 0.8))
+    gain = rng.uniform(0.8, 1.15) * rng.uniform(0.94, 1.06, 3)
+    table = np.clip(np.arange(256)[:, None] * gain + rng.uniform(-12, 12), 0, 255).astype(np.uint8)
+    picture = cv2.LUT(picture, table[:, None, :].reshape(1, 256, 3))
+    sigma = rng.uniform(0, options.noise)
+    grain = rng.standard_normal((height, width), np.float32) * np.float32(sigma)
+    return np.clip(picture + grain[..., None], 0, 255).astype(np.uint8)
+
+
+def render_actors(
+    rng: np.random.Generator, options: SyntheticOptions, width: int, height: int, actors: list[Actor]
+) -> tuple[Canvas, Scene]:
+    """Draw the given people (far to near) over a random background."""
+    horizon = rng.uniform(0.45, 0.8)
+    canvas = Canvas.over(draw_background(rng, width, height, horizon, options.clutter))
+    _draw_people(rng, canvas, actors)
+    for _ in range(int(rng.binomial(2, options.occluders))):
+        canvas.tag = PARTS - 1  # person 0: in front of everybody, nobody's
+        draw_occluder(rng, canvas)
+    people = [_label(actor, canvas, number) for number, actor in enumerate(actors, start=1)]
+    return canvas, Scene(_finish(rng, canvas, options), people)
+
+
+def _label(actor: Actor, canvas: Canvas, number: int) -> tuple[list[int], Box, int]:
+    width, height = canvas.size
+    figure = actor.figure
+    if figure is None:
+        return [0] * 42, clip_box(actor.box or (0, 0, 1, 1), width, height), actor.iscrowd
+    xy = figure.joints[:, :2]
+    inside = ((xy >= 0) & (xy < (width, height))).all(1) & figure.known
+    held = np.clip(xy, 0, (width - 1, height - 1))
+    keypoints = keypoint_list(held, inside, visible_joints(canvas, figure, number))
+    return keypoints, clip_box(actor.box or figure.extent(), width, height), actor.iscrowd
+
+
+def render_scene(seed: Any, options: SyntheticOptions, tries: int = 12) -> Scene:
+    """A procedural scene; `seed` is a SeedSequence. Redrawn until everybody can be seen."""
+    streams = seed.spawn(tries)
+    width, height = sample_size(np.random.default_rng(seed), options)
+    scene = None
+    for stream in streams:
+        rng = np.random.default_rng(stream)
+        actors = compose(rng, options, width, height)
+        canvas, scene = render_actors(rng, options, width, height, actors)
+        if _acceptable(actors, canvas, options.height[0] * 0.9):
+            return scene
+    assert scene is not None
+    return scene

@@ -1,0 +1,172 @@
+"""Torso, neck and backpack: an elliptic cylinder whose chest looks different from its back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .render_body import HEAD
+from .render_body import L_HIP
+from .render_body import L_SHOULDER
+from .render_body import NECK
+from .render_body import R_HIP
+from .render_body import R_SHOULDER
+from .render_body import Floats
+from .render_canvas import Canvas
+from .render_canvas import capsule
+from .render_canvas import hull
+from .render_style import Colour
+from .render_style import shade
+
+if TYPE_CHECKING:
+    from .render_figure import Figure
+
+_DEPTH = 0.078  # half the chest's depth in stature units
+# Panel on the chest: half angle, where it starts and ends from neck (0) to hips (1).
+_PANELS = {
+    "open": (28.0, 0.02, 1.0),
+    "print": (34.0, 0.22, 0.6),
+    "tie": (9.0, 0.02, 0.8),
+    "bib": (40.0, 0.3, 1.0),
+}
+
+
+def _axis(figure: Figure) -> tuple[Floats, Floats]:
+    """(3,) top and bottom of the torso's axis from whichever joints are known."""
+    top = figure.joints[[j for j in (L_SHOULDER, R_SHOULDER) if figure.known[j]] or [NECK]].mean(0)
+    known = [j for j in (L_HIP, R_HIP) if figure.known[j]]
+    if known:
+        return top, figure.joints[known].mean(0)
+    # The hips are unknown (outside a real photograph): hang the trunk away from the head.
+    up = top - figure.joints[HEAD] if figure.known[HEAD] else np.array([0.0, 1.0, 0.0])
+    up = up / max(float(np.linalg.norm(up[:2])), 1e-6)
+    return top, top + 0.26 * figure.unit * up
+
+
+def torso_outline(figure: Figure) -> Floats:
+    """(N, 2) convex outline of the trunk."""
+    u = figure.unit * figure.girth
+    top, bottom = _axis(figure)
+    discs = [(top + 0.3 * (bottom - top), 0.082), (top + 0.7 * (bottom - top), 0.08), (bottom, 0.07)]
+    discs += [(figure.joints[j], 0.038) for j in (L_SHOULDER, R_SHOULDER) if figure.known[j]]
+    discs += [(figure.joints[j], 0.056) for j in (L_HIP, R_HIP) if figure.known[j]]
+    if figure.known[NECK]:
+        discs.append((figure.joints[NECK] + 0.35 * (top - figure.joints[NECK]), 0.03))
+    return hull(np.concatenate([capsule(c[:2], c[:2], r * u, r * u) for c, r in discs]))
+
+
+def draw_torso(canvas: Canvas, figure: Figure) -> None:
+    """The shirt: rim, shading across the body, pattern, then the chest's panel if it faces the viewer."""
+    outline = torso_outline(figure)
+    style = figure.style
+    centre = outline.mean(0)
+    away = outline - centre
+    length = np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6)
+    canvas.fill(outline + away / length * 0.45, shade(style.shirt, 0.42))
+    region = canvas.region(outline)
+    if region is None:
+        return
+    top, bottom = _axis(figure)
+    along, across = _coordinates(region.mask.shape, (region.x0, region.y0), top[:2], bottom[:2])
+    half = max(float(np.abs(away @ _normal(top[:2], bottom[:2])).max()), 1.0)
+    light = np.clip(1.08 - 0.42 * np.abs(across / half + 0.3) ** 1.5, 0.5, 1.15)
+    base = np.empty((*region.mask.shape, 3), np.float32)
+    base[:] = style.shirt
+    if style.pattern == "stripes":
+        base[(np.floor(along * 9) % 2) == 1] = shade(style.accent, 0.85)
+    elif style.pattern == "blocks":
+        base[along > 0.5] = shade(style.accent, 0.85)
+    patch = np.clip(base * light[..., None], 0, 255).astype(np.uint8)
+    canvas.paste(region, patch)
+    _draw_front(canvas, figure, top, bottom)
+
+
+def _normal(top: Floats, bottom: Floats) -> Floats:
+    axis = bottom - top
+    axis = axis / max(float(np.linalg.norm(axis)), 1e-6)
+    return np.array([-axis[1], axis[0]])
+
+
+def _coordinates(
+    shape: tuple[int, ...], origin: tuple[int, int], top: Floats, bottom: Floats
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Per pixel: share of the way down the axis, and signed distance across it (final pixels)."""
+    x = (np.arange(shape[1], dtype=np.float32) + origin[0] + 0.5)[None] / 2 - np.float32(top[0])
+    y = (np.arange(shape[0], dtype=np.float32) + origin[1] + 0.5)[:, None] / 2 - np.float32(top[1])
+    axis = bottom - top
+    squared = max(float(axis @ axis), 1.0)
+    normal = _normal(top, bottom)
+    along = (x * np.float32(axis[0]) + y * np.float32(axis[1])) / np.float32(squared)
+    across = x * np.float32(normal[0]) + y * np.float32(normal[1])
+    return along, across
+
+
+def _draw_front(canvas: Canvas, figure: Figure, top: Floats, bottom: Floats) -> None:
+    style = figure.style
+    if figure.known[NECK]:
+        collar = _chest_strip(figure, top, bottom, 30.0, -0.12, 0.05)
+        if collar is not None:
+            canvas.fill(collar, shade(style.skin, 0.9), own=False)
+    if style.panel in _PANELS:
+        half, start, end = _PANELS[style.panel]
+        strip = _chest_strip(figure, top, bottom, half, start, end)
+        if strip is not None:
+            canvas.fill(strip, shade(style.accent, 0.9), own=False)
+            if style.panel in ("open", "bib"):
+                canvas.line(np.concatenate([strip, strip[:1]]), shade(style.shirt, 0.5), 0.008 * figure.unit)
+    if style.backpack:
+        for angle in (-48.0, 48.0):
+            strap = _chest_strip(figure, top, bottom, 7.0, -0.02, 0.55, centre=angle)
+            if strap is not None:
+                canvas.fill(strap, shade(_pack_colour(figure), 0.8), own=False)
+
+
+def _chest_strip(
+    figure: Figure, top: Floats, bottom: Floats, half: float, start: float, end: float, centre: float = 0.0
+) -> Floats | None:
+    """(N, 2) outline of the part of the chest within `half` degrees of `centre` that faces the viewer."""
+    axis = bottom - top
+    lateral = np.cross(figure.forward, axis / max(float(np.linalg.norm(axis)), 1e-6))
+    lateral = lateral / max(float(np.linalg.norm(lateral)), 1e-6)
+    angles = np.radians(np.linspace(centre - half, centre + half, 9))[:, None]
+    normals = np.sin(angles) * lateral + np.cos(angles) * figure.forward
+    angles = angles[normals[:, 2] > 0.02]
+    if len(angles) < 2:
+        return None
+    wide = 0.115 * figure.unit * figure.girth
+    deep = _DEPTH * figure.unit * figure.girth
+    ring = (wide * np.sin(angles) * lateral + deep * np.cos(angles) * figure.forward)[:, :2]
+    upper, lower = top + start * axis, top + end * axis
+    return np.concatenate([upper[:2] + ring, lower[:2] + ring[::-1]])
+
+
+def draw_neck(canvas: Canvas, figure: Figure) -> None:
+    """A short skin tube from the collar to the skull."""
+    base = figure.joints[NECK, :2]
+    skull = base + 0.3 * (figure.joints[HEAD, :2] - base)
+    top, _ = _axis(figure)
+    low = base + 0.5 * (top[:2] - base)
+    radius = 0.034 * figure.unit * figure.girth
+    canvas.tube(low, skull, radius, radius, shade(figure.style.skin, 0.88))
+
+
+def _pack_colour(figure: Figure) -> Colour:
+    return shade(figure.style.accent, 0.7)
+
+
+def draw_backpack(canvas: Canvas, figure: Figure) -> None:
+    """A bag on the back; it hides nothing when the chest faces the viewer, because it is drawn first."""
+    top, bottom = _axis(figure)
+    axis = bottom - top
+    offset = -0.13 * figure.unit * figure.forward
+    u = figure.unit * figure.girth
+    high, low = top + 0.16 * axis + offset, top + 0.72 * axis + offset
+    colour = _pack_colour(figure)
+    canvas.tube(high[:2], low[:2], 0.075 * u, 0.085 * u, colour)
+    pocket = top + 0.6 * axis + offset
+    if figure.forward[2] < 0.3:
+        rim = cv2.convexHull(capsule(pocket[:2], pocket[:2], 0.05 * u, 0.05 * u).astype(np.float32))[:, 0]
+        canvas.fill(np.asarray(rim, float), shade(colour, 1.3), own=False)
