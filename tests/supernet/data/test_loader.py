@@ -1,0 +1,200 @@
+import hashlib
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from supernet.data import BatchPlan
+from supernet.data import DataOptions
+from supernet.data import Loader
+from supernet.data import LoaderOptions
+from supernet.data import load_crowdpose
+from supernet.data import normalise
+from supernet.data import open_dataset
+from supernet.data.plan import step_resolution
+from supernet.errors import InputError
+
+RESOLUTIONS = (32, 48, 64)
+
+
+def digest(batch):
+    state = hashlib.sha256(repr((batch.step, batch.resolution)).encode())
+    for name, tensor in sorted(batch.tensors().items()):
+        state.update(name.encode() + str(tensor.shape).encode() + tensor.contiguous().numpy().tobytes())
+    return state.hexdigest()
+
+
+def digests(dataset, start, stop, batch_size=4, **more):
+    loader = Loader(dataset, LoaderOptions(batch_size=batch_size, seed=5), RESOLUTIONS, **more)
+    found = [digest(batch) for batch in loader.batches(start, stop)]
+    loader.close()
+    return found
+
+
+def test_shapes_types_and_one_resolution_a_step(crowdpose_root):
+    loader = Loader(load_crowdpose(crowdpose_root, "train"), LoaderOptions(batch_size=3, max_people=7), RESOLUTIONS)
+    seen = set()
+    for step, batch in enumerate(loader.batches(0, 12)):
+        side = batch.resolution
+        seen.add(side)
+        assert (batch.step, side) == (step, loader.resolution(step))
+        shapes = {name: (tuple(t.shape), t.dtype) for name, t in batch.tensors().items()}
+        assert shapes == {
+            "images": ((3, side, side, 3), torch.uint8),
+            "heats_quarter": ((3, 14, side // 4, side // 4), torch.float32),
+            "heats_half": ((3, 14, side // 2, side // 2), torch.float32),
+            "masks_quarter": ((3, side // 4, side // 4), torch.float32),
+            "masks_half": ((3, side // 2, side // 2), torch.float32),
+            "joints": ((3, 7, 14, 3), torch.int64),
+            "image_ids": ((3,), torch.int64),
+        }
+        b, _, j = torch.nonzero(batch.joints[..., 2], as_tuple=True)
+        x, y = batch.joints[batch.joints[..., 2] > 0][:, :2].unbind(1)
+        assert (batch.heats_quarter[b, j, y, x] >= np.exp(-1 / 16) - 1e-6).all()
+        assert batch.to("cpu").resolution == side
+    assert seen == set(RESOLUTIONS)
+
+
+def test_content_does_not_depend_on_the_workers(crowdpose_root):
+    dataset = load_crowdpose(crowdpose_root, "train")
+    alone = digests(dataset, 0, 6)
+    assert len(set(alone)) == 6
+    assert digests(dataset, 0, 6, workers=1, start_method="fork") == alone
+    assert digests(dataset, 0, 6, workers=3, start_method="fork") == alone
+    cached = open_dataset(DataOptions(root=str(crowdpose_root), cache="memory"), "train")
+    assert digests(cached, 0, 6) == alone
+
+
+def test_content_does_not_depend_on_how_workers_start(crowdpose_root):
+    dataset = load_crowdpose(crowdpose_root, "train")
+    assert digests(dataset, 0, 2, workers=1, start_method="spawn") == digests(dataset, 0, 2)
+
+
+def test_ranks_share_the_one_process_batch(crowdpose_root):
+    dataset = load_crowdpose(crowdpose_root, "train")
+    options = LoaderOptions(batch_size=4, seed=5)
+    whole = list(Loader(dataset, options, RESOLUTIONS).batches(0, 6))
+    parts = [list(Loader(dataset, options, RESOLUTIONS, rank=r, world=2).batches(0, 6)) for r in range(2)]
+    for step, batch in enumerate(whole):
+        for name, tensor in batch.tensors().items():
+            union = torch.cat([parts[r][step].tensors()[name] for r in range(2)])
+            assert torch.equal(union, tensor), name
+
+
+def test_resuming_at_any_step_repeats_the_rest(crowdpose_root):
+    dataset = load_crowdpose(crowdpose_root, "train")
+    straight = digests(dataset, 0, 7)
+    assert digests(dataset, 4, 7) == straight[4:]
+    loader = Loader(dataset, LoaderOptions(batch_size=4, seed=5), RESOLUTIONS, workers=1, start_method="fork")
+    first = [digest(b) for b in loader.batches(0, 3)]
+    pids = [w.pid for w in loader._loader._iterator._workers]
+    assert first + [digest(b) for b in loader.batches(3, 7)] == straight
+    assert [w.pid for w in loader._loader._iterator._workers] == pids, "workers must persist"
+    assert digest(loader.batch(5)) == straight[5]
+    loader.close()
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_the_callers_random_streams_are_left_alone(crowdpose_root):
+    dataset = load_crowdpose(crowdpose_root, "train")
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    for workers in (0, 1):
+        digests(dataset, 0, 1, workers=workers)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_every_pass_sees_every_image_once_in_a_new_order():
+    plan = BatchPlan(10, 4, seed=1)
+    draws = [draw for step in range(10) for draw in plan.draws(step)]
+    orders = [[d.index for d in draws if d.epoch == epoch] for epoch in range(4)]
+    assert [d.epoch for d in draws] == [epoch for epoch in range(4) for _ in range(10)]
+    assert all(sorted(order) == list(range(10)) for order in orders)
+    assert len({tuple(order) for order in orders}) == 4
+    assert plan.steps_per_epoch == 3
+    assert plan.epoch(5) == 2.0
+    assert [d.index for d in BatchPlan(10, 4, seed=2).draws(0)] != [d.index for d in plan.draws(0)]
+    assert len(BatchPlan(3, 8).draws(0)) == 8, "a batch may be larger than the data set"
+
+
+def test_augmentation_differs_by_epoch_and_image():
+    plan = BatchPlan(5, 5, seed=1)
+    values = [plan.rng(draw).random() for step in range(4) for draw in plan.draws(step)]
+    assert len(set(values)) == 20
+
+
+def test_resolutions_are_uniform_over_the_choices():
+    drawn = [step_resolution(3, step, (256, 320, 384)) for step in range(900)]
+    assert all(abs(drawn.count(side) - 300) < 60 for side in (256, 320, 384))
+
+
+def test_a_callable_gives_the_resolution(crowdpose_root):
+    loader = Loader(load_crowdpose(crowdpose_root, "train"), LoaderOptions(batch_size=2), lambda step: 32 + 16 * step)
+    assert [batch.images.shape[1] for batch in loader.batches(0, 3)] == [32, 48, 64]
+
+
+def test_normalise(crowdpose_root):
+    batch = Loader(load_crowdpose(crowdpose_root, "train"), LoaderOptions(batch_size=2), (32,)).batch(0)
+    ready = normalise(batch.images)
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    expected = ((batch.images / 255.0 - mean) / std).permute(0, 3, 1, 2)
+    torch.testing.assert_close(ready, expected, rtol=1e-5, atol=1e-6)
+    assert ready.shape == (2, 3, 32, 32)
+    assert ready.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_unreadable_images_while_training(crowdpose_root, workers):
+    whole = load_crowdpose(crowdpose_root, "train")
+    broken = whole.records[0].image_id
+    path = crowdpose_root / "images" / f"{broken}.jpg"
+    path.write_bytes(path.read_bytes()[:-200])  # the header is whole, so only decoding can tell
+    with pytest.raises(InputError, match=rf"{broken}\.jpg .*truncated") as caught:
+        digests(load_crowdpose(crowdpose_root, "train"), 0, 5, workers=workers)
+    assert "\n" not in str(caught.value)
+
+    dataset = load_crowdpose(crowdpose_root, "train", on_error="skip")
+    loader = Loader(dataset, LoaderOptions(batch_size=4, seed=5), RESOLUTIONS, workers=workers)
+    seen = [image_id for batch in loader.batches(0, 10) for image_id in batch.image_ids.tolist()]
+    loader.close()
+    assert broken not in seen
+    assert [s.record for s in loader.skipped] == [f"image {broken}"]
+    assert digests(dataset, 0, 5, workers=workers) == digests(dataset, 0, 5)
+
+
+def test_nothing_readable_is_an_error_and_no_hang(crowdpose_root):
+    dataset = load_crowdpose(crowdpose_root, "train", on_error="skip")
+    for path in (crowdpose_root / "images").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match="no image of crowdpose-train can be read"):
+        Loader(dataset, LoaderOptions(batch_size=2), RESOLUTIONS).batch(0)
+
+
+def test_images_without_people_are_left_out_unless_asked_for(crowdpose_root):
+    dataset = load_crowdpose(crowdpose_root, "train")
+    empty = [r.image_id for r in dataset.records if not (r.keypoints[..., 2] > 0).any()]
+    assert empty
+    loader = Loader(dataset, LoaderOptions(batch_size=2), RESOLUTIONS)
+    assert not {r.image_id for r in loader.dataset.records} & set(empty)
+    assert len(loader.dataset) + len(empty) == len(dataset)
+    assert len(Loader(dataset, LoaderOptions(batch_size=2, keep_empty=True), RESOLUTIONS).dataset) == len(dataset)
+
+
+def test_wrong_settings_are_refused(crowdpose_root):
+    dataset = load_crowdpose(crowdpose_root, "train")
+    with pytest.raises(InputError, match="multiple of the 3 processes"):
+        Loader(dataset, LoaderOptions(batch_size=4), RESOLUTIONS, world=3)
+    with pytest.raises(InputError, match="resolution 40 of step 0 is not a multiple of 16"):
+        Loader(dataset, LoaderOptions(batch_size=4), (40,)).batch(0)
+    with pytest.raises(InputError, match="no training resolution"):
+        Loader(dataset, LoaderOptions(batch_size=4), ())
+    with pytest.raises(InputError, match="holds no image"):
+        Loader(dataset.subset([]), LoaderOptions(batch_size=4), RESOLUTIONS)
+    with pytest.raises(InputError, match="batch_size=0"):
+        LoaderOptions(batch_size=0)
+    with pytest.raises(InputError, match=r"data\.layout='x'"):
+        DataOptions(layout="x")
