@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
-from torch import nn
 
 from supernet.arch import Arch
 from supernet.layers.unit import ElasticUnit
@@ -13,6 +11,7 @@ from supernet.topology import Layer
 from supernet.topology import layers
 
 from .network import Subnet
+from .network import Unit
 
 NORM_TENSORS = ("weight", "bias", "running_mean", "running_var")
 
@@ -20,31 +19,25 @@ NORM_TENSORS = ("weight", "bias", "running_mean", "running_var")
 def extract(net: Supernet, arch: Arch) -> Subnet:
     """The subnet `arch` of `net` as a static network in `net`'s training or evaluation mode.
 
-    Kernel transforms are baked into plain weights; batch-norm statistics are copied as they are, so calibrate first.
+    Kernel transforms are baked into plain weights; batch-norm statistics are copied as they are, so calibrate
+    first.
 
     Raises:
         InputError: `arch` is not in the supernet's space.
     """
     net.require(arch)
-    subnet = Subnet(arch, net.num_joints)
+    reference = next(net.parameters())
+    subnet = Subnet(arch, net.num_joints).to(device=reference.device, dtype=reference.dtype)
     with torch.no_grad():
         for layer in layers(arch, net.num_joints):
             copy_unit(net.unit(layer.name), subnet.unit(layer.name), layer)
-    reference = next(net.parameters())
-    return subnet.to(device=reference.device, dtype=reference.dtype).train(net.training)
+    return subnet.train(net.training)
 
 
-def copy_unit(source: ElasticUnit, target: nn.Module, layer: Layer) -> None:
+def copy_unit(source: ElasticUnit, target: Unit, layer: Layer) -> None:
     """Copy what `layer` uses of the elastic `source` into the plain `target`."""
-    if source.conv is not None:
-        _tensor(target, "conv.weight").copy_(source.conv.active_weight(layer))
-    if source.norm is not None:
+    if source.conv is not None and target.conv is not None:
+        target.conv.weight.copy_(source.conv.active_weight(layer))
+    if source.norm is not None and target.norm is not None:
         for name in NORM_TENSORS:
-            _tensor(target, f"norm.{name}").copy_(getattr(source.norm, name)[: layer.out_channels])
-
-
-def _tensor(module: nn.Module, path: str) -> Tensor:
-    *parents, leaf = path.split(".")
-    value = getattr(module.get_submodule(".".join(parents)), leaf)
-    assert isinstance(value, Tensor)
-    return value
+            getattr(target.norm, name).copy_(getattr(source.norm, name)[: layer.out_channels])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch import nn
@@ -11,9 +13,13 @@ from supernet.initialise import initialise
 from supernet.layers.activation import activate
 from supernet.layers.depthwise_grad import depthwise_conv2d
 from supernet.module_tree import ModuleTree
+from supernet.pose.skeletons import Skeleton
 from supernet.topology import Layer
 from supernet.topology import layers
 from supernet.topology import wire
+
+from .folding import biased_layers
+from .meta import default_skeleton
 
 
 class DepthwiseConv2d(nn.Conv2d):
@@ -29,19 +35,17 @@ class DepthwiseConv2d(nn.Conv2d):
 class Unit(nn.Module):
     """Convolution, batch norm, activation; either of the first two may be absent."""
 
-    def __init__(self, layer: Layer, fused: bool = False) -> None:
+    def __init__(self, layer: Layer, bias: bool, norm: bool) -> None:
         super().__init__()
         sizes = (layer.in_channels, layer.out_channels, layer.kernel, layer.stride, layer.padding)
-        bias = fused and layer.norm
-        self.conv: nn.Module | None = None
+        self.conv: nn.Conv2d | nn.ConvTranspose2d | None = None
         if layer.kind == "conv":
             self.conv = nn.Conv2d(*sizes, bias=bias)
         elif layer.kind == "depthwise":
             self.conv = DepthwiseConv2d(*sizes, groups=layer.groups, bias=bias)
         elif layer.kind == "deconv":
-            self.conv = nn.ConvTranspose2d(*sizes, bias=False)
-        keeps_norm = layer.norm and (not fused or self.conv is None)
-        self.norm = nn.BatchNorm2d(layer.out_channels) if keeps_norm else None
+            self.conv = nn.ConvTranspose2d(*sizes, bias=bias)
+        self.norm = nn.BatchNorm2d(layer.out_channels) if norm else None
         self.activation = layer.activation
 
     def forward(self, x: Tensor) -> Tensor:
@@ -56,17 +60,27 @@ class Unit(nn.Module):
 class Subnet(ModuleTree[Unit]):
     """One architecture as a plain `nn.Module`.
 
-    Attributes:
+    Args:
         arch: the architecture.
         num_joints: J, the number of joints.
-        fused: whether batch norms are folded into the convolutions before them.
+        fused: whether the batch norms are folded into the convolutions (`subnets.fuse` makes such a network).
+
+    Attributes:
+        arch, num_joints, fused: as given.
+        skeleton: the joint layout of the outputs, if known: CrowdPose's for 14 joints, COCO's for 17; assign
+            another.
+        about: facts that travel with the network (source, scores), kept by `save` and `load`.
     """
 
     def __init__(self, arch: Arch, num_joints: int = 14, fused: bool = False) -> None:
         self.arch = arch
         self.num_joints = num_joints
         self.fused = fused
-        super().__init__(layers(arch, num_joints), lambda layer: Unit(layer, fused))
+        self.skeleton: Skeleton | None = default_skeleton(num_joints)
+        self.about: dict[str, Any] = {}
+        found = layers(arch, num_joints)
+        biased = biased_layers(arch, num_joints) if fused else frozenset()
+        super().__init__(found, lambda layer: Unit(layer, layer.name in biased, layer.norm and not fused))
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Run the network.
@@ -80,7 +94,9 @@ class Subnet(ModuleTree[Unit]):
         return wire(self.arch, self._apply_unit, torch.add, images)
 
     def _apply_unit(self, name: str, x: Tensor) -> Tensor:
-        return self._units[name](x)
+        # Not self._units: a module that replaced one in the tree (a quantised convolution) must run.
+        output: Tensor = self.get_submodule(name)(x)
+        return output
 
 
 def build(arch: Arch, num_joints: int = 14, seed: int = 0) -> Subnet:
@@ -90,6 +106,5 @@ def build(arch: Arch, num_joints: int = 14, seed: int = 0) -> Subnet:
     for layer in layers(arch, num_joints):
         conv = net.unit(layer.name).conv
         if conv is not None:
-            assert isinstance(conv.weight, nn.Parameter)
             initialise(conv.weight, layer, generator)
     return net

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .checks import positive_int
 from .space import Codes
 from .space import SearchSpace
 from .topology import Layer
 from .topology import block_layers
 from .topology import head_layers
+from .topology import output_layers
 from .topology import stem_layers
 
 # Rows at a time, so that a chunk's codes stay in the processor's cache.
@@ -33,39 +35,45 @@ class _Term:
     values: npt.NDArray[Any]
 
     def gather(self, codes_gn: Codes) -> npt.NDArray[Any]:
+        """(N,) costs of this part for (G, N) codes."""
         index = codes_gn[self.columns[0]]
         for column, size in zip(self.columns[1:], self.radix[1:], strict=True):
             if size > 1:
                 index = index * size + codes_gn[column]
-        return self.values[index]
+        costs: npt.NDArray[Any] = self.values[index]
+        return costs
 
 
 class AdditiveTable:
     """Sums a part-wise cost over architectures given as codes.
 
-    Parts are the stem, every block and every head step with its output; `cost(resolution, layers of the part)` is
-    evaluated once for each combination of the genes that shape the part.
+    Parts are the stem, every block, every head step with its output of the refined path, and the outputs of
+    the raw maps; `cost(resolution, layers of the part)` is evaluated once for each combination of the genes
+    that shape it.
     """
 
     def __init__(self, space: SearchSpace, num_joints: int, cost: PartCost, dtype: Any = np.float64) -> None:
+        positive_int(num_joints, "num_joints")
         self._space = space
         self._cost = cost
         self._dtype = dtype
         stem = self._term(("resolution", "stem"), stem_layers)
         heads = [self._head(step, num_joints) for step in range(len(space.head))]
+        raws = [self._raw_output(step, num_joints) for step in range(1, len(space.head))]
         firsts = [self._block(stage, 0) for stage in range(len(space.stages))]
-        self._fixed = [stem, *firsts, *heads]
+        self._fixed = [stem, *firsts, *heads, *raws]
         self._later = [
             [self._block(stage, block) for block in range(1, choices.depth[-1])]
             for stage, choices in enumerate(space.stages)
         ]
-        # An absent block has code 0 in kernel and expansion; its cost is taken off again, per number of absent blocks.
+        # An absent block has code 0 in kernel and expansion; its cost is taken off again.
         self._absent = [self._absent_blocks(stage) for stage in range(len(space.stages))]
 
     def _term(self, names: tuple[str, ...], part: Callable[..., Iterable[Layer]]) -> _Term:
         columns = tuple(self._space.gene_index[name] for name in names)
         choices = [self._space.genes[column].choices for column in columns]
-        values = [self._cost(resolution, tuple(part(*rest))) for resolution, *rest in itertools.product(*choices)]
+        combinations = itertools.product(*choices)
+        values = [self._cost(resolution, tuple(part(*sizes))) for resolution, *sizes in combinations]
         return _Term(columns, tuple(len(c) for c in choices), np.array(values, dtype=self._dtype))
 
     def _block(self, stage: int, block: int) -> _Term:
@@ -77,12 +85,15 @@ class AdditiveTable:
 
     def _head(self, step: int, num_joints: int) -> _Term:
         refined = f"head.{step - 1}" if step else "stages.3.width"
-        raw = f"stages.{2 - step}.width"
-        # The output's raw branch: the stem at 1/2, stage 1 at 1/4; step 0 has none and costs the same for any choice.
-        output = "stem" if step == 2 else "stages.0.width"
         return self._term(
-            ("resolution", refined, raw, f"head.{step}", output),
-            lambda refined, raw, width, output: head_layers(step, refined, raw, width, output, num_joints),
+            ("resolution", refined, f"stages.{2 - step}.width", f"head.{step}"),
+            lambda refined, raw, width: head_layers(step, refined, raw, width, num_joints),
+        )
+
+    def _raw_output(self, step: int, num_joints: int) -> _Term:
+        source = "stem" if step == 2 else "stages.0.width"
+        return self._term(
+            ("resolution", source), lambda channels: output_layers(step, "raw", channels, num_joints)
         )
 
     def _absent_blocks(self, stage: int) -> _Term:
@@ -91,13 +102,18 @@ class AdditiveTable:
         kernel, expansion, deepest = choices.kernel[0], choices.expansion[0], choices.depth[-1]
 
         def absent(width: int, depth: int) -> list[Layer]:
-            blocks = range(depth, deepest)
-            return [layer for j in blocks for layer in block_layers(stage, j, width, width, expansion, kernel)]
+            blocks = [block_layers(stage, j, width, width, expansion, kernel) for j in range(depth, deepest)]
+            return [layer for block in blocks for layer in block]
 
         return self._term(names, absent)
 
     def predict(self, codes: Codes) -> npt.NDArray[Any]:
-        """(N,) sums for (N, G) codes (any codes of absent blocks are read as 0)."""
+        """(N,) sums for (N, G) codes (any codes of absent blocks are read as 0).
+
+        Raises:
+            InputError: the codes are not of this space.
+        """
+        self._space.check_codes(codes)
         totals = np.empty(len(codes), dtype=self._dtype)
         for start in range(0, len(codes), _CHUNK):
             totals[start : start + _CHUNK] = self._predict_chunk(codes[start : start + _CHUNK])

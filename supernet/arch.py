@@ -10,19 +10,26 @@ from typing import Any
 
 from . import official_form
 from .checks import check_keys
+from .checks import check_schema
 from .checks import positive_int
 from .checks import positive_ints
 from .errors import InputError
 from .files import read_json
 from .files import read_yaml
+from .files import write_json
 from .files import write_yaml
-from .names import conf_names
-from .names import find_conf
+from .names import require_conf
 
 SCHEMA = 1
 NUM_STAGES = 4
 NUM_HEADS = 3
 RESOLUTION_STEP = 32
+# Far above any network of this family; they keep a slip in a file from asking for terabytes.
+MAX_RESOLUTION = 4096
+MAX_WIDTH = 2048
+MAX_DEPTH = 64
+MAX_KERNEL = 31
+MAX_EXPANSION = 16
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,11 @@ class Stage:
     width: int
     kernels: tuple[int, ...]
     expansions: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        # Lists would make the architecture unhashable.
+        object.__setattr__(self, "kernels", tuple(self.kernels))
+        object.__setattr__(self, "expansions", tuple(self.expansions))
 
     @property
     def depth(self) -> int:
@@ -62,39 +74,34 @@ class Arch:
     head: tuple[int, ...]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "stages", tuple(self.stages))
+        object.__setattr__(self, "head", tuple(self.head))
         if self.resolution % RESOLUTION_STEP or self.resolution <= 0:
             raise InputError(f"resolution {self.resolution} is not a positive multiple of {RESOLUTION_STEP}")
         if len(self.stages) != NUM_STAGES:
             raise InputError(f"stages: expected {NUM_STAGES}, found {len(self.stages)}")
         if len(self.head) != NUM_HEADS:
             raise InputError(f"head: expected {NUM_HEADS} widths, found {len(self.head)}")
+        _check_limit("resolution", self.resolution, MAX_RESOLUTION)
+        _check_limit("stem", self.stem, MAX_WIDTH)
         for number, stage in enumerate(self.stages, start=1):
-            if len(stage.kernels) != len(stage.expansions) or not stage.kernels:
-                raise InputError(
-                    f"stage {number}: kernels and expansions must have one entry per block, "
-                    f"found {len(stage.kernels)} and {len(stage.expansions)}"
-                )
-            for kernel in stage.kernels:
-                if kernel % 2 == 0:
-                    raise InputError(f"stage {number}: kernel {kernel} is even; kernels are odd (3, 5, 7)")
+            _check_stage(stage, f"stage {number}")
+        for number, width in enumerate(self.head, start=1):
+            _check_limit(f"head {number}", width, MAX_WIDTH)
 
     @classmethod
     def load(cls, source: str | os.PathLike[str]) -> Arch:
         """Read an architecture.
 
         Args:
-            source: a name in the zoo (`litepose-xs`), or a path to our `.yaml` form or to the official `.json` form.
+            source: a name in the zoo (`litepose-xs`), or a path to our `.yaml` or to the official `.json`
+                form.
 
         Raises:
             InputError: no such name or file, or the file does not describe a network.
         """
-        path = find_conf("zoo", source)
-        if path is None:
-            raise InputError(
-                f"architecture {os.fspath(source)!r} is neither a file nor a name in the zoo "
-                f"({', '.join(conf_names('zoo'))})"
-            )
-        value = read_json(path, "architecture") if ".json" in Path(path).suffixes else read_yaml(path, "architecture")
+        path = require_conf("zoo", source, "architecture")
+        value = read_json(path, "architecture") if _is_json(path) else read_yaml(path, "architecture")
         try:
             return cls.from_dict(value)
         except InputError as error:
@@ -112,8 +119,7 @@ class Arch:
         if official_form.is_official(value):
             value = official_form.to_plain(value)
         check_keys(value, required=("resolution", "stem", "stages", "head"), optional=("schema", "about"))
-        if value.get("schema", SCHEMA) != SCHEMA:
-            raise InputError(f"schema {value['schema']!r} is not known here (expected {SCHEMA}); update the toolkit")
+        check_schema(value, SCHEMA)
         stages = value["stages"]
         if not isinstance(stages, list | tuple):
             raise InputError(f"stages: expected a list, found {type(stages).__name__}")
@@ -142,16 +148,61 @@ class Arch:
         return official_form.from_plain(self.to_dict())
 
     def save(self, path: str | os.PathLike[str], about: Mapping[str, Any] | None = None) -> None:
-        """Write our YAML form to `path` atomically.
+        """Write our YAML form to `path` atomically, or the official JSON form if `path` ends in `.json`.
 
         Args:
             path: the file to write.
-            about: facts to keep beside the network (source, costs, scores); readers ignore them.
+            about: facts to keep beside the network (source, costs, scores), which `read_about` gives back;
+                the official form has no place for them.
         """
+        if _is_json(path):
+            if about:
+                raise InputError(f"the official JSON form keeps no notes; write {path} as .yaml to keep them")
+            write_json(path, self.to_official())
+            return
         value = self.to_dict()
         if about:
             value["about"] = dict(about)
         write_yaml(path, value)
+
+
+def read_about(source: str | os.PathLike[str]) -> dict[str, Any]:
+    """The facts kept beside an architecture: a name in the zoo or a file of our form ({} if it keeps none).
+
+    Raises:
+        InputError: no such name or file, or it is no mapping.
+    """
+    path = require_conf("zoo", source, "architecture")
+    value = read_json(path, "architecture") if _is_json(path) else read_yaml(path, "architecture")
+    about = value.get("about", {}) if isinstance(value, Mapping) else None
+    if not isinstance(about, Mapping):
+        raise InputError(f"architecture {path}: about is no mapping of facts")
+    return dict(about)
+
+
+def _is_json(path: str | os.PathLike[str]) -> bool:
+    return ".json" in Path(path).suffixes
+
+
+def _check_stage(stage: Stage, what: str) -> None:
+    if len(stage.kernels) != len(stage.expansions) or not stage.kernels:
+        raise InputError(
+            f"{what}: kernels and expansions must have one entry per block, "
+            f"found {len(stage.kernels)} and {len(stage.expansions)}"
+        )
+    _check_limit(f"{what} depth", stage.depth, MAX_DEPTH)
+    _check_limit(f"{what} width", stage.width, MAX_WIDTH)
+    for kernel in stage.kernels:
+        _check_limit(f"{what} kernel", kernel, MAX_KERNEL)
+        if kernel % 2 == 0:
+            raise InputError(f"{what}: kernel {kernel} is even; kernels are odd (3, 5, 7)")
+    for expansion in stage.expansions:
+        _check_limit(f"{what} expansion", expansion, MAX_EXPANSION)
+
+
+def _check_limit(what: str, value: int, limit: int) -> None:
+    if not 1 <= value <= limit:
+        raise InputError(f"{what}: {value} is not between 1 and {limit}")
 
 
 def _stage(value: Any, what: str) -> Stage:

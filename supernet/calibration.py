@@ -52,6 +52,10 @@ def calibrate_by(net: nn.Module, forward: Callable[[Tensor], object], batches: I
     count = 0
     with torch.no_grad(), _collecting(net) as norms:
         for images in batches:
+            if not count:
+                # Momentum 1 alone would keep a NaN of before.
+                for norm in norms:
+                    norm.reset_running_stats()
             count += 1
             for norm in norms:
                 norm.momentum = 1.0 / count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
@@ -11,10 +12,15 @@ from .errors import InputError
 LARGEST_SIZE = 65536
 
 
+def shown(value: Any) -> str:
+    """A short form of any value for a message (a file may hold a huge or deeply shared one)."""
+    return reprlib.repr(value)
+
+
 def positive_int(value: Any, what: str) -> int:
     """`value` if it is an integer in 1..65536, else InputError naming `what`."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise InputError(f"{what}: expected an integer, found {value!r:.60}")
+        raise InputError(f"{what}: expected an integer, found {shown(value)}")
     if not 1 <= value <= LARGEST_SIZE:
         raise InputError(f"{what}: {value} is not between 1 and {LARGEST_SIZE}")
     return value
@@ -23,7 +29,7 @@ def positive_int(value: Any, what: str) -> int:
 def positive_ints(value: Any, what: str) -> tuple[int, ...]:
     """`value` as a tuple if it is a non-empty list of positive integers, else InputError naming `what`."""
     if not isinstance(value, list | tuple) or not value:
-        raise InputError(f"{what}: expected a list of integers, found {value!r:.60}")
+        raise InputError(f"{what}: expected a list of integers, found {shown(value)}")
     return tuple(positive_int(item, what) for item in value)
 
 
@@ -39,4 +45,12 @@ def check_keys(
     known = {*required, *optional}
     for key in value:
         if key not in known:
-            raise InputError(f"{prefix}unknown key {key!r:.60} (known: {', '.join(sorted(known))})")
+            raise InputError(f"{prefix}unknown key {shown(key)} (known: {', '.join(sorted(known))})")
+
+
+def check_schema(value: Mapping[Any, Any], expected: int, what: str = "") -> None:
+    """Raise InputError unless `value`'s `schema` is `expected` or absent (a file written by hand)."""
+    found = value.get("schema", expected)
+    if isinstance(found, bool) or found != expected:
+        prefix = f"{what}: " if what else ""
+        raise InputError(f"{prefix}schema {shown(found)} is not {expected}; update the toolkit")

@@ -1,8 +1,8 @@
 """Multiply-accumulates and parameters: closed form for one architecture, tables for many.
 
-Two conventions. `exact` counts the multiply-accumulates of convolutions and transposed convolutions, as fvcore's
-convolution total does. `litepose` repeats the paper's own counting: a transposed convolution at its output positions,
-plus 2 per batch-norm output element and 1 per activation output element.
+Two conventions. `exact` counts the multiply-accumulates of convolutions and transposed convolutions, as
+fvcore's convolution total does. `litepose` repeats the paper's own counting: a transposed convolution at its
+output positions, plus 2 per batch-norm output element and 1 per activation output element.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def count_params(arch: Arch, num_joints: int = 14) -> int:
 
 
 def padded_shape(resolution: int, image_height: int, image_width: int) -> tuple[int, int]:
-    """(height, width) of the test-time input of an image: short side `resolution`, long side up to a multiple of 64."""
+    """(height, width) of an image's test-time input: short side `resolution`, long side up to a multiple of 64."""
     short, long = sorted((image_height, image_width))
     # Integers throughout: a float ratio rounds 512 * 640 / 480 up once in a while.
     padded = -(-resolution * long // (short * 64)) * 64

@@ -6,7 +6,9 @@ import contextlib
 import gzip
 import json
 import os
+import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,36 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary sibling of `path` to fill; renamed to `path` when the block ends well.
+
+    `path` appears with all its files or not at all.
+
+    Raises:
+        InputError: `path` exists already, or cannot be made.
+    """
+    target = Path(path)
+    if target.exists() or target.is_symlink():
+        raise InputError(f"folder {target} exists already; nothing was written, choose another name")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    except OSError as error:
+        raise InputError(f"folder {target} cannot be made: {error}") from None
+    try:
+        yield temporary
+        for entry in (*temporary.rglob("*"), temporary):
+            _flush_to_disk(entry)
+        temporary.chmod(0o777 & ~_umask())
+        try:
+            os.rename(temporary, target)
+        except OSError as error:
+            raise InputError(f"folder {target} cannot be made: {error}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _flush_to_disk(path: Path) -> None:
@@ -84,7 +116,7 @@ def read_text(path: str | os.PathLike[str], what: str = "file") -> str:
         return (gzip.decompress(data) if file.suffix == ".gz" else data).decode("utf-8")
     except FileNotFoundError:
         raise InputError(f"{what} {file} does not exist; check the path") from None
-    except (OSError, EOFError, UnicodeDecodeError, gzip.zlib.error) as error:  # type: ignore[attr-defined]
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise InputError(f"{what} {file} cannot be read: {error}") from None
 
 
@@ -96,7 +128,7 @@ def read_json(path: str | os.PathLike[str], what: str = "JSON file") -> Any:
     """
     try:
         return json.loads(read_text(path, what))
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{what} {path} is not valid JSON ({error}); is it truncated?") from None
 
 
@@ -106,8 +138,9 @@ def read_yaml(path: str | os.PathLike[str], what: str = "YAML file") -> Any:
     Raises:
         InputError: the file is missing, unreadable, or no YAML.
     """
+    text = read_text(path, what)
     try:
-        return yaml.safe_load(read_text(path, what))
-    except (yaml.YAMLError, RecursionError) as error:
-        line = " ".join(str(error).split())
+        return yaml.safe_load(text)
+    except Exception as error:  # values of a wrong form (a date 2020-13-45, `!!int x`) fail in many ways
+        line = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{what} {path} is not valid YAML ({line})") from None

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from .topology import Layer
 
-# The last 1x1 convolutions have no batch norm: a small scale starts the heatmaps near zero (as HigherHRNet does).
+# The last 1x1 convolutions have no batch norm: a small scale starts the heatmaps near zero (as HigherHRNet
+# does).
 OUTPUT_STD = 0.001
 
 
-def initialise(weight: nn.Parameter, layer: Layer, generator: torch.Generator | None = None) -> None:
+def initialise(weight: Tensor, layer: Layer, generator: torch.Generator | None = None) -> None:
     """Fill a convolution weight in place: He normal by fan-out per group, small for the outputs."""
     if not layer.norm and layer.kind == "conv":
         std = OUTPUT_STD

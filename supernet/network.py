@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from .arch import Arch
-from .errors import InputError
 from .initialise import initialise
 from .layers.unit import ElasticUnit
 from .module_tree import ModuleTree
@@ -16,7 +15,6 @@ from .space import SearchSpace
 from .topology import Layer
 from .topology import layers
 from .topology import wire
-
 
 KNOWN_LIMIT = 4096
 
@@ -28,7 +26,9 @@ def active_layers(arch: Arch, num_joints: int) -> dict[str, Layer]:
 
 
 class Supernet(ModuleTree[ElasticUnit]):
-    """All networks of a space in one: depth keeps the first blocks, width the first channels, kernels are transformed.
+    """All networks of a space in one.
+
+    Depth keeps the first blocks, width the first channels, and smaller kernels are transforms of larger ones.
 
     Args:
         space: the architectures to hold.
@@ -79,9 +79,7 @@ class Supernet(ModuleTree[ElasticUnit]):
         """Raise InputError unless `arch` is in the space."""
         if arch in self._known:
             return
-        reason = self.space.mismatch(arch)
-        if reason is not None:
-            raise InputError(f"architecture is not in space {self.space.name!r}: {reason}")
+        self.space.require(arch)
         if len(self._known) >= KNOWN_LIMIT:
             self._known.clear()
         self._known.add(arch)

@@ -1,7 +1,8 @@
 """The JSON form of the released LitePose configurations, to and from our plain form.
 
-Keys (LitePose, `configs/*.json`): `img_size`, `input_channel`, `deconv_setting`, and per stage in `backbone_setting`
-`num_blocks`, `stride`, `channel` and `block_setting`, a list of `[expansion, kernel]` per block.
+Keys (LitePose, `mobile_configs/*.json`): `img_size`, `input_channel`, `deconv_setting`, and per stage in
+`backbone_setting` `num_blocks`, `stride`, `channel` and `block_setting`, a list of `[expansion, kernel]` per
+block.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 
 from .checks import check_keys
 from .checks import positive_ints
+from .checks import shown
 from .errors import InputError
 
 STRIDES = (2, 2, 2, 1)
@@ -48,12 +50,13 @@ def _stage(stage: Any, number: int) -> dict[str, Any]:
     check_keys(stage, required=("num_blocks", "stride", "channel", "block_setting"), what=what)
     stride = STRIDES[number - 1]
     if stage["stride"] != stride or isinstance(stage["stride"], bool):
-        raise InputError(f"{what}: stride {stage['stride']!r:.60}, but this family has {stride} there")
+        raise InputError(f"{what}: stride {shown(stage['stride'])}, but this family has {stride} there")
     blocks = stage["block_setting"]
     if not isinstance(blocks, list) or not blocks:
         raise InputError(f"{what}: block_setting must be a list of [expansion, kernel]")
     if stage["num_blocks"] != len(blocks):
-        raise InputError(f"{what}: num_blocks is {stage['num_blocks']!r:.60}, block_setting has {len(blocks)}")
+        count = shown(stage["num_blocks"])
+        raise InputError(f"{what}: num_blocks is {count}, block_setting has {len(blocks)}")
     pairs = [positive_ints(block, f"{what} block {index}") for index, block in enumerate(blocks, start=1)]
     for index, pair in enumerate(pairs, start=1):
         if len(pair) != 2:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,20 +12,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .arch import NUM_HEADS
-from .arch import NUM_STAGES
-from .arch import RESOLUTION_STEP
 from .arch import Arch
 from .arch import Stage
-from .checks import check_keys
-from .checks import positive_ints
 from .errors import InputError
 from .files import read_yaml
 from .files import write_yaml
-from .names import conf_names
-from .names import find_conf
+from .names import require_conf
+from .space_form import SCHEMA
+from .space_form import StageChoices
+from .space_form import read_choices
 
-SCHEMA = 1
 Codes = npt.NDArray[np.int64]
 
 
@@ -48,22 +43,12 @@ class Gene:
 
 
 @dataclass(frozen=True)
-class StageChoices:
-    """Choices of one stage, each ascending: output width, depth, and kernel and expansion of every block."""
-
-    width: tuple[int, ...]
-    depth: tuple[int, ...]
-    kernel: tuple[int, ...]
-    expansion: tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class SearchSpace:
     """The architectures that one supernet holds.
 
-    Codes are rows of G gene indices: resolution, stem, then per stage width, depth, one kernel and one expansion per
-    block of the deepest stage, then the three head widths. Genes of blocks beyond a row's depth are 0, so that equal
-    architectures have equal codes.
+    Codes are rows of G gene indices: resolution, stem, then per stage width, depth, the kernels and the
+    expansions of the deepest stage's blocks, then the three head widths. Genes of blocks beyond a row's
+    depth are 0, so that equal architectures have equal codes.
     """
 
     name: str
@@ -79,16 +64,12 @@ class SearchSpace:
         Raises:
             InputError: no such name or file, or a choice is missing, doubled or of the wrong type.
         """
-        path = find_conf("space", source)
-        if path is None:
-            raise InputError(
-                f"space {os.fspath(source)!r} is neither a file nor a name that ships "
-                f"({', '.join(conf_names('space'))})"
-            )
+        path = require_conf("space", source, "space")
+        value = read_yaml(path, "space")
         try:
-            return cls.from_dict(read_yaml(path, "space"), default_name=path.stem)
+            return cls.from_dict(value, default_name=path.stem)
         except InputError as error:
-            raise error if str(path) in str(error) else InputError(f"space {path}: {error}") from None
+            raise InputError(f"space {path}: {error}") from None
 
     @classmethod
     def from_dict(cls, value: Any, default_name: str = "custom") -> SearchSpace:
@@ -97,22 +78,10 @@ class SearchSpace:
         Raises:
             InputError: a choice is missing, doubled or of the wrong type.
         """
-        if not isinstance(value, Mapping):
-            raise InputError(f"expected a mapping, found {type(value).__name__}")
-        check_keys(value, required=("resolution", "stem", "stages", "head"), optional=("schema", "name"))
-        if value.get("schema", SCHEMA) != SCHEMA:
-            raise InputError(f"schema {value['schema']!r} is not known here (expected {SCHEMA}); update the toolkit")
-        stages, head = value["stages"], value["head"]
-        for key, found, count in (("stages", stages, NUM_STAGES), ("head", head, NUM_HEADS)):
-            if not isinstance(found, list | tuple) or len(found) != count:
-                raise InputError(f"{key}: expected a list of {count}")
-        return cls(
-            name=str(value.get("name", default_name)),
-            resolution=_choices(value["resolution"], "resolution", multiple_of=RESOLUTION_STEP),
-            stem=_choices(value["stem"], "stem"),
-            stages=tuple(_stage_choices(stage, f"stage {i}") for i, stage in enumerate(stages, start=1)),
-            head=tuple(_choices(widths, f"head {i}") for i, widths in enumerate(head, start=1)),
-        )
+        space = cls(**read_choices(value, default_name))
+        # Checks the limits of an architecture.
+        space.largest()
+        return space
 
     def to_dict(self) -> dict[str, Any]:
         """The plain form that `from_dict` reads."""
@@ -121,7 +90,10 @@ class SearchSpace:
             "name": self.name,
             "resolution": list(self.resolution),
             "stem": list(self.stem),
-            "stages": [{key: list(value) for key, value in vars(stage).items()} for stage in self.stages],
+            "stages": [
+                {key: list(getattr(stage, key)) for key in ("width", "depth", "kernel", "expansion")}
+                for stage in self.stages
+            ],
             "head": [list(widths) for widths in self.head],
         }
 
@@ -167,6 +139,10 @@ class SearchSpace:
         """The architecture with the smallest choice everywhere."""
         return self.decode(np.zeros((1, len(self.genes)), dtype=np.int64))[0]
 
+    def middle(self) -> Arch:
+        """The architecture with the middle choice everywhere (the lower of two)."""
+        return self.decode(self.canonical((self.num_choices[None] - 1) // 2))[0]
+
     def contains(self, arch: Arch) -> bool:
         """Whether `arch` is one of this space's architectures."""
         return self.mismatch(arch) is None
@@ -178,12 +154,19 @@ class SearchSpace:
             pairs += [(f"stage {i} width", stage.width, choices.width)]
             pairs += [(f"stage {i} depth", stage.depth, choices.depth)]
             pairs += [(f"stage {i} kernel", kernel, choices.kernel) for kernel in stage.kernels]
-            pairs += [(f"stage {i} expansion", expansion, choices.expansion) for expansion in stage.expansions]
-        pairs += [(f"head {i}", w, c) for i, (w, c) in enumerate(zip(arch.head, self.head, strict=True), start=1)]
+            pairs += [(f"stage {i} expansion", ratio, choices.expansion) for ratio in stage.expansions]
+        heads = zip(arch.head, self.head, strict=True)
+        pairs += [(f"head {i}", width, choices) for i, (width, choices) in enumerate(heads, start=1)]
         for what, value, allowed in pairs:
             if value not in allowed:
                 return f"{what} {value} is not one of {list(allowed)}"
         return None
+
+    def require(self, arch: Arch) -> None:
+        """Raise InputError, naming the value that is no choice here, unless `arch` is contained."""
+        reason = self.mismatch(arch)
+        if reason is not None:
+            raise InputError(f"architecture is not in space {self.name!r}: {reason}")
 
     def sample(self, rng: np.random.Generator) -> Arch:
         """One architecture, every choice uniform."""
@@ -212,9 +195,8 @@ class SearchSpace:
     @cached_property
     def _alive(self) -> list[npt.NDArray[np.bool_]]:
         """Per stage, (depth choice, kernel and expansion genes) whether the gene's block exists."""
-        return [
-            np.tile(np.arange(stage.depth[-1]) < np.array(stage.depth)[:, None], (1, 2)) for stage in self.stages
-        ]
+        blocks = [np.arange(stage.depth[-1]) < np.array(stage.depth)[:, None] for stage in self.stages]
+        return [np.tile(alive, (1, 2)) for alive in blocks]
 
     def canonical(self, codes: Codes) -> Codes:
         """`codes` with the genes of absent blocks set to 0."""
@@ -228,14 +210,12 @@ class SearchSpace:
         """
         codes = np.zeros((len(archs), len(self.genes)), dtype=np.int64)
         for row, arch in zip(codes, archs, strict=True):
-            reason = self.mismatch(arch)
-            if reason is not None:
-                raise InputError(f"architecture is not in space {self.name!r}: {reason}")
+            self.require(arch)
             values = {"resolution": arch.resolution, "stem": arch.stem}
             for i, stage in enumerate(arch.stages):
                 values |= {f"stages.{i}.width": stage.width, f"stages.{i}.depth": stage.depth}
                 values |= {f"stages.{i}.kernel.{j}": kernel for j, kernel in enumerate(stage.kernels)}
-                values |= {f"stages.{i}.expansion.{j}": expansion for j, expansion in enumerate(stage.expansions)}
+                values |= {f"stages.{i}.expansion.{j}": ratio for j, ratio in enumerate(stage.expansions)}
             values |= {f"head.{i}": width for i, width in enumerate(arch.head)}
             for name, value in values.items():
                 column = self.gene_index[name]
@@ -248,12 +228,19 @@ class SearchSpace:
         Raises:
             InputError: wrong number of columns, or a code outside its gene's choices.
         """
-        codes = np.asarray(codes)
-        if codes.ndim != 2 or codes.shape[1] != len(self.genes):
-            raise InputError(f"codes of space {self.name!r} have shape (N, {len(self.genes)}), found {codes.shape}")
-        if codes.size and ((codes < 0) | (codes >= self.num_choices)).any():
-            raise InputError(f"codes are outside the choices of space {self.name!r}")
+        self.check_codes(codes)
         return [self._decode_row(row) for row in codes.tolist()]
+
+    def check_codes(self, codes: Codes) -> None:
+        """Raise InputError unless `codes` is (N, G), integer, and every code one of its gene's choices."""
+        genes = len(self.genes)
+        if codes.ndim != 2 or codes.shape[1] != genes or not np.issubdtype(codes.dtype, np.integer):
+            raise InputError(
+                f"codes of space {self.name!r} are integers of shape (N, {genes}), "
+                f"found {codes.dtype} {codes.shape}"
+            )
+        if len(codes) and (codes.min() < 0 or (codes.max(axis=0) >= self.num_choices).any()):
+            raise InputError(f"codes are outside the choices of space {self.name!r}")
 
     def _decode_row(self, row: list[int]) -> Arch:
         value = {gene.name: gene.choices[code] for gene, code in zip(self.genes, row, strict=True)}
@@ -269,27 +256,3 @@ class SearchSpace:
             )
         head = tuple(value[f"head.{i}"] for i in range(len(self.head)))
         return Arch(value["resolution"], value["stem"], tuple(stages), head)
-
-
-def _choices(value: Any, what: str, multiple_of: int = 1, odd: bool = False) -> tuple[int, ...]:
-    choices = positive_ints(value, what)
-    if len(set(choices)) != len(choices):
-        raise InputError(f"{what}: a choice is listed twice in {list(choices)}")
-    for choice in choices:
-        if choice % multiple_of:
-            raise InputError(f"{what}: {choice} is not a multiple of {multiple_of}")
-        if odd and choice % 2 == 0:
-            raise InputError(f"{what}: {choice} is even; kernels are odd (3, 5, 7)")
-    return tuple(sorted(choices))
-
-
-def _stage_choices(value: Any, what: str) -> StageChoices:
-    if not isinstance(value, Mapping):
-        raise InputError(f"{what}: expected a mapping, found {type(value).__name__}")
-    check_keys(value, required=("width", "depth", "kernel", "expansion"), what=what)
-    return StageChoices(
-        width=_choices(value["width"], f"{what} width"),
-        depth=_choices(value["depth"], f"{what} depth"),
-        kernel=_choices(value["kernel"], f"{what} kernel", odd=True),
-        expansion=_choices(value["expansion"], f"{what} expansion"),
-    )

@@ -1,7 +1,8 @@
 """The LitePose wiring, written once: which layers a network has and how data flows through them.
 
-Source: Wang et al., "Lite Pose: Efficient Architecture Design for 2D Human Pose Estimation", CVPR 2022 (section 3 and
-the released configurations). The elastic and the static network, the costs and channel sorting all follow from here.
+Source: Wang et al., "Lite Pose: Efficient Architecture Design for 2D Human Pose Estimation", CVPR 2022
+(section 3 and the released configurations). The elastic and the static network, the costs, channel sorting,
+batch-norm fusion and the names of released weights all follow from here.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Literal
 from typing import TypeVar
 
 from .arch import Arch
+from .checks import positive_int
 
 STEM_CHANNELS = 32
 STAGE_STRIDES = (2, 2, 2, 1)
@@ -86,18 +88,15 @@ def block_layers(
     yield Layer(f"{name}.project", "conv", hidden, width, 1, 1, True, None, scale)
 
 
-def head_layers(
-    step: int, refined: int, raw: int, width: int, raw_output: int, num_joints: int
-) -> Iterator[Layer]:
-    """Fusion deconvolution `step` (0..2) and, from step 1 on, the output that it emits.
+def head_layers(step: int, refined: int, raw: int, width: int, num_joints: int) -> Iterator[Layer]:
+    """Fusion deconvolution `step` (0..2) and, from step 1 on, the output of its refined map.
 
     Args:
         step: 0 to 2, giving maps at 1/8, 1/4 and 1/2.
         refined: channels of the refined path before this step.
-        raw: channels of the backbone map of the same scale (stage 3, 2, 1).
+        raw: channels of the backbone map that is deconvolved beside it (stage 3, 2, 1).
         width: channels of the refined path after this step.
-        raw_output: channels of the backbone map at the output's scale (step 1: stage 1, step 2: stem).
-        num_joints: J; step 1 emits 2J channels (heatmaps, tags), step 2 J heatmaps.
+        num_joints: J.
     """
     scale = HEAD_SCALES[step]
     name = f"head.{step}"
@@ -105,18 +104,35 @@ def head_layers(
     yield Layer(f"{name}.raw", "deconv", raw, width, DECONV_KERNEL, 2, False, None, scale)
     yield Layer(f"{name}.norm", "norm", width, width, 1, 1, True, "relu", scale)
     if step:
-        outputs = num_joints * (3 - step)
-        for path, channels in (("output_refined", width), ("output_raw", raw_output)):
-            prefix = f"{name}.{path}"
-            yield Layer(
-                f"{prefix}.depthwise", "depthwise", channels, channels, OUTPUT_KERNEL, 1, True, "relu", scale
-            )
-            yield Layer(f"{prefix}.project", "conv", channels, outputs, 1, 1, False, None, scale)
+        yield from output_layers(step, "refined", width, num_joints)
+
+
+def output_layers(
+    step: int, source: Literal["refined", "raw"], channels: int, num_joints: int
+) -> Iterator[Layer]:
+    """One of the two separable convolutions whose sum is the output of head `step` (1, 2).
+
+    Args:
+        step: 1 emits 2J channels (heatmaps, tags) at 1/4, 2 emits J heatmaps at 1/2.
+        source: the refined map of this step, or the backbone map of the same scale (stage 1, stem).
+        channels: channels of that map.
+        num_joints: J.
+    """
+    scale = HEAD_SCALES[step]
+    outputs = num_joints * (3 - step)
+    name = f"head.{step}.output_{source}"
+    yield Layer(f"{name}.depthwise", "depthwise", channels, channels, OUTPUT_KERNEL, 1, True, "relu", scale)
+    yield Layer(f"{name}.project", "conv", channels, outputs, 1, 1, False, None, scale)
 
 
 @lru_cache(maxsize=1024)
 def layers(arch: Arch, num_joints: int) -> tuple[Layer, ...]:
-    """Every layer of `arch` in the order of its data flow."""
+    """Every layer of `arch` in the order of its data flow.
+
+    Raises:
+        InputError: `num_joints` is no positive integer.
+    """
+    positive_int(num_joints, "num_joints")
     widths = (arch.stem, *(stage.width for stage in arch.stages))
     found = [*stem_layers(arch.stem)]
     for i, stage in enumerate(arch.stages):
@@ -125,7 +141,9 @@ def layers(arch: Arch, num_joints: int) -> tuple[Layer, ...]:
             found += block_layers(i, j, width_in, stage.width, expansion, kernel)
     refined = widths[4]
     for step, width in enumerate(arch.head):
-        found += head_layers(step, refined, widths[3 - step], width, widths[2 - step], num_joints)
+        found += head_layers(step, refined, widths[3 - step], width, num_joints)
+        if step:
+            found += output_layers(step, "raw", widths[2 - step], num_joints)
         refined = width
     return tuple(found)
 

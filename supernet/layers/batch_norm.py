@@ -11,8 +11,8 @@ from torch.nn import functional as F
 class ElasticBatchNorm2d(nn.Module):
     """Batch norm over the first C of `num_features` channels, C being what comes in.
 
-    Training uses batch statistics and leaves the running ones alone: those of one subnet are not those of another, so
-    they are set by calibration, which gives `momentum` a value for as long as it runs.
+    Training uses batch statistics and leaves the running ones alone: those of one subnet are not those of
+    another, so they are set by calibration, which gives `momentum` a value for as long as it runs.
     """
 
     running_mean: Tensor
@@ -27,6 +27,11 @@ class ElasticBatchNorm2d(nn.Module):
         self.bias = nn.Parameter(torch.zeros(num_features))
         self.register_buffer("running_mean", torch.zeros(num_features))
         self.register_buffer("running_var", torch.ones(num_features))
+
+    def reset_running_stats(self) -> None:
+        """Mean 0 and variance 1, as `nn.BatchNorm2d` does."""
+        self.running_mean.zero_()
+        self.running_var.fill_(1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) normalised over B, H, W in training, by the running statistics in evaluation."""

@@ -1,4 +1,4 @@
-"""Elastic depthwise convolution: the first channels, and smaller kernels by chained transforms of the centre crop."""
+"""Elastic depthwise convolution: the first channels; smaller kernels by chained transforms of the centre."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .depthwise_grad import depthwise_conv2d
 class ElasticDepthwiseConv2d(nn.Module):
     """Depthwise convolution whose kernel of size k is a learned transform of the next larger one's centre.
 
-    The largest kernel is stored. Going down the sorted sizes, each kernel is the centre crop of the one before, seen as
-    a vector of k*k values and multiplied by a (k*k, k*k) matrix that all channels of the layer share (Cai et al.,
-    "Once-for-All", ICLR 2020, section 3.3). The matrices start as the identity.
+    The largest kernel is stored. Going down the sorted sizes, each kernel is the centre crop of the one
+    before, seen as a vector of k*k values and multiplied by a (k*k, k*k) matrix that all channels of the
+    layer share (Cai et al., "Once-for-All", ICLR 2020, section 3.3). The matrices start as the identity.
 
     Args:
         largest: the layer at its largest size.
