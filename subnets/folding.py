@@ -25,10 +25,11 @@ def norm_sources(arch: Arch, num_joints: int) -> dict[str, tuple[str, ...]]:
             found[name] = sources if layer.kind == "norm" else (name,)
         return (name,)
 
-    wire(arch, apply, lambda a, b: a + b, ())
+    images: tuple[str, ...] = ()
+    wire(arch, apply, lambda a, b: a + b, images)
     return found
 
 
 def biased_layers(arch: Arch, num_joints: int) -> frozenset[str]:
-    """The convolutions that carry a bias once norms are folded: for every norm the first that it normalises."""
+    """The convolutions that carry a bias once norms are folded: the first of each norm's sources."""
     return frozenset(sources[0] for sources in norm_sources(arch, num_joints).values())

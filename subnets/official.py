@@ -1,0 +1,156 @@
+"""Released LitePose weights into our networks, and back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from supernet.arch import Arch
+from supernet.checks import shown
+from supernet.errors import InputError
+
+from .folder import save
+from .network import Subnet
+from .official_names import official_names
+from .state import read_safetensors
+from .state import require_match
+
+# Set by nn.DataParallel and DistributedDataParallel.
+_PREFIX = "module."
+_COUNTER = "num_batches_tracked"
+# The released training code keeps the best score as a numpy number in its checkpoints; rebuilding one runs
+# no code.
+_SCALAR: Any = np.float64(0).__reduce__()[0]
+_HARMLESS: list[Any] = [
+    *((_SCALAR, f"numpy.{module}.multiarray.scalar") for module in ("core", "_core")),
+    np.dtype,
+    *{type(np.dtype(kind)) for kind in ("float16", "float32", "float64", "int64")},
+]
+
+
+def import_weights(sub: Subnet, weights: Mapping[str, Any] | str | os.PathLike[str]) -> None:
+    """Load released LitePose weights into `sub` in place; if anything does not fit, `sub` stays as it was.
+
+    Args:
+        sub: a network with batch norms, of the architecture and joint count that the weights are for.
+        weights: a state dict or the path of a `.pth.tar`, `.pth` or `.safetensors` file, read without
+            running code. Keys may carry the prefix `module.`, the state dict may be wrapped in a
+            `state_dict` key, and values may be in half precision. `num_batches_tracked` may be absent.
+
+    Raises:
+        InputError: the file is missing or damaged or holds something else, or names, shapes or values do not
+            fit.
+    """
+    if sub.fused:
+        raise InputError("released weights have batch norms; import them before fusing the network")
+    if isinstance(weights, Mapping):
+        what, tensors = "weights", tensors_of(weights, "weights")
+    else:
+        what = f"weights {os.fspath(weights)}"
+        tensors = read_official(weights)
+    wanted = export_weights(sub)
+    present = {name: wanted[name] for name in wanted if name in tensors or not name.endswith(_COUNTER)}
+    require_match(tensors, present, what)
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise InputError(f"{what}: {name} holds values that are not finite; the file is damaged")
+    with torch.no_grad():
+        for name, target in present.items():
+            target.copy_(tensors[name])
+
+
+def export_weights(sub: Subnet) -> dict[str, Tensor]:
+    """The tensors of `sub` under their released names; they share memory with the network's.
+
+    Raises:
+        InputError: the network is fused; the released one has batch norms.
+    """
+    if sub.fused:
+        raise InputError("the network is fused; the released form has batch norms")
+    state = sub.state_dict()
+    return {official: state[ours] for ours, official in official_names(sub.arch, sub.num_joints).items()}
+
+
+def convert(
+    arch: Arch | str | os.PathLike[str],
+    weights: Mapping[str, Any] | str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    num_joints: int = 14,
+) -> Subnet:
+    """Write released weights as a new folder of our form, which `subnets.load` reads.
+
+    Args:
+        arch: an architecture, a name in the zoo, or a path to our or to the official form.
+        weights: as for `import_weights`.
+        folder: the folder to make.
+        num_joints: 14 for CrowdPose, 17 for COCO.
+
+    Returns:
+        the network, in evaluation mode.
+
+    Raises:
+        InputError: something is missing, damaged or does not fit, or the folder exists already.
+    """
+    sub = Subnet(arch if isinstance(arch, Arch) else Arch.load(arch), num_joints)
+    import_weights(sub, weights)
+    if not isinstance(arch, Arch):
+        sub.about["arch"] = os.fspath(arch)
+    if not isinstance(weights, Mapping):
+        sub.about["weights"] = Path(weights).name
+    sub.about["source"] = "released LitePose weights"
+    save(sub, folder)
+    return sub.eval()
+
+
+def read_official(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """The plain state dict in a checkpoint file, read without running code.
+
+    Raises:
+        InputError: the file is missing, damaged, would run code, or holds no state dict.
+    """
+    file = Path(path)
+    what = f"weights {file}"
+    if file.suffix == ".safetensors":
+        return tensors_of(read_safetensors(file), what)
+    if not file.is_file():
+        raise InputError(f"{what} do not exist; check the path")
+    try:
+        with torch.serialization.safe_globals(_HARMLESS):
+            value = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle fails in any way that Python knows
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"{what} cannot be read without running code, or are damaged: {reason}") from None
+    return tensors_of(value, what)
+
+
+def tensors_of(value: Any, what: str) -> dict[str, Tensor]:
+    """The state dict in a checkpoint's content: unwrapped from `state_dict`, without the prefix `module.`.
+
+    Raises:
+        InputError: `value` is something else.
+    """
+    if isinstance(value, Mapping) and isinstance(value.get("state_dict"), Mapping):
+        value = value["state_dict"]
+    if not isinstance(value, Mapping) or not value:
+        raise InputError(f"{what}: expected a mapping of names to tensors, found {shown(value)}")
+    for name, tensor in value.items():
+        if not isinstance(name, str):
+            raise InputError(f"{what}: expected names of tensors, found {shown(name)}")
+        if not _is_plain(tensor):
+            raise InputError(f"{what}: {shown(name)} is no plain tensor")
+    if all(name.startswith(_PREFIX) for name in value):
+        value = {name.removeprefix(_PREFIX): tensor for name, tensor in value.items()}
+    return dict(value)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether `value` is a dense tensor of real numbers that is held in memory."""
+    if not isinstance(value, Tensor) or value.layout != torch.strided:
+        return False
+    return not (value.is_quantized or value.is_meta or value.is_complex() or value.dtype == torch.bool)
