@@ -22,6 +22,12 @@ def _noise(rng: np.random.Generator, width: int, height: int, cells: int) -> NDA
     return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
+def add_grey(image: Picture, change: NDArray[np.float32]) -> Picture:
+    """The picture (H, W, 3) with `change` (H, W) grey levels added to all channels, kept within 0..255."""
+    steps = np.rint(change).astype(np.int16)
+    return np.asarray(cv2.add(image, cv2.merge([steps, steps, steps]), dtype=cv2.CV_8U), np.uint8)
+
+
 def _gradient(top: Colour, bottom: Colour, width: int, height: int) -> Picture:
     share = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
     rows = (1 - share) * np.array(top, np.float32) + share * np.array(bottom, np.float32)
@@ -30,7 +36,9 @@ def _gradient(top: Colour, bottom: Colour, width: int, height: int) -> Picture:
     return image
 
 
-def _rect(image: Picture, x: float, y: float, w: float, h: float, colour: Colour, thickness: int = -1) -> None:
+def _rect(
+    image: Picture, x: float, y: float, w: float, h: float, colour: Colour, thickness: int = -1
+) -> None:
     cv2.rectangle(image, (int(x), int(y)), (int(x + w), int(y + h)), colour, thickness)
 
 
@@ -156,7 +164,13 @@ def _clutter(rng: np.random.Generator, image: Picture, amount: float) -> None:
             cv2.circle(image, (int(x), int(y)), int(size / 2), colour, -1)
             cv2.circle(image, (int(x - size / 8), int(y - size / 8)), int(size / 4), shade(colour, 1.2), -1)
         elif kind == 2:
-            cv2.line(image, (int(x), int(y)), (int(x + rng.normal(0, 2)), int(y - 2 * size)), colour, int(1 + size / 10))
+            cv2.line(
+                image,
+                (int(x), int(y)),
+                (int(x + rng.normal(0, 2)), int(y - 2 * size)),
+                colour,
+                int(1 + size / 10),
+            )
         else:
             end = (int(x + rng.normal(0, 2) * size), int(y + rng.normal(0, 2) * size))
             cv2.line(image, (int(x), int(y)), end, colour, int(1 + size / 8))
@@ -171,4 +185,4 @@ def draw_background(
     _clutter(rng, image, clutter)
     texture = rng.uniform(2, 7) * _noise(rng, width, height, 6)
     texture += rng.uniform(1, 8) * _noise(rng, width, height, int(rng.integers(14, 60)))
-    return np.clip(image + texture[..., None], 0, 255).astype(np.uint8)
+    return add_grey(image, texture)

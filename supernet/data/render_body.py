@@ -55,13 +55,13 @@ class Pose:
 class Shape:
     """Body proportions as fractions of the standing height (1.0)."""
 
-    leg: float = 0.235
-    torso: float = 0.285
+    leg: float = 0.24
+    torso: float = 0.28
     shoulder: float = 0.118
     hip: float = 0.072
     arm: float = 0.165
     neck: float = 0.035
-    head: float = 0.155
+    head: float = 0.15
     girth: float = 1.0
 
 
@@ -70,12 +70,12 @@ def sample_shape(rng: np.random.Generator) -> Shape:
     child = rng.random() < 1 / 6
     limb = rng.normal(0.94 if child else 1.0, 0.025)
     return Shape(
-        leg=0.235 * limb,
-        torso=0.285 * rng.normal(1.0, 0.03),
+        leg=0.24 * limb,
+        torso=0.28 * rng.normal(1.0, 0.03),
         shoulder=0.118 * rng.normal(1.0, 0.06),
         hip=0.072 * rng.normal(1.0, 0.06),
         arm=0.165 * limb,
-        head=(0.185 if child else 0.158) * rng.normal(1.0, 0.03),
+        head=(0.18 if child else 0.152) * rng.normal(1.0, 0.03),
         girth=float(np.clip(rng.normal(1.05, 0.13), 0.8, 1.45)),
     )
 

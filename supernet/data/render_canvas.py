@@ -13,11 +13,12 @@ from .render_style import Colour
 from .render_style import shade
 
 SUPERSAMPLE = 2  # drawn at twice the size, then averaged down: smooth edges without alpha masks
+PARTS = 32  # owner map values are person * PARTS + part; 0 is where nothing was drawn
+THING = PARTS - 1  # tag of seats and objects: nobody's
 _SHIFT = 4
 _ARC = np.stack([np.cos(t := np.linspace(0, np.pi, 9)), np.sin(t)], 1)
 RIM = 0.45  # width in pixels of the dark outline that keeps parts apart
 _LIGHT = np.array([-0.45, -0.6])
-PARTS = 32  # owner map values are person * PARTS + part; 0 is background
 
 
 @dataclass
@@ -25,8 +26,10 @@ class Canvas:
     """A picture being drawn.
 
     Attributes:
-        image: (H*S, W*S, 3) uint8 BGR, S = SUPERSAMPLE. All drawing coordinates are in final pixels.
-        owner: (H*S, W*S) uint16: person * PARTS + part of what is on top, 0 for background.
+        image: (H*S, W*S, 3) uint8 BGR, black where nothing was drawn; S = SUPERSAMPLE. Coordinates given
+            to the methods are in final pixels.
+        owner: (H*S, W*S) uint16: person * PARTS + part of what is on top; person 0
+            are things, 0 is where nothing was drawn.
         tag: value that primitives leave in `owner`.
     """
 
@@ -35,10 +38,16 @@ class Canvas:
     tag: int = 0
 
     @classmethod
-    def over(cls, background: NDArray[np.uint8]) -> Canvas:
-        """A canvas whose picture is `background` (H, W, 3)."""
-        large = cv2.resize(background, None, fx=SUPERSAMPLE, fy=SUPERSAMPLE, interpolation=cv2.INTER_NEAREST)
-        return cls(np.asarray(large, np.uint8), np.zeros(large.shape[:2], np.uint16))
+    def blank(cls, width: int, height: int) -> Canvas:
+        """An empty canvas for a picture of the given size."""
+        shape = (height * SUPERSAMPLE, width * SUPERSAMPLE)
+        return cls(np.zeros((*shape, 3), np.uint8), np.zeros(shape, np.uint16))
+
+    def put_behind(self, background: NDArray[np.uint8]) -> None:
+        """Let `background` (H, W, 3) show wherever nothing was drawn."""
+        large = cv2.resize(background, self.image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+        cv2.copyTo(self.image, (self.owner > 0).astype(np.uint8), large)
+        self.image = np.asarray(large, np.uint8)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -52,10 +61,13 @@ class Canvas:
         if own and self.tag:
             cv2.fillConvexPoly(self.owner, fixed, (self.tag,), lineType=cv2.LINE_8, shift=_SHIFT)
 
-    def line(self, points: Floats, colour: Colour, width: float) -> None:
-        """An open line through (N, 2) points; leaves the owner map alone."""
+    def line(self, points: Floats, colour: Colour, width: float, *, own: bool = False) -> None:
+        """An open line through (N, 2) points."""
         thickness = max(1, round(width * SUPERSAMPLE))
-        cv2.polylines(self.image, [_fixed(points)], False, colour, thickness, cv2.LINE_8, _SHIFT)
+        fixed = [_fixed(points)]
+        cv2.polylines(self.image, fixed, False, colour, thickness, cv2.LINE_8, _SHIFT)
+        if own and self.tag:
+            cv2.polylines(self.owner, fixed, False, (self.tag,), thickness, cv2.LINE_8, _SHIFT)
 
     def disc(self, centre: Floats, radius: float, colour: Colour, *, own: bool = True) -> None:
         """A filled circle."""

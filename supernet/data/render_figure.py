@@ -88,7 +88,11 @@ def draw_figure(canvas: Canvas, figure: Figure, person: int) -> None:
         s, e, w = L_SHOULDER + side, L_ELBOW + side, L_WRIST + side
         h, k, a = L_HIP + side, L_KNEE + side, L_ANKLE + side
         if figure.has(s, e):
-            add(z[[s, e]].mean() + 0.03 * unit, UPPER + side, _bind(render_limbs.upper_arm, canvas, figure, s, e))
+            add(
+                z[[s, e]].mean() + 0.03 * unit,
+                UPPER + side,
+                _bind(render_limbs.upper_arm, canvas, figure, s, e),
+            )
         if figure.has(e, w):
             fore = z[[e, w]].mean() + 0.04 * unit
             add(fore, FORE + side, _bind(render_limbs.forearm, canvas, figure, e, w))
@@ -112,8 +116,13 @@ def draw_figure(canvas: Canvas, figure: Figure, person: int) -> None:
         add(min(head, middle) - 0.005 * unit, NECKPART, lambda: render_torso.draw_neck(canvas, figure))
         add(head, HEADPART, lambda: draw_head(canvas, figure))
         if figure.style.long_hair:
-            behind = head - 0.09 * unit * float(figure.face[2])
-            add(behind, HAIR, lambda: draw_hair_back(canvas, figure))
+            # Behind shoulders that face the viewer, over a back that does.
+            fall = min(head, middle) - 0.06 * unit if figure.face[2] > 0 else head + 0.01 * unit
+            add(fall, HAIR, lambda: draw_hair_back(canvas, figure))
+    for joint in np.flatnonzero(figure.known):
+        if not _CARRIERS[joint] & {part for _, part, _ in parts}:
+            stub = min(_CARRIERS[joint])
+            add(z[joint], stub, _bind_joint(canvas, figure, int(joint)))
     for _, part, painter in sorted(parts, key=lambda item: item[0]):
         canvas.tag = person * PARTS + part
         painter()
@@ -124,6 +133,10 @@ def _bind(
     painter: Callable[[Canvas, Figure, int, int], None], canvas: Canvas, figure: Figure, a: int, b: int
 ) -> Painter:
     return lambda: painter(canvas, figure, a, b)
+
+
+def _bind_joint(canvas: Canvas, figure: Figure, joint: int) -> Painter:
+    return lambda: render_limbs.stub(canvas, figure, joint)
 
 
 def _carriers() -> tuple[frozenset[int], ...]:

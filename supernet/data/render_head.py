@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from .render_body import HEAD
 from .render_body import NECK
@@ -51,7 +53,8 @@ def draw_head(canvas: Canvas, figure: Figure) -> None:
     circle = np.stack([np.cos(angles), np.sin(angles)], 1)
 
     def outline(grow: float) -> Floats:
-        return centre + (circle[:, :1] * (rx + grow)) * tilt + (circle[:, 1:] * (ry + grow)) * axis
+        points: Floats = centre + circle[:, :1] * (rx + grow) * tilt + circle[:, 1:] * (ry + grow) * axis
+        return points
 
     if abs(face[2]) < 0.9:
         nose = centre + _flat(1.06 * face - 0.12 * up, rx, ry, tilt, axis)
@@ -68,8 +71,8 @@ def draw_head(canvas: Canvas, figure: Figure) -> None:
 
 def _flat(point: Floats, rx: float, ry: float, tilt: Floats, axis: Floats) -> Floats:
     """Offset on screen of a point on the unit head (3-D directions to an ellipse along tilt/axis)."""
-    xy = point[:2]
-    return rx * float(xy @ tilt) * tilt + ry * float(xy @ axis) * axis
+    flat: Floats = rx * float(point[:2] @ tilt) * tilt + ry * float(point[:2] @ axis) * axis
+    return flat
 
 
 def _paint_ball(
@@ -82,26 +85,29 @@ def _paint_ball(
     frame: tuple[Floats, Floats],
 ) -> None:
     h, w = region.mask.shape
-    dx = (np.arange(w) + region.x0 + 0.5)[None] / SUPERSAMPLE - centre[0]
-    dy = (np.arange(h) + region.y0 + 0.5)[:, None] / SUPERSAMPLE - centre[1]
-    tilt, axis = screen
-    u = (dx * tilt[0] + dy * tilt[1]) / radii[0]
-    v = (dx * axis[0] + dy * axis[1]) / radii[1]
-    x, y = u * tilt[0] + v * axis[0], u * tilt[1] + v * axis[1]
-    z = np.sqrt(np.maximum(1 - x * x - y * y, 0.0))
+    (tx, ty), (ax, ay) = (tuple(float(v) for v in side) for side in screen)
+    dx = (np.arange(w, dtype=np.float32) + region.x0 + 0.5)[None] / SUPERSAMPLE - float(centre[0])
+    dy = (np.arange(h, dtype=np.float32) + region.y0 + 0.5)[:, None] / SUPERSAMPLE - float(centre[1])
+    u = (dx * tx + dy * ty) / radii[0]
+    v = (dx * ax + dy * ay) / radii[1]
+    x, y = u * tx + v * ax, u * ty + v * ay
+    ball = (x, y, np.sqrt(np.maximum(1 - x * x - y * y, 0)))
+
+    def along(direction: Floats) -> NDArray[np.float32]:
+        total = sum(p * float(d) for p, d in zip(ball, direction, strict=True))
+        return np.asarray(total, np.float32)
+
     face, up = frame
-    towards = x * face[0] + y * face[1] + z * face[2]
-    height = x * up[0] + y * up[1] + z * up[2]
+    height = along(up)
     style = figure.style
     colours = np.empty((h, w, 3), np.float32)
     colours[:] = style.hair
     # Skin: the front cap below the hairline, and the nape.
-    skin = (towards > 0.12) & (height < 0.52) | (height < -0.72)
-    colours[skin] = style.skin
+    colours[(along(face) > 0.12) & (height < 0.52) | (height < -0.72)] = style.skin
     if style.hat:
         colours[height > 0.34] = style.accent
-    light = 0.62 + 0.5 * np.maximum(x * _LIGHT[0] + y * _LIGHT[1] + z * _LIGHT[2], 0.0)
-    canvas.paste(region, np.clip(colours * light[..., None], 0, 255).astype(np.uint8))
+    light = 0.62 + 0.5 * np.maximum(along(_LIGHT), 0)
+    canvas.paste(region, np.asarray(cv2.convertScaleAbs(colours * light[..., None]), np.uint8))
 
 
 def _draw_features(
@@ -124,12 +130,13 @@ def _draw_features(
         if depth > 0.12:
             canvas.disc(eye, 0.17 * rx, (235, 235, 235), own=False)
             canvas.disc(eye, 0.12 * rx, _DARK, own=False)
-            brow, _ = place(0.42 * side, 0.32)
-            edge, _ = place(0.18 * side, 0.3)
-            canvas.line(np.stack([brow, edge]), shade(figure.style.hair, 0.7), 0.09 * rx)
-    corners = [place(side * 0.27, -0.47) for side in (-1.0, 1.0)]
-    if min(depth for _, depth in corners) > 0.0:
-        canvas.line(np.stack([p for p, _ in corners]), (50, 45, 120), 0.12 * rx)
+            brow = np.stack(
+                [place(right * side, high)[0] for right, high in ((0.58, 0.26), (0.42, 0.36), (0.22, 0.36))]
+            )
+            canvas.line(brow, shade(figure.style.hair, 0.7), 0.08 * rx)
+    mouth = [place(right, high) for right, high in ((-0.28, -0.42), (0.0, -0.5), (0.28, -0.42))]
+    if min(depth for _, depth in mouth) > 0.0:
+        canvas.line(np.stack([p for p, _ in mouth]), (50, 45, 120), 0.11 * rx)
     nose, depth = place(0.0, -0.14)
     if depth > 0.3:
         canvas.disc(nose, 0.1 * rx, shade(figure.style.skin, 0.78), own=False)
@@ -147,7 +154,12 @@ def _draw_brim(
     face, up, ear = frame
     if face[2] < -0.1:
         return
-    corners = (0.7 * face + 0.6 * ear, 1.4 * face + 0.35 * ear, 1.4 * face - 0.35 * ear, 0.7 * face - 0.6 * ear)
+    corners = (
+        0.7 * face + 0.6 * ear,
+        1.4 * face + 0.35 * ear,
+        1.4 * face - 0.35 * ear,
+        0.7 * face - 0.6 * ear,
+    )
     points = np.stack([centre + _flat(c + 0.36 * up, *radii, *screen) for c in corners])
     canvas.fill(points, shade(figure.style.accent, 0.7))
 

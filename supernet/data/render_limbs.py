@@ -6,8 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .render_body import HEAD
+from .render_body import L_ANKLE
+from .render_body import L_ELBOW
 from .render_body import L_HIP
 from .render_body import L_KNEE
+from .render_body import L_SHOULDER
+from .render_body import L_WRIST
+from .render_body import NECK
 from .render_body import Floats
 from .render_canvas import Canvas
 from .render_canvas import hull
@@ -49,7 +55,7 @@ def thigh(canvas: Canvas, figure: Figure, hip: int, knee: int) -> None:
     """From the hip to the knee; bare below a skirt."""
     style, u = figure.style, figure.unit * figure.girth
     colour = style.skin if style.leg == "skirt" else style.legs
-    canvas.tube(figure.joints[hip, :2], figure.joints[knee, :2], 0.06 * u, 0.042 * u, colour)
+    canvas.tube(figure.joints[hip, :2], figure.joints[knee, :2], 0.056 * u, 0.042 * u, colour)
 
 
 def shank(canvas: Canvas, figure: Figure, knee: int, ankle: int) -> None:
@@ -74,6 +80,25 @@ def shoe(canvas: Canvas, figure: Figure, knee: int, ankle: int) -> None:
     canvas.tube(heel, tip, 0.026 * figure.unit, 0.02 * figure.unit, figure.style.shoes)
 
 
+def stub(canvas: Canvas, figure: Figure, joint: int) -> None:
+    """The bit of a limb around a joint whose neighbours are unknown (real annotations have such)."""
+    style, u = figure.style, figure.unit
+    sleeve = style.sleeves if style.sleeve else style.skin
+    looks = {
+        L_SHOULDER: (sleeve, 0.04),
+        L_ELBOW: (sleeve, 0.032),
+        L_WRIST: (style.skin, 0.026),
+        L_HIP: (style.legs, 0.056),
+        L_KNEE: (style.legs, 0.042),
+        L_ANKLE: (style.shoes, 0.032),
+        HEAD: (style.hair, 0.06),
+        NECK: (style.skin, 0.036),
+    }
+    colour, radius = looks[joint] if joint in looks else looks[joint - 1]
+    point = figure.joints[joint, :2]
+    canvas.tube(point, point, radius * u, radius * u, colour)
+
+
 def _toe_direction(forward: Floats, down: Floats) -> Floats:
     level = forward - down * float(forward @ down)
     norm = float(np.linalg.norm(level))
@@ -86,7 +111,9 @@ def skirt(canvas: Canvas, figure: Figure) -> None:
     hips, knees = figure.joints[[L_HIP, L_HIP + 1], :2], figure.joints[[L_KNEE, L_KNEE + 1], :2]
     hem = hips + 0.8 * (knees - hips)
     ring = np.array([[-1.0, 0.0], [1.0, 0.0], [0.0, 0.4], [0.0, -0.6]])
-    points = [c + ring * r * u for c, r in ((hips[0], 0.062), (hips[1], 0.062), (hem[0], 0.075), (hem[1], 0.075))]
+    points = [
+        c + ring * r * u for c, r in ((hips[0], 0.062), (hips[1], 0.062), (hem[0], 0.075), (hem[1], 0.075))
+    ]
     outline = hull(np.concatenate(points))
     canvas.fill(outline, shade(figure.style.legs, 0.45))
     centre = outline.mean(0)

@@ -36,9 +36,9 @@ class SyntheticOptions:
     test: int = 300
     size: int = 256
     aspect: tuple[float, float] = (0.75, 1.5)
-    people: tuple[float, ...] = (0.22, 0.23, 0.25, 0.17, 0.13)
+    people: tuple[float, ...] = (0.18, 0.24, 0.26, 0.18, 0.14)
     height: tuple[float, float] = (0.28, 0.93)
-    crowding: float = 0.6
+    crowding: float = 0.7
     occluders: float = 0.15
     clutter: float = 0.5
     noise: float = 6.0
@@ -48,25 +48,28 @@ class SyntheticOptions:
 
     def check(self) -> None:
         """Raise InputError naming the first option that is out of range."""
+        pair = "two numbers low <= high between"
+        few = 1 <= len(self.people) <= 12 and min(self.people) >= 0
         rules = (
             ("seed", self.seed >= 0, "at least 0"),
             ("train", self.train >= 1, "at least 1"),
             ("val", self.val >= 1, "at least 1"),
             ("test", self.test >= 1, "at least 1"),
             ("size", 32 <= self.size <= 4096, "between 32 and 4096"),
-            ("aspect", len(self.aspect) == 2 and 0.25 <= self.aspect[0] <= self.aspect[1] <= 4,
-             "two numbers low <= high between 0.25 and 4"),
-            ("people", 1 <= len(self.people) <= 12 and min(self.people, default=-1) >= 0 and sum(self.people) > 0,
-             "1 to 12 weights, none negative and not all zero"),
-            ("height", len(self.height) == 2 and 0.05 <= self.height[0] <= self.height[1] <= 1,
-             "two numbers low <= high between 0.05 and 1"),
+            ("aspect", _is_range(self.aspect, 0.25, 4), f"{pair} 0.25 and 4"),
+            (
+                "people",
+                few and sum(self.people) > 0,
+                "1 to 12 weights, not all zero",
+            ),
+            ("height", _is_range(self.height, 0.05, 1), f"{pair} 0.05 and 1"),
             ("crowding", 0 <= self.crowding <= 1, "between 0 and 1"),
             ("occluders", 0 <= self.occluders <= 1, "between 0 and 1"),
             ("clutter", 0 <= self.clutter <= 4, "between 0 and 4"),
             ("noise", 0 <= self.noise <= 64, "between 0 and 64"),
             ("quality", 1 <= self.quality <= 100, "between 1 and 100"),
             ("workers", self.workers >= 0, "at least 0 (0 takes all cores)"),
-        )  # fmt: skip
+        )
         for name, good, rule in rules:
             if not good:
                 raise InputError(f"synthetic data option {name}={getattr(self, name)} must be {rule}")
@@ -74,3 +77,7 @@ class SyntheticOptions:
     def count(self, split: str) -> int:
         """Images in a split."""
         return int({"train": self.train, "val": self.val, "test": self.test}[split])
+
+
+def _is_range(value: tuple[float, ...], low: float, high: float) -> bool:
+    return len(value) == 2 and low <= value[0] <= value[1] <= high

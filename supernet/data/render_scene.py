@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from dataclasses import replace
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .render_background import add_grey
 from .render_background import draw_background
 from .render_body import build_body
 from .render_body import sample_shape
-from .render_canvas import PARTS
 from .render_canvas import Canvas
 from .render_figure import Figure
 from .render_figure import draw_figure
@@ -29,6 +29,12 @@ from .render_poses import sample_yaw
 from .render_style import sample_style
 
 Box = tuple[float, float, float, float]
+Labels = tuple[list[int], Box, int]  # 42 keypoint integers, box (x, y, w, h), iscrowd
+
+_FEWEST = 4  # of the limbs' 12 joints must be seen
+# Bones of the trunk and the thighs, and half their thickness in stature units: what hides others.
+_BONES = np.array([(0, 6), (1, 7), (0, 7), (1, 6), (6, 8), (7, 9)])
+_THICK = np.array([0.045, 0.045, 0.05, 0.05, 0.045, 0.045])
 
 
 @dataclass(frozen=True)
@@ -49,10 +55,10 @@ class Actor:
 
 @dataclass(frozen=True)
 class Scene:
-    """A rendered picture and, per person, keypoints (42 integers), box (x, y, w, h) and iscrowd."""
+    """A rendered picture and the labels of its people."""
 
     image: NDArray[np.uint8]
-    people: list[tuple[list[int], Box, int]]
+    people: list[Labels]
 
 
 def sample_size(rng: np.random.Generator, options: SyntheticOptions) -> tuple[int, int]:
@@ -67,7 +73,9 @@ def _sample_actor(rng: np.random.Generator, share: float, height: int, pitch: fl
     shape = sample_shape(rng)
     body = build_body(pose, shape, sample_yaw(rng), pitch)
     known = np.ones(len(body.joints), bool)
-    figure = Figure(body.joints, known, 1.0, body.forward, body.face, body.head_up, shape.girth, sample_style(rng))
+    figure = Figure(
+        body.joints, known, 1.0, body.forward, body.face, body.head_up, shape.girth, sample_style(rng)
+    )
     x0, y0, x1, y1 = figure.extent()
     # People who sit or bend are not blown up to the height of a standing one.
     unit = min(share * height / (y1 - y0), 1.15 * height)
@@ -81,10 +89,10 @@ def _place(actor: Actor, x: float, y: float) -> Actor:
     return replace(actor, figure=replace(actor.figure, joints=joints))
 
 
-def compose(rng: np.random.Generator, options: SyntheticOptions, width: int, height: int) -> list[Actor]:
-    """Procedural people, far to near: a tight group or a loose one, feet lower the nearer."""
-    weights = np.array(options.people, float)
-    count = 1 + int(rng.choice(len(weights), p=weights / weights.sum()))
+def compose(
+    rng: np.random.Generator, options: SyntheticOptions, width: int, height: int, count: int
+) -> list[Actor]:
+    """`count` procedural people, far to near: a tight group or a loose one, feet lower the nearer."""
     low, high = options.height
     tight = count > 1 and rng.random() < options.crowding
     pitch = rng.uniform(0, 14)
@@ -100,10 +108,10 @@ def compose(rng: np.random.Generator, options: SyntheticOptions, width: int, hei
     extents = np.array([a.figure.extent() for a in actors if a.figure])
     sizes = extents[:, 3] - extents[:, 1]
     spread = (extents[:, 2] - extents[:, 0]) * 0.5 + 0.14 * sizes
-    gap = rng.uniform(0.28, 0.75) if tight else rng.uniform(0.8, 1.5)
+    gap = rng.uniform(0.25, 0.7) if tight else rng.uniform(0.8, 1.5)
     order = rng.permutation(count)
     steps = np.zeros(count)
-    for before, after in zip(order[:-1], order[1:], strict=True):
+    for before, after in itertools.pairwise(order):
         steps[after] = steps[before] + gap * (spread[before] + spread[after]) / 2 * rng.uniform(0.75, 1.25)
     span = steps.max()
     room = 0.86 * width
@@ -123,62 +131,80 @@ def compose(rng: np.random.Generator, options: SyntheticOptions, width: int, hei
     return placed
 
 
-def _acceptable(actors: list[Actor], canvas: Canvas, low: float) -> bool:
-    """Whether everyone is inside the picture enough and seen enough to be worth a label."""
-    width, height = canvas.size
-    for number, actor in enumerate(actors, start=1):
-        if actor.figure is None:
-            return False
-        outline = actor.figure.extent()
+def _inside(actors: list[Actor], width: int, height: int, low: float) -> bool:
+    """Whether everyone is inside the picture enough, and neither too small nor too large."""
+    for actor in actors:
+        outline = actor.figure.extent() if actor.figure else (0.0, 0.0, 0.0, 0.0)
         _, _, w, h = clip_box(outline, width, height)
         if h < low * height or h > 0.95 * height or w < 0.6 * (outline[2] - outline[0]):
-            return False
-        if visible_joints(canvas, actor.figure, number)[:12].sum() < 4:
             return False
     return True
 
 
-def _draw_people(rng: np.random.Generator, canvas: Canvas, actors: list[Actor]) -> None:
-    for actor in actors:
-        if actor.figure is not None:
-            draw_shadow(canvas, actor.figure)
+def _hidden(actors: list[Actor]) -> bool:
+    """Whether somebody is plainly behind others; a quick look at bones that spares drawing the scene."""
+    figures = [actor.figure for actor in actors if actor.figure is not None]
+    for number, figure in enumerate(figures[:-1]):
+        nearer = figures[number + 1 :]
+        a = np.concatenate([f.joints[_BONES[:, 0], :2] for f in nearer])
+        along = np.concatenate([f.joints[_BONES[:, 1], :2] for f in nearer]) - a
+        thick = np.concatenate([f.unit * f.girth * _THICK for f in nearer])
+        offset = figure.joints[:12, None, :2] - a
+        share = (offset * along).sum(2) / np.maximum((along * along).sum(1), 1e-6)
+        gap = np.linalg.norm(offset - np.clip(share, 0, 1)[..., None] * along, axis=2)
+        if (gap > thick).all(1).sum() < _FEWEST:
+            return True
+    return False
+
+
+def _seen(people: list[Labels]) -> bool:
+    """Whether everyone is seen enough to be worth a label: _FEWEST of the limbs' 12 joints."""
+    return all(sum(v == 2 for v in keypoints[2:36:3]) >= _FEWEST for keypoints, _, _ in people)
+
+
+def _photograph(rng: np.random.Generator, canvas: Canvas, options: SyntheticOptions) -> NDArray[np.uint8]:
+    """Average down, then a camera: exposure, tint, a little blur, noise."""
+    width, height = canvas.size
+    picture = np.asarray(cv2.resize(canvas.image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    if rng.random() < 0.3:
+        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 0.8)), np.uint8)
+    gain = rng.uniform(0.88, 1.25) * rng.uniform(0.94, 1.06, 3)
+    table = np.clip(np.arange(256)[:, None] * gain + rng.uniform(-12, 12), 0, 255).astype(np.uint8)
+    picture = np.asarray(cv2.LUT(picture, table[None]), np.uint8)
+    sigma = rng.uniform(0, options.noise)
+    grain = rng.standard_normal((height, width), np.float32) * np.float32(sigma)
+    return add_grey(picture, grain)
+
+
+def draw_actors(
+    rng: np.random.Generator, options: SyntheticOptions, width: int, height: int, actors: list[Actor]
+) -> tuple[Canvas, list[Labels]]:
+    """Draw people (far to near) and what stands before them on an empty canvas; label them."""
+    canvas = Canvas.blank(width, height)
     for number, actor in enumerate(actors, start=1):
         if actor.figure is None:
             continue
         if actor.seated:
             draw_seat(rng, canvas, actor.figure)
         draw_figure(canvas, actor.figure, number)
-
-
-def _finish(rng: np.random.Generator, canvas: Canvas, options: SyntheticOptions) -> NDArray[np.uint8]:
-    """Average down, then a camera: exposure, tint, a little blur, noise."""
-    width, height = canvas.size
-    picture = cv2.resize(canvas.image, (width, height), interpolation=cv2.INTER_AREA)
-    if rng.random() < 0.3:
-        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 0.8))
-    gain = rng.uniform(0.8, 1.15) * rng.uniform(0.94, 1.06, 3)
-    table = np.clip(np.arange(256)[:, None] * gain + rng.uniform(-12, 12), 0, 255).astype(np.uint8)
-    picture = cv2.LUT(picture, table[:, None, :].reshape(1, 256, 3))
-    sigma = rng.uniform(0, options.noise)
-    grain = rng.standard_normal((height, width), np.float32) * np.float32(sigma)
-    return np.clip(picture + grain[..., None], 0, 255).astype(np.uint8)
-
-
-def render_actors(
-    rng: np.random.Generator, options: SyntheticOptions, width: int, height: int, actors: list[Actor]
-) -> tuple[Canvas, Scene]:
-    """Draw the given people (far to near) over a random background."""
-    horizon = rng.uniform(0.45, 0.8)
-    canvas = Canvas.over(draw_background(rng, width, height, horizon, options.clutter))
-    _draw_people(rng, canvas, actors)
     for _ in range(int(rng.binomial(2, options.occluders))):
-        canvas.tag = PARTS - 1  # person 0: in front of everybody, nobody's
         draw_occluder(rng, canvas)
-    people = [_label(actor, canvas, number) for number, actor in enumerate(actors, start=1)]
-    return canvas, Scene(_finish(rng, canvas, options), people)
+    return canvas, [_label(actor, canvas, number) for number, actor in enumerate(actors, start=1)]
 
 
-def _label(actor: Actor, canvas: Canvas, number: int) -> tuple[list[int], Box, int]:
+def finish(
+    rng: np.random.Generator, options: SyntheticOptions, canvas: Canvas, actors: list[Actor]
+) -> NDArray[np.uint8]:
+    """The picture: a random background with the people's shadows, the canvas before it, and a camera."""
+    background = draw_background(rng, *canvas.size, rng.uniform(0.45, 0.8), options.clutter)
+    for actor in actors:
+        if actor.figure is not None:
+            draw_shadow(background, actor.figure)
+    canvas.put_behind(background)
+    return _photograph(rng, canvas, options)
+
+
+def _label(actor: Actor, canvas: Canvas, number: int) -> Labels:
     width, height = canvas.size
     figure = actor.figure
     if figure is None:
@@ -190,16 +216,24 @@ def _label(actor: Actor, canvas: Canvas, number: int) -> tuple[list[int], Box, i
     return keypoints, clip_box(actor.box or figure.extent(), width, height), actor.iscrowd
 
 
-def render_scene(seed: Any, options: SyntheticOptions, tries: int = 12) -> Scene:
-    """A procedural scene; `seed` is a SeedSequence. Redrawn until everybody can be seen."""
+def render_scene(seed: np.random.SeedSequence, options: SyntheticOptions, tries: int = 24) -> Scene:
+    """A procedural scene, composed anew until everybody is in it and can be seen.
+
+    Should no try succeed, as with options that ask for the impossible, the last one stands.
+    """
     streams = seed.spawn(tries)
-    width, height = sample_size(np.random.default_rng(seed), options)
-    scene = None
-    for stream in streams:
+    # Drawn once, so that composing anew does not favour small groups.
+    first = np.random.default_rng(seed)
+    width, height = sample_size(first, options)
+    weights = np.array(options.people, float)
+    count = 1 + int(first.choice(len(weights), p=weights / weights.sum()))
+    for number, stream in enumerate(streams, start=1):
         rng = np.random.default_rng(stream)
-        actors = compose(rng, options, width, height)
-        canvas, scene = render_actors(rng, options, width, height, actors)
-        if _acceptable(actors, canvas, options.height[0] * 0.9):
-            return scene
-    assert scene is not None
-    return scene
+        actors = compose(rng, options, width, height, count)
+        fits = _inside(actors, width, height, options.height[0] * 0.9) and not _hidden(actors)
+        if number < tries and not fits:
+            continue
+        canvas, people = draw_actors(rng, options, width, height, actors)
+        if number == tries or _seen(people):
+            break
+    return Scene(finish(rng, options, canvas, actors), people)

@@ -10,7 +10,17 @@ import numpy as np
 Colour = tuple[int, int, int]  # B, G, R
 
 _SKIN = ((150, 190, 240), (130, 170, 225), (105, 150, 210), (85, 125, 190), (60, 95, 155), (45, 70, 120))
-_HAIR = ((25, 25, 28), (30, 40, 60), (40, 65, 105), (60, 110, 170), (90, 150, 205), (150, 150, 150), (35, 50, 130))
+_HAIR = (
+    (25, 25, 28),
+    (30, 40, 60),
+    (40, 65, 105),
+    (60, 110, 170),
+    (90, 150, 205),
+    (150, 150, 150),
+    (35, 50, 130),
+)
+
+_DULL = ((0.1, 0.5), (0.15, 0.6))  # saturation and value of jeans and the like
 
 
 @dataclass(frozen=True)
@@ -87,7 +97,7 @@ def sample_style(rng: np.random.Generator) -> Style:
         shirt=shirt,
         sleeves=shade(shirt, rng.uniform(0.66, 0.85) if darker else rng.uniform(1.25, 1.6)),
         accent=contrasting(rng, shirt),
-        legs=contrasting(rng, shirt, 30.0) if rng.random() < 0.6 else random_colour(rng, (0.1, 0.5), (0.15, 0.6)),
+        legs=contrasting(rng, shirt, 30.0) if rng.random() < 0.6 else random_colour(rng, *_DULL),
         shoes=contrasting(rng, (90, 90, 90), 50.0),
         panel=panel,
         sleeve=int(rng.choice([0, 1, 2], p=[0.15, 0.45, 0.4])) if panel != "open" else 2,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from .render_body import NECK
 from .render_body import R_HIP
 from .render_body import R_SHOULDER
 from .render_body import Floats
+from .render_canvas import SUPERSAMPLE
 from .render_canvas import Canvas
 from .render_canvas import capsule
 from .render_canvas import hull
@@ -36,11 +38,15 @@ _PANELS = {
 
 def _axis(figure: Figure) -> tuple[Floats, Floats]:
     """(3,) top and bottom of the torso's axis from whichever joints are known."""
-    top = figure.joints[[j for j in (L_SHOULDER, R_SHOULDER) if figure.known[j]] or [NECK]].mean(0)
-    known = [j for j in (L_HIP, R_HIP) if figure.known[j]]
-    if known:
-        return top, figure.joints[known].mean(0)
-    # The hips are unknown (outside a real photograph): hang the trunk away from the head.
+    hips = [j for j in (L_HIP, R_HIP) if figure.known[j]]
+    high = [j for j in (L_SHOULDER, R_SHOULDER) if figure.known[j]] or [j for j in (NECK,) if figure.known[j]]
+    if hips and high:
+        return figure.joints[high].mean(0), figure.joints[hips].mean(0)
+    # In real photographs either end may be unknown: continue in line with the head, or upright.
+    if not high:
+        bottom = figure.joints[hips].mean(0)
+        return bottom + 0.28 * figure.unit * figure.head_up, bottom
+    top = figure.joints[high].mean(0)
     up = top - figure.joints[HEAD] if figure.known[HEAD] else np.array([0.0, 1.0, 0.0])
     up = up / max(float(np.linalg.norm(up[:2])), 1e-6)
     return top, top + 0.26 * figure.unit * up
@@ -50,9 +56,9 @@ def torso_outline(figure: Figure) -> Floats:
     """(N, 2) convex outline of the trunk."""
     u = figure.unit * figure.girth
     top, bottom = _axis(figure)
-    discs = [(top + 0.3 * (bottom - top), 0.082), (top + 0.7 * (bottom - top), 0.08), (bottom, 0.07)]
+    discs = [(top + 0.3 * (bottom - top), 0.082), (top + 0.7 * (bottom - top), 0.076), (bottom, 0.066)]
     discs += [(figure.joints[j], 0.038) for j in (L_SHOULDER, R_SHOULDER) if figure.known[j]]
-    discs += [(figure.joints[j], 0.056) for j in (L_HIP, R_HIP) if figure.known[j]]
+    discs += [(figure.joints[j], 0.047) for j in (L_HIP, R_HIP) if figure.known[j]]
     if figure.known[NECK]:
         discs.append((figure.joints[NECK] + 0.35 * (top - figure.joints[NECK]), 0.03))
     return hull(np.concatenate([capsule(c[:2], c[:2], r * u, r * u) for c, r in discs]))
@@ -72,14 +78,14 @@ def draw_torso(canvas: Canvas, figure: Figure) -> None:
     top, bottom = _axis(figure)
     along, across = _coordinates(region.mask.shape, (region.x0, region.y0), top[:2], bottom[:2])
     half = max(float(np.abs(away @ _normal(top[:2], bottom[:2])).max()), 1.0)
-    light = np.clip(1.08 - 0.42 * np.abs(across / half + 0.3) ** 1.5, 0.5, 1.15)
+    light = np.clip(1.06 - 0.36 * np.square(across / half + 0.3), 0.5, 1.15)
     base = np.empty((*region.mask.shape, 3), np.float32)
     base[:] = style.shirt
     if style.pattern == "stripes":
         base[(np.floor(along * 9) % 2) == 1] = shade(style.accent, 0.85)
     elif style.pattern == "blocks":
         base[along > 0.5] = shade(style.accent, 0.85)
-    patch = np.clip(base * light[..., None], 0, 255).astype(np.uint8)
+    patch = np.asarray(cv2.convertScaleAbs(base * light[..., None]), np.uint8)
     canvas.paste(region, patch)
     _draw_front(canvas, figure, top, bottom)
 
@@ -92,15 +98,16 @@ def _normal(top: Floats, bottom: Floats) -> Floats:
 
 def _coordinates(
     shape: tuple[int, ...], origin: tuple[int, int], top: Floats, bottom: Floats
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Per pixel: share of the way down the axis, and signed distance across it (final pixels)."""
-    x = (np.arange(shape[1], dtype=np.float32) + origin[0] + 0.5)[None] / 2 - np.float32(top[0])
-    y = (np.arange(shape[0], dtype=np.float32) + origin[1] + 0.5)[:, None] / 2 - np.float32(top[1])
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Per pixel, float32: share of the way down the axis, and signed distance across it (final pixels)."""
+    x = (np.arange(shape[1], dtype=np.float32) + origin[0] + 0.5)[None] / SUPERSAMPLE - float(top[0])
+    y = (np.arange(shape[0], dtype=np.float32) + origin[1] + 0.5)[:, None] / SUPERSAMPLE - float(top[1])
     axis = bottom - top
     squared = max(float(axis @ axis), 1.0)
     normal = _normal(top, bottom)
-    along = (x * np.float32(axis[0]) + y * np.float32(axis[1])) / np.float32(squared)
-    across = x * np.float32(normal[0]) + y * np.float32(normal[1])
+    # Python floats keep the arrays float32.
+    along = (x * float(axis[0]) + y * float(axis[1])) / squared
+    across = x * float(normal[0]) + y * float(normal[1])
     return along, across
 
 

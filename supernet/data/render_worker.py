@@ -1,4 +1,4 @@
-"""Renders chunks of a synthetic data set, in this process or in one that reads chunks from its standard input."""
+"""Renders chunks of a synthetic data set, here or in a process that reads them from its standard input."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def image_id(split: str, index: int) -> int:
 
 def options_from(data: dict[str, Any]) -> SyntheticOptions:
     """Options from their JSON form."""
-    pairs = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+    pairs: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
     return SyntheticOptions(**pairs)
 
 

@@ -29,7 +29,8 @@ __all__ = ["SyntheticOptions", "crowd_index", "ensure", "state"]
 
 MANIFEST = "synthetic.json"
 SCHEMA = 1
-RENDERER = 1  # raise it whenever equal options would give different pixels or labels
+_FOLDERS = ("images", "json", "parts")
+RENDERER = 2  # raise it whenever equal options would give different pixels or labels
 Progress = Callable[[int, int], None]
 _LOG = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ def ensure(
         _LOG.info("synthetic data in %s is complete and is reused", folder)
         return folder
     try:
-        for name in ("images", "json", "parts"):
+        for name in _FOLDERS:
             (folder / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"synthetic data folder {folder} cannot be made: {error.strerror}") from None
@@ -101,7 +102,7 @@ def state(root: str | os.PathLike[str], options: SyntheticOptions) -> str:
 def _is_blank(folder: Path) -> bool:
     """Whether a folder holds nothing but what an ensure() killed at its very start leaves."""
     for entry in folder.iterdir():
-        blank_folder = entry.is_dir() and entry.name in ("images", "json", "parts") and not any(entry.iterdir())
+        blank_folder = entry.is_dir() and entry.name in _FOLDERS and not any(entry.iterdir())
         if not blank_folder and not entry.name.startswith(f".{MANIFEST}."):
             return False
     return True
