@@ -74,10 +74,20 @@ def count_macs(
         InputError: unknown convention, or an input shape that the network cannot take.
     """
     checked = check_convention(convention)
+    height, width = input_size(arch, input_shape)
+    return sum(layer_macs(layer, height, width, checked) for layer in layers(arch, num_joints))
+
+
+def input_size(arch: Arch, input_shape: tuple[int, int] | None = None) -> tuple[int, int]:
+    """(height, width) in pixels of the input: `input_shape`, or the square of the architecture's resolution.
+
+    Raises:
+        InputError: the network cannot take that shape.
+    """
     height, width = input_shape or (arch.resolution, arch.resolution)
     if height <= 0 or width <= 0 or height % 16 or width % 16:
         raise InputError(f"input shape {height}x{width} is not a positive multiple of 16 on both sides")
-    return sum(layer_macs(layer, height, width, checked) for layer in layers(arch, num_joints))
+    return height, width
 
 
 def count_params(arch: Arch, num_joints: int = 14) -> int:
@@ -86,7 +96,7 @@ def count_params(arch: Arch, num_joints: int = 14) -> int:
 
 
 def padded_shape(resolution: int, image_height: int, image_width: int) -> tuple[int, int]:
-    """(height, width) of an image's test-time input: short side `resolution`, long side up to a multiple of 64."""
+    """(height, width) of an image's test-time input: short side `resolution`, long one up to a multiple of 64."""
     short, long = sorted((image_height, image_width))
     # Integers throughout: a float ratio rounds 512 * 640 / 480 up once in a while.
     padded = -(-resolution * long // (short * 64)) * 64

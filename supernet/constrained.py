@@ -1,0 +1,118 @@
+"""Random architectures near a cost target, from anywhere in the range of a space."""
+
+from __future__ import annotations
+
+from typing import Any
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import InputError
+from .space import Codes
+from .space import SearchSpace
+
+Costs = npt.NDArray[Any]
+# A tilt of t turns a uniform u into u ** exp(-t): choices lean towards the small ones for t < 0, the large for t > 0.
+_MAX_TILT = 4.0
+_GENE_SPREAD = 0.7
+_ROUNDS = 60
+_BATCH = 2048
+
+
+class CostTable(Protocol):
+    """Anything that predicts a cost from codes: MACs, parameters, latency."""
+
+    def predict(self, codes: Codes) -> Costs:
+        """(N,) costs of (N, G) codes."""
+        ...
+
+
+def sample_near(
+    space: SearchSpace, table: CostTable, rng: np.random.Generator, target: float, tolerance: float, n: int
+) -> Codes:
+    """`n` random architectures whose cost is within `tolerance` of `target`.
+
+    Uniform choices give costs around the middle of the range and almost never its ends, so all choices of a candidate
+    lean together towards the small or the large ones, by an amount that adapts to the target; every gene has its own
+    scatter on top, so that the results differ in more than size.
+
+    Args:
+        space: where to draw from.
+        table: the cost (`MacsTable`, `ParamsTable`, `LatencyTable`).
+        rng: source of randomness; the same state gives the same result.
+        target: the cost wanted, in the table's unit.
+        tolerance: relative: costs in target * (1 - tolerance) .. target * (1 + tolerance) are accepted.
+        n: how many; all different unless the space has too few near the target.
+
+    Returns:
+        (n, G) codes.
+
+    Raises:
+        InputError: after a bounded number of tries none fits; the message names the costs that can be reached.
+    """
+    if not (target > 0 and 0 <= tolerance < 1 and n >= 1):
+        raise InputError(
+            f"cannot draw {n} architectures at {target:g} +- {tolerance:g} (relative); need n >= 1, "
+            "target > 0, tolerance from 0 to below 1"
+        )
+    low, high = target * (1 - tolerance), target * (1 + tolerance)
+    seen = _Range(target)
+    found: dict[bytes, npt.NDArray[np.int64]] = {}
+
+    def consider(codes: Codes) -> Costs:
+        costs = table.predict(codes)
+        seen.add(costs)
+        for row in codes[(costs >= low) & (costs <= high)]:
+            found.setdefault(row.tobytes(), row)
+        return costs
+
+    consider(space.encode([space.smallest(), space.largest()]))
+    if high < seen.low or low > seen.high:
+        raise InputError(_infeasible(space, target, tolerance, seen))
+    tilts = rng.uniform(-_MAX_TILT, _MAX_TILT, size=_BATCH)
+    for _ in range(_ROUNDS):
+        costs = consider(tilted_codes(space, rng, tilts))
+        if len(found) >= n:
+            break
+        # The next round scatters around the tilts that came closest.
+        closest = np.argsort(np.abs(costs - target), kind="stable")[: _BATCH // 8]
+        tilts = rng.choice(tilts[closest], size=_BATCH) + rng.normal(0.0, 0.25, size=_BATCH)
+    if not found:
+        raise InputError(_infeasible(space, target, tolerance, seen))
+    rows = np.stack(list(found.values()))
+    # With fewer than n, all of them come, some again.
+    order = np.concatenate([rng.permutation(len(rows)) for _ in range(-(-n // len(rows)))])
+    return rows[order[:n]]
+
+
+def tilted_codes(space: SearchSpace, rng: np.random.Generator, tilts: npt.NDArray[np.float64]) -> Codes:
+    """(N, G) codes; row i leans towards small choices for tilts[i] < 0, towards large ones for tilts[i] > 0."""
+    shape = (len(tilts), len(space.genes))
+    power = np.exp(-(tilts[:, None] + rng.normal(0.0, _GENE_SPREAD, size=shape)))
+    drawn = np.floor(space.num_choices * rng.random(shape) ** power).astype(np.int64)
+    # A tiny power rounds to 1.0, one past the last choice.
+    return space.canonical(np.minimum(drawn, space.num_choices - 1))
+
+
+class _Range:
+    """Costs met so far: the extremes, and the nearest to the target on either side."""
+
+    def __init__(self, target: float) -> None:
+        self.target = target
+        self.low, self.high = np.inf, -np.inf
+        self.below, self.above = -np.inf, np.inf
+
+    def add(self, costs: Costs) -> None:
+        """Take `costs` into account."""
+        self.low, self.high = min(self.low, float(costs.min())), max(self.high, float(costs.max()))
+        self.below = max([self.below, *costs[costs <= self.target].tolist()])
+        self.above = min([self.above, *costs[costs >= self.target].tolist()])
+
+
+def _infeasible(space: SearchSpace, target: float, tolerance: float, seen: _Range) -> str:
+    nearest = " and ".join(f"{cost:,.6g}" for cost in (seen.below, seen.above) if np.isfinite(cost))
+    return (
+        f"no architecture of space {space.name!r} costs {target:,.6g} +- {100 * tolerance:g} %; "
+        f"the space reaches {seen.low:,.6g} to {seen.high:,.6g}, nearest found: {nearest}"
+    )

@@ -1,0 +1,149 @@
+"""Channels sorted by importance, so that the first ones, which narrower subnets keep, matter most.
+
+Source: Cai et al., "Once-for-All", ICLR 2020, section 3.3 (elastic width). Importance is the L1 norm of a
+channel's weights summed over all its consumers: the convolutions and transposed convolutions that mix it
+into their outputs. A depthwise convolution or a norm passes channels on and belongs to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
+
+import torch
+from torch import Tensor
+
+from .arch import Arch
+from .network import Supernet
+from .topology import layers
+from .topology import wire
+
+Axis = tuple[str, int]  # a tensor's name and the axis on which it holds the channels
+_NORM_TENSORS = ("weight", "bias", "running_mean", "running_var")
+
+
+@dataclass(eq=False)
+class ChannelGroup:
+    """Channels that must be permuted together.
+
+    Attributes:
+        members: every tensor axis that holds these channels.
+        consumers: those of them whose layer mixes the channels into others.
+        fixed: whether the order has a meaning outside the network (image colours, joints).
+    """
+
+    members: list[Axis] = field(default_factory=list)
+    consumers: list[Axis] = field(default_factory=list)
+    fixed: bool = False
+
+    def absorb(self, other: ChannelGroup) -> None:
+        """Take over the members of `other`, whose channels are added to these."""
+        self.members += other.members
+        self.consumers += other.consumers
+        self.fixed |= other.fixed
+
+
+def channel_groups(arch: Arch, num_joints: int) -> list[ChannelGroup]:
+    """The groups of tied channels of a network, from its wiring; streams that are added share one group."""
+    known = {layer.name: layer for layer in layers(arch, num_joints)}
+    merged: dict[ChannelGroup, ChannelGroup] = {}
+    groups: list[ChannelGroup] = []
+
+    def root(group: ChannelGroup) -> ChannelGroup:
+        while group in merged:
+            group = merged[group]
+        return group
+
+    def new_group(fixed: bool = False) -> ChannelGroup:
+        groups.append(ChannelGroup(fixed=fixed))
+        return groups[-1]
+
+    def apply(name: str, group: ChannelGroup) -> ChannelGroup:
+        group, layer = root(group), known[name]
+        weight = f"{name}.conv.weight"
+        if layer.kind in ("conv", "deconv"):
+            # Weights are (out, in, k, k), those of a transposed convolution (in, out, k, k).
+            axis_out, axis_in = (0, 1) if layer.kind == "conv" else (1, 0)
+            group.members.append((weight, axis_in))
+            group.consumers.append((weight, axis_in))
+            group = new_group()
+            group.members.append((weight, axis_out))
+        elif layer.kind == "depthwise":
+            group.members.append((weight, 0))
+        if layer.norm:
+            group.members += [(f"{name}.norm.{tensor}", 0) for tensor in _NORM_TENSORS]
+        return group
+
+    def add(left: ChannelGroup, right: ChannelGroup) -> ChannelGroup:
+        left, right = root(left), root(right)
+        if left is not right:
+            left.absorb(right)
+            merged[right] = left
+        return left
+
+    for output in wire(arch, apply, add, new_group(fixed=True)):
+        root(output).fixed = True
+    return [group for group in groups if group not in merged]
+
+
+@dataclass(frozen=True)
+class Permutations:
+    """New orders of channels: for a tensor's name, pairs of an axis and the old index of each new channel."""
+
+    orders: Mapping[str, tuple[tuple[int, Tensor], ...]]
+
+    def apply(self, tensors: Mapping[str, Tensor]) -> None:
+        """Permute tensors in place: a network's own, or any that mirror them (optimizer moments, averages).
+
+        Args:
+            tensors: by the name of the parameter or buffer that each belongs to; names that no order
+                concerns are left alone, and so are tensors without axes (step counters).
+
+        Raises:
+            ValueError: a tensor has another shape than the parameter of its name; nothing is permuted then.
+        """
+        jobs = [name for name, tensor in tensors.items() if name in self.orders and tensor.ndim]
+        for name in jobs:
+            shape = tuple(tensors[name].shape)
+            for axis, order in self.orders[name]:
+                if axis >= len(shape) or shape[axis] != len(order):
+                    raise ValueError(f"{name} {shape}: expected {len(order)} channels on axis {axis}")
+        with torch.no_grad():
+            for name in jobs:
+                tensor, orders = tensors[name], self.orders[name]
+                permuted = tensor
+                for axis, order in orders:
+                    permuted = permuted.index_select(axis, order.to(tensor.device))
+                tensor.copy_(permuted)
+
+
+def importance(group: ChannelGroup, tensors: Mapping[str, Tensor]) -> Tensor:
+    """(C,) float64 L1 norm of the weights that consume each channel of `group`."""
+    sums = []
+    for name, axis in group.consumers:
+        weight = tensors[name].detach().double().abs()
+        sums.append(weight.sum(dim=[other for other in range(weight.ndim) if other != axis]))
+    return torch.stack(sums).sum(dim=0)
+
+
+def sort_channels(net: Supernet) -> Permutations:
+    """Sort all channels of `net` in place by importance, descending; ties keep their order.
+
+    The largest network computes what it did before, up to the rounding of sums in another order. Narrower
+    ones change: they now keep the channels that matter most.
+
+    Returns:
+        the permutations, to be applied to whatever mirrors the parameters.
+    """
+    tensors = net.state_dict()
+    orders: dict[str, list[tuple[int, Tensor]]] = {}
+    for group in channel_groups(net.space.largest(), net.num_joints):
+        if group.fixed:
+            continue
+        order = importance(group, tensors).argsort(descending=True, stable=True)
+        for name, axis in group.members:
+            orders.setdefault(name, []).append((axis, order))
+    permutations = Permutations({name: tuple(pairs) for name, pairs in orders.items()})
+    permutations.apply(tensors)
+    return permutations
