@@ -1,0 +1,86 @@
+"""One training step's forward and backward passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .arch import Arch
+from .data.batch import Batch
+from .data.batch import normalise
+from .losses import PoseLoss
+from .sampling import Sampled
+from .train_options import PrecisionOptions
+
+Forward = Callable[[Tensor, Arch], list[Tensor]]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Network input and targets of a part of a batch; shapes as in `Batch` but for `images`.
+
+    Attributes:
+        images: (B, 3, H, W) normalised.
+    """
+
+    images: Tensor
+    heats_quarter: Tensor
+    heats_half: Tensor
+    mask_quarter: Tensor
+    mask_half: Tensor
+    joints: Tensor
+
+
+def chunks(batch: Batch, count: int, precision: PrecisionOptions) -> Iterator[Chunk]:
+    """Cut a batch into `count` equal parts along the images."""
+    memory_format = torch.channels_last if precision.channels_last else torch.contiguous_format
+    size = len(batch.images) // count
+    for start in range(0, size * count, size):
+        rows = slice(start, start + size)
+        yield Chunk(
+            normalise(batch.images[rows]).contiguous(memory_format=memory_format),
+            batch.heats_quarter[rows],
+            batch.heats_half[rows],
+            batch.masks_quarter[rows],
+            batch.masks_half[rows],
+            batch.joints[rows],
+        )
+
+
+def backward_all(
+    forward: Forward, subnets: Sequence[Sampled], parts: Sequence[Chunk], loss: PoseLoss, bf16: bool = False
+) -> dict[str, Tensor]:
+    """Add the gradients of every subnet's loss, each the mean over `parts`, to the parameters' `.grad`.
+
+    A subnet of role "largest" learns from the ground truth alone; those after it are also distilled from its
+    detached heatmaps. Each subnet's graph is freed before the next one runs.
+
+    Returns:
+        detached scalars: `loss` (the sum over subnets), `loss/<role>` (mean over the role's subnets), and the
+        unweighted terms of the first subnet.
+    """
+    metrics: dict[str, Tensor] = {}
+    roles = [subnet.role for subnet in subnets]
+    for part in parts:
+        teacher: list[Tensor] | None = None
+        for place, subnet in enumerate(subnets):
+            with torch.autocast(part.images.device.type, torch.bfloat16, enabled=bf16):
+                heads = forward(part.images, subnet.arch)
+            total, terms = loss(heads, part, teacher)
+            total = total / len(parts)
+            total.backward()  # type: ignore[no-untyped-call]
+            if subnet.role == "largest":
+                teacher = [head.detach() for head in heads]
+            shares = {"loss": total.detach(), f"loss/{subnet.role}": total.detach() / roles.count(subnet.role)}
+            if place == 0:
+                shares |= {name: term / len(parts) for name, term in terms.items()}
+            elif place == len(subnets) - 1 and "distillation" in terms:
+                shares["distillation"] = terms["distillation"] / len(parts)
+            for name, value in shares.items():
+                metrics[name] = metrics[name] + value if name in metrics else value
+    return metrics
