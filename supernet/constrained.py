@@ -13,7 +13,7 @@ from .space import Codes
 from .space import SearchSpace
 
 Costs = npt.NDArray[Any]
-# A tilt of t turns a uniform u into u ** exp(-t): choices lean towards the small ones for t < 0, the large for t > 0.
+# A tilt of t turns a uniform u into u ** exp(-t): choices lean towards the small for t < 0, the large for t > 0.
 _MAX_TILT = 4.0
 _GENE_SPREAD = 0.7
 _ROUNDS = 60
@@ -33,9 +33,9 @@ def sample_near(
 ) -> Codes:
     """`n` random architectures whose cost is within `tolerance` of `target`.
 
-    Uniform choices give costs around the middle of the range and almost never its ends, so all choices of a candidate
-    lean together towards the small or the large ones, by an amount that adapts to the target; every gene has its own
-    scatter on top, so that the results differ in more than size.
+    Uniform choices give costs around the middle of the range and almost never its ends, so all choices of
+    a candidate lean together towards the small or the large ones, by an amount that adapts to the target;
+    every gene has its own scatter on top, so that the results differ in more than size.
 
     Args:
         space: where to draw from.
@@ -49,7 +49,7 @@ def sample_near(
         (n, G) codes.
 
     Raises:
-        InputError: after a bounded number of tries none fits; the message names the costs that can be reached.
+        InputError: after a bounded number of tries none fits; the message names the reachable costs.
     """
     if not (target > 0 and 0 <= tolerance < 1 and n >= 1):
         raise InputError(
@@ -80,19 +80,20 @@ def sample_near(
         tilts = rng.choice(tilts[closest], size=_BATCH) + rng.normal(0.0, 0.25, size=_BATCH)
     if not found:
         raise InputError(_infeasible(space, target, tolerance, seen))
-    rows = np.stack(list(found.values()))
+    rows: Codes = np.stack(list(found.values()))
     # With fewer than n, all of them come, some again.
     order = np.concatenate([rng.permutation(len(rows)) for _ in range(-(-n // len(rows)))])
-    return rows[order[:n]]
+    chosen: Codes = rows[order[:n]]
+    return chosen
 
 
 def tilted_codes(space: SearchSpace, rng: np.random.Generator, tilts: npt.NDArray[np.float64]) -> Codes:
-    """(N, G) codes; row i leans towards small choices for tilts[i] < 0, towards large ones for tilts[i] > 0."""
+    """(N, G) codes; row i leans towards small choices for tilts[i] < 0, large ones for tilts[i] > 0."""
     shape = (len(tilts), len(space.genes))
     power = np.exp(-(tilts[:, None] + rng.normal(0.0, _GENE_SPREAD, size=shape)))
-    drawn = np.floor(space.num_choices * rng.random(shape) ** power).astype(np.int64)
+    drawn = np.floor(space.num_choices * rng.random(shape) ** power)
     # A tiny power rounds to 1.0, one past the last choice.
-    return space.canonical(np.minimum(drawn, space.num_choices - 1))
+    return space.canonical(np.minimum(drawn, space.num_choices - 1).astype(np.int64))
 
 
 class _Range:

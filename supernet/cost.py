@@ -96,7 +96,7 @@ def count_params(arch: Arch, num_joints: int = 14) -> int:
 
 
 def padded_shape(resolution: int, image_height: int, image_width: int) -> tuple[int, int]:
-    """(height, width) of an image's test-time input: short side `resolution`, long one up to a multiple of 64."""
+    """(height, width) of an image's test-time input: short side `resolution`, long side a multiple of 64."""
     short, long = sorted((image_height, image_width))
     # Integers throughout: a float ratio rounds 512 * 640 / 480 up once in a while.
     padded = -(-resolution * long // (short * 64)) * 64
