@@ -1,0 +1,150 @@
+"""Ground truth and detections in COCO's JSON forms: reading, checking and writing them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from .people import People
+from .skeletons import Skeleton
+
+Record = dict[str, Any]
+GroundTruth = str | os.PathLike[str] | Mapping[str, Any]
+Detections = str | os.PathLike[str] | Iterable[Mapping[str, Any]]
+
+
+def to_coco_results(
+    people: Iterable[People], image_ids: Iterable[int], category_id: int = 1
+) -> list[dict[str, Any]]:
+    """COCO keypoint results: one record per person with image_id, category_id, keypoints (3J floats), score.
+
+    Everyone is written; the scorers look at the 20 best per image.
+
+    Raises:
+        InputError: different numbers of people lists and image ids.
+    """
+    all_people, ids = list(people), list(image_ids)
+    if len(all_people) != len(ids):
+        raise InputError(f"{len(all_people)} images of people but {len(ids)} image ids")
+    return [
+        {
+            "image_id": int(image_id),
+            "category_id": category_id,
+            "keypoints": [round(float(value), 4) for value in pose.ravel()],
+            "score": float(score),
+        }
+        for found, image_id in zip(all_people, ids, strict=True)
+        for pose, score in zip(found.keypoints, found.scores, strict=True)
+    ]
+
+
+def read_ground_truth(source: GroundTruth, skeleton: Skeleton) -> Record:
+    """A fresh copy of COCO-form annotations, checked for what scoring needs.
+
+    Annotation ids are replaced by 1, 2, ...: scorers take an id of 0 for "unmatched", and repeated ids
+    hide people.
+
+    Raises:
+        InputError: unreadable, or a record lacks a field or has the wrong number of joints.
+    """
+    name = "the ground truth"
+    if isinstance(source, (str, os.PathLike)):
+        from ..files import read_json  # needs PyYAML, which in-memory scoring does not
+
+        name = f"ground truth {source}"
+        source = read_json(source, "ground truth")
+    if not isinstance(source, Mapping) or not all(
+        isinstance(source.get(k), list) for k in ("images", "annotations")
+    ):
+        raise InputError(f"{name} must be a COCO-form object with lists 'images' and 'annotations'")
+    images = [_copy(image, ("id",), f"{name}: image {i}") for i, image in enumerate(source["images"])]
+    known = {image["id"] for image in images}
+    if len(known) != len(images):
+        raise InputError(f"{name} lists the same image id twice")
+    records = []
+    for i, given in enumerate(source["annotations"]):
+        where = f"{name}: annotation {given.get('id', i) if isinstance(given, Mapping) else i}"
+        record = _copy(given, ("image_id", "keypoints"), where)
+        if record["image_id"] not in known:
+            raise InputError(f"{where} belongs to image {record['image_id']}, which is not listed")
+        _joint_values(record["keypoints"], skeleton, where)
+        record.update(id=i + 1, iscrowd=record.get("iscrowd", 0), category_id=record.get("category_id", 1))
+        records.append(record)
+    categories = source.get("categories") or [
+        {"id": i, "name": "person"} for i in {r["category_id"] for r in records} or {1}
+    ]
+    return {
+        "images": images,
+        "annotations": records,
+        "categories": [dict(category) for category in categories],
+    }
+
+
+def read_detections(source: Detections, ground_truth: Record, skeleton: Skeleton) -> list[Record]:
+    """A fresh copy of COCO keypoint results for the images of `ground_truth`; an empty list is fine.
+
+    Raises:
+        InputError: unreadable, an image that the ground truth does not list, or a wrong number of joints.
+    """
+    name = "the detections"
+    if isinstance(source, (str, os.PathLike)):
+        from ..files import read_json
+
+        name = f"detections {source}"
+        source = read_json(source, "detections")
+    if isinstance(source, (Mapping, str, bytes)) or not isinstance(source, Iterable):
+        raise InputError(f"{name} must be a list of COCO keypoint results, not {type(source).__name__}")
+    known = {image["id"] for image in ground_truth["images"]}
+    category = ground_truth["categories"][0]["id"]
+    records = []
+    for i, given in enumerate(source):
+        where = f"{name}: entry {i}"
+        record = _copy(given, ("image_id", "keypoints", "score"), where)
+        if record["image_id"] not in known:
+            raise InputError(
+                f"{where} belongs to image {record['image_id']}, which the ground truth does not list"
+            )
+        record["keypoints"] = _joint_values(record["keypoints"], skeleton, where)
+        record["score"] = _number(record["score"], f"{where}: score")
+        record.setdefault("category_id", category)
+        records.append(record)
+    return records
+
+
+def _copy(record: Any, needed: Sequence[str], where: str) -> Record:
+    if not isinstance(record, Mapping):
+        raise InputError(f"{where} is no object")
+    for key in needed:
+        if key not in record:
+            raise InputError(f"{where} has no {key!r}")
+    return dict(record)
+
+
+def _number(value: Any, where: str) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"{where} is {value!r}, not a number") from None
+    if not np.isfinite(number):
+        raise InputError(f"{where} is {number}; it must be finite")
+    return number
+
+
+def _joint_values(values: Any, skeleton: Skeleton, where: str) -> list[float]:
+    expected = 3 * skeleton.num_joints
+    if not isinstance(values, (list, tuple)) or len(values) != expected:
+        count = len(values) if isinstance(values, (list, tuple)) else "no"
+        raise InputError(f"{where} has {count} keypoint values; skeleton {skeleton.name!r} needs {expected}")
+    try:
+        finite = bool(np.isfinite(np.asarray(values, float)).all())
+    except (TypeError, ValueError):
+        finite = False
+    if not finite:
+        raise InputError(f"{where} has keypoints that are not finite numbers")
+    return list(values)
