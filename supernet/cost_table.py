@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from .arch import Arch
+from .arch import read_about
 from .cost import count_macs
 from .cost import count_params
 from .cost import input_size
 from .cost import layer_macs
 from .cost import layer_params
+from .names import conf_names
 from .space import SearchSpace
 from .topology import Layer
 from .topology import layers
@@ -106,6 +108,28 @@ def space_table(space: SearchSpace, num_joints: int = 14) -> Table:
             f"{count_params(arch, num_joints):,}",
             millions(count_macs(arch, num_joints)),
             millions(count_macs(arch, num_joints, "litepose")),
+        )
+    return table
+
+
+def zoo_table(num_joints: int = 14) -> Table:
+    """The released networks: sizes, parameters, MACs in both conventions, and the paper's accuracy."""
+    table = Table(title=f"Released networks, {num_joints} joints; AP as the paper reports it")
+    table.add_column("arch")
+    table.add_column("resolution")
+    for name in ("params", "MACs (exact)", "MACs (litepose)", "CrowdPose test AP", "COCO val AP"):
+        table.add_column(name, justify="right")
+    for name in conf_names("zoo"):
+        arch = Arch.load(name)
+        reported = read_about(name).get("ap_of_the_paper", {})
+        table.add_row(
+            name,
+            str(arch.resolution),
+            f"{count_params(arch, num_joints):,}",
+            millions(count_macs(arch, num_joints)),
+            millions(count_macs(arch, num_joints, "litepose")),
+            str(reported.get("crowdpose_test", "")),
+            str(reported.get("coco_val", "")),
         )
     return table
 

@@ -59,12 +59,12 @@ class SearchSpace:
 
     @classmethod
     def load(cls, source: str | os.PathLike[str]) -> SearchSpace:
-        """Read a space by its name in `conf/space` or from a YAML file.
+        """Read a space by its name in `conf/spaces` or from a YAML file.
 
         Raises:
             InputError: no such name or file, or a choice is missing, doubled or of the wrong type.
         """
-        path = require_conf("space", source, "space")
+        path = require_conf("spaces", source, "space")
         value = read_yaml(path, "space")
         try:
             return cls.from_dict(value, default_name=path.stem)
@@ -73,7 +73,7 @@ class SearchSpace:
 
     @classmethod
     def from_dict(cls, value: Any, default_name: str = "custom") -> SearchSpace:
-        """Build a space from its plain form; see `conf/space/litepose.yaml`.
+        """Build a space from its plain form; see `conf/spaces/litepose.yaml`.
 
         Raises:
             InputError: a choice is missing, doubled or of the wrong type.

@@ -1,0 +1,49 @@
+"""`python -m subnets.convert`: released LitePose weights into a network folder."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from supernet.cli import launch
+
+from .naming import register_slug
+
+
+@dataclass
+class ConvertCommand:
+    """Settings of the command.
+
+    Attributes:
+        arch: the architecture of the weights: a zoo name, or a file in our or the official form.
+        weights: the checkpoint file (.pth.tar, .pth, .safetensors).
+        num_joints: 14 for CrowdPose, 17 for COCO.
+        name: of the result; its folder is runs/convert/<name>.
+    """
+
+    arch: str = "???"
+    weights: str = "???"
+    num_joints: int = 14
+    name: str = "default"
+
+
+def main() -> None:
+    """Run the command."""
+    register_slug()
+    launch("convert", ConvertCommand, run)
+
+
+def run(config: ConvertCommand, folder: Path) -> None:
+    """Write `config.weights` as the network folder `folder`."""
+    from .official import convert
+
+    # Hydra has made the folder; an empty one is nothing to protect.
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+    convert(config.arch, config.weights, folder, config.num_joints)
+    print(f"wrote {folder}")
+
+
+if __name__ == "__main__":
+    main()
