@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from dataclasses import fields
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -41,22 +42,15 @@ class Batch:
     resolution: int
     skipped: tuple[Skipped, ...] = ()
 
-    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
+    def to(self, device: torch.device | str) -> Batch:
         """The batch with its tensors on `device`."""
-        return self._mapped(lambda tensor: tensor.to(device, non_blocking=non_blocking))
-
-    def pin_memory(self) -> Batch:
-        """The batch in page-locked memory, from which copies to a GPU can overlap with work."""
-        return self._mapped(lambda tensor: tensor.pin_memory())
+        moved: dict[str, Any] = {name: tensor.to(device) for name, tensor in self.tensors().items()}
+        return replace(self, **moved)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """The tensors by name."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, torch.Tensor)}
-
-    def _mapped(self, function: object) -> Batch:
-        assert callable(function)
-        return replace(self, **{name: function(tensor) for name, tensor in self.tensors().items()})
 
 
 def normalise(images_bhwc: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:

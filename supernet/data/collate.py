@@ -1,30 +1,31 @@
-"""Making one batch: read, warp and draw each image straight into the batch's arrays."""
+"""Making one batch: read and warp each image straight into the batch's arrays."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from ..errors import InputError
-from .batch import Batch
+from .compact import CompactBatch
 from .dataset import PoseDataset
 from .faults import Skipped
 from .images import UInt8Image
+from .masks import loss_mask
+from .masks import visible_joints
 from .options import AugmentOptions
-from .options import LoaderOptions
 from .plan import BatchPlan
 from .plan import Draw
+from .records import BoolArray
 from .records import FloatArray
-from .records import IntArray
-from .targets import draw_heatmaps
-from .targets import joint_positions
-from .targets import loss_mask
-from .transforms import Augmentation
 from .transforms import sample
 from .transforms import warp_image
 from .transforms import warp_keypoints
+
+_People: TypeAlias = tuple[npt.NDArray[np.float32], BoolArray]
 
 
 @dataclass(frozen=True)
@@ -35,29 +36,26 @@ class BatchMaker:
         dataset: what the plan's indices point into.
         plan: which images a step sees.
         augment: the augmentation's ranges.
-        options: target options.
+        sigma: of the heatmaps; no region is masked within 3 sigma of a labelled joint.
     """
 
     dataset: PoseDataset
     plan: BatchPlan
     augment: AugmentOptions
-    options: LoaderOptions
+    sigma: float
 
-    def __call__(self, step: int, resolution: int) -> Batch:
+    def __call__(self, step: int, resolution: int) -> CompactBatch:
         """The batch of `step` at `resolution`.
 
         Raises:
             InputError: an image cannot be read, and the data set does not skip such.
         """
         draws = self.plan.draws(step)
-        num_joints = self.dataset.skeleton.num_joints
         count, quarter, half = len(draws), resolution // 4, resolution // 2
         images = np.empty((count, resolution, resolution, 3), dtype=np.uint8)
-        heats_quarter = np.zeros((count, num_joints, quarter, quarter), dtype=np.float32)
-        heats_half = np.zeros((count, num_joints, half, half), dtype=np.float32)
-        masks_quarter = np.empty((count, quarter, quarter), dtype=np.float32)
-        masks_half = np.empty((count, half, half), dtype=np.float32)
-        joints: list[IntArray] = []
+        masks_quarter = np.empty((count, quarter, quarter), dtype=np.uint8)
+        masks_half = np.empty((count, half, half), dtype=np.uint8)
+        people: list[_People] = []
         image_ids: list[int] = []
         skipped: list[Skipped] = []
         for row, draw in enumerate(draws):
@@ -67,23 +65,19 @@ class BatchMaker:
             augmentation = sample(self.plan.rng(draw), width, height, resolution, self.augment)
             images[row] = warp_image(image, augmentation)
             keypoints = warp_keypoints(record.keypoints, augmentation, self.dataset.skeleton.flip)
-            for side, heats, masks in (
-                (quarter, heats_quarter[row], masks_quarter),
-                (half, heats_half[row], masks_half),
-            ):
-                scaled, matrix = _at_scale(keypoints, augmentation, side)
-                draw_heatmaps(scaled, side, self.options.sigma, out=heats)
-                masks[row] = loss_mask(scaled, record.ignore, matrix, side, self.options.sigma)
-            people = _at_scale(keypoints[~record.crowd], augmentation, quarter)[0]
-            joints.append(joint_positions(people, quarter, self.options.max_people))
+            people.append(_present(keypoints, record.crowd, resolution))
+            for masks, side in ((masks_quarter, quarter), (masks_half, half)):
+                factor = side / resolution
+                scaled = keypoints * np.array([factor, factor, 1.0])
+                masks[row] = loss_mask(scaled, record.ignore, augmentation.matrix * factor, side, self.sigma)
             image_ids.append(record.image_id)
-        return Batch(
+        joints, tagged = _stacked(people, self.dataset.skeleton.num_joints)
+        return CompactBatch(
             images=torch.from_numpy(images),
-            heats_quarter=torch.from_numpy(heats_quarter),
-            heats_half=torch.from_numpy(heats_half),
+            joints=torch.from_numpy(joints),
+            tagged=torch.from_numpy(tagged),
             masks_quarter=torch.from_numpy(masks_quarter),
             masks_half=torch.from_numpy(masks_half),
-            joints=torch.from_numpy(_stacked(joints, self.options.max_people)),
             image_ids=torch.tensor(image_ids, dtype=torch.int64),
             step=step,
             resolution=resolution,
@@ -104,17 +98,23 @@ class BatchMaker:
         raise InputError(f"no image of {self.dataset.name} can be read; the last: {skipped[-1]}")
 
 
-def _at_scale(keypoints: FloatArray, augmentation: Augmentation, side: int) -> tuple[FloatArray, FloatArray]:
-    """Crop keypoints and the image-to-crop matrix in the coordinates of a map of `side` pixels."""
-    factor = side / augmentation.resolution
-    return keypoints * np.array([factor, factor, 1.0]), augmentation.matrix * factor
+def _present(keypoints: FloatArray, crowd: BoolArray, resolution: int) -> _People:
+    """(P', J, 3) float32 joints and (P',) flags of the people with a joint in the crop, single people
+    first.
+    """
+    joints = keypoints.astype(np.float32)
+    joints[..., 2] = visible_joints(joints, resolution)
+    joints[joints[..., 2] == 0] = 0
+    order = [i for i in np.argsort(crowd, kind="stable") if joints[i, :, 2].any()]
+    return joints[order], ~crowd[order]
 
 
-def _stacked(joints: list[IntArray], max_people: int) -> IntArray:
-    """(B, P, J, 3), P the smallest multiple of `max_people` that holds everybody."""
-    longest = max(len(people) for people in joints)
-    length = -(-longest // max_people) * max_people
-    batch = np.zeros((len(joints), length, *joints[0].shape[1:]), dtype=np.int64)
-    for row, people in enumerate(joints):
-        batch[row, : len(people)] = people
-    return batch
+def _stacked(people: list[_People], num_joints: int) -> tuple[npt.NDArray[np.float32], BoolArray]:
+    """(B, P, J, 3) joints and (B, P) flags, filled up with zeros; P >= 1."""
+    longest = max(1, *(len(tagged) for _, tagged in people))
+    all_joints = np.zeros((len(people), longest, num_joints, 3), dtype=np.float32)
+    all_tagged = np.zeros((len(people), longest), dtype=np.bool_)
+    for row, (joints, tagged) in enumerate(people):
+        all_joints[row, : len(tagged)] = joints
+        all_tagged[row, : len(tagged)] = tagged
+    return all_joints, all_tagged

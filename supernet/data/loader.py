@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from ..errors import InputError
 from .batch import Batch
 from .collate import BatchMaker
+from .compact import CompactBatch
 from .dataset import PoseDataset
 from .faults import Skipped
 from .options import AugmentOptions
@@ -45,7 +46,7 @@ class Loader:
         workers: int = 0,
         rank: int = 0,
         world: int = 1,
-        pin_memory: bool = False,
+        device: torch.device | str = "cpu",
         start_method: str | None = None,
     ) -> None:
         """Make a loader; its workers start with the first batch and stay until `close`.
@@ -57,7 +58,7 @@ class Loader:
             augment: the augmentation (the default one for None).
             workers: processes; 0 makes the batches in this one.
             rank, world: this process and how many share each batch.
-            pin_memory: put batches into page-locked memory.
+            device: where the batches go; their targets are drawn there.
             start_method: "fork", "spawn", "forkserver" or None for the platform's own.
 
         Raises:
@@ -68,7 +69,9 @@ class Loader:
         self.plan = BatchPlan(len(self.dataset), options.batch_size, options.seed, rank, world)
         self.skipped: list[Skipped] = []
         self._resolution = resolutions if callable(resolutions) else _drawn(options.seed, tuple(resolutions))
-        self._make = BatchMaker(self.dataset, self.plan, augment or AugmentOptions(), options)
+        self._options = options
+        self._device = torch.device(device)
+        self._make = BatchMaker(self.dataset, self.plan, augment or AugmentOptions(), options.sigma)
         self._steps = _Steps(self._resolution)
         self._loader: DataLoader[Any] = DataLoader(
             _StepBatches(self._make),
@@ -76,7 +79,7 @@ class Loader:
             sampler=self._steps,
             num_workers=workers,
             collate_fn=_as_it_is,
-            pin_memory=pin_memory,
+            pin_memory=self._device.type == "cuda",
             worker_init_fn=_single_threaded,
             prefetch_factor=options.prefetch if workers else None,
             persistent_workers=workers > 0,
@@ -106,11 +109,14 @@ class Loader:
                 raise InputError(made.message)
             known = set(self.skipped)
             self.skipped += [fault for fault in dict.fromkeys(made.skipped) if fault not in known]
-            yield made
+            yield self._dense(made)
 
     def batch(self, step: int) -> Batch:
         """The batch of one step, made in this process."""
-        return self._make(step, self.resolution(step))
+        return self._dense(self._make(step, self.resolution(step)))
+
+    def _dense(self, made: CompactBatch) -> Batch:
+        return made.to(self._device).dense(self._options.sigma, self._options.max_people)
 
     def close(self) -> None:
         """Stop the workers."""
@@ -159,7 +165,7 @@ class _StepBatches(Dataset[Any]):
     def __init__(self, make: BatchMaker) -> None:
         self._make = make
 
-    def __getitem__(self, key: tuple[int, int]) -> Batch | _Failure:
+    def __getitem__(self, key: tuple[int, int]) -> CompactBatch | _Failure:
         try:
             return self._make(*key)
         except InputError as error:

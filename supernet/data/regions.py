@@ -1,28 +1,22 @@
-"""Regions that the heatmap loss leaves out: read from COCO segmentations, drawn as loss masks."""
+"""Regions that the heatmap loss leaves out, as COCO's segmentations give them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from .records import FloatArray
 from .records import Region
-from .transforms import pixel_centre_matrix
-
-# cv2.fillPoly takes fixed-point corners with this many binary places.
-_PLACES = 8
 
 
 def read_region(segmentation: Any, box: FloatArray, width: int, height: int) -> Region:
     """The region of an unlabelled person or a crowd: its polygons or run-length mask, failing that its box.
 
     CrowdPose has boxes only. A box is a coarse mask, yet without it the network is told that a person whom
-    nobody labelled is background; `ignore_mask` keeps other people's labelled joints inside it.
+    nobody labelled is background; `loss_mask` keeps other people's labelled joints inside it.
 
     Raises:
         ValueError: the segmentation is malformed; the text goes behind "segmentation".
@@ -61,29 +55,6 @@ def decode_rle(rle: Mapping[str, Any], width: int, height: int) -> npt.NDArray[n
     else:
         raise ValueError(f"has counts {counts!r:.40}")
     return np.asarray(coco_mask.decode(compressed), dtype=np.uint8)
-
-
-def ignore_mask(regions: Iterable[Region], matrix: FloatArray, side: int) -> npt.NDArray[np.uint8]:
-    """(side, side) mask that is 0 on `regions` and 1 elsewhere, the outside of the image included.
-
-    Args:
-        regions: in image coordinates.
-        matrix: 2x3, image to map coordinates; in both, pixel i spans [i, i+1).
-        side: the map's side in pixels.
-    """
-    mask = np.ones((side, side), dtype=np.uint8)
-    for region in regions:
-        for corners in region.polygons:
-            # fillPoly counts pixel centres as integers, hence the half pixel.
-            mapped = corners @ matrix[:, :2].T + matrix[:, 2] - 0.5
-            fixed = np.round(np.clip(mapped, -1e6, 1e6) * 2**_PLACES).astype(np.int32)
-            cv2.fillPoly(mask, [fixed], [0], shift=_PLACES)
-        if region.rle is not None:
-            height, width = region.rle["size"]
-            crowd = decode_rle(region.rle, width, height)
-            warped = cv2.warpAffine(crowd, pixel_centre_matrix(matrix), (side, side), flags=cv2.INTER_NEAREST)
-            mask[warped > 0] = 0
-    return mask
 
 
 def _polygon(value: Any) -> FloatArray:

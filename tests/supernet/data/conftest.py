@@ -21,7 +21,8 @@ def picture(rng, width, height):
 def person(rng, num_joints, width, height, counted):
     """Keypoints (flat), box and count of one random person; about a sixth of the joints unlabelled."""
     centre = rng.uniform([0.2 * width, 0.2 * height], [0.8 * width, 0.8 * height])
-    points = np.clip(centre + rng.normal(0, 0.12 * height, (num_joints, 2)), 0, [width - 1, height - 1]).round()
+    points = centre + rng.normal(0, 0.12 * height, (num_joints, 2))
+    points = np.clip(points, 0, [width - 1, height - 1]).round()
     seen = rng.choice([0, 1, 2, 2, 2, 2], num_joints)
     points[seen == 0] = 0
     low, high = points[seen > 0].min(0, initial=width), points[seen > 0].max(0, initial=0)

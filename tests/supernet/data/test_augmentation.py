@@ -60,7 +60,8 @@ def test_large_reductions_do_not_shift_or_alias():
     image = marked(803, 601, 402.3, 251.7, 12.0)
     for resolution in (64, 128, 199):
         augmentation = Augmentation(np.array([[1, 0, 0], [0, 1, 0.0]]) * resolution / 601, False, resolution)
-        error = centroid(warp_image(image, augmentation)) - warp_points(np.array([402.3, 251.7]), augmentation.matrix)
+        expected = warp_points(np.array([402.3, 251.7]), augmentation.matrix)
+        error = centroid(warp_image(image, augmentation)) - expected
         assert np.abs(error).max() < 0.1
     stripes = np.zeros((400, 400, 3), np.uint8)
     stripes[:, ::2] = 255
@@ -120,7 +121,14 @@ def test_pixel_centre_matrix_is_opencv_resize():
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("rotation", -1), ("rotation", 200), ("scale", (1.5, 0.5)), ("scale", (0, 1)), ("translation", 2), ("flip", 1.1)],
+    [
+        ("rotation", -1),
+        ("rotation", 200),
+        ("scale", (1.5, 0.5)),
+        ("scale", (0, 1)),
+        ("translation", 2),
+        ("flip", 1.1),
+    ],
 )
 def test_bad_options_are_refused(field, value):
     with pytest.raises(InputError, match=f"data.augment.{field}="):

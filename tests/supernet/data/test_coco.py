@@ -9,8 +9,8 @@ from pycocotools.coco import COCO
 from supernet.data import DataOptions
 from supernet.data import load_coco
 from supernet.data import open_dataset
+from supernet.data.masks import ignore_mask
 from supernet.data.records import Region
-from supernet.data.regions import ignore_mask
 from supernet.errors import InputError
 
 IDENTITY = np.array([[1.0, 0, 0], [0, 1.0, 0]])
@@ -25,7 +25,7 @@ def add(root, **fields):
     doc = json.loads(annotations(root).read_text())
     image = doc["images"][0]
     person = {"id": 9999, "image_id": image["id"], "category_id": 1, "iscrowd": 0, "keypoints": [0] * 51}
-    doc["annotations"].append({**person, "num_keypoints": 0, "bbox": [10, 5, 30, 40], "area": 700.5, **fields})
+    doc["annotations"].append({**person, "num_keypoints": 0, "bbox": [10, 5, 30, 40], "area": 7.5, **fields})
     annotations(root).write_text(json.dumps(doc))
     return image["width"], image["height"]
 
@@ -153,7 +153,8 @@ def test_malformed_segmentations_are_named(coco_root, segmentation):
 def test_other_categories_are_not_people(coco_root):
     doc = json.loads(annotations(coco_root).read_text())
     doc["categories"].append({"id": 17, "name": "cat"})
-    doc["annotations"].append({"id": 5, "image_id": doc["images"][0]["id"], "category_id": 17, "bbox": [1, 1, 5, 5]})
+    cat = {"id": 5, "image_id": doc["images"][0]["id"], "category_id": 17, "bbox": [1, 1, 5, 5]}
+    doc["annotations"].append(cat)
     annotations(coco_root).write_text(json.dumps(doc))
     assert load_coco(coco_root, "val").num_people == len(doc["annotations"]) - 1
 

@@ -13,6 +13,10 @@ from supernet.data import open_dataset
 from supernet.errors import InputError
 
 
+def first(doc):
+    return doc["annotations"][0]
+
+
 def edit(root, change, split="train"):
     path = root / "json" / f"crowdpose_{split}.json"
     doc = json.loads(path.read_text())
@@ -108,9 +112,9 @@ def test_other_sizes_are_an_error_that_names_the_image(crowdpose_root):
 def test_exif_rotation_is_ignored(crowdpose_root):
     path = crowdpose_root / "images" / "100.jpg"
     plain = load_crowdpose(crowdpose_root, "train").read_image(0)
-    orientation_6 = (
-        b"Exif\x00\x00MM\x00\x2a\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00"
-    )
+    header = b"Exif\x00\x00MM\x00\x2a\x00\x00\x00\x08\x00\x01"
+    header = b"Exif\x00\x00MM\x00\x2a\x00\x00\x00\x08\x00\x01"
+    orientation_6 = header + b"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06" + bytes(6)
     data = path.read_bytes()
     segment = b"\xff\xe1" + (len(orientation_6) + 2).to_bytes(2, "big") + orientation_6
     path.write_bytes(data[:2] + segment + data[2:])
@@ -139,18 +143,18 @@ def test_cache_gives_the_same_images(crowdpose_root):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d["annotations"][0].pop("keypoints"), "annotation 1000: has no keypoints"),
-        (lambda d: d["annotations"][0]["keypoints"].pop(), "annotation 1000: keypoints: 41 values where 14 joints"),
-        (lambda d: d["annotations"][0]["keypoints"].__setitem__(3, "7"), "annotation 1000: keypoints: '7' is not a num"),
-        (lambda d: d["annotations"][0]["keypoints"].__setitem__(3, float("nan")), "annotation 1000: keypoints: a value"),
-        (lambda d: d["annotations"][0]["keypoints"].__setitem__(2, 3), "annotation 1000: keypoints: a visibility"),
-        (lambda d: d["annotations"][0]["keypoints"].__setitem__(slice(0, 3), [9e5, 1, 2]), "far outside"),
+        (lambda d: first(d).pop("keypoints"), "annotation 1000: has no keypoints"),
+        (lambda d: first(d)["keypoints"].pop(), "annotation 1000: keypoints: 41 values where 14 joints"),
+        (lambda d: first(d)["keypoints"].__setitem__(3, "7"), "annotation 1000: keypoints: '7' is not a num"),
+        (lambda d: first(d)["keypoints"].__setitem__(3, float("nan")), "annotation 1000: keypoints: a value"),
+        (lambda d: first(d)["keypoints"].__setitem__(2, 3), "annotation 1000: keypoints: a visibility"),
+        (lambda d: first(d)["keypoints"].__setitem__(slice(0, 3), [9e5, 1, 2]), "far outside"),
         (lambda d: d["annotations"][1].update(id=1000), "annotation 1000: its id occurs twice"),
-        (lambda d: d["annotations"][0].update(image_id=7), "annotation 1000: image_id is 7, which is no image"),
-        (lambda d: d["annotations"][0].update(category_id=9), "annotation 1000: category_id is 9"),
-        (lambda d: d["annotations"][0].update(bbox=[1, 2, -3, 4]), "annotation 1000: bbox"),
-        (lambda d: d["annotations"][0].update(iscrowd="no"), "annotation 1000: iscrowd is 'no'"),
-        (lambda d: d["annotations"][0].update(num_keypoints=99), "annotation 1000: num_keypoints is 99"),
+        (lambda d: first(d).update(image_id=7), "annotation 1000: image_id is 7, which is no image"),
+        (lambda d: first(d).update(category_id=9), "annotation 1000: category_id is 9"),
+        (lambda d: first(d).update(bbox=[1, 2, -3, 4]), "annotation 1000: bbox"),
+        (lambda d: first(d).update(iscrowd="no"), "annotation 1000: iscrowd is 'no'"),
+        (lambda d: first(d).update(num_keypoints=99), "annotation 1000: num_keypoints is 99"),
         (lambda d: d["images"][1].update(id=100), "image 100: its id occurs twice"),
         (lambda d: d["images"][1].update(file_name="../x.jpg"), "image 101: file_name"),
         (lambda d: d["images"][1].update(file_name="none.jpg"), "image 101: .*none.jpg does not exist"),
@@ -195,7 +199,7 @@ def test_broken_documents_raise_under_either_policy(crowdpose_root, change, mess
 
 
 def test_missing_things_are_named(crowdpose_root, tmp_path):
-    with pytest.raises(InputError, match="data folder .*nowhere does not exist"):
+    with pytest.raises(InputError, match=r"data folder .*nowhere does not exist"):
         load_crowdpose(tmp_path / "nowhere", "train")
     with pytest.raises(InputError, match=r"json/crowdpose_test\.json does not exist"):
         load_crowdpose(crowdpose_root, "test")

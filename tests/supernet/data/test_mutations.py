@@ -1,4 +1,4 @@
-"""300 seeded mutations of JSON and JPEG files: an error that names file and record, or a listed skip; no silence."""
+"""300 seeded mutations of JSON and JPEG files: an error naming file and record, or a listed skip."""
 
 import copy
 import json

@@ -2,13 +2,13 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from supernet.data import AugmentOptions
+from supernet.data import targets
+from supernet.data.masks import loss_mask
+from supernet.data.masks import visible_joints
 from supernet.data.records import Region
-from supernet.data.targets import draw_heatmaps
-from supernet.data.targets import joint_positions
-from supernet.data.targets import loss_mask
-from supernet.data.targets import visible_joints
 from supernet.data.transforms import sample
 from supernet.data.transforms import warp_keypoints
 from supernet.pose.skeletons import Skeleton
@@ -17,6 +17,15 @@ MIRROR = Skeleton.load("crowdpose").flip
 IDENTITY = np.array([[1.0, 0, 0], [0, 1.0, 0]])
 # Every resolution of space=litepose.
 RESOLUTIONS = (256, 320, 384, 448, 512)
+
+
+def draw_heatmaps(keypoints, side, sigma):
+    return targets.draw_heatmaps(torch.from_numpy(keypoints)[None], side, sigma)[0].numpy()
+
+
+def joint_positions(keypoints, side, people, tagged=None):
+    flags = torch.ones(1, len(keypoints), dtype=torch.bool) if tagged is None else torch.tensor([tagged])
+    return targets.joint_positions(torch.from_numpy(keypoints)[None], flags, side, people)[0].numpy()
 
 
 def people(rng, count, side, joints=14):
@@ -52,7 +61,7 @@ def test_heatmaps_equal_the_definition(sigma):
 def test_nobody_gives_zeros():
     assert not draw_heatmaps(np.zeros((0, 14, 3)), 16, 2.0).any()
     assert not draw_heatmaps(np.zeros((2, 14, 3)), 16, 2.0).any()
-    assert joint_positions(np.zeros((0, 14, 3)), 16, 5).shape == (5, 14, 3)
+    assert joint_positions(np.zeros((1, 14, 3)), 16, 5).shape == (5, 14, 3)
 
 
 @pytest.mark.parametrize("resolution", RESOLUTIONS)
@@ -105,14 +114,21 @@ def test_masks_leave_out_regions_but_not_labelled_joints():
     assert loss_mask(keypoints, [], IDENTITY, 64, 2.0).all()
 
 
-def test_joint_positions_drop_absent_people_and_never_lose_any():
+def test_joint_positions():
     keypoints = np.zeros((4, 3, 3))
-    keypoints[1, 0] = [3.9, 4.0, 1]
-    keypoints[2, 1] = [70.0, 4.0, 2]  # off the map
-    keypoints[3, 2] = [0.0, 63.99, 2]
-    found = joint_positions(keypoints, 64, 3)
-    assert found.shape == (3, 3, 3)
+    keypoints[0, 0] = [3.9, 4.0, 1]
+    keypoints[1, 1] = [70.0, 4.0, 2]  # off the map
+    keypoints[2, 2] = [0.0, 63.99, 2]
+    keypoints[3, 1] = [5.0, 5.0, 2]  # a crowd
+    found = joint_positions(keypoints, 64, 3, tagged=[True, True, True, False])
+    assert found.shape == (6, 3, 3), "nobody is lost, the axis grows by multiples"
     assert found[0].tolist() == [[3, 4, 1], [0, 0, 0], [0, 0, 0]]
-    assert found[1].tolist() == [[0, 0, 0], [0, 0, 0], [0, 63, 1]]
-    assert not found[2].any()
-    assert joint_positions(keypoints, 64, 1).shape == (2, 3, 3)
+    assert found[2].tolist() == [[0, 0, 0], [0, 0, 0], [0, 63, 1]]
+    assert not found[[1, 3, 4, 5]].any()
+
+
+def test_images_of_a_batch_do_not_mix():
+    joints = torch.from_numpy(np.stack([people(np.random.default_rng(seed), 2, 32, 5) for seed in range(3)]))
+    together = targets.draw_heatmaps(joints, 32, 2.0)
+    for row in range(3):
+        assert torch.equal(together[row], targets.draw_heatmaps(joints[row : row + 1], 32, 2.0)[0])
