@@ -113,7 +113,6 @@ def test_exif_rotation_is_ignored(crowdpose_root):
     path = crowdpose_root / "images" / "100.jpg"
     plain = load_crowdpose(crowdpose_root, "train").read_image(0)
     header = b"Exif\x00\x00MM\x00\x2a\x00\x00\x00\x08\x00\x01"
-    header = b"Exif\x00\x00MM\x00\x2a\x00\x00\x00\x08\x00\x01"
     orientation_6 = header + b"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06" + bytes(6)
     data = path.read_bytes()
     segment = b"\xff\xe1" + (len(orientation_6) + 2).to_bytes(2, "big") + orientation_6
