@@ -1,0 +1,88 @@
+"""`strategy=evolution`: mutation and crossover of the best measured subnets, on real scores only.
+
+Source: Wang et al., "Lite Pose", CVPR 2022 (section 3.3) after Cai et al., "Once-for-All", ICLR 2020; one
+population per budget there, one shared history for all budgets here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from supernet.errors import InputError
+from supernet.space import Codes
+
+from .feasible import sample_fitting
+from .operators import crossover
+from .operators import mutate
+from .operators import unique_rows
+from .problem import History
+from .problem import Problem
+
+TRIES = 50
+
+
+class EvolutionStrategy:
+    """Genetic search over real evaluations.
+
+    Args:
+        problem: what is searched.
+        initial: random architectures before the first generation.
+        parents: the best of each budget that have children.
+        mutation: share of children by mutation; the others by crossover.
+        rate: chance of each gene to change in a mutation.
+    """
+
+    def __init__(
+        self, problem: Problem, initial: int = 20, parents: int = 8, mutation: float = 0.5, rate: float = 0.1
+    ) -> None:
+        if initial < 1 or parents < 1 or not 0 <= mutation <= 1 or not 0 < rate <= 1:
+            raise InputError("evolution takes initial >= 1, parents >= 1, mutation in [0, 1], rate in (0, 1]")
+        self._problem = problem
+        self._initial = initial
+        self._parents = parents
+        self._mutation = mutation
+        self._rate = rate
+
+    def ask(self, history: History, count: int, rng: np.random.Generator) -> Codes:
+        """(m, G) codes; see `Strategy.ask`."""
+        space, known = self._problem.space, set(history.known)
+        if len(history) < self._initial:
+            count = min(count, self._initial - len(history))
+            return sample_fitting(space, rng, count, self._problem.fits, known)
+        pools = self._pools(history)
+        found: list[Codes] = []
+        total = 0
+        for _ in range(TRIES):
+            children = self._children(pools, count, rng)
+            children = children[self._problem.fits(children)]
+            children = children[unique_rows(children, known)][: count - total]
+            known.update(row.tobytes() for row in children)
+            found.append(children)
+            total += len(children)
+            if total >= count:
+                break
+        found.append(sample_fitting(space, rng, count - total, self._problem.fits, known))
+        return np.concatenate(found)
+
+    def _pools(self, history: History) -> list[Codes]:
+        """For each budget the best measured architectures within it."""
+        pools = []
+        for budget in self._problem.budgets:
+            inside = np.flatnonzero(budget.admits(self._problem.costs, history.costs))
+            best = inside[np.argsort(-history.ap[inside], kind="stable")][: self._parents]
+            if len(best):
+                pools.append(history.codes[best])
+        return pools or [history.codes]
+
+    def _children(self, pools: list[Codes], count: int, rng: np.random.Generator) -> Codes:
+        """(count, G) children, each of parents of one budget."""
+        space = self._problem.space
+        children = []
+        for _ in range(count):
+            pool = pools[rng.integers(len(pools))]
+            if rng.random() < self._mutation or len(pool) < 2:
+                children.append(mutate(space, rng, pool[rng.integers(len(pool), size=1)], self._rate))
+            else:
+                pair = rng.choice(len(pool), size=2, replace=False)
+                children.append(crossover(space, rng, pool[pair[:1]], pool[pair[1:]]))
+        return np.concatenate(children)

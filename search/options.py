@@ -1,0 +1,91 @@
+"""Settings of `search.run`, free of torch and Optuna so that they load in an instant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from dataclasses import field
+from typing import Any
+
+from supernet.data.source import DataConfig
+from supernet.errors import InputError
+from supernet.evaluation_options import EvaluationOptions
+
+from .budget_options import BudgetOptions
+
+
+@dataclass
+class SearchOptions:
+    """How much is searched, and by whom.
+
+    Attributes:
+        evaluations: real evaluations of the strategy, warm start included.
+        batch: evaluations per round; a round is planned once the one before is finished, so that the result
+            does not depend on the number of workers.
+        baseline: random subnets per budget, within 10% of its limit, evaluated for comparison; 0 is none.
+        warm_start: architectures (names or files) to evaluate first; a run's `candidates.json` means its
+            front.
+        references: evaluate the released LitePose configurations for comparison if they are in the space.
+        workers: processes on this host.
+        storage: journal file, database URL or grpc://host:port; None is a journal in the run folder.
+        lease: seconds of silence after which a worker's candidate is taken over.
+        attempts: workers that may die over a candidate before it is given up.
+        patience: seconds to wait for a storage that does not answer.
+    """
+
+    evaluations: int = 100
+    batch: int = 8
+    baseline: int = 8
+    warm_start: list[str] = field(default_factory=list)
+    references: bool = True
+    workers: int = 1
+    storage: str | None = None
+    lease: float = 60.0
+    attempts: int = 3
+    patience: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name, least in (
+            ("evaluations", 1),
+            ("batch", 1),
+            ("baseline", 0),
+            ("workers", 1),
+            ("attempts", 1),
+        ):
+            if getattr(self, name) < least:
+                raise InputError(f"search.{name}={getattr(self, name)} must be {least} or more")
+        for name in ("lease", "patience"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"search.{name}={getattr(self, name)} must be more than 0 seconds")
+
+
+@dataclass
+class SearchCommand:
+    """Settings of the command.
+
+    Attributes:
+        name: of the run; its folder is runs/search/<name>.
+        supernet: a training run: its folder, or its name in runs/train.
+        checkpoint: which of its checkpoints: best or last.
+        strategy: predictor, evolution, random, or a class of your own as package.module:Class.
+        strategy_options: arguments of the strategy.
+        latency: a latency table written by `search.profile` (file, or name of its run), for
+            budgets.latency_ms.
+        seed: of everything random.
+        device: auto, cpu, cuda or cuda:1.
+        threads: of the CPU per worker; None shares the cores among the workers.
+        data: where to evaluate; None uses the data that the supernet was trained with.
+    """
+
+    name: str = "default"
+    supernet: str = "???"
+    checkpoint: str = "best"
+    strategy: str = "predictor"
+    strategy_options: dict[str, Any] = field(default_factory=dict)
+    budgets: BudgetOptions = field(default_factory=BudgetOptions)
+    search: SearchOptions = field(default_factory=SearchOptions)
+    evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
+    latency: str | None = None
+    seed: int = 0
+    device: str = "auto"
+    threads: int | None = None
+    data: DataConfig | None = None

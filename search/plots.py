@@ -1,0 +1,79 @@
+"""Pictures of a search, as PNG bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .candidate import Candidate
+from .costs import UNITS
+from .outcome import Outcome
+
+GREY, BLUE, ORANGE, GREEN, RED = "#b8bec7", "#1f6feb", "#e8710a", "#2e9e5b", "#c5283d"
+
+
+def accuracy_against_cost(outcome: Outcome, axis: str) -> bytes:
+    """Every candidate, the front, the chosen subnets, the random baseline and the references."""
+    figure, axes = plt.subplots(figsize=(8.6, 5.2), dpi=120, layout="constrained")
+    scale, unit = _scale(axis, outcome)
+
+    def draw(candidates: Sequence[Candidate], **style: object) -> None:
+        xs = [candidate.costs[axis] / scale for candidate in candidates]
+        axes.plot(xs, [100 * c.ap for c in candidates], linestyle="none", **style)  # type: ignore[arg-type]
+
+    searched = [c for c in outcome.candidates if c.origin in ("search", "warm start")]
+    draw(searched, marker="o", markersize=4, color=GREY, label=f"evaluated ({len(searched)})")
+    drawn = [candidate for found in outcome.baseline.values() for candidate in found]
+    if drawn:
+        draw(drawn, marker="x", markersize=6, color=ORANGE, label=f"random baseline ({len(drawn)})", zorder=3)
+    references = [c for c in outcome.candidates if c.origin == "reference"]
+    if references:
+        draw(references, marker="D", markersize=6, color=GREEN, label="released LitePose", zorder=4)
+        for one in references:
+            _note(axes, one, axis, scale, one.label.removeprefix("litepose-"), GREEN)
+    front = sorted(outcome.front, key=lambda c: c.costs[axis])
+    xs, ys = [c.costs[axis] / scale for c in front], [100 * c.ap for c in front]
+    axes.step(xs, ys, where="post", color=BLUE, linewidth=1.4, label="front", zorder=2)
+    chosen = list(outcome.chosen.items())
+    draw([c for _, c in chosen], marker="*", markersize=15, color=RED, label="chosen", zorder=5)
+    for name, candidate in chosen:
+        _note(axes, candidate, axis, scale, name, RED)
+    for budget in outcome.problem.budgets:
+        for cost, limit in budget.limits:
+            if cost == axis:
+                axes.axvline(limit / scale, color=RED, linewidth=0.8, linestyle=":", alpha=0.6)
+    axes.set_xlabel(f"{unit}" + (f" ({outcome.problem.costs.convention} counting)" if axis == "macs" else ""))
+    axes.set_ylabel("validation AP (%)")
+    axes.grid(alpha=0.25)
+    axes.legend(loc="lower right", fontsize=9)
+    return png(figure)
+
+
+def _note(axes: Axes, one: Candidate, axis: str, scale: float, text: str, color: str) -> None:
+    at = (one.costs[axis] / scale, 100 * one.ap)
+    axes.annotate(text, at, xytext=(0, 9), textcoords="offset points", ha="center", color=color, fontsize=9)
+
+
+def _scale(axis: str, outcome: Outcome) -> tuple[float, str]:
+    largest = max((c.costs[axis] for c in outcome.candidates), default=1.0)
+    if axis == "latency_ms":
+        return 1.0, "latency (ms)"
+    for limit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if largest >= limit:
+            return limit, f"{letter} {UNITS.get(axis, axis)}"
+    return 1.0, UNITS.get(axis, axis)
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as PNG; the figure is closed."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    plt.close(figure)
+    return buffer.getvalue()

@@ -1,0 +1,104 @@
+"""The report of a search: one HTML file that needs no other, and its pictures as PNG."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Mapping
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from supernet.files import write_bytes
+from supernet.files import write_text
+
+from .candidate import Candidate
+from .costs import shown_cost
+from .outcome import Outcome
+from .plan import Plan
+from .plots import accuracy_against_cost
+
+STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1d2430}
+h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}img{max-width:100%;height:auto}
+table{border-collapse:collapse;margin:.6rem 0}td,th{padding:.25rem .7rem;border-bottom:1px solid
+#dde2e8;text-align:right}
+td:first-child,th:first-child{text-align:left}.warning{background:#fff3cd;padding:.5rem
+.8rem;border-radius:4px} .note{color:#5a6572}
+"""
+
+
+def write_report(
+    outcome: Outcome,
+    plans: Sequence[Plan],
+    conditions: Mapping[str, Any],
+    warnings: Sequence[str],
+    folder: Path,
+) -> None:
+    """Write `report.html` and the pictures that it shows into `folder`."""
+    parts = [f"<h1>Search {html.escape(folder.name)}</h1>"]
+    parts += [f'<p class="warning">{html.escape(warning)}</p>' for warning in warnings]
+    for axis in outcome.problem.axes:
+        picture = accuracy_against_cost(outcome, axis)
+        write_bytes(folder / f"accuracy_{axis}.png", picture)
+        parts.append(image(picture, f"AP against {axis} of every candidate"))
+    parts += ["<h2>Chosen subnets</h2>", chosen_table(outcome)]
+    parts += ["<h2>Conditions</h2>", conditions_table(conditions, outcome)]
+    body = "\n".join(parts)
+    head = f'<meta charset="utf-8"><title>{html.escape(folder.name)}</title><style>{STYLE}</style>'
+    page = f'<!doctype html><html lang="en"><head>{head}</head><body>\n{body}\n</body></html>\n'
+    write_text(folder / "report.html", page)
+
+
+def image(picture: bytes, text: str) -> str:
+    """A PNG inside the page."""
+    data = base64.b64encode(picture).decode("ascii")
+    return f'<p><img alt="{html.escape(text)}" src="data:image/png;base64,{data}"></p>'
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """An HTML table; cells are escaped."""
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    return "<table>" + line(head, "th") + "".join(line(row, "td") for row in rows) + "</table>"
+
+
+def chosen_table(outcome: Outcome) -> str:
+    """Budget, AP, costs and the random baseline of each chosen subnet."""
+    costs = outcome.problem.costs.names
+    head = ["budget", "limit", "AP", *costs, "random near it: median", "best", "above random's median"]
+    rows = []
+    for budget in outcome.problem.budgets:
+        chosen = outcome.chosen.get(budget.name)
+        if chosen is None:
+            rows.append([budget.name, budget.shown(), "none found", *[""] * (len(head) - 3)])
+            continue
+        drawn = [candidate.ap for candidate in outcome.baseline.get(budget.name, ())]
+        compared = ["", "", ""]
+        if drawn:
+            median = float(np.median(drawn))
+            compared = [_percent(median), _percent(max(drawn)), f"{100 * (chosen.ap - median):+.2f}"]
+        own = [_cost(chosen, name) for name in costs]
+        rows.append([budget.name, budget.shown(), _percent(chosen.ap), *own, *compared])
+    return table(head, rows)
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f}"
+
+
+def _cost(candidate: Candidate, name: str) -> str:
+    return shown_cost(name, candidate.costs[name])
+
+
+def conditions_table(conditions: Mapping[str, Any], outcome: Outcome) -> str:
+    """Under which conditions the figures were measured."""
+    seconds = [candidate.seconds for candidate in outcome.candidates]
+    facts = {**conditions, "evaluations": len(outcome.candidates)}
+    if seconds:
+        facts["seconds per evaluation"] = f"{np.median(seconds):.2f} (median)"
+    return table(["condition", "value"], [[key, str(value)] for key, value in facts.items()])

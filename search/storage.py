@@ -1,0 +1,119 @@
+"""Where a search keeps its trials: a journal file, a database, or a gRPC proxy of one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from optuna.storages import BaseStorage
+from optuna.storages import GrpcStorageProxy
+from optuna.storages import InMemoryStorage
+from optuna.storages import JournalStorage
+from optuna.storages import RDBStorage
+from optuna.storages.journal import JournalFileBackend
+
+from supernet.errors import InputError
+
+from .journal_lock import JournalLock
+
+T = TypeVar("T")
+
+FIRST_WAIT = 0.2
+LONGEST_WAIT = 5.0
+
+
+def open_storage(where: str | os.PathLike[str], patience: float = 30.0) -> BaseStorage:
+    """Open the storage at `where`, waiting up to `patience` seconds for a server that does not answer yet.
+
+    Args:
+        where: `memory`, `grpc://host:port` (a server started by `optuna.storages.run_grpc_proxy_server`), a
+            database URL (`postgresql+psycopg://...`, `sqlite:///file.db`), or the path of a journal file.
+        patience: seconds.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    text = os.fspath(where)
+    return patiently(lambda: _open(text), text, patience)
+
+
+def _open(where: str) -> BaseStorage:
+    if where == "memory":
+        return InMemoryStorage()
+    if where.startswith("grpc://"):
+        host, _, port = where.removeprefix("grpc://").rstrip("/").rpartition(":")
+        if not host or not port.isdigit():
+            raise InputError(f"storage {where!r}: write grpc://host:port")
+        proxy = GrpcStorageProxy(host=host, port=int(port))
+        proxy.wait_server_ready(timeout=10)
+        return proxy
+    if "://" in where:
+        # SQLite gives up after 5 s of waiting for another process unless told otherwise.
+        arguments = {"timeout": 60} if where.startswith("sqlite") else {}
+        return RDBStorage(where, engine_kwargs={"connect_args": arguments, "pool_pre_ping": True})
+    path = Path(where).absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return JournalStorage(JournalFileBackend(str(path), lock_obj=JournalLock(path)))
+
+
+def patiently(work: Callable[[], T], where: str, patience: float) -> T:
+    """`work()`, tried again while the storage fails, for at most `patience` seconds.
+
+    Raises:
+        InputError: it still fails; what it said in one line.
+    """
+    end = time.monotonic() + patience
+    wait = FIRST_WAIT
+    while True:
+        try:
+            return work()
+        except _failures() as error:
+            if time.monotonic() >= end or _is_hopeless(error):
+                text = " ".join(str(error).split())[:300] or type(error).__name__
+                raise InputError(
+                    f"storage {hidden_password(where)} does not answer ({text}); "
+                    "what it holds is kept, the same command goes on once it is back"
+                ) from None
+        time.sleep(min(wait, max(0.0, end - time.monotonic())))
+        wait = min(2 * wait, LONGEST_WAIT)
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What a storage raises when it is away or damaged."""
+    from optuna.exceptions import StorageInternalError
+
+    found: list[type[Exception]] = [StorageInternalError, OSError, ValueError]
+    with contextlib.suppress(ImportError):
+        import grpc
+
+        found.append(grpc.RpcError)
+    with contextlib.suppress(ImportError):
+        import sqlalchemy
+
+        found.append(sqlalchemy.exc.SQLAlchemyError)
+    return tuple(found)
+
+
+def _is_hopeless(error: Exception) -> bool:
+    """Whether waiting cannot help: a damaged file, no permission, an unknown dialect."""
+    return isinstance(error, ValueError | PermissionError | FileNotFoundError | IsADirectoryError)
+
+
+def hidden_password(where: str) -> str:
+    """A database URL without its password."""
+    head, at, tail = where.rpartition("@")
+    scheme, separator, user = head.partition("://")
+    if not at or not separator:
+        return where
+    return f"{scheme}://{user.partition(':')[0]}:***@{tail}"
+
+
+def quiet_optuna() -> None:
+    """Leave out the lines that Optuna prints on stderr for every study and trial."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)

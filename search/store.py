@@ -1,0 +1,127 @@
+"""One study of an Optuna storage, with patience for a storage that is away for a moment."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+from typing import TypeVar
+
+from optuna.exceptions import DuplicatedStudyError
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import BaseStorage
+from optuna.storages import InMemoryStorage
+from optuna.storages import JournalStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState
+
+from supernet.errors import InputError
+
+from .storage import patiently
+
+T = TypeVar("T")
+# The key under which Optuna keeps the names of a study's objectives.
+METRIC_NAMES = "study:metric_names"
+
+
+class StudyStore:
+    """Reads and writes of one study.
+
+    Args:
+        storage: an open storage.
+        where: its address, for messages.
+        patience: seconds to wait for it when it does not answer.
+    """
+
+    def __init__(self, storage: BaseStorage, where: str, patience: float) -> None:
+        self._storage = storage
+        self._where = where
+        self._patience = patience
+        self._study = -1
+
+    @property
+    def is_private(self) -> bool:
+        """Whether no other process can see it."""
+        return isinstance(self._storage, InMemoryStorage)
+
+    @property
+    def decides_claims(self) -> bool:
+        """Whether of several workers that set a trial to running exactly one is told that it did.
+
+        SQLite lets several, and what is behind a gRPC proxy or a database URL is not known here.
+        """
+        return isinstance(self._storage, InMemoryStorage | JournalStorage)
+
+    def _call(self, work: Callable[[], T]) -> T:
+        return patiently(work, self._where, self._patience)
+
+    def open(self, name: str, facts: Mapping[str, Any], objectives: Sequence[str]) -> None:
+        """Make the study, or join the one that is there.
+
+        Args:
+            name: of the study.
+            facts: kept in the study; joining one with others is refused.
+            objectives: the first is made large, the others small.
+
+        Raises:
+            InputError: a study of this name has other facts.
+        """
+        self._study = self._call(lambda: self._create(name, objectives))
+        known = self.study_attributes().get("facts")
+        if known is None:
+            self.set_study_attribute("facts", dict(facts))
+        elif known != dict(facts):
+            changed = sorted(key for key in {*known, *facts} if known.get(key) != facts.get(key))
+            raise InputError(
+                f"study {name!r} in {self._where} has other settings ({', '.join(changed)}); "
+                "choose another name=..."
+            )
+
+    def _create(self, name: str, objectives: Sequence[str]) -> int:
+        directions = [StudyDirection.MAXIMIZE] + [StudyDirection.MINIMIZE] * (len(objectives) - 1)
+        try:
+            study = self._storage.create_new_study(directions, name)
+        except DuplicatedStudyError:
+            return self._storage.get_study_id_from_name(name)
+        self._storage.set_study_system_attr(study, METRIC_NAMES, list(objectives))
+        return study
+
+    def study_attributes(self) -> dict[str, Any]:
+        """The study's own values."""
+        return self._call(lambda: self._storage.get_study_user_attrs(self._study))
+
+    def set_study_attribute(self, key: str, value: Any) -> None:
+        """Set one of them."""
+        self._call(lambda: self._storage.set_study_user_attr(self._study, key, value))
+
+    def trials(self) -> list[FrozenTrial]:
+        """All trials, by number."""
+        return self._call(lambda: self._storage.get_all_trials(self._study, deepcopy=False))
+
+    def trial(self, trial_id: int) -> FrozenTrial:
+        """One trial as it is now."""
+        return self._call(lambda: self._storage.get_trial(trial_id))
+
+    def trial_id(self, number: int) -> int:
+        """The id of the trial of that number."""
+        return self._call(lambda: self._storage.get_trial_id_from_study_id_trial_number(self._study, number))
+
+    def create(self, trial: FrozenTrial) -> None:
+        """Add a trial."""
+        self._call(lambda: self._storage.create_new_trial(self._study, trial))
+
+    def set_attribute(self, trial_id: int, key: str, value: Any) -> bool:
+        """Set a value of a trial; False if the trial is finished."""
+        with contextlib.suppress(UpdateFinishedTrialError):
+            self._call(lambda: self._storage.set_trial_user_attr(trial_id, key, value))
+            return True
+        return False
+
+    def set_state(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        """Set a trial's state; False if it is finished, or running already where that was asked for."""
+        with contextlib.suppress(UpdateFinishedTrialError):
+            return self._call(lambda: self._storage.set_trial_state_values(trial_id, state, values))
+        return False
