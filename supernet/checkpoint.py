@@ -163,7 +163,9 @@ def load_weights(net: Supernet, weights: Mapping[str, Tensor], meta: Mapping[str
         differences += [f"tensor {name} is missing" for name in mine if name not in weights]
         differences += [f"tensor {name} is not known here" for name in weights if name not in mine]
         for name in (name for name in mine if name in weights and weights[name].shape != mine[name].shape):
-            differences.append(f"tensor {name} is {list(weights[name].shape)} there, {list(mine[name].shape)} here")
+            differences.append(
+                f"tensor {name} is {list(weights[name].shape)} there, {list(mine[name].shape)} here"
+            )
     if differences:
         more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
         written = f"written by version {meta.get('version')}, this is {__version__}"

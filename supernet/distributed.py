@@ -88,7 +88,9 @@ def open_ranks(device: str = "auto") -> Iterator[Ranks]:
         yield Ranks(pick_device(device))
         return
     kind = pick_device(device).type
-    place = torch.device(kind, int(os.environ.get("LOCAL_RANK", "0"))) if kind == "cuda" else torch.device(kind)
+    place = (
+        torch.device(kind, int(os.environ.get("LOCAL_RANK", "0"))) if kind == "cuda" else torch.device(kind)
+    )
     if kind == "cuda":
         torch.cuda.set_device(place)
     dist.init_process_group("nccl" if kind == "cuda" else "gloo")

@@ -37,9 +37,10 @@ class NonFiniteGuard:
         self.in_all += not good
         if self.in_a_row >= self._options.in_a_row or self.in_all >= self._options.in_all:
             raise InputError(
-                f"training stopped at step {step}: {self.in_all} steps had a loss or gradient that is not finite, the "
-                f"last {self.in_a_row} in a row; the last good checkpoint is {self._last_good() or 'none'}; start a "
-                "new run with a lower train.optimizer.lr or a smaller train.optimizer.clip"
+                f"training stopped at step {step}: {self.in_all} steps had a loss or gradient that is not "
+                f"finite, the last {self.in_a_row} in a row; the last good checkpoint is "
+                f"{self._last_good() or 'none'}; start a new run with a lower train.optimizer.lr or a "
+                "smaller train.optimizer.clip"
             )
 
 
@@ -56,6 +57,6 @@ def clear_when_full(last_good: Callable[[], Path | None]) -> Iterator[None]:
         if error.errno not in _DISK_FULL:
             raise
         raise InputError(
-            f"nothing more can be written ({error.strerror}); the last good checkpoint is {last_good() or 'none'}; free "
-            "some space and start the same command again to go on from there"
+            f"nothing more can be written ({error.strerror}); the last good checkpoint is "
+            f"{last_good() or 'none'}; free some space and start the same command again to go on from there"
         ) from None

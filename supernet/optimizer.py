@@ -19,11 +19,15 @@ def learning_rate(options: OptimizerOptions, step: int, total: int) -> float:
     if options.schedule == "constant":
         return options.lr
     progress = (step - options.warmup) / max(1, total - options.warmup)
-    return options.lr * (options.final + (1 - options.final) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+    return options.lr * (
+        options.final + (1 - options.final) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    )
 
 
 def decays(name: str, parameter: nn.Parameter) -> bool:
-    """Whether weight decay applies: not to batch norms and biases, nor to transforms, whose rest is the identity."""
+    """Whether weight decay applies: not to batch norms and biases, nor to transforms, whose rest is the
+    identity.
+    """
     return parameter.ndim > 1 and ".transforms." not in name
 
 
@@ -34,7 +38,8 @@ def make_optimizer(net: nn.Module, options: OptimizerOptions) -> torch.optim.Opt
         {"params": [p for n, p in named if decays(n, p)], "weight_decay": options.weight_decay},
         {"params": [p for n, p in named if not decays(n, p)], "weight_decay": 0.0},
     ]
-    # A tensor as learning rate would not be kept bit-equal through a checkpoint; it is set anew each step anyway.
+    # A tensor as learning rate would not be kept bit-equal through a checkpoint; it is set anew each step
+    # anyway.
     if options.name == "sgd":
         return torch.optim.SGD(groups, lr=options.lr, momentum=options.betas[0], nesterov=True, fused=True)
     return torch.optim.AdamW(groups, lr=options.lr, betas=options.betas, fused=True)
@@ -43,8 +48,9 @@ def make_optimizer(net: nn.Module, options: OptimizerOptions) -> torch.optim.Opt
 class FlatGradient:
     """All gradients in one buffer: every `parameter.grad` is a view of it.
 
-    One all-reduce, one norm and one scaling serve all parameters; a subnet that leaves some without a gradient
-    leaves zeros there. The buffer ends in `extras` further values that are summed over the ranks in the same go.
+    One all-reduce, one norm and one scaling serve all parameters; a subnet that leaves some without a
+    gradient leaves zeros there. The buffer ends in `extras` further values that are summed over the ranks
+    in the same go.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], extras: int) -> None:
@@ -72,7 +78,7 @@ class FlatGradient:
 
     def clip(self, largest: float) -> Tensor:
         """Scale the gradient down to the norm `largest` (0: leave it); its norm before, a scalar tensor."""
-        norm = torch.linalg.vector_norm(self.gradient)
+        norm: Tensor = torch.linalg.vector_norm(self.gradient)
         if largest:
             self.gradient.mul_((largest / (norm + 1e-6)).clamp(max=1.0))
         return norm

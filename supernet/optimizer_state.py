@@ -12,7 +12,9 @@ PREFIX = "optimizer."
 
 
 def optimizer_tensors(net: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """`optimizer.<kind>.<parameter>` for every tensor of the state (kinds: step, exp_avg, exp_avg_sq, ...)."""
+    """`optimizer.<kind>.<parameter>` for every tensor of the state (kinds: step, exp_avg, exp_avg_sq,
+    ...).
+    """
     return {
         f"{PREFIX}{kind}.{name}": value
         for name, parameter in net.named_parameters()

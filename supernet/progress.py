@@ -31,6 +31,7 @@ class ProgressBar:
         self._total = total
         self._shown = shown
         self._live: Progress | None = None
+        self._note = ""
         if shown and sys.stderr.isatty():
             columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
             texts = (TextColumn("{task.description}"), TextColumn("{task.fields[note]}"))
@@ -42,7 +43,8 @@ class ProgressBar:
     def update(self, done: int, note: str = "") -> None:
         """Say that `done` parts are finished."""
         if self._live is not None:
-            self._live.update(self._task, completed=done, **({"note": note} if note else {}))
+            self._note = note or self._note
+            self._live.update(self._task, completed=done, note=self._note)
             return
         now = time.monotonic()
         if self._shown and (done >= self._total or now - self._printed >= QUIET_SECONDS):

@@ -35,8 +35,9 @@ class Sink(Protocol):
 class RunLog:
     """Writes the log of one run.
 
-    Every line holds `step`, `kind` ("train" or "validation") and `time` (Unix seconds) beside its figures. A resumed run
-    drops the lines beyond the checkpoint that it starts from, so that the log reads like an unbroken run's.
+    Every line holds `step`, `kind` ("train" or "validation") and `time` (Unix seconds) beside its figures.
+    A resumed run drops the lines beyond the checkpoint that it starts from, so that the log reads like an
+    unbroken run's.
 
     Args:
         path: the JSONL file.
@@ -93,5 +94,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
         try:
             found.append(dict(json.loads(line)))
         except ValueError:
-            raise InputError(f"line {number} of log {path} is not valid JSON; mend or remove that line") from None
+            raise InputError(
+                f"line {number} of log {path} is not valid JSON; mend or remove that line"
+            ) from None
     return found

@@ -1,4 +1,6 @@
-"""Which subnets a training step runs: a function of (seed, step), the same on every rank and after a resume."""
+"""Which subnets a training step runs: a function of (seed, step), the same on every rank and after a
+resume.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ class SubnetSchedule:
         for resolution in self.resolutions:
             if resolution not in space.resolution:
                 known = ", ".join(map(str, space.resolution))
-                raise InputError(f"train.sampling.resolutions: {resolution} is not in space {space.name} ({known})")
+                raise InputError(
+                    f"train.sampling.resolutions: {resolution} is not in space {space.name} ({known})"
+                )
         self._full = space.num_choices - 1
         self._phase_of = np.array([_phase(gene, options.widening_order) for gene in space.genes])
 

@@ -36,7 +36,9 @@ class Snapshot:
 
     def part(self, name: str) -> dict[str, Tensor]:
         """The tensors whose names start with `name.`, without that prefix."""
-        return {key[len(name) + 1 :]: value for key, value in self.tensors.items() if key.startswith(f"{name}.")}
+        return {
+            key[len(name) + 1 :]: value for key, value in self.tensors.items() if key.startswith(f"{name}.")
+        }
 
 
 def write_snapshot(path: str | os.PathLike[str], snapshot: Snapshot) -> None:
@@ -62,12 +64,15 @@ def read_snapshot(path: str | os.PathLike[str]) -> Snapshot:
     try:
         with safe_open(file, "pt") as opened:
             meta = json.loads((opened.metadata() or {})["checkpoint"])
-            tensors: dict[str, Tensor] = {name: torch.clone(opened.get_tensor(name)) for name in opened.keys()}
+            tensors: dict[str, Tensor] = {
+                name: torch.clone(opened.get_tensor(name)) for name in list(opened.keys())
+            }
     except KeyError:
         raise InputError(f"{file} is not a training checkpoint (it has no description)") from None
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(
-            f"checkpoint {file} cannot be read ({error}); if it is damaged, remove it to go on from an older one"
+            f"checkpoint {file} cannot be read ({error}); if it is damaged, remove it to go on from an "
+            "older one"
         ) from None
     if meta.get("kind") != KIND:
         raise InputError(f"{file} is not a training checkpoint")

@@ -76,7 +76,10 @@ def backward_all(
             total.backward()  # type: ignore[no-untyped-call]
             if subnet.role == "largest":
                 teacher = [head.detach() for head in heads]
-            shares = {"loss": total.detach(), f"loss/{subnet.role}": total.detach() / roles.count(subnet.role)}
+            shares = {
+                "loss": total.detach(),
+                f"loss/{subnet.role}": total.detach() / roles.count(subnet.role),
+            }
             if place == 0:
                 shares |= {name: term / len(parts) for name, term in terms.items()}
             elif place == len(subnets) - 1 and "distillation" in terms:

@@ -19,15 +19,16 @@ class SamplingOptions:
     """Which subnets a step trains.
 
     Attributes:
-        rule: "sandwich" trains the largest, `random` random ones and the smallest, and distils from the largest
-            (Yu & Huang, "Universally Slimmable Networks", ICCV 2019); "random" trains `random` random ones
-            and nothing else.
+        rule: "sandwich" trains the largest, `random` random ones and the smallest, and distils from the
+            largest (Yu & Huang, "Universally Slimmable Networks", ICCV 2019); "random" trains `random`
+            random ones and nothing else.
         random: random subnets per step.
         resolutions: input sides to draw one from each step; None takes all of the space's.
         largest_first: steps at the start that train the largest network alone.
         sort_channels: after those steps, order channels by importance, so that narrow subnets keep the best.
         widening: steps per phase of progressive shrinking (Cai et al., "Once-for-All", ICLR 2020): the first
-            phase leaves only the first group of `widening_order` elastic, the next one the second too; 0 is off.
+            phase leaves only the first group of `widening_order` elastic, the next one the second too; 0
+            is off.
         widening_order: groups of dimensions: kernel, depth, expansion, width (stem, stages and head).
     """
 
@@ -147,7 +148,8 @@ class ValidationOptions:
 
 @dataclass
 class GuardOptions:
-    """When a run that has gone wrong stops. A step whose loss or gradient is not finite is skipped and counted.
+    """When a run that has gone wrong stops. A step whose loss or gradient is not finite is skipped and
+    counted.
 
     Attributes:
         in_a_row: skipped steps in a row that stop the run.

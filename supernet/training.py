@@ -1,16 +1,16 @@
-"""The training loop: steps, log, checkpoints, validation; stopped anywhere, it goes on as if it had not been."""
+"""The training loop: steps, log, checkpoints, validation; stopped anywhere, it goes on as if it had not
+been.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from .checkpoint import BEST
 from .checkpoint import CheckpointFolder
 from .data.batch import Batch
 from .data.loader import Loader
@@ -30,8 +30,9 @@ from .step import backward_all
 from .step import chunks
 from .train_options import TrainOptions
 from .training_state import TrainingState
+from .validation import best_scores
 
-# Scores a network after a number of steps: figures by name, among them those in `checkpoint.BEST`.
+# Scores a network after a number of steps: figures by name.
 Validate = Callable[[Supernet, int], Mapping[str, float]]
 
 
@@ -103,6 +104,7 @@ class Trainer:
             clear_when_full(self._checkpoints.last),
         ):
             for batch in self._loader.batches(state.step, self.total):
+                self._sort_when_due()
                 stopped = self._train_step(batch, stop)
                 state.step += 1
                 last = state.step == self.total
@@ -116,13 +118,13 @@ class Trainer:
                 elif last or stopped or state.step % options.checkpoint.every == 0:
                     self._save()
                 if stopped and not last:
-                    return max(self._ranks.gather(stop.signal))
+                    return int(max(self._ranks.gather(stop.signal)))
         return 0
 
     def _train_step(self, batch: Batch, stop: StopRequest) -> bool:
         """One optimizer step; whether any rank was asked to stop."""
         state, options = self.state, self._options
-        parts = list(chunks(batch.to(self._ranks.device, non_blocking=True), options.accumulate, options.precision))
+        parts = list(chunks(batch, options.accumulate, options.precision))
         state.gradient.zero()
         metrics = backward_all(
             self._forward, self._schedule.subnets(state.step), parts, self._loss, options.precision.bf16
@@ -146,7 +148,14 @@ class Trainer:
             state.meters.add({**figures, "grad_norm": grad_norm})
         self._guard.record(state.step, finite)
         state.skipped = (self._guard.in_all, self._guard.in_a_row)
-        return stopped > 0
+        return bool(stopped > 0)
+
+    def _sort_when_due(self) -> None:
+        """Sort channels once the largest network has had its first steps alone."""
+        sampling = self._options.sampling
+        due = sampling.sort_channels and 0 < sampling.largest_first <= self.state.step
+        if due and not self.state.channels_sorted:
+            self.state.sort_channels()
 
     def _write_log(self) -> str:
         """Write the averages since the last line; a note for the progress bar."""
@@ -181,9 +190,9 @@ class Trainer:
         figures = {**scores, "seconds": round(time.monotonic() - started, 3)}
         if self._log is not None:
             self._log.write("validation", self.state.step, figures)
-        for name in BEST:
-            if name in scores and scores[name] > self.state.best.get(name, (-1.0, 0))[0]:
-                self.state.best[name] = (scores[name], self.state.step)
+        for name, score in best_scores(scores).items():
+            if score > self.state.best.get(name, (-1.0, 0))[0]:
+                self.state.best[name] = (score, self.state.step)
         self._save()
         self._remark_best()
         self._since = (time.monotonic(), self.state.step)
@@ -196,7 +205,9 @@ class Trainer:
         self._ranks.barrier()
 
     def _remark_best(self) -> None:
-        """Mark this step's checkpoint as best; also after a restart, as the first process may have died between."""
+        """Mark this step's checkpoint as best; also after a restart, as the first process may have died
+        between.
+        """
         for name, (_, step) in self.state.best.items():
             if step == self.state.step and self._ranks.is_main:
                 self._checkpoints.mark_best(name, step)

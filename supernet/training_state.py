@@ -19,6 +19,7 @@ from .optimizer_state import load_optimizer
 from .optimizer_state import optimizer_tensors
 from .snapshot import Snapshot
 from .snapshot import read_snapshot
+from .sorting import sort_channels
 from .train_options import OptimizerOptions
 
 # Figures that share the gradient's all-reduce.
@@ -28,7 +29,8 @@ EXTRAS = 16
 class TrainingState:
     """Weights, their average, optimizer, and the counters.
 
-    Random numbers need no state: batches, augmentation, resolutions and subnets are functions of (seed, step).
+    Random numbers need no state: batches, augmentation, resolutions and subnets are functions of (seed,
+    step).
 
     Attributes:
         net: the supernet, in training mode.
@@ -60,6 +62,16 @@ class TrainingState:
             return self.net
         assert isinstance(self.ema.net, Supernet)
         return self.ema.net
+
+    def sort_channels(self) -> None:
+        """Order the channels of the network by importance, and all that mirrors it in the same way."""
+        permutations = sort_channels(self.net)
+        if self.ema is not None:
+            permutations.apply(dict(self.ema.net.named_parameters()))
+        for kind in ("exp_avg", "exp_avg_sq", "momentum_buffer"):
+            named = {name: self.optimizer.state[p] for name, p in self.net.named_parameters()}
+            permutations.apply({name: state[kind] for name, state in named.items() if kind in state})
+        self.channels_sorted = True
 
     def snapshot(self, config: Mapping[str, Any]) -> Snapshot:
         """The state as a checkpoint of the run with these settings."""
