@@ -1,0 +1,34 @@
+"""Short names for run folders, derived from what `arch=` says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePath
+from typing import Any
+
+from omegaconf import OmegaConf
+
+_LONGEST = 60
+
+
+def slug(arch: Any) -> str:
+    """A folder name for one or several `arch=` values.
+
+    `litepose-xs` stays, `runs/search/demo:low` gives `demo-low`, `nets/a.onnx` gives `a`.
+    """
+    values = arch if isinstance(arch, list | tuple) else [arch]
+    text = "_".join(_one(str(value)) for value in values)
+    return text[:_LONGEST] or "default"
+
+
+def _one(value: str) -> str:
+    path = PurePath(value)
+    name = path.stem if path.suffix in {".yaml", ".yml", ".json", ".onnx"} else path.name
+    if name == "model" and path.parent.name:
+        name = path.parent.name
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")
+
+
+def register_slug() -> None:
+    """Make `${slug:${arch}}` available to the configs."""
+    OmegaConf.register_new_resolver("slug", slug, replace=True)

@@ -1,0 +1,176 @@
+"""A network as an ONNX file that says how to use itself."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from supernet.errors import InputError
+from supernet.files import atomic_path
+
+from .portable.manifest import METADATA_KEY
+from .portable.manifest import Manifest
+
+OPSET = 18
+STEP = 16
+# Sides are multiples of 16 up to this; a bound keeps the exporter from proving things about infinite images.
+LARGEST_SIDE = 4096
+LARGEST_BATCH = 256
+TRACED = (64, 96)
+# Nodes whose meaning is the same for images of any size.
+SIZELESS = {"Conv", "ConvTranspose", "Clip", "Relu", "Add", "BatchNormalization"}
+Shape = tuple[int, int]
+
+
+def export_onnx(
+    net: nn.Module,
+    path: str | os.PathLike[str],
+    manifest: Manifest,
+    output_names: tuple[str, ...] = ("quarter", "half"),
+) -> None:
+    """Write `net` to the ONNX file `path`, weights included, in one piece.
+
+    Args:
+        net: takes (B, 3, H, W); in evaluation mode, batch norms preferably folded (`subnets.fuse`).
+        path: the file to write.
+        manifest: goes into the file's metadata; its `input_shape` fixes the input to (1, 3, height,
+            width), without one batch, height and width are free (height and width multiples of 16).
+        output_names: of the graph's outputs.
+
+    Raises:
+        InputError: onnx or onnxscript is not installed, or an input shape that is no multiple of 16.
+    """
+    shape = manifest.input_shape
+    example = torch.zeros(1, 3, *(check_input_shape(shape) if shape else TRACED))
+    model = trace(net, example, output_names)
+    if shape is None:
+        free_axes(model)
+    entry = model.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, manifest.to_json()
+    model.producer_name, model.producer_version = "litepose-ofa", _version()
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+
+
+def _version() -> str:
+    from supernet import __version__
+
+    return __version__
+
+
+def check_input_shape(shape: Shape) -> Shape:
+    """`shape` (height, width) if the network takes it, else InputError."""
+    if min(shape) <= 0 or max(shape) > LARGEST_SIDE or shape[0] % STEP or shape[1] % STEP:
+        raise InputError(
+            f"input_shape={list(shape)} must be two multiples of {STEP} up to {LARGEST_SIDE}: height, width"
+        )
+    return shape
+
+
+def example_input(input_shape: Shape | None) -> tuple[torch.Tensor, dict[int, Any] | None]:
+    """An input to trace with and its free axes (None: all fixed), for `torch.export`."""
+    if input_shape is not None:
+        return torch.zeros(1, 3, *check_input_shape(input_shape)), None
+    most = LARGEST_SIDE // STEP
+    dynamic = {
+        0: torch.export.Dim("batch", min=1, max=LARGEST_BATCH),
+        2: STEP * torch.export.Dim("rows", min=2, max=most),
+        3: STEP * torch.export.Dim("columns", min=2, max=most),
+    }
+    # Unlike sizes on all axes, none of them 1: the exporter takes equal or unit sizes for fixed facts.
+    return torch.zeros(2, 3, 4 * STEP, 6 * STEP), dynamic
+
+
+def trace(
+    net: nn.Module,
+    example: torch.Tensor,
+    output_names: tuple[str, ...],
+    dynamic: dict[int, Any] | None = None,
+    input_names: tuple[str, ...] = ("images",),
+) -> Any:
+    """`net` as an ONNX model without the exporter's notes; sizes are those of `example` but for `dynamic`.
+
+    Raises:
+        InputError: onnx or onnxscript is not installed.
+    """
+    try:
+        import onnxscript  # noqa: F401
+    except ImportError:
+        raise InputError("ONNX export needs onnx and onnxscript; pip install onnx onnxscript") from None
+    with _quiet():
+        program = torch.onnx.export(
+            net.eval(),
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(input_names),
+            output_names=list(output_names),
+            dynamic_shapes=None if dynamic is None else (dynamic,),
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    _strip(model)
+    return model
+
+
+def free_axes(model: Any) -> None:
+    """Make batch, height and width of a traced network free.
+
+    Tracing with symbolic sizes takes ten times as long and gives the same nodes: none of a convolutional
+    network's depends on a size, which is checked here.
+    """
+    kinds = {node.op_type for node in model.graph.node}
+    if not kinds <= SIZELESS:
+        raise AssertionError(f"nodes {sorted(kinds - SIZELESS)} may depend on the sizes traced with")
+    del model.graph.value_info[:]
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    for axis, name in ((0, "batch"), (2, "height"), (3, "width")):
+        dims[axis].dim_param = name
+    for output in model.graph.output:
+        dims = output.type.tensor_type.shape.dim
+        dims[0].dim_param = "batch"
+        for dim in (dims[2], dims[3]):
+            dim.ClearField("dim_value")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter's progress lines and notes on its own internals, held back; errors pass."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _strip(model: Any) -> None:
+    """Drop the exporter's notes (source lines, file paths of this machine) from the model."""
+    del model.metadata_props[:]
+    model.doc_string = ""
+    graph = model.graph
+    graph.doc_string = ""
+    for item in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer, graph):
+        if hasattr(item, "doc_string"):
+            item.doc_string = ""
+        if hasattr(item, "metadata_props"):
+            del item.metadata_props[:]
+    del model.functions[:]
+
+
+def file_bytes(path: Path) -> int:
+    """Size of a file or of all files of a folder."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())

@@ -1,0 +1,110 @@
+"""What a consumer must know about an exported network; it travels inside the ONNX file as metadata."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
+from typing import Any
+
+from supernet.errors import InputError
+from supernet.pose.skeletons import Skeleton
+
+SCHEMA = 1
+METADATA_KEY = "litepose"
+# ImageNet statistics of RGB / 255, as in the design's preprocessing.
+PREPROCESSING: dict[str, Any] = {
+    "colour": "RGB",
+    "range": [0.0, 1.0],
+    "mean": [0.485, 0.456, 0.406],
+    "std": [0.229, 0.224, 0.225],
+    "layout": "NCHW",
+    "dtype": "float32",
+    "resize": "uniform; short side = resolution, long side up to a multiple of 64, centred zero padding",
+}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Facts about one exported network.
+
+    Attributes:
+        name: what to call it.
+        resolution: short side of the input in pixels.
+        skeleton: the joints of the heatmaps, in order.
+        input_shape: (height, width) when only that input fits; None when any multiple of 16 does.
+        precision: `fp32` or `int8`.
+        peaks: K when the graph ends in the K best peaks per joint instead of maps; 0 otherwise.
+        arch: the architecture in its plain form.
+        about: provenance and scores, for people.
+    """
+
+    name: str
+    resolution: int
+    skeleton: Skeleton
+    input_shape: tuple[int, int] | None = None
+    precision: str = "fp32"
+    peaks: int = 0
+    arch: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """The text that is kept in the ONNX file."""
+        return json.dumps(
+            {
+                "schema": SCHEMA,
+                "name": self.name,
+                "resolution": self.resolution,
+                "skeleton": self.skeleton.to_dict(),
+                "input_shape": list(self.input_shape) if self.input_shape else None,
+                "precision": self.precision,
+                "peaks": self.peaks,
+                "preprocessing": PREPROCESSING,
+                "outputs": _outputs(self),
+                "arch": dict(self.arch),
+                "about": dict(self.about),
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> Manifest:
+        """The manifest in `text`.
+
+        Raises:
+            InputError: it is not one, or of a schema that is not known here.
+        """
+        try:
+            value = json.loads(text)
+            if value["schema"] != SCHEMA:
+                raise InputError(
+                    f"{where}: schema {value['schema']!r} is not known here ({SCHEMA} is); update the toolkit"
+                )
+            shape = value["input_shape"]
+            return cls(
+                name=str(value["name"]),
+                resolution=int(value["resolution"]),
+                skeleton=Skeleton.from_dict(value["skeleton"]),
+                input_shape=(int(shape[0]), int(shape[1])) if shape else None,
+                precision=str(value["precision"]),
+                peaks=int(value["peaks"]),
+                arch=dict(value["arch"]),
+                about=dict(value["about"]),
+            )
+        except InputError:
+            raise
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise InputError(f"{where}: its metadata is not readable ({error!r}); export it again") from None
+
+
+def _outputs(manifest: Manifest) -> dict[str, str]:
+    if manifest.peaks:
+        return {
+            "scores": "(B, J, K) heatmap value of the K best peaks of each joint, best first",
+            "positions": "(B, J, K, 2) x, y in half-scale pixels (pixel i spans [i, i+1)), parabola-refined",
+            "tags": "(B, J, K) associative-embedding tag at each peak",
+        }
+    return {
+        "quarter": "(B, 2J, H/4, W/4) J heatmaps, then J tags",
+        "half": "(B, J, H/2, W/2) J heatmaps",
+    }

@@ -1,0 +1,75 @@
+"""An ONNX file as a function of images, by onnxruntime."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from supernet.errors import InputError
+
+from .manifest import METADATA_KEY
+from .manifest import Manifest
+
+Floats = NDArray[np.float32]
+
+
+class OnnxSession:
+    """Runs an ONNX file: images (B, 3, H, W) float32 in, the graph's outputs out.
+
+    Attributes:
+        manifest: what the file says about itself; None for an ONNX file of another origin.
+        path: the file.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], threads: int | None = None) -> None:
+        """Open `path` for the CPU with that many threads (None: onnxruntime's choice, every core).
+
+        Raises:
+            InputError: onnxruntime is not installed, or the file is missing or no ONNX model.
+        """
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise InputError(f"ONNX file {self.path} does not exist; check the path")
+        runtime = _onnxruntime()
+        options = runtime.SessionOptions()
+        options.log_severity_level = 3
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        try:
+            self._session = runtime.InferenceSession(
+                str(self.path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime raises a class of its own per failure
+            line = " ".join(str(error).split())
+            raise InputError(f"{self.path} is not an ONNX model that onnxruntime reads ({line})") from None
+        self._input = self._session.get_inputs()[0].name
+        text = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        self.manifest = None if text is None else Manifest.from_json(text, f"ONNX file {self.path}")
+
+    def __call__(self, images: Floats) -> list[Floats]:
+        """The outputs for `images` (B, 3, H, W)."""
+        return [np.asarray(value) for value in self._session.run(None, {self._input: images})]
+
+    def require_manifest(self) -> Manifest:
+        """The manifest.
+
+        Raises:
+            InputError: the file has none.
+        """
+        if self.manifest is None:
+            raise InputError(
+                f"ONNX file {self.path} was not written by this toolkit: it names no joints or resolution"
+            )
+        return self.manifest
+
+
+def _onnxruntime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise InputError("onnxruntime is not installed; pip install onnxruntime") from None
+    return onnxruntime

@@ -1,0 +1,236 @@
+"""From what a user writes after `arch=` to a network with its weights."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
+
+from supernet.arch import Arch
+from supernet.errors import InputError
+from supernet.pose.skeletons import Skeleton
+
+from .meta import META_FILE
+from .portable.manifest import Manifest
+
+if TYPE_CHECKING:
+    from .network import Subnet
+
+SUBNETS_FOLDER = "subnets"
+ONNX_SUFFIX = ".onnx"
+# Architectures whose random weights keep a new network's values in a usual range.
+CALIBRATION_BATCHES = 4
+CALIBRATION_SIDE = 128
+
+
+@dataclass
+class SourceOptions:
+    """What to open besides the architecture itself.
+
+    Attributes:
+        weights: file of released LitePose weights (.pth or .safetensors) for an architecture given by name
+            or file.
+        supernet: a training run whose supernet gives the weights of an architecture given by name or file,
+            or of its `largest` or `smallest`.
+        skeleton: joint layout of a network that does not say its own.
+    """
+
+    weights: str | None = None
+    supernet: str | None = None
+    skeleton: str = "crowdpose"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A network that a command was given.
+
+    Attributes:
+        name: short, for tables and file names.
+        arch: its architecture.
+        skeleton: its joints.
+        trained: False for random weights.
+        net: the network in evaluation mode; None when only an ONNX file was given.
+        onnx: an ONNX file of it, if there is one.
+        manifest: what that ONNX file says, if `net` is None.
+        about: provenance and scores that the folder or file keeps.
+    """
+
+    name: str
+    arch: Arch
+    skeleton: Skeleton
+    trained: bool
+    net: Subnet | None = None
+    onnx: Path | None = None
+    manifest: Manifest | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+
+    def require_net(self) -> Subnet:
+        """The torch network.
+
+        Raises:
+            InputError: only an ONNX file was given.
+        """
+        if self.net is None:
+            raise InputError(f"{self.onnx} is an ONNX file; this needs the network's folder, name or weights")
+        return self.net
+
+    def require_trained(self) -> Opened:
+        """Itself.
+
+        Raises:
+            InputError: the weights are random.
+        """
+        if not self.trained:
+            raise InputError(
+                f"{self.name} has random weights; give weights=FILE, supernet=RUN, or a trained folder"
+            )
+        return self
+
+
+def open_source(arch: str, options: SourceOptions | None = None) -> Opened:
+    """Open the network that `arch` names.
+
+    Args:
+        arch: a zoo name, an architecture file (.yaml, .json), a network's folder, `RUN:budget` for the
+            subnet that a search run found for a budget, an exported `.onnx` file, or with
+            `options.supernet` also `largest` or `smallest`.
+
+    Raises:
+        InputError: nothing of that name, or weights that do not fit.
+    """
+    options = options or SourceOptions()
+    if options.weights and options.supernet:
+        raise InputError("weights= and supernet= both give weights; choose one")
+    path = _search_result(arch) or Path(arch)
+    if path.suffix == ONNX_SUFFIX:
+        opened = _from_onnx(path)
+    elif path.is_dir():
+        opened = _from_folder(path, arch)
+    elif options.supernet:
+        return _from_supernet(arch, options.supernet)
+    elif options.weights:
+        return _from_official(arch, options.weights, options.skeleton)
+    else:
+        return _untrained(arch, options.skeleton)
+    if options.weights or options.supernet:
+        raise InputError(f"{arch} has weights of its own; leave out weights= and supernet=")
+    return opened
+
+
+def _search_result(arch: str) -> Path | None:
+    """The folder that `RUN:budget` means, if `arch` has that form."""
+    run, colon, budget = arch.rpartition(":")
+    if not colon or Path(arch).exists() or not run:
+        return None
+    folder = Path(run) / SUBNETS_FOLDER
+    if not folder.is_dir():
+        raise InputError(f"{arch}: {run} is no search run with results ({folder} does not exist)")
+    if not budget or not (folder / budget / META_FILE).is_file():
+        known = sorted(entry.parent.name for entry in folder.glob(f"*/{META_FILE}"))
+        raise InputError(f"{arch}: run {run} has no subnet {budget!r}; it has {', '.join(known) or 'none'}")
+    return folder / budget
+
+
+def _from_folder(path: Path, arch: str) -> Opened:
+    from .folder import load
+
+    if not (path / META_FILE).is_file() and (path / SUBNETS_FOLDER).is_dir():
+        known = sorted(entry.parent.name for entry in (path / SUBNETS_FOLDER).glob(f"*/{META_FILE}"))
+        raise InputError(
+            f"{path} is a search run; choose a subnet: {', '.join(f'{path}:{name}' for name in known)}"
+        )
+    net = load(path)
+    name = str(net.about.get("name") or arch.replace(":", "-").rstrip("/").rpartition("/")[2])
+    onnx = path / "model.onnx"
+    return Opened(
+        name=name,
+        arch=net.arch,
+        skeleton=_skeleton_of(net),
+        trained=bool(net.about.get("trained", True)),
+        net=net,
+        onnx=onnx if onnx.is_file() else None,
+        about=dict(net.about),
+    )
+
+
+def _skeleton_of(net: Subnet) -> Skeleton:
+    if net.skeleton is None:
+        raise InputError(
+            f"the network's folder does not name its {net.num_joints} joints; add a skeleton to meta.json"
+        )
+    return net.skeleton
+
+
+def _from_onnx(path: Path) -> Opened:
+    from .portable.session import OnnxSession
+
+    manifest = OnnxSession(path, threads=1).require_manifest()
+    return Opened(
+        name=manifest.name,
+        arch=Arch.from_dict(manifest.arch),
+        skeleton=manifest.skeleton,
+        trained=bool(manifest.about.get("trained", True)),
+        onnx=path,
+        manifest=manifest,
+        about=dict(manifest.about),
+    )
+
+
+def _from_supernet(arch: str, run: str) -> Opened:
+    from supernet.checkpoint import load_supernet
+
+    from .extract import extract
+
+    trained = load_supernet(run)
+    ends = {"largest": trained.space.largest, "smallest": trained.space.smallest}
+    chosen = ends[arch]() if arch in ends else Arch.load(arch)
+    net = extract(trained.net, chosen).eval()
+    name = arch if arch in ends else Path(arch).stem
+    about = {"name": name, "source": f"supernet {run}", "supernet": run, "step": trained.step}
+    return Opened(name, chosen, _skeleton_of(net), trained=True, net=net, about=about)
+
+
+def _from_official(arch: str, weights: str, skeleton: str) -> Opened:
+    from .network import build
+    from .official import import_weights
+
+    layout = Skeleton.load(skeleton)
+    description = Arch.load(arch)
+    net = build(description, layout.num_joints).eval()
+    import_weights(net, weights)
+    net.skeleton = layout
+    name = Path(arch).stem
+    return Opened(
+        name, description, layout, trained=True, net=net, about={"name": name, "source": f"weights {weights}"}
+    )
+
+
+def _untrained(arch: str, skeleton: str) -> Opened:
+    import torch
+
+    from supernet.calibration import calibrate_by
+
+    from .network import build
+
+    layout = Skeleton.load(skeleton)
+    description = Arch.load(arch)
+    net = build(description, layout.num_joints)
+    # With norms as they come, a deep network magnifies float32 rounding a hundredfold: no use for
+    # comparisons.
+    generator = torch.Generator().manual_seed(0)
+    sides = (2, 3, CALIBRATION_SIDE, CALIBRATION_SIDE)
+    calibrate_by(net, net, [torch.randn(sides, generator=generator) for _ in range(CALIBRATION_BATCHES)])
+    net.skeleton = layout
+    name = Path(arch).stem
+    net.about = {"name": name, "source": "random weights", "trained": False}
+    return Opened(name, description, layout, trained=False, net=net.eval(), about=dict(net.about))
+
+
+def warn_untrained(opened: Opened) -> None:
+    """Say plainly when a network has random weights."""
+    if not opened.trained:
+        text = f"warning: {opened.name} has random weights: its size and speed are real, what it finds is not"
+        print(text, file=sys.stderr)

@@ -1,0 +1,39 @@
+"""Small networks with weights that find something, for tests of what is done with networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from subnets import Subnet
+from subnets import build
+from subnets import save
+from supernet import Arch
+from supernet import Stage
+from supernet.calibration import calibrate_by
+
+
+@pytest.fixture(scope="session")
+def small_arch() -> Arch:
+    """The smallest network that has every kind of layer, residuals and kernels included."""
+    stages = (Stage(8, (3, 5), (4, 4)), Stage(16, (7,), (4,)), Stage(24, (3,), (4,)), Stage(40, (5,), (4,)))
+    return Arch(96, 8, stages, (16, 16, 16))
+
+
+@pytest.fixture(scope="session")
+def small_net(small_arch: Arch) -> Subnet:
+    """A network of `small_arch` with calibrated norms."""
+    net = build(small_arch, num_joints=14, seed=3)
+    generator = torch.Generator().manual_seed(3)
+    calibrate_by(net, net, [torch.randn(4, 3, 96, 96, generator=generator) for _ in range(2)])
+    return net.eval()
+
+
+@pytest.fixture(scope="session")
+def small_folder(small_net: Subnet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`small_net` as a folder."""
+    folder = tmp_path_factory.mktemp("nets") / "small"
+    save(small_net, folder, {"name": "small"})
+    return folder

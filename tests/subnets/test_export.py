@@ -1,0 +1,121 @@
+"""The export command: complete folders, proof before "done", nothing overwritten."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from subnets import Subnet
+from subnets import load
+from subnets.comparing import relative_difference
+from subnets.export import run
+from subnets.export_options import ExportCommand
+from subnets.export_options import ExportOptions
+from subnets.export_options import check_formats
+from subnets.runtime import open_runtime
+from supernet import InputError
+
+
+def command(folder: Path, **settings: object) -> ExportCommand:
+    options = ExportOptions(latency_rounds=0, bundle=False)
+    return ExportCommand(**{"arch": str(folder), "name": "x", "export": options, **settings})  # type: ignore[arg-type]
+
+
+def test_an_export_is_complete_and_the_same_network(
+    small_net: Subnet, small_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "out"
+    config = command(small_folder, format="onnx,torch_export")
+    run(config, folder)
+    names = {path.name for path in folder.iterdir()}
+    assert {"arch.yaml", "model.safetensors", "meta.json", "model.onnx", "model.pt2", "export.json"} <= names
+    assert load(folder).arch == small_net.arch
+    images = np.random.default_rng(0).standard_normal((1, 3, 96, 128), dtype=np.float32)
+    expected = open_runtime(small_net)(images)
+    for file, kind in (("model.onnx", "onnxruntime"), ("model.pt2", "torch.export")):
+        assert relative_difference(open_runtime(folder / file, kind)(images), expected) < 1e-4
+    record = json.loads((folder / "export.json").read_text())
+    assert [item["difference"] < 1e-4 for item in record["formats"]] == [True, True]
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    run(config, folder)
+    assert "holds this export already" in " ".join(capsys.readouterr().out.split())
+    assert before == {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+def test_an_existing_export_is_not_overwritten(small_folder: Path, small_net: Subnet, tmp_path: Path) -> None:
+    from subnets import save
+
+    folder = tmp_path / "out"
+    run(command(small_folder), folder)
+    kept = (folder / "model.onnx").read_bytes()
+    with pytest.raises(InputError, match="started with other settings"):
+        run(command(small_folder, export=ExportOptions(shapes="fixed")), folder)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    with pytest.raises(InputError, match="exists already; nothing was written"):
+        run(command(small_folder), tmp_path / "full")
+    changed = load(small_folder)
+    next(changed.parameters()).data.add_(1)
+    source = tmp_path / "source"
+    save(changed, source)
+    config = command(source)
+    run(config, tmp_path / "second")
+    next(changed.parameters()).data.add_(1)
+    source.rename(tmp_path / "moved")
+    save(changed, source)
+    with pytest.raises(InputError, match="exported from other weights"):
+        run(config, tmp_path / "second")
+    assert (folder / "model.onnx").read_bytes() == kept
+
+
+def test_a_difference_beyond_the_tolerance_leaves_nothing(small_folder: Path, tmp_path: Path) -> None:
+    options = ExportOptions(tolerance=1e-12, latency_rounds=0, bundle=False)
+    with pytest.raises(InputError, match=r"onnx in onnxruntime differs from torch by .* nothing was written"):
+        run(command(small_folder, export=options), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fixed_shape_is_the_only_one_taken(small_folder: Path, small_net: Subnet, tmp_path: Path) -> None:
+    options = ExportOptions(shapes="fixed", input_shape=[64, 96], latency_rounds=0, bundle=False)
+    run(command(small_folder, export=options), tmp_path / "out")
+    session = open_runtime(tmp_path / "out" / "model.onnx", "onnxruntime")
+    images = np.random.default_rng(0).standard_normal((1, 3, 64, 96), dtype=np.float32)
+    assert relative_difference(session(images), open_runtime(small_net)(images)) < 1e-4
+    with pytest.raises(Exception, match="dimensions"):
+        session(np.zeros((1, 3, 96, 96), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"shapes": "square"}, "export.shapes='square' is not one of dynamic, fixed"),
+        ({"input_shape": [64, 64]}, "needs export.shapes=fixed"),
+        ({"shapes": "fixed", "input_shape": [64]}, "is \\[height, width\\]"),
+        ({"tolerance": 0.0}, "must lie between 0 and 1"),
+        ({"peaks": -1}, "export.peaks=-1 must be 0 or more"),
+    ],
+)
+def test_wrong_options_are_named(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        ExportOptions(**settings)  # type: ignore[arg-type]
+
+
+def test_an_input_shape_off_the_grid_is_named(small_folder: Path, tmp_path: Path) -> None:
+    options = ExportOptions(shapes="fixed", input_shape=[64, 90])
+    with pytest.raises(InputError, match=r"input_shape=\[64, 90\] must be two multiples of 16"):
+        run(command(small_folder, export=options), tmp_path / "out")
+
+
+def test_formats() -> None:
+    assert check_formats("onnx, torch_export") == ["onnx", "torch_export"]
+    assert check_formats(["onnx", "onnx"]) == ["onnx"]
+    for wrong, message in (
+        ("tflite", "format 'tflite' is not known"),
+        ([], "one or more names"),
+        (3, "one or"),
+    ):
+        with pytest.raises(InputError, match=message):
+            check_formats(wrong)
