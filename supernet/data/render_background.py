@@ -36,6 +36,18 @@ def _gradient(top: Colour, bottom: Colour, width: int, height: int) -> Picture:
     return image
 
 
+def _sky(rng: np.random.Generator, width: int, height: int) -> Picture:
+    """Blue, overcast or evening sky, paler towards the ground."""
+    skies = (
+        ((235, 190, 130), (250, 230, 205)),
+        ((205, 200, 195), (235, 232, 228)),
+        ((170, 130, 120), (150, 195, 245)),
+    )
+    top, bottom = skies[int(rng.choice(len(skies), p=[0.55, 0.3, 0.15]))]
+    light = rng.uniform(0.75, 1.05)
+    return _gradient(shade(top, light), shade(bottom, light), width, height)
+
+
 def _rect(
     image: Picture, x: float, y: float, w: float, h: float, colour: Colour, thickness: int = -1
 ) -> None:
@@ -43,7 +55,7 @@ def _rect(
 
 
 def _room(rng: np.random.Generator, width: int, height: int, horizon: float) -> Picture:
-    wall = random_colour(rng, (0.05, 0.4), (0.45, 0.95))
+    wall = random_colour(rng, (0.03, 0.32), (0.5, 0.95))
     image = _gradient(wall, shade(wall, rng.uniform(0.75, 0.95)), width, height)
     floor_y = int(horizon * height)
     floor = random_colour(rng, (0.1, 0.5), (0.25, 0.75))
@@ -67,14 +79,13 @@ def _room(rng: np.random.Generator, width: int, height: int, horizon: float) -> 
 
 
 def _street(rng: np.random.Generator, width: int, height: int, horizon: float) -> Picture:
-    sky = random_colour(rng, (0.1, 0.5), (0.7, 1.0))
-    image = _gradient(sky, shade(sky, 1.2), width, height)
+    image = _sky(rng, width, height)
     ground_y = int(horizon * height)
     x = rng.uniform(-0.1, 0.0) * width
     while x < width:
         w = rng.uniform(0.15, 0.35) * width
         h = rng.uniform(0.4, 1.05) * ground_y
-        wall = random_colour(rng, (0.05, 0.45), (0.3, 0.85))
+        wall = random_colour(rng, (0.03, 0.35), (0.3, 0.85))
         _rect(image, x, ground_y - h, w, h, wall)
         glass = shade(wall, rng.choice([0.5, 1.4]))
         rows, columns = int(rng.integers(2, 7)), int(rng.integers(2, 5))
@@ -93,8 +104,7 @@ def _street(rng: np.random.Generator, width: int, height: int, horizon: float) -
 
 
 def _field(rng: np.random.Generator, width: int, height: int, horizon: float) -> Picture:
-    sky = (int(rng.uniform(190, 250)), int(rng.uniform(150, 215)), int(rng.uniform(110, 200)))
-    image = _gradient(sky, shade(sky, 1.2), width, height)
+    image = _sky(rng, width, height)
     ground_y = int(horizon * height)
     grass = (int(rng.uniform(30, 90)), int(rng.uniform(100, 180)), int(rng.uniform(60, 150)))
     xs = np.arange(0, width + 8, 8)
@@ -125,7 +135,7 @@ def _abstract(rng: np.random.Generator, width: int, height: int, horizon: float)
 
 
 def _tiles(rng: np.random.Generator, width: int, height: int, horizon: float) -> Picture:
-    base = random_colour(rng, (0.05, 0.5), (0.3, 0.9))
+    base = random_colour(rng, (0.03, 0.4), (0.3, 0.9))
     image = _gradient(base, shade(base, 0.85), width, height)
     w, h = int(rng.uniform(12, 45)), int(rng.uniform(9, 30))
     joint = shade(base, rng.choice([0.7, 1.3]))

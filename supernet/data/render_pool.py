@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -41,20 +42,46 @@ def _cores() -> int:
     return len(affinity(0)) if affinity else (os.cpu_count() or 1)
 
 
-def _start(root: Path, options: SyntheticOptions) -> subprocess.Popen[str]:
+def _start() -> subprocess.Popen[str]:
     """A worker process. It ends with its input, so none outlives a killed parent by more than a chunk."""
     package_root = str(Path(__file__).resolve().parents[2])
     paths = [package_root, os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in paths if p)}
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-m", "supernet.data.render_worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=environment,
         text=True,
     )
-    _send(process, {"root": str(root.resolve()), "options": asdict(options)})
-    return process
+
+
+class _Feeder:
+    """Gives waiting chunks to one worker after another, and collects what is finished."""
+
+    def __init__(self, root: Path, options: SyntheticOptions, chunks: Sequence[Chunk]) -> None:
+        self.setup = {"root": str(root.resolve()), "options": asdict(options)}
+        self.waiting: queue.SimpleQueue[Chunk] = queue.SimpleQueue()
+        self.finished: queue.SimpleQueue[Chunk | RuntimeError] = queue.SimpleQueue()
+        for chunk in chunks:
+            self.waiting.put(chunk)
+
+    def feed(self, process: subprocess.Popen[str]) -> None:
+        """Serve one worker until no chunk is waiting or the worker is dead."""
+        chunk = None
+        try:
+            _send(process, self.setup)
+            while True:
+                chunk = self.waiting.get_nowait()
+                _send(process, asdict(chunk))
+                if process.stdout is None or not process.stdout.readline():
+                    raise BrokenPipeError
+                self.finished.put(chunk)
+        except queue.Empty:
+            return
+        except (OSError, ValueError):
+            at = f"at {chunk.split} image {chunk.start}" if chunk else "before its first image"
+            self.finished.put(RuntimeError(f"a render worker died {at}; start again to complete the set"))
 
 
 def _send(process: subprocess.Popen[str], message: object) -> None:
@@ -66,36 +93,15 @@ def _send(process: subprocess.Popen[str], message: object) -> None:
 def _run_processes(
     root: Path, options: SyntheticOptions, chunks: Sequence[Chunk], count: int
 ) -> Iterator[Chunk]:
-    waiting: queue.SimpleQueue[Chunk] = queue.SimpleQueue()
-    finished: queue.SimpleQueue[Chunk | Exception] = queue.SimpleQueue()
-    for chunk in chunks:
-        waiting.put(chunk)
-
-    def feed(process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        while True:
-            try:
-                chunk = waiting.get_nowait()
-            except queue.Empty:
-                return
-            try:
-                _send(process, asdict(chunk))
-                answer = process.stdout.readline()
-            except OSError:
-                answer = ""
-            if not answer:
-                finished.put(RuntimeError(f"a render worker died at {chunk.split} image {chunk.start}"))
-                return
-            finished.put(chunk)
-
-    processes = [_start(root, options) for _ in range(count)]
+    feeder = _Feeder(root, options, chunks)
+    processes = [_start() for _ in range(count)]
     pool = ThreadPoolExecutor(count)
     try:
         for process in processes:
-            pool.submit(feed, process)
+            pool.submit(feeder.feed, process)
         for _ in chunks:
-            outcome = finished.get()
-            if isinstance(outcome, Exception):
+            outcome = feeder.finished.get()
+            if isinstance(outcome, RuntimeError):
                 raise outcome
             yield outcome
     finally:
@@ -103,4 +109,5 @@ def _run_processes(
             process.terminate()
         pool.shutdown()
         for process in processes:
-            process.communicate()
+            with contextlib.suppress(BrokenPipeError):
+                process.communicate()

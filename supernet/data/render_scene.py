@@ -210,7 +210,8 @@ def _label(actor: Actor, canvas: Canvas, number: int) -> Labels:
     if figure is None:
         return [0] * 42, clip_box(actor.box or (0, 0, 1, 1), width, height), actor.iscrowd
     xy = figure.joints[:, :2]
-    inside = ((xy >= 0) & (xy < (width, height))).all(1) & figure.known
+    # Half a pixel of grace: real labels, mirrored, may lie on the very border.
+    inside = ((xy >= -0.5) & (xy <= (width + 0.5, height + 0.5))).all(1) & figure.known
     held = np.clip(xy, 0, (width - 1, height - 1))
     keypoints = keypoint_list(held, inside, visible_joints(canvas, figure, number))
     return keypoints, clip_box(actor.box or figure.extent(), width, height), actor.iscrowd

@@ -24,7 +24,7 @@ from .render_options import SyntheticOptions
 from .render_scene import Scene
 from .render_scene import render_scene
 
-CHUNK = 50
+CHUNK = 25
 _FIRST_ID = 1_000_000  # image id = _FIRST_ID * (1 + split) + index: unique over the splits
 
 
