@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .audit import AuditReport as AuditReport
+    from .audit import audit as audit
     from .batch import Batch as Batch
     from .batch import normalise as normalise
     from .coco import load_coco as load_coco
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from .options import LoaderOptions as LoaderOptions
     from .plan import BatchPlan as BatchPlan
     from .records import Record as Record
+    from .streaming import stream_images as stream_images
 
 lazy_names(
     __name__,
@@ -35,5 +38,8 @@ lazy_names(
         "normalise": "batch",
         "Loader": "loader",
         "BatchPlan": "plan",
+        "audit": "audit",
+        "AuditReport": "audit",
+        "stream_images": "streaming",
     },
 )

@@ -52,8 +52,10 @@ def assemble(
         found = parse(_read(store, file), _describe(store, file), skeleton, faults)
         records = _join(records, found, _describe(store, file), faults)
     dataset = PoseDataset(name, skeleton, records, store, folders, on_error=on_error)
-    if verify == "headers":
-        dataset = _verified(dataset, faults)
+    if verify != "none":
+        _check_headers(dataset, faults)
+    if verify == "pixels":
+        _check_pixels(dataset, faults)
     dataset.skipped = faults.skipped
     if not len(dataset):
         reason = (
@@ -92,21 +94,26 @@ def _join(records: list[Record], more: list[Record], source: str, faults: Faults
     return records + fresh
 
 
-def _verified(dataset: PoseDataset, faults: Faults) -> PoseDataset:
-    """The data set with swapped sizes mended, and without images that are missing or no images."""
+def _check_headers(dataset: PoseDataset, faults: Faults) -> None:
+    """Mend swapped sizes; leave out images that are missing or no images."""
     kept: list[Record] = []
-    swapped: list[int] = []
     for index, outcome in enumerate(_in_threads(lambda i: _header(dataset, i), range(len(dataset)))):
         record = dataset.records[index]
         if isinstance(outcome, InputError):
             faults.add(dataset.name, f"image {record.image_id}", str(outcome))
             continue
         if outcome:
-            swapped.append(record.image_id)
+            dataset.swapped.append(record.image_id)
         kept.append(mend_size(record) if outcome else record)
     dataset.records = tuple(kept)
-    dataset.swapped = swapped
-    return dataset
+
+
+def _check_pixels(dataset: PoseDataset, faults: Faults) -> None:
+    """Leave out images that are not whole."""
+    damaged = dataset.damaged()
+    for index, reason in damaged.items():
+        faults.add(dataset.name, f"image {dataset.records[index].image_id}", reason)
+    dataset.records = tuple(r for i, r in enumerate(dataset.records) if i not in damaged)
 
 
 def _header(dataset: PoseDataset, index: int) -> bool | InputError:

@@ -63,7 +63,7 @@ class BatchMaker:
             record = self.dataset.records[index]
             height, width = image.shape[:2]
             augmentation = sample(self.plan.rng(draw), width, height, resolution, self.augment)
-            images[row] = warp_image(image, augmentation)
+            warp_image(image, augmentation, out=images[row])
             keypoints = warp_keypoints(record.keypoints, augmentation, self.dataset.skeleton.flip)
             people.append(_present(keypoints, record.crowd, resolution))
             for masks, side in ((masks_quarter, quarter), (masks_half, half)):

@@ -17,6 +17,7 @@ from .faults import Skipped
 from .images import UInt8Image
 from .images import decode_rgb
 from .images import image_size
+from .pixels import damaged_images
 from .records import Record
 from .store import Store
 
@@ -96,6 +97,12 @@ class PoseDataset:
         """
         name = self._member(self.records[index])
         return image_size(lambda size: self._store.read(name, size), self._store.describe(name))
+
+    def damaged(self) -> dict[int, str]:
+        """What is wrong with the images that do not decode cleanly, by index; every image is decoded."""
+        names = [self._member(record) for record in self.records]
+        found = damaged_images(self._store, names)
+        return {index: found[name] for index, name in enumerate(names) if name in found}
 
     def subset(self, indices: Iterable[int]) -> PoseDataset:
         """The same data set with only the images at `indices`, in that order."""

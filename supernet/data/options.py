@@ -12,7 +12,7 @@ from ..errors import InputError
 LAYOUTS = ("crowdpose", "coco")
 ON_ERROR = ("raise", "skip")
 CACHES = ("none", "memory")
-VERIFY = ("headers", "none")
+VERIFY = ("headers", "pixels", "none")
 
 
 @dataclass
@@ -56,8 +56,10 @@ class DataOptions:
             read as that one annotation file.
         skeleton: a joint layout's name or YAML file.
         on_error: "raise" stops at the first bad record; "skip" leaves it out, counts it and lists it.
-        verify: "headers" compares every image's header with its annotation on opening (finds missing files
-            and swapped sizes before training starts); "none" leaves that to the moment an image is read.
+        verify: what opening checks of the images. "headers" compares each file's header with its
+            annotation (finds missing files and swapped sizes before training starts); "pixels" also
+            decodes every image, to find damage that a decoder glosses over (a few milliseconds each);
+            "none" opens without touching an image.
         cache: "memory" keeps decoded images in main memory; "none" decodes them anew each time.
         workers: loader processes; 0 loads in the main process.
         augment: the training augmentation.

@@ -56,11 +56,16 @@ def sample(
     return Augmentation(np.column_stack([linear, offset]), flip, resolution)
 
 
-def warp_image(image: UInt8Image, augmentation: Augmentation) -> UInt8Image:
+def warp_image(image: UInt8Image, augmentation: Augmentation, out: UInt8Image | None = None) -> UInt8Image:
     """The (R, R, 3) uint8 crop of `image`; black outside it, as in test-time padding.
 
     Linear interpolation reads 2x2 pixels, so an image that shrinks by 2 or more is first averaged over whole
     blocks; that removes aliasing without moving anything.
+
+    Args:
+        image: (H, W, 3) uint8.
+        augmentation: where to.
+        out: contiguous (R, R, 3) array to write to.
     """
     side = augmentation.resolution
     matrix = augmentation.matrix
@@ -68,7 +73,7 @@ def warp_image(image: UInt8Image, augmentation: Augmentation) -> UInt8Image:
     if blocks >= 2:
         image = _average_blocks(image, blocks)
         matrix = matrix * np.array([blocks, blocks, 1.0])
-    warped = cv2.warpAffine(image, pixel_centre_matrix(matrix), (side, side), flags=cv2.INTER_LINEAR)
+    warped = cv2.warpAffine(image, pixel_centre_matrix(matrix), (side, side), dst=out, flags=cv2.INTER_LINEAR)
     return np.asarray(warped, dtype=np.uint8)
 
 
