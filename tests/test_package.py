@@ -27,7 +27,8 @@ def away(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("away")
     run(sys.executable, "-m", "build", "--wheel", "--outdir", folder / "dist", ROOT, cwd=folder)
     run(sys.executable, "-m", "venv", folder / "venv", cwd=folder)
-    pip = [folder / "venv/bin/python", "-m", "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt"]
+    python, constraints = folder / "venv/bin/python", ROOT / "constraints.txt"
+    pip = [python, "-m", "pip", "install", "--quiet", "--constraint", constraints]
     index = os.environ.get("TORCH_INDEX")
     run(*pip, *(["--index-url", index] if index else []), "torch", cwd=folder)
     run(*pip, *(folder / "dist").glob("*.whl"), cwd=folder)

@@ -1,0 +1,168 @@
+"""Scoring networks on a data set: images prepared once, nothing rebuilt per candidate."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .arch import Arch
+from .calibration import calibrate
+from .data.batch import normalise
+from .data.dataset import PoseDataset
+from .data.options import AugmentOptions
+from .data.transforms import sample
+from .data.transforms import warp_image
+from .errors import InputError
+from .evaluation_options import EvaluationOptions
+from .network import Supernet
+from .pose.inference import InferenceOptions
+from .pose.inference import Prepared
+from .pose.inference import Run
+from .pose.inference import infer_prepared
+from .pose.inference import prepare
+from .pose.results import to_coco_results
+from .pose.scoring import score
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one network scored.
+
+    Attributes:
+        stats: the protocol's figures by name (`AP`, `AP50`, ...), in 0..1.
+        detections: COCO keypoint results.
+        seconds: of inference and decoding, preparation and scoring left out.
+    """
+
+    stats: dict[str, float]
+    detections: list[dict[str, Any]]
+    seconds: float
+
+
+class Evaluator:
+    """Scores anything that runs on one split.
+
+    Args:
+        dataset: the split; prepared images are kept in memory per resolution.
+        options: the protocol.
+
+    Raises:
+        InputError: the split is empty.
+    """
+
+    def __init__(self, dataset: PoseDataset, options: EvaluationOptions) -> None:
+        count = len(dataset) if options.images is None else min(options.images, len(dataset))
+        if not count:
+            raise InputError(f"{dataset.name} has no images to evaluate on")
+        self.dataset = dataset.subset(range(count))
+        self.options = options
+        self.ground_truth = self.dataset.ground_truth()
+        self.image_ids = [record.image_id for record in self.dataset.records]
+        self._prepared: dict[int, list[Prepared]] = {}
+
+    def __call__(self, run: Run, resolution: int) -> Evaluation:
+        """Run, decode and score.
+
+        Args:
+            run: (B, 3, H, W) normalised images to the network's outputs.
+            resolution: short side of the network's input in pixels.
+        """
+        prepared = self.prepared(resolution)
+        start = time.perf_counter()
+        people = infer_prepared(run, prepared, self.dataset.skeleton, self._inference(resolution))
+        seconds = time.perf_counter() - start
+        detections = to_coco_results(people, self.image_ids)
+        stats = score(self.ground_truth, detections, dataset=self.dataset.skeleton.name)
+        return Evaluation(stats, detections, seconds)
+
+    def prepared(self, resolution: int) -> list[Prepared]:
+        """The split's images, resized for `resolution`."""
+        if resolution not in self._prepared:
+            images = [self.dataset.read_image(index) for index in range(len(self.dataset))]
+            self._prepared[resolution] = prepare(images, self._inference(resolution))
+        return self._prepared[resolution]
+
+    def _inference(self, resolution: int) -> InferenceOptions:
+        return InferenceOptions(
+            resolution=resolution,
+            flip=self.options.flip,
+            scales=tuple(self.options.scales),
+            square=self.options.square,
+            batch_size=self.options.batch_size,
+        )
+
+
+class SupernetEvaluator:
+    """Scores subnets of one supernet: calibrate batch norm on training images, infer, decode, score.
+
+    Args:
+        net: the supernet, on the device to use.
+        train_set: where the calibration images come from.
+        evaluator: the split and protocol to score with.
+    """
+
+    def __init__(self, net: Supernet, train_set: PoseDataset, evaluator: Evaluator) -> None:
+        self.net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.evaluator = evaluator
+        self._train_set = train_set
+        self._calibration: dict[int, list[Tensor]] = {}
+
+    def __call__(self, arch: Arch) -> Evaluation:
+        """Calibrate and score the subnet `arch`; its statistics stay in the supernet until the next call."""
+        self.calibrate(arch)
+        return self.evaluator(supernet_run(self.net, arch), arch.resolution)
+
+    def calibrate(self, arch: Arch) -> None:
+        """Set the supernet's batch-norm statistics to those of `arch`."""
+        calibrate(self.net, arch, self.calibration_batches(arch.resolution))
+        self.net.eval()
+
+    def calibration_batches(self, resolution: int) -> list[Tensor]:
+        """Normalised training images (B, 3, R, R) at `resolution`, the same ones every time."""
+        if resolution not in self._calibration:
+            device = next(self.net.parameters()).device
+            options = self.evaluator.options
+            batches = calibration_batches(
+                self._train_set, resolution, options.calibration_images, options.batch_size
+            )
+            self._calibration[resolution] = [batch.to(device) for batch in batches]
+        return self._calibration[resolution]
+
+
+def calibration_batches(
+    dataset: PoseDataset, resolution: int, images: int, batch_size: int
+) -> Iterator[Tensor]:
+    """Normalised (B, 3, R, R) batches of centred square crops of `images` images, evenly spread over `dataset`.
+
+    Nothing is augmented (design, section 5); a last batch that would be smaller is left out unless it is the
+    only one.
+    """
+    count = min(images, len(dataset))
+    batch_size = min(batch_size, count)
+    indices = np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist()
+    rng = np.random.default_rng(0)
+    for start in range(0, count - batch_size + 1, batch_size):
+        crops = []
+        for index in indices[start : start + batch_size]:
+            image = dataset.read_image(index)
+            height, width = image.shape[:2]
+            crops.append(warp_image(image, sample(rng, width, height, resolution, AugmentOptions.none())))
+        yield normalise(torch.from_numpy(np.stack(crops)))
+
+
+def supernet_run(net: Supernet, arch: Arch) -> Run:
+    """The subnet `arch` of `net` as a function of numpy images, in `net`'s mode and on its device."""
+    device = next(net.parameters()).device
+
+    def run(images: np.ndarray[Any, np.dtype[np.float32]]) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
+        with torch.inference_mode():
+            tensor = torch.from_numpy(images).to(device).contiguous(memory_format=torch.channels_last)
+            return [output.float().cpu().contiguous().numpy() for output in net(tensor, arch)]
+
+    return run

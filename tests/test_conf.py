@@ -1,0 +1,91 @@
+"""Every option of every config group composes in the real command, and wrong ones are refused by name."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from supernet.names import conf_folder
+from supernet.names import conf_names
+
+MODULES = {
+    "train": "supernet.train",
+    "search": "search.run",
+    "profile": "search.profile",
+    "export": "subnets.export",
+    "finetune": "subnets.finetune",
+    "evaluate": "subnets.evaluate",
+    "predict": "subnets.predict",
+    "benchmark": "subnets.benchmark",
+}
+
+
+def primary(command: str) -> dict[str, object]:
+    value = yaml.safe_load((conf_folder(".") / f"{command}.yaml").read_text())
+    assert isinstance(value, dict)
+    return value
+
+
+def group_options() -> list[tuple[str, str]]:
+    """(command, override) for each option of each group that a primary config chooses from."""
+    found = []
+    for command in MODULES:
+        for entry in primary(command)["defaults"]:  # type: ignore[attr-defined]
+            if isinstance(entry, dict):
+                ((key, _),) = entry.items()
+                group = key.removeprefix("override ").removeprefix("optional ")
+                found += [(command, f"{group}={name}") for name in conf_names(group)]
+    return found
+
+
+def experiments() -> list[tuple[str, str]]:
+    """(command, override) for each experiment; the first comment line of one names its commands."""
+    found = []
+    for name in conf_names("experiment"):
+        first = (conf_folder("experiment") / f"{name}.yaml").read_text().splitlines()
+        commands = next(line for line in first if line.startswith("# commands:")).removeprefix("# commands:")
+        found += [(command.strip(), f"experiment={name}") for command in commands.split(",")]
+    return found
+
+
+def run(command: str, *overrides: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", MODULES[command], *overrides],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(("command", "override"), [*group_options(), *experiments()])
+def test_every_option_composes(command: str, override: str, tmp_path: Path) -> None:
+    done = run(command, override, "--cfg", "job", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert isinstance(yaml.safe_load(done.stdout), dict)
+    assert not any(tmp_path.iterdir()), "composing must not write"
+
+
+@pytest.mark.parametrize("command", MODULES)
+def test_misspelt_override_is_one_line_and_status_2(command: str, tmp_path: Path) -> None:
+    done = run(command, "naem=x", cwd=tmp_path)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "naem" in done.stderr
+
+
+def test_mistyped_value_names_the_key(tmp_path: Path) -> None:
+    done = run("train", "seed=soon", cwd=tmp_path)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "seed" in done.stderr
+
+
+def test_unknown_option_lists_what_there_is(tmp_path: Path) -> None:
+    done = run("train", "data=imagenet", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "crowdpose" in done.stderr
