@@ -51,7 +51,8 @@ def launch(command: str, schema: type[C], body: Callable[[C, Path], object]) -> 
             typed = cast(C, OmegaConf.to_object(config))
             body(typed, Path(HydraConfig.get().runtime.output_dir))
         except InputError as error:
-            # Past this point Hydra adds lines of its own; in a sweep it has to see the failure, to name the job.
+            # Past this point Hydra adds lines of its own; in a sweep it has to see the failure, to name
+            # the job.
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
             fail(error)
@@ -86,8 +87,8 @@ def one_line(error: BaseException) -> str:
 def claim_run_folder(folder: Path, config: object, volatile: tuple[str, ...] = ()) -> bool:
     """Make `folder` this config's own, or find that it already is.
 
-    The config is kept in the folder as `config.yaml`. A second start with the same config may go on in the folder; one
-    with another config is refused, so that nothing is overwritten or mixed.
+    The config is kept in the folder as `config.yaml`. A second start with the same config may go on in the
+    folder; one with another config is refused, so that nothing is overwritten or mixed.
 
     Args:
         folder: the run folder.

@@ -138,7 +138,7 @@ class SupernetEvaluator:
 def calibration_batches(
     dataset: PoseDataset, resolution: int, images: int, batch_size: int
 ) -> Iterator[Tensor]:
-    """Normalised (B, 3, R, R) batches of centred square crops of `images` images, evenly spread over `dataset`.
+    """Normalised (B, 3, R, R) batches of the centred square crops of images spread evenly over `dataset`.
 
     Nothing is augmented (design, section 5); a last batch that would be smaller is left out unless it is the
     only one.

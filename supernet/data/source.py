@@ -23,7 +23,8 @@ class DataConfig(DataOptions):
 
     Attributes:
         render: options of the data set to render into `root`; None reads what is there.
-        poses: CrowdPose or COCO annotation file whose groups of people the renderer draws; None draws its own.
+        poses: CrowdPose or COCO annotation file whose groups of people the renderer draws; None draws its
+            own.
     """
 
     render: SyntheticOptions | None = None
