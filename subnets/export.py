@@ -37,8 +37,7 @@ def main() -> None:
 def run(config: ExportCommand, folder: Path) -> None:
     """Export `config.arch` into `folder`, or say that it is there already."""
     formats = check_formats(config.format)
-    from rich.console import Console
-
+    from .console import open_console
     from .source import SourceOptions
     from .source import open_source
     from .source import warn_untrained
@@ -46,7 +45,7 @@ def run(config: ExportCommand, folder: Path) -> None:
     opened = open_source(config.arch, SourceOptions(config.weights, config.supernet, config.skeleton))
     opened.require_net()
     warn_untrained(opened)
-    console = Console()
+    console = open_console()
     if _exported_already(config, folder, opened):
         console.print(f"{folder} holds this export already; nothing to do")
         return

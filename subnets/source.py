@@ -8,6 +8,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
+from typing import cast
 
 from supernet.arch import Arch
 from supernet.errors import InputError
@@ -17,6 +18,9 @@ from .meta import META_FILE
 from .portable.manifest import Manifest
 
 if TYPE_CHECKING:
+    from supernet.checkpoint import TrainedSupernet
+    from supernet.data.source import DataConfig
+
     from .network import Subnet
 
 SUBNETS_FOLDER = "subnets"
@@ -24,6 +28,8 @@ ONNX_SUFFIX = ".onnx"
 # Architectures whose random weights keep a new network's values in a usual range.
 CALIBRATION_BATCHES = 4
 CALIBRATION_SIDE = 128
+# Training images that set the batch-norm statistics of a supernet's subnet.
+CALIBRATION_IMAGES = 64
 
 
 @dataclass
@@ -180,17 +186,38 @@ def _from_onnx(path: Path) -> Opened:
 
 
 def _from_supernet(arch: str, run: str) -> Opened:
+    from supernet.calibration import calibrate
     from supernet.checkpoint import load_supernet
+    from supernet.data.source import open_split
+    from supernet.evaluation import calibration_batches
 
     from .extract import extract
 
     trained = load_supernet(run)
     ends = {"largest": trained.space.largest, "smallest": trained.space.smallest}
     chosen = ends[arch]() if arch in ends else Arch.load(arch)
+    trained.net.require(chosen)
+    # A supernet's running statistics belong to no subnet.
+    train_set = open_split(_training_data(trained), "train")
+    calibrate(trained.net, chosen, calibration_batches(train_set, chosen.resolution, CALIBRATION_IMAGES, 16))
     net = extract(trained.net, chosen).eval()
+    net.skeleton = train_set.skeleton
     name = arch if arch in ends else Path(arch).stem
     about = {"name": name, "source": f"supernet {run}", "supernet": run, "step": trained.step}
     return Opened(name, chosen, _skeleton_of(net), trained=True, net=net, about=about)
+
+
+def _training_data(trained: TrainedSupernet) -> DataConfig:
+    from omegaconf import OmegaConf
+
+    from supernet.data.source import DataConfig
+
+    known = trained.config.get("data")
+    if not known:
+        raise InputError(
+            f"{trained.path} does not say which data it was trained with; extract it in a search"
+        )
+    return cast(DataConfig, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DataConfig), known)))
 
 
 def _from_official(arch: str, weights: str, skeleton: str) -> Opened:

@@ -1,0 +1,159 @@
+"""`python -m subnets.evaluate`: score networks on a data set, side by side."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
+
+from supernet.cli import claim_run_folder
+from supernet.cli import launch
+from supernet.errors import InputError
+
+from .evaluate_options import EvaluateCommand
+from .export_options import as_list
+from .naming import register_slug
+from .naming import slug
+
+if TYPE_CHECKING:
+    from supernet.data.dataset import PoseDataset
+
+    from .scores import NetScore
+    from .source import Opened
+
+VOLATILE = ("data.workers", "data.cache", "data.verify")
+
+
+def main() -> None:
+    """Run the command."""
+    register_slug()
+    launch("evaluate", EvaluateCommand, run)
+
+
+def run(config: EvaluateCommand, folder: Path) -> None:
+    """Score every network that is not scored in `folder` yet; then tables, CSV and plot of all."""
+    from supernet.data.source import open_split
+
+    from .console import open_console
+    from .score_report import write_report
+    from .source import SourceOptions
+    from .source import open_source
+
+    archs = as_list(config.arch, "arch")
+    names = _distinct([slug(arch) for arch in archs])
+    options = SourceOptions(config.weights, config.supernet, config.skeleton)
+    opened = {
+        name: open_source(arch, options).require_trained() for name, arch in zip(names, archs, strict=True)
+    }
+    dataset = open_split(config.data, config.split)
+    for network in opened.values():
+        check_joints(network, dataset)
+    again = claim_run_folder(folder, config, VOLATILE)
+    scores = [_scored(config, folder, dataset, name, network) for name, network in opened.items()]
+    write_report(folder, scores)
+    console = open_console()
+    if again:
+        console.print(f"{folder} was started before; what it had was reused")
+    show(console, scores, f"{dataset.name}, {scores[0].images} images")
+    console.print(f"results: {folder / 'results.json'}", soft_wrap=True)
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """`names` with numbers added to those that repeat."""
+    seen: dict[str, int] = {}
+    found = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        found.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    return found
+
+
+def check_joints(opened: Opened, dataset: PoseDataset) -> None:
+    """Raise InputError unless the network's joints are those of the data set."""
+    if opened.skeleton.joints != dataset.skeleton.joints:
+        raise InputError(
+            f"{opened.name} finds the {opened.skeleton.num_joints} joints of {opened.skeleton.name!r}, "
+            f"{dataset.name} labels the {dataset.skeleton.num_joints} of {dataset.skeleton.name!r}"
+        )
+
+
+def _scored(
+    config: EvaluateCommand, folder: Path, dataset: PoseDataset, name: str, opened: Opened
+) -> NetScore:
+    """The score of one network, from its file if there is one."""
+    from supernet.files import read_json
+    from supernet.files import write_json
+
+    from .scores import NetScore
+
+    path = folder / "networks" / f"{name}.json"
+    if path.exists():
+        return NetScore.from_dict(read_json(path, "score"), str(path))
+    score, detections = evaluate(config, dataset, name, opened)
+    write_json(folder / "detections" / f"{name}.json", detections, indent=None)
+    write_json(path, score.to_dict())
+    return score
+
+
+def evaluate(
+    config: EvaluateCommand, dataset: PoseDataset, name: str, opened: Opened
+) -> tuple[NetScore, list[dict[str, Any]]]:
+    """Score one network.
+
+    Returns:
+        the score, and the detections as COCO keypoint results.
+
+    Raises:
+        InputError: the runtime is missing, or the graph ends in peaks, which flip and multi-scale tests
+        cannot merge.
+    """
+    from supernet.evaluation import Evaluator
+
+    from .error_analysis import analyse
+    from .running import manifest_of
+    from .running import run_of
+    from .scores import net_score
+
+    manifest = manifest_of(opened, config.runtime)
+    if manifest is not None and manifest.peaks:
+        raise InputError(
+            f"{opened.onnx} gives peaks and no heatmaps; evaluate the same network exported with peaks=0"
+        )
+    square = manifest is not None and manifest.input_shape is not None
+    evaluator = Evaluator(dataset, replace(config.evaluation, square=square))
+    # The first pass warms up and prepares the images; it is not counted.
+    evaluator.prepared(opened.arch.resolution)
+    result = evaluator(run_of(opened, config.runtime, config.threads), opened.arch.resolution)
+    conditions = {
+        "data": dataset.name,
+        "split": config.split,
+        "runtime": config.runtime,
+        "threads": config.threads,
+        "evaluation": asdict(config.evaluation),
+        "arch": opened.about.get("source") or opened.name,
+    }
+    errors = analyse(evaluator.ground_truth, result.detections, dataset.skeleton)
+    images = len(evaluator.dataset)
+    score = net_score(
+        name, opened.arch, dataset.skeleton, result.stats, errors, images, result.seconds, conditions
+    )
+    return score, result.detections
+
+
+def show(console: Any, scores: list[NetScore], title: str) -> None:
+    """Print the figures, and how the joints go wrong."""
+    from .score_report import cost_table
+    from .score_report import error_table
+    from .score_report import figure_table
+    from .score_report import joint_table
+
+    console.print(figure_table(scores, title))
+    console.print(cost_table(scores))
+    console.print(error_table(scores))
+    console.print(joint_table(scores))
+
+
+if __name__ == "__main__":
+    main()

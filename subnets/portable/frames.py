@@ -1,0 +1,199 @@
+"""Images out of a file, a folder, a video or a camera, one after the other."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from supernet.data.images import UInt8Image
+from supernet.data.images import decode_rgb
+from supernet.errors import InputError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
+_CAMERA = re.compile(r"(?:camera:?)?(\d+)|camera")
+# Containers count their frames only roughly; fewer than this share of the announced ones means a cut file.
+_COMPLETE = 0.98
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One image of a source.
+
+    Attributes:
+        index: its number, from 0.
+        image_id: for COCO results: the number that the file is named after if all files of a folder have
+            one, else index + 1.
+        name: file name, or source and frame number.
+        image: (H, W, 3) uint8 RGB.
+    """
+
+    index: int
+    image_id: int
+    name: str
+    image: UInt8Image
+
+
+@dataclass
+class Frames:
+    """A source: iterate it once.
+
+    Attributes:
+        kind: `image`, `folder`, `video` or `camera`.
+        name: of the source, for messages and file names.
+        total: how many frames it has, if known.
+        rate: frames per second of a video or camera, else 0.
+        failures: what could not be read, one line each, filled while iterating; a folder goes on after a
+            broken image, and a video that ends early is noted here.
+    """
+
+    kind: str
+    name: str
+    total: int | None
+    rate: float
+    read: Callable[[list[str]], Iterator[Frame]]
+    failures: list[str] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self.read(self.failures)
+
+
+def open_frames(source: str | os.PathLike[str], limit: int | None = None) -> Frames:
+    """Open an image, a folder of images, a video, or a camera (`0`, `camera`, `camera:1`).
+
+    Args:
+        source: path or camera.
+        limit: frames to read at most; None reads all (a camera goes on until interrupted).
+
+    Raises:
+        InputError: nothing there, an empty folder, or a file that is neither image nor video.
+    """
+    text = os.fspath(source)
+    path = Path(text)
+    if path.is_dir():
+        return _folder(path, limit)
+    if path.is_file():
+        return _video(path, limit) if path.suffix.lower() in VIDEO_SUFFIXES else _image(path)
+    camera = _CAMERA.fullmatch(text)
+    if camera:
+        return _camera(int(camera[1] or 0), limit)
+    raise InputError(f"source {text} does not exist; give an image, a folder, a video or camera:0")
+
+
+def _image(path: Path) -> Frames:
+    def read(_: list[str]) -> Iterator[Frame]:
+        yield Frame(0, 1, path.name, read_rgb(path))
+
+    return Frames("image", path.stem, 1, 0.0, read)
+
+
+def read_rgb(path: Path) -> UInt8Image:
+    """The image file `path` as (H, W, 3) uint8 RGB.
+
+    Raises:
+        InputError: missing, truncated, or no image.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
+    return decode_rgb(data, str(path))
+
+
+def _folder(folder: Path, limit: int | None) -> Frames:
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)[:limit]
+    if not paths:
+        raise InputError(f"folder {folder} holds no images ({', '.join(IMAGE_SUFFIXES)})")
+    stems = [path.stem for path in paths]
+    numbered = all(stem.isdecimal() for stem in stems) and len({int(stem) for stem in stems}) == len(stems)
+
+    def read(failures: list[str]) -> Iterator[Frame]:
+        for index, path in enumerate(paths):
+            try:
+                image = read_rgb(path)
+            except InputError as error:
+                failures.append(str(error))
+                continue
+            yield Frame(index, int(path.stem) if numbered else index + 1, path.name, image)
+
+    return Frames("folder", folder.resolve().name, len(paths), 0.0, read)
+
+
+def _video(path: Path, limit: int | None) -> Frames:
+    capture = _capture(str(path))
+    if not capture.isOpened():
+        raise InputError(
+            f"video {path} cannot be opened: truncated, or in a format that OpenCV does not know; "
+            "convert it, for example with ffmpeg -i IN out.mp4"
+        )
+    announced = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    rate = float(capture.get(cv2.CAP_PROP_FPS))
+    codec = _codec(int(capture.get(cv2.CAP_PROP_FOURCC)))
+
+    def read(failures: list[str]) -> Iterator[Frame]:
+        count = 0
+        for frame in _captured(capture, path.name, limit):
+            count += 1
+            yield frame
+        if not count:
+            raise InputError(
+                f"video {path} gives no frames: OpenCV does not know its codec {codec}, or it is cut short; "
+                "convert it, for example with ffmpeg -i IN out.mp4"
+            )
+        if limit is None and count < _COMPLETE * announced:
+            failures.append(f"video {path} ends after {count} of {announced} frames; is it truncated?")
+
+    total = announced if announced > 0 else None
+    if limit is not None:
+        total = limit if total is None else min(limit, total)
+    return Frames("video", path.stem, total, rate if rate > 0 else 25.0, read)
+
+
+def _camera(number: int, limit: int | None) -> Frames:
+    capture = _capture(number)
+    if not capture.isOpened():
+        raise InputError(f"camera {number} cannot be opened; is it connected, and free?")
+    rate = float(capture.get(cv2.CAP_PROP_FPS))
+
+    def read(failures: list[str]) -> Iterator[Frame]:
+        yield from _captured(capture, f"camera {number}", limit)
+        failures.append(f"camera {number} gives no more images")
+
+    return Frames("camera", f"camera-{number}", limit, rate if rate > 0 else 25.0, read)
+
+
+def _capture(source: str | int) -> Any:
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        return cv2.VideoCapture(source)
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+
+
+def _captured(capture: Any, name: str, limit: int | None) -> Iterator[Frame]:
+    index = 0
+    try:
+        while limit is None or index < limit:
+            there, image = capture.read()
+            if not there or image is None:
+                return
+            rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+            yield Frame(index, index + 1, f"{name} frame {index + 1}", rgb)
+            index += 1
+    finally:
+        capture.release()
+
+
+def _codec(code: int) -> str:
+    letters = bytes((code >> shift) & 0xFF for shift in (0, 8, 16, 24))
+    return letters.decode("latin-1").strip("\0 ") or "(unknown)"

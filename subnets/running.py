@@ -1,0 +1,46 @@
+"""A network that a command was given, opened in the runtime that it asks for."""
+
+from __future__ import annotations
+
+from supernet.errors import InputError
+
+from .portable.manifest import Manifest
+from .runtime import Run
+from .runtime import open_runtime
+from .source import Opened
+
+ON_FILES = ("onnxruntime", "openvino")
+
+
+def run_of(opened: Opened, runtime: str, threads: int | None = None) -> Run:
+    """`opened` as a function from images to outputs.
+
+    Args:
+        opened: the network.
+        runtime: `torch` for its weights; `onnxruntime` or `openvino` for its ONNX file; `auto` for
+            whichever there is, torch first.
+        threads: see `open_runtime`.
+
+    Raises:
+        InputError: the network has no ONNX file, or is nothing but one.
+    """
+    if runtime == "auto":
+        runtime = "onnxruntime" if opened.net is None else "torch"
+    if runtime == "torch":
+        return open_runtime(opened.require_net(), "torch", threads)
+    if runtime in ON_FILES:
+        if opened.onnx is None:
+            raise InputError(
+                f"{opened.name} has no ONNX file for {runtime}; export it first, and give that folder"
+            )
+        return open_runtime(opened.onnx, runtime, threads)
+    return open_runtime(opened.net, runtime, threads)
+
+
+def manifest_of(opened: Opened, runtime: str) -> Manifest | None:
+    """What the ONNX file says that `run_of` would run; None for torch."""
+    if opened.onnx is None or runtime == "torch" or (runtime == "auto" and opened.net is not None):
+        return None
+    from .portable.session import OnnxSession
+
+    return opened.manifest or OnnxSession(opened.onnx, threads=1).require_manifest()
