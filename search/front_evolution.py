@@ -65,7 +65,7 @@ def evolve_front(
         pairs = rng.integers(len(population), size=(2, 2, options.population)).min(axis=1)
         children = crossover(space, rng, population[pairs[0]], population[pairs[1]])
         children = _feasible(problem, rng, mutate(space, rng, children, options.rate))
-        fresh = unique_rows(children, {row.tobytes() for row in population})
+        fresh = unique_rows(np.concatenate([population, children]))[len(population) :]
         if fresh.any():
             children, new_points = _evaluated(problem, score, children[fresh])
             population, points = np.concatenate([population, children]), np.concatenate([points, new_points])

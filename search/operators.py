@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Collection
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +23,10 @@ def mutate(space: SearchSpace, rng: np.random.Generator, codes: Codes, rate: flo
     free = np.flatnonzero(space.num_choices > 1)
     hit = np.zeros(codes.shape, dtype=bool)
     hit[:, free] = rng.random((len(codes), len(free))) < rate
-    rows = np.arange(len(codes))
     # One certain hit among the genes that have an effect, so that a child differs from its parent.
     weight = rng.random(codes.shape) * (space.active(codes) & (space.num_choices > 1))
     certain = not_hit(hit, space, codes)
-    hit[rows[certain], weight.argmax(axis=1)[certain]] = True
+    hit[np.flatnonzero(certain), weight.argmax(axis=1)[certain]] = True
     step = rng.integers(1, np.maximum(2, space.num_choices), size=codes.shape)
     moved = (codes + step) % space.num_choices
     return space.canonical(np.where(hit, moved, codes))
@@ -34,8 +34,8 @@ def mutate(space: SearchSpace, rng: np.random.Generator, codes: Codes, rate: flo
 
 def not_hit(hit: Mask, space: SearchSpace, codes: Codes) -> Mask:
     """(N,) rows in which no gene with an effect was hit."""
-    none: Mask = ~(hit & space.active(codes) & (space.num_choices > 1)).any(axis=1)
-    return none
+    effective = hit & space.active(codes) & (space.num_choices > 1)
+    return np.logical_not(effective.any(axis=1))
 
 
 def crossover(space: SearchSpace, rng: np.random.Generator, mothers: Codes, fathers: Codes) -> Codes:
@@ -74,13 +74,15 @@ def shrink(space: SearchSpace, rng: np.random.Generator, codes: Codes, fits: Fit
     return codes
 
 
-def unique_rows(codes: Codes, known: set[bytes] | None = None) -> Mask:
+def unique_rows(codes: Codes, known: Collection[bytes] = ()) -> Mask:
     """(N,) the first of equal rows, leaving out those whose bytes are in `known`."""
-    seen = set(known or ())
     keep = np.zeros(len(codes), dtype=bool)
-    for i, row in enumerate(np.ascontiguousarray(codes)):
-        key = row.tobytes()
-        if key not in seen:
-            seen.add(key)
-            keep[i] = True
+    if not len(codes):
+        return keep
+    # Choices are few (`space_form.MAX_CHOICES`), so a row's bytes are its genes.
+    small = np.ascontiguousarray(codes, dtype=np.uint8)
+    keys = small.view(np.dtype((np.void, small.shape[1]))).ravel()
+    keep[np.unique(keys, return_index=True)[1]] = True
+    if known:
+        keep[keep] = [row.tobytes() not in known for row in codes[keep]]
     return keep

@@ -1,0 +1,101 @@
+"""Budgets: what users write, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from search.budget_options import BudgetOptions
+from search.budgets import resolve_budgets
+from search.costs import Costs
+from supernet import Arch
+from supernet import InputError
+from supernet import SearchSpace
+from supernet.cost import count_macs
+from supernet.cost import count_params
+
+
+@pytest.fixture(scope="module")
+def costs() -> Costs:
+    return Costs.standard(SearchSpace.load("litepose"), 14)
+
+
+def limits(costs: Costs, **options: Any) -> dict[str, dict[str, float]]:
+    return {b.name: dict(b.limits) for b in resolve_budgets(BudgetOptions(**options), costs, 14)}
+
+
+def test_amounts(costs: Costs) -> None:
+    largest = count_macs(costs.space.largest())
+    found = limits(costs, macs=["0.9G", "900M", 0.5, "25%", 3_000_000_000], names=list("abcde"))
+    assert [value["macs"] for value in found.values()] == [0.9e9, 0.9e9, 0.5 * largest, 0.25 * largest, 3e9]
+    assert limits(costs, params=["2M", 0.5]) == {
+        "2M-params": {"params": 2e6},
+        "0.5-params": {"params": 0.5 * count_params(costs.space.largest())},
+    }
+
+
+def test_names_of_networks_are_budgets_and_each_meets_its_own(costs: Costs) -> None:
+    names = ["litepose-xs", "litepose-s", "litepose-m", "litepose-l"]
+    budgets = resolve_budgets(BudgetOptions(macs=names, names=["XS", "S", "M", "L"]), costs, 14)
+    assert [round(dict(b.limits)["macs"] / 1e9, 4) for b in budgets] == [0.8829, 3.6141, 5.2637, 9.962]
+    values = costs.predict(costs.space.encode([Arch.load(name) for name in names]))
+    assert all(budget.admits(costs, values[i : i + 1])[0] for i, budget in enumerate(budgets))
+
+
+def test_the_papers_counting() -> None:
+    costs = Costs.standard(SearchSpace.load("litepose"), 14, "litepose")
+    options = BudgetOptions(macs=["litepose-xs"], convention="litepose")
+    assert round(dict(resolve_budgets(options, costs, 14)[0].limits)["macs"] / 1e9, 4) == 1.2023
+
+
+def test_the_whole_share_admits_the_largest(costs: Costs) -> None:
+    budget = resolve_budgets(BudgetOptions(macs=[1.0]), costs, 14)[0]
+    assert budget.admits(costs, costs.of_largest()[None])[0]
+
+
+def test_several_limits_in_one(costs: Costs) -> None:
+    found = limits(costs, named={"phone": {"macs": "3G", "params": "2M"}})
+    assert found == {"phone": {"macs": 3e9, "params": 2e6}}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "no budget given"),
+        ({"macs": ["1M"]}, "below the smallest .* 'litepose'; reachable: 120.9 M MACs to 10.9 G MACs"),
+        ({"params": ["1k"]}, "below the smallest subnet"),
+        ({"macs": ["fast"]}, "no amount of macs"),
+        ({"macs": ["-1G"]}, "not a positive amount"),
+        ({"macs": ["nan"]}, "not a positive amount"),
+        ({"macs": [0]}, "not a positive amount"),
+        ({"macs": ["1G", "1G"]}, "two budgets are named '1G'"),
+        ({"macs": ["1G"], "names": ["a", "b"]}, "2 names for 1 budgets"),
+        ({"macs": ["1G"], "names": ["../x"]}, "cannot name a folder"),
+        ({"latency_ms": [5]}, "no cost 'latency_ms' here"),
+        ({"named": {"phone": {"watts": 3}}}, "no cost 'watts'"),
+        ({"named": {"phone": 3}}, "expected limits"),
+        ({"named": {"phone": {"macs": "9G", "params": "100k"}}}, "below the smallest subnet"),
+    ],
+)
+def test_bad_budgets(costs: Costs, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        resolve_budgets(BudgetOptions(**options), costs, 14)
+
+
+def test_contradictory_limits_name_the_range() -> None:
+    space = SearchSpace.load("tiny")
+    costs = Costs.standard(space, 14)
+
+    class Reversed:
+        """A cost that falls as MACs rise, so that two limits can contradict each other."""
+
+        def predict(self, codes: np.ndarray) -> np.ndarray:
+            return 1e9 / costs.predict(codes)[:, 0]
+
+    both = Costs.standard(space, 14, extra={"latency_ms": Reversed()})
+    smallest = costs.of_smallest()[0]
+    named = {"odd": {"macs": 1.1 * smallest, "latency_ms": 0.5 * 1e9 / smallest}}
+    with pytest.raises(InputError, match=r"budget 'odd' .*reachable.*no architecture of space 'tiny'"):
+        resolve_budgets(BudgetOptions(named=named), both, 14)

@@ -1,0 +1,142 @@
+"""The search loop: exact repetition, resume, caching, strategies, plans."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from analytic import Formula
+from analytic import tiny_problem
+
+from search.candidate import Candidate
+from search.outcome import Outcome
+from search.outcome import cost_rows
+from search.plan import PlanOptions
+from search.problem import Problem
+from search.storage import open_storage
+from search.strategy import load_strategy
+from search.study import SearchStudy
+from search.study import StudyOptions
+from search.worker import search
+from supernet import InputError
+from supernet import SearchSpace
+
+FAST = StudyOptions(settle=0.0, poll=0.01)
+FEW = PlanOptions(evaluations=30, batch=6, baseline=3)
+SMALL = {"predictor": {"initial": 12, "population": 64, "generations": 8, "models": ["ridge"]}}
+
+
+@pytest.fixture(scope="module")
+def problem() -> Problem:
+    return tiny_problem()
+
+
+def run(
+    problem: Problem,
+    name: str = "random",
+    where: str = "memory",
+    evaluate: Formula | None = None,
+    options: PlanOptions = FEW,
+) -> list[Candidate]:
+    study = SearchStudy(open_storage(where), "s", problem, {}, FAST, where)
+    strategy = load_strategy(name, problem, SMALL.get(name))
+    return search(study, problem, strategy, evaluate or Formula(problem.space), options)
+
+
+def told(candidates: list[Candidate]) -> list[tuple[object, ...]]:
+    return [(c.codes, c.origin, c.round, c.index, c.ap, c.number) for c in candidates]
+
+
+@pytest.mark.parametrize("name", ["random", "evolution", "predictor"])
+def test_one_seed_repeats_exactly_and_nothing_is_evaluated_twice(problem: Problem, name: str) -> None:
+    formula = Formula(problem.space)
+    first = run(problem, name, evaluate=formula)
+    assert told(first) == told(run(problem, name))
+    assert told(first) != told(run(problem, name, options=PlanOptions(1, 30, 6, 3)))
+    assert len({c.codes for c in first}) == len(first) == formula.calls
+    assert sum(c.origin == "search" for c in first) == 30
+    searched = [c for c in first if c.origin == "search"]
+    assert problem.admitted(cost_rows(problem, searched)).all()
+
+
+def test_a_broken_search_goes_on_to_the_same_end(problem: Problem, tmp_path: Path) -> None:
+    whole = run(problem, "predictor")
+
+    class Stops(Formula):
+        def __call__(self, arch):  # type: ignore[no-untyped-def]
+            if self.calls == 17:
+                raise KeyboardInterrupt
+            return super().__call__(arch)
+
+    where = str(tmp_path / "study.journal")
+    with pytest.raises(KeyboardInterrupt):
+        run(problem, "predictor", where, Stops(problem.space))
+    rest = Formula(problem.space)
+    assert told(run(problem, "predictor", where, rest)) == told(whole)
+    assert rest.calls == len(whole) - 17
+
+
+def test_predictor_and_evolution_beat_random_draws(problem: Problem) -> None:
+    best = {}
+    for name in ("random", "evolution", "predictor"):
+        outcome = Outcome.of(problem, run(problem, name, options=PlanOptions(0, 100, 20)), [])
+        best[name] = np.mean([candidate.ap for candidate in outcome.chosen.values()])
+    assert best["random"] < best["evolution"]
+    assert best["evolution"] < best["predictor"]
+
+
+def test_baseline_is_near_each_budget_and_warm_start_comes_first(problem: Problem) -> None:
+    rows = problem.space.sample_codes(np.random.default_rng(0), 3).tolist()
+    named = tuple((f"n{i}", tuple(row)) for i, row in enumerate(rows))
+    options = PlanOptions(0, 12, 4, 3, named[:2], (named[0], named[2]))
+    where = "memory"
+    study = SearchStudy(open_storage(where), "s", problem, {}, FAST)
+    search(study, problem, load_strategy("random", problem), Formula(problem.space), options)
+    candidates, plans = study.candidates(), study.plans()
+    assert [c.origin for c in candidates[:3]] == ["warm start", "warm start", "search"]
+    # The first reference was the warm start already.
+    assert [c.label for c in candidates if c.origin == "reference"] == ["n2"]
+    assert sum(c.origin in ("search", "warm start") for c in candidates) == 12
+    outcome = Outcome.of(problem, candidates, plans)
+    for budget in problem.budgets:
+        drawn = outcome.baseline[budget.name]
+        assert len(drawn) == 3
+        limit = dict(budget.limits)["macs"]
+        assert all(abs(c.costs["macs"] - limit) <= 0.1 * limit for c in drawn)
+
+
+def test_a_space_that_is_used_up_ends_the_search() -> None:
+    whole = SearchSpace.load("tiny").to_dict()
+    for stage in whole["stages"]:
+        stage.update({key: stage[key][:1] for key in stage})
+    whole.update(stem=[8], head=[[16], [16], [16, 24]])
+    from search.costs import Costs
+
+    small = Problem(Costs.standard(SearchSpace.from_dict(whole), 14), ())
+    assert small.space.size() == 4
+    for name in ("random", "evolution", "predictor"):
+        assert len(run(small, name, options=PlanOptions(0, 30, 3))) == 4
+
+
+def test_a_users_own_strategy(problem: Problem) -> None:
+    strategy = load_strategy("analytic:MiddleOut", problem, {"extra": 2})
+    study = SearchStudy(open_storage("memory"), "s", problem, {}, FAST)
+    found = search(study, problem, strategy, Formula(problem.space), PlanOptions(0, 20, 5))
+    assert len({c.codes for c in found}) == len(found) == 20
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("best", {}, "not one of predictor, evolution, random"),
+        ("no_such_module:Thing", {}, "cannot be imported"),
+        ("json:dumps", {}, "no class with a method ask"),
+        ("evolution", {"depth": 3}, "depth"),
+        ("evolution", {"rate": 0.0}, "rate in"),
+        ("predictor", {"initial": 3}, "must be 10 or more"),
+    ],
+)
+def test_bad_strategies(problem: Problem, name: str, options: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        load_strategy(name, problem, options)
