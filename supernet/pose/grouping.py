@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from ..errors import InputError
+from .matching import match
 from .oks import suppress
+from .peaks import Ints
 from .peaks import Peaks
 from .peaks import find_peaks
 from .peaks import refine_position
@@ -113,69 +114,81 @@ def _check_shapes(heat: Floats, tags: Floats, skeleton: Skeleton) -> None:
         raise InputError(f"heatmaps {heat.shape} or tags {tags.shape} are empty")
 
 
+def decode_peaks(
+    scores: Any,
+    positions: Any,
+    tags: Any,
+    skeleton: Skeleton | str | os.PathLike[str] = "crowdpose",
+    options: DecodeOptions | None = None,
+) -> list[People]:
+    """Group peaks that were extracted elsewhere, as by a network with peak extraction in its graph.
+
+    Args:
+        scores: (B, J, K) heatmap values, best first.
+        positions: (B, J, K, 2) continuous x, y.
+        tags: (B, J, K) or (B, J, K, T).
+        skeleton, options: as for `decode`; joints cannot be refined without maps.
+
+    Raises:
+        InputError: shapes that do not fit each other or the skeleton.
+    """
+    layout, options = Skeleton.load(skeleton), options or DecodeOptions()
+    score_bjk, position_bjk2, tags_bjkt = to_array(scores), to_array(positions), to_array(tags)
+    tags_bjkt = tags_bjkt[..., None] if tags_bjkt.ndim == 3 else tags_bjkt
+    shapes = (score_bjk.shape, position_bjk2.shape[:3], tags_bjkt.shape[:3])
+    if score_bjk.ndim != 3 or len(set(shapes)) > 1 or position_bjk2.shape[3:] != (2,) or tags_bjkt.ndim != 4:
+        raise InputError(f"scores, positions and tags have shapes {shapes} that do not fit (B, J, K)")
+    if score_bjk.shape[1] != layout.num_joints:
+        raise InputError(
+            f"peaks of {score_bjk.shape[1]} joints; skeleton {layout.name!r} has {layout.num_joints}"
+        )
+    found = []
+    for score_jk, position_jk2, tags_jkt in zip(score_bjk, position_bjk2, tags_bjkt, strict=True):
+        joint, rank = np.nonzero(score_jk > options.threshold)
+        people = _group(
+            joint, position_jk2[joint, rank], score_jk[joint, rank], tags_jkt[joint, rank], layout, options
+        )
+        found.append(_suppressed(people, layout, options))
+    return found
+
+
 def _decode_one(heat_jhw: Floats, tags_jhwt: Floats, skeleton: Skeleton, options: DecodeOptions) -> People:
-    size = heat_jhw.shape[1:]
     peaks = find_peaks(heat_jhw, options.threshold, options.max_people, options.nms_window)
-    tags_nt = sample_tags(tags_jhwt, peaks.joint, peaks.row, peaks.column, size)
-    member_n = match(peaks.joint, peaks.score, tags_nt, skeleton, options)
-    people = _assemble(heat_jhw, peaks, tags_nt, member_n, options.max_people)
+    tags_nt = sample_tags(tags_jhwt, peaks.joint, peaks.row, peaks.column, heat_jhw.shape[1:])
+    position_n2 = refine_position(heat_jhw, peaks)
+    people = _group(peaks.joint, position_n2, peaks.score, tags_nt, skeleton, options)
     if options.refine and len(people):
         missing_pj = people.keypoints[..., 2] == 0
-        person, joint, row, column = find_missing(
-            heat_jhw, tags_jhwt, missing_pj, people.tags, options.threshold
-        )
+        person, joint, row, column = find_missing(heat_jhw, tags_jhwt, missing_pj, people.tags)
         found = Peaks(joint, column, row, heat_jhw[joint, row, column])
-        people.keypoints[person, joint] = _positions(heat_jhw, found)
-    if options.oks_nms is not None:
-        people = people.select(suppress(people.keypoints, people.scores, skeleton.sigmas, options.oks_nms))
-    return people
+        people.keypoints[person, joint, :2] = refine_position(heat_jhw, found)
+        people.keypoints[person, joint, 2] = found.score
+    return _suppressed(people, skeleton, options)
 
 
-def match(joint_n: Any, score_n: Floats, tags_nt: Floats, skeleton: Skeleton, options: DecodeOptions) -> Any:
-    """(N,) the person each peak belongs to, numbered in the order in which they were founded."""
-    person_n = np.zeros(len(joint_n), np.intp)
-    tag_sum = np.zeros(tags_nt.shape, np.float32)  # at most one person per peak
-    members = np.zeros((len(joint_n), 1), np.float32)
-    founded = 0
-    bounds = np.searchsorted(joint_n, np.arange(skeleton.num_joints + 1))
-    for joint in skeleton.order:
-        start, stop = bounds[joint], bounds[joint + 1]
-        if start == stop:
-            continue
-        chosen = np.full(stop - start, -1, np.intp)
-        if founded:
-            count = min(founded, options.max_people)
-            mean_tags = tag_sum[:count] / members[:count]
-            gap = tags_nt[start:stop, None] - mean_tags[None]
-            distance = np.sqrt((gap * gap).sum(axis=2))
-            # In double precision, so that equal rounded distances stay equal and go by rank.
-            cost = np.round(distance.astype(float)) * 100 - score_n[start:stop, None] * (stop - start > count)
-            row, column = linear_sum_assignment(np.nan_to_num(cost, nan=1e10, posinf=1e10))
-            close = distance[row, column] < options.tag_threshold
-            chosen[row[close]] = column[close]
-        alone = chosen < 0
-        new = int(alone.sum())
-        chosen[alone] = np.arange(founded, founded + new)
-        founded += new
-        person_n[start:stop] = chosen
-        tag_sum[chosen] += tags_nt[start:stop]
-        members[chosen] += 1
-    return person_n
-
-
-def _assemble(heat_jhw: Floats, peaks: Peaks, tags_nt: Floats, person_n: Any, most: int) -> People:
-    """Peaks and their persons to `People`, the best `most`, best score first."""
-    num_joints = len(heat_jhw)
+def _group(
+    joint_n: Ints,
+    position_n2: Floats,
+    score_n: Floats,
+    tags_nt: Floats,
+    skeleton: Skeleton,
+    options: DecodeOptions,
+) -> People:
+    """The best `max_people` persons that matching makes of N peaks, best score first."""
+    person_n = match(joint_n, score_n, tags_nt, skeleton.order, options.max_people, options.tag_threshold)
     count = int(person_n.max()) + 1 if len(person_n) else 0
-    keypoints = np.zeros((count, num_joints, 3), np.float32)
-    keypoints[person_n, peaks.joint] = _positions(heat_jhw, peaks)
-    tags = np.zeros((count, tags_nt.shape[1]), np.float32)
+    keypoints = np.zeros((count, skeleton.num_joints, 3), np.float32)
+    keypoints[person_n, joint_n, :2] = position_n2
+    keypoints[person_n, joint_n, 2] = score_n
+    tags = np.zeros((count, tags_nt.shape[1]))
     np.add.at(tags, person_n, tags_nt)
     tags /= np.bincount(person_n, minlength=count)[:, None]
     scores = keypoints[..., 2].mean(axis=1)
-    best = np.argsort(-scores, kind="stable")[:most]
-    return People(keypoints[best], tags[best], scores[best])
+    best = np.argsort(-scores, kind="stable")[: options.max_people]
+    return People(keypoints[best], tags[best].astype(np.float32), scores[best])
 
 
-def _positions(heat_jhw: Floats, peaks: Peaks) -> Floats:
-    return np.stack([*refine_position(heat_jhw, peaks), peaks.score], axis=-1)
+def _suppressed(people: People, skeleton: Skeleton, options: DecodeOptions) -> People:
+    if options.oks_nms is None:
+        return people
+    return people.select(suppress(people.keypoints, people.scores, skeleton.sigmas, options.oks_nms))

@@ -77,16 +77,15 @@ def _first_of_equals(heat_hw: Floats, place: Ints, window: int) -> Ints:
     return place[first]
 
 
-def refine_position(heat_jhw: Floats, peaks: Peaks) -> tuple[Floats, Floats]:
-    """Continuous (x, y), each (N,) float32, of `peaks`: the vertex of a parabola through three pixels per
-    axis.
+def refine_position(heat_jhw: Floats, peaks: Peaks) -> Floats:
+    """Continuous x, y (N, 2) float32 of `peaks`: the vertex of a parabola through three pixels per axis.
 
     The shift is at most half a pixel; an axis on which the peak lies at the border is not shifted.
     """
     height, width = heat_jhw.shape[1:]
     x = _vertex(heat_jhw, peaks, 0, 1, peaks.column, width)
     y = _vertex(heat_jhw, peaks, 1, 0, peaks.row, height)
-    return x, y
+    return np.stack([x, y], axis=-1)
 
 
 def _vertex(heat_jhw: Floats, peaks: Peaks, dy: int, dx: int, index: Ints, size: int) -> Floats:

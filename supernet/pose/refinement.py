@@ -29,71 +29,79 @@ def sample_tags(tags_jhwt: Floats, joint: Ints, row: Ints, column: Ints, size: t
 
 
 def find_missing(
-    heat_jhw: Floats, tags_jhwt: Floats, missing_pj: Floats, tags_pt: Floats, likely: float
+    heat_jhw: Floats, tags_jhwt: Floats, missing_pj: Floats, tags_pt: Floats
 ) -> tuple[Ints, Ints, Ints, Ints]:
-    """For each missing joint the pixel with the highest `heat - round(distance of its tag to the person's
-    tag)`.
+    """For each missing joint the pixel with the highest `heat - round(distance of its tag to the person's)`.
+
+    Where the tag map is coarser by whole factors, its pixels are searched, each with its highest heat: the
+    place is then that heat's own pixel. The first of equals wins.
 
     Args:
         missing_pj: (P, J) bool, which joints to look for.
         tags_pt: (P, T) the people's tags.
-        likely: only pixels above this heat are looked at first; the others when those cannot settle it. It
-            changes the time taken, not the result.
 
     Returns:
-        person, joint, row, column of the pixels found, each (M,), where the heat there is positive.
+        person, joint, row, column of the heatmap pixels found, each (M,), where the heat there is positive.
     """
-    people, joints, places = [], [], []
-    for joint in np.flatnonzero(missing_pj.any(axis=0)):
-        person = np.flatnonzero(missing_pj[:, joint])
-        people.append(person)
-        joints.append(np.full(len(person), joint))
-        places.append(_best_places(heat_jhw[joint], tags_jhwt[joint], tags_pt[person], likely))
-    if not people:
-        none = np.zeros(0, np.intp)
-        return none, none, none, none
-    person_m, joint_m, place_m = np.concatenate(people), np.concatenate(joints), np.concatenate(places)
-    row, column = np.divmod(place_m, heat_jhw.shape[2])
+    size = heat_jhw.shape[1:]
+    person_m, joint_m = np.nonzero(missing_pj)
+    places = np.zeros(len(person_m), np.intp)
+    for joint in np.unique(joint_m):
+        wanted = np.flatnonzero(joint_m == joint)
+        planes_thw = np.moveaxis(tags_jhwt[joint], 2, 0)
+        factors = _whole_factors(size, planes_thw.shape[1:])
+        if factors is None:
+            planes_thw, factors = _enlarge(planes_thw, size), (1, 1)
+        best_cells = _best_cells(_highest(heat_jhw[joint], factors), planes_thw, tags_pt[person_m[wanted]])
+        places[wanted] = _within_cells(heat_jhw[joint], best_cells, factors)
+    row, column = np.divmod(places, size[1])
     found = heat_jhw[joint_m, row, column] > 0
     return person_m[found], joint_m[found], row[found], column[found]
 
 
-def _best_places(heat_hw: Floats, tags_hwt: Floats, tags_pt: Floats, likely: float) -> Ints:
-    """(P,) flat places of the highest `heat - round(distance)`, first one of equals."""
-    heat = heat_hw.ravel()
+def _whole_factors(size: tuple[int, ...], coarse: tuple[int, ...]) -> tuple[int, int] | None:
+    if size[0] % coarse[0] or size[1] % coarse[1]:
+        return None
+    return size[0] // coarse[0], size[1] // coarse[1]
+
+
+def _highest(heat_hw: Floats, factors: tuple[int, int]) -> Floats:
+    """The highest heat in each cell of `factors` pixels."""
+    highest = heat_hw
+    if factors[0] > 1:
+        highest = np.maximum.reduce([highest[row :: factors[0]] for row in range(factors[0])])
+    if factors[1] > 1:
+        highest = np.maximum.reduce([highest[:, column :: factors[1]] for column in range(factors[1])])
+    return highest
+
+
+def _best_cells(heat_hw: Floats, planes_thw: Floats, tags_pt: Floats) -> Ints:
+    """(P,) flat cells of the highest `heat - round(distance)`."""
+    square, gap = np.empty_like(heat_hw), np.empty_like(heat_hw)
     best = np.zeros(len(tags_pt), np.intp)
-    open_ = np.ones(len(tags_pt), bool)
-    near = np.flatnonzero(heat_hw > likely)
-    if len(near):
-        row, column = np.divmod(near, heat_hw.shape[1])
-        near_tags = sample_tags(tags_hwt[None], np.zeros_like(row), row, column, heat_hw.shape)
-        value = heat[near] - np.round(_distance(near_tags, tags_pt))
-        choice = value.argmax(axis=1)
-        best[:] = near[choice]
-        # What was not looked at has a heat of at most `likely`, so it cannot beat a value above that.
-        open_ = value[np.arange(len(value)), choice] <= likely
-    if open_.any():
-        all_tags = _enlarge(tags_hwt, heat_hw.shape).reshape(len(heat), -1)
-        best[open_] = [_best_of_all(heat, all_tags, tag) for tag in tags_pt[open_]]
+    for person, tag in enumerate(tags_pt):
+        np.subtract(planes_thw[0], tag[0], out=square)
+        square *= square
+        for plane, value in zip(planes_thw[1:], tag[1:], strict=True):
+            np.subtract(plane, value, out=gap)
+            gap *= gap
+            square += gap
+        np.rint(np.sqrt(square, out=square), out=square)
+        best[person] = np.subtract(heat_hw, square, out=square).argmax()
     return best
 
 
-def _best_of_all(heat: Floats, all_tags: Floats, tag: Floats) -> int:
-    return int((heat - np.round(_distance(all_tags, tag[None])[0])).argmax())
+def _within_cells(heat_hw: Floats, cells: Ints, factors: tuple[int, int]) -> Ints:
+    """(P,) flat heatmap pixels: the highest one, first of equals, in each of the cells."""
+    width = heat_hw.shape[1]
+    row, column = np.divmod(cells, width // factors[1])
+    rows = row[:, None, None] * factors[0] + np.arange(factors[0])[None, :, None]
+    columns = column[:, None, None] * factors[1] + np.arange(factors[1])[None, None, :]
+    pixels = (rows * width + columns).reshape(len(cells), -1)
+    choice = heat_hw.ravel()[pixels].argmax(axis=1)
+    return np.asarray(pixels[np.arange(len(cells)), choice])
 
 
-def _distance(tags_nt: Floats, tags_pt: Floats) -> Floats:
-    """(P, N) Euclidean distances."""
-    square = np.zeros((len(tags_pt), len(tags_nt)), np.float32)
-    for t in range(tags_nt.shape[1]):
-        gap = tags_nt[None, :, t] - tags_pt[:, t, None]
-        square += gap * gap
-    return np.sqrt(square)
-
-
-def _enlarge(tags_hwt: Floats, size: tuple[int, ...]) -> Floats:
-    """(H, W, T) tags at heatmap size, by the same bilinear rule as `sample_tags`."""
-    if tags_hwt.shape[:2] == size:
-        return tags_hwt
-    planes = [cv2.resize(np.ascontiguousarray(plane), size[::-1]) for plane in np.moveaxis(tags_hwt, 2, 0)]
-    return np.stack(planes, axis=-1)
+def _enlarge(planes_thw: Floats, size: tuple[int, ...]) -> Floats:
+    """(T, H, W) tags at heatmap size, by the same bilinear rule as `sample_tags`."""
+    return np.stack([cv2.resize(np.ascontiguousarray(plane), size[::-1]) for plane in planes_thw])
