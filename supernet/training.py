@@ -198,7 +198,8 @@ class Trainer:
         self._since = (time.monotonic(), self.state.step)
 
     def _save(self) -> None:
-        if self._ranks.is_main:
+        # In a series of bad steps the weights may be what is bad: the last good checkpoint has to outlive it.
+        if self._ranks.is_main and (not self.state.skipped[1] or self.state.is_finite()):
             if self._log is not None:
                 self._log.sync()
             self._checkpoints.save(self.state.step, self.state.snapshot(self._config))

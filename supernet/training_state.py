@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from . import __version__
 from .checkpoint import load_weights
 from .errors import InputError
@@ -62,6 +64,10 @@ class TrainingState:
             return self.net
         assert isinstance(self.ema.net, Supernet)
         return self.ema.net
+
+    def is_finite(self) -> bool:
+        """Whether all weights are finite numbers."""
+        return all(bool(torch.isfinite(parameter).all()) for parameter in self.net.parameters())
 
     def sort_channels(self) -> None:
         """Order the channels of the network by importance, and all that mirrors it in the same way."""

@@ -1,0 +1,145 @@
+"""Checkpoint files: what they hold, what is refused, which are kept."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from supernet import InputError
+from supernet import SearchSpace
+from supernet import Supernet
+from supernet.checkpoint import CheckpointFolder
+from supernet.checkpoint import find_checkpoint
+from supernet.checkpoint import load_supernet
+from supernet.checkpoint import load_weights
+from supernet.snapshot import Snapshot
+from supernet.snapshot import read_snapshot
+from supernet.snapshot import write_snapshot
+from supernet.train_options import OptimizerOptions
+from supernet.training_state import TrainingState
+
+
+@pytest.fixture
+def state(space):
+    state = TrainingState(Supernet(space, seed=2), OptimizerOptions())
+    state.gradient.buffer.normal_(generator=torch.Generator().manual_seed(0))
+    state.optimizer.step()
+    assert state.ema is not None
+    state.ema.update(0)
+    state.step = 7
+    return state
+
+
+@pytest.fixture
+def saved(state, tmp_path):
+    folder = CheckpointFolder(tmp_path / "run/checkpoints")
+    return folder.save(7, state.snapshot({"data": {"train_split": "train"}}))
+
+
+def test_a_state_comes_back_bit_for_bit(state, saved, space):
+    fresh = TrainingState(Supernet(space, seed=9), OptimizerOptions())
+    state.meters.add({"loss": 1 / 3})
+    state.best = {"best": (0.123456789, 5)}
+    write_snapshot(saved, state.snapshot({}))
+    fresh.restore(saved)
+    mine, theirs = state.snapshot({}), fresh.snapshot({})
+    assert mine.meta == theirs.meta
+    assert all(torch.equal(value, theirs.tensors[name]) for name, value in mine.tensors.items())
+    assert fresh.step == 7
+    assert fresh.meters.means() == state.meters.means()
+
+
+def test_load_supernet_gives_the_averaged_weights(state, saved):
+    found = load_supernet(saved.parents[1])
+    assert found.step == 7
+    assert found.path == saved
+    assert found.config["data"]["train_split"] == "train"
+    assert not found.net.training
+    assert state.ema is not None
+    for mine, theirs in zip(found.net.parameters(), state.ema.net.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    for mine, theirs in zip(load_supernet(saved).net.parameters(), found.net.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_old_ones_go_and_the_best_stay(state, tmp_path):
+    folder = CheckpointFolder(tmp_path, keep=2)
+    for step in (1, 2, 3):
+        state.step = step
+        folder.save(step, state.snapshot({}))
+        if step < 3:
+            folder.mark_best("best", step)
+    state.step = 4
+    folder.save(4, state.snapshot({}))
+    assert folder.steps() == [3, 4]
+    best = folder.best()
+    assert best is not None
+    assert read_snapshot(best).meta["step"] == 2
+    assert folder.best("best-smallest") is None
+
+
+def test_another_space_is_refused_with_the_difference(state, saved, space):
+    other = SearchSpace.from_dict({**space.to_dict(), "stem": [4, 16], "name": "other"})
+    with pytest.raises(InputError, match=r"stem is \[4, 8\] there, \[4, 16\] here \(written by version 0"):
+        TrainingState(Supernet(other), OptimizerOptions()).restore(saved)
+    with pytest.raises(InputError, match="14 joints there, 17 here"):
+        TrainingState(Supernet(space, 17), OptimizerOptions()).restore(saved)
+
+
+def test_another_code_version_is_refused_with_the_difference(state, space, tmp_path):
+    snapshot = state.snapshot({})
+    weights = snapshot.part("model")
+    weights["stem.conv.gate"] = weights.pop("stem.conv.conv.weight")
+    with pytest.raises(InputError) as caught:
+        load_weights(state.net, weights, {**snapshot.meta, "version": "9.0"}, tmp_path)
+    assert "tensor stem.conv.conv.weight is missing; tensor stem.conv.gate is not known here" in str(
+        caught.value
+    )
+    assert "written by version 9.0, this is 0.1.0" in str(caught.value)
+
+
+def test_another_schema_is_refused(state, tmp_path):
+    snapshot = state.snapshot({})
+    write_snapshot(
+        tmp_path / "new", Snapshot(snapshot.tensors, {**snapshot.meta, "schema": 99, "version": "9"})
+    )
+    with pytest.raises(InputError, match="has schema 99, written by version 9; this version reads schema 1"):
+        read_snapshot(tmp_path / "new")
+
+
+@pytest.mark.parametrize("size", [0, 4, 100, 5000, -1])
+def test_a_truncated_file_is_named(saved, size):
+    data = saved.read_bytes()
+    saved.write_bytes(data[:size])
+    with pytest.raises(InputError, match=r"step-000000007\.safetensors cannot be read .* remove it"):
+        read_snapshot(saved)
+
+
+def test_other_files_are_no_checkpoints(tmp_path):
+    save_file({"a": torch.zeros(1)}, str(tmp_path / "a.safetensors"))
+    with pytest.raises(InputError, match="is not a training checkpoint"):
+        read_snapshot(tmp_path / "a.safetensors")
+    with pytest.raises(InputError, match="does not exist"):
+        read_snapshot(tmp_path / "b.safetensors")
+
+
+def test_runs_that_are_not_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="training run 'nope' does not exist"):
+        find_checkpoint("nope")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="has no checkpoint 'best' yet"):
+        find_checkpoint("empty")
+    with pytest.raises(InputError, match="'first' is not one of best"):
+        find_checkpoint("empty", "first")
+
+
+def test_a_name_is_looked_up_in_runs_train(saved, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    saved.parents[1].rename(tmp_path / "runs" / "train")
+    (tmp_path / "runs/train").rename(tmp_path / "runs/x")
+    (tmp_path / "runs/train").mkdir()
+    (tmp_path / "runs/x").rename(tmp_path / "runs/train/mine")
+    assert find_checkpoint("mine", "last").name == "step-000000007.safetensors"

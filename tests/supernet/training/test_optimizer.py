@@ -1,0 +1,85 @@
+"""Learning rate, parameter groups, the flat gradient and the moving average."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from supernet import Supernet
+from supernet.optimizer import FlatGradient
+from supernet.optimizer import MovingAverage
+from supernet.optimizer import learning_rate
+from supernet.optimizer import make_optimizer
+from supernet.train_options import OptimizerOptions
+
+
+def test_learning_rate_warms_up_then_follows_a_cosine():
+    options = OptimizerOptions(lr=1.0, warmup=4, final=0.1)
+    rates = [learning_rate(options, step, 12) for step in range(13)]
+    assert rates[:5] == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0])
+    assert rates[8] == pytest.approx(0.1 + 0.9 * 0.5)  # the middle of the cosine
+    assert rates[12] == pytest.approx(0.1)
+    constant = OptimizerOptions(lr=1.0, warmup=0, schedule="constant")
+    assert {learning_rate(constant, step, 12) for step in range(12)} == {1.0}
+
+
+def test_decay_spares_norms_biases_and_kernel_transforms(space):
+    net = Supernet(space)
+    optimizer = make_optimizer(net, OptimizerOptions(weight_decay=0.1))
+    decay_of = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    by_name = {name: decay_of[id(p)] for name, p in net.named_parameters()}
+    assert set(by_name.values()) == {0.0, 0.1}
+    for name, decay in by_name.items():
+        spared = ".norm." in name or ".transforms." in name
+        assert decay == (0.0 if spared else 0.1), name
+
+
+def test_weight_decay_is_decoupled():
+    """A parameter without gradient shrinks by exactly lr * decay, which Adam with L2 would not do."""
+    net = nn.Linear(3, 2)
+    before = net.weight.detach().clone()
+    optimizer = make_optimizer(net, OptimizerOptions(lr=0.1, weight_decay=0.5))
+    FlatGradient(net.parameters(), 1).zero()
+    optimizer.step()
+    torch.testing.assert_close(net.weight.detach(), before * (1 - 0.1 * 0.5))
+
+
+def test_gradients_are_views_of_one_buffer():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    plain = copy.deepcopy(net)
+    x = torch.randn(5, 3)
+    plain(x).square().sum().backward()
+    flat = FlatGradient(net.parameters(), extras=3)
+    flat.extras.fill_(7.0)
+    for _ in range(2):  # gradients add up in place
+        net(x).square().sum().backward()
+    expected = torch.cat([2 * p.grad.flatten() for p in plain.parameters()])
+    torch.testing.assert_close(flat.gradient, expected)
+    assert flat.extras.tolist() == [7.0] * 3
+    norm = flat.clip(1.5)
+    torch.testing.assert_close(norm, expected.norm())
+    torch.testing.assert_close(flat.gradient, expected * 1.5 / expected.norm(), rtol=1e-5, atol=0)
+    torch.testing.assert_close(net[0].weight.grad.flatten(), flat.gradient[:12])
+    kept = flat.gradient.clone()
+    flat.clip(100.0)
+    flat.clip(0.0)
+    assert torch.equal(flat.gradient, kept)
+    flat.zero()
+    assert not flat.buffer.any()
+
+
+def test_moving_average_follows_the_warmed_up_decay():
+    source = nn.Linear(2, 1, bias=False)
+    average = MovingAverage(source, copy.deepcopy(source), decay=0.5)
+    expected = source.weight.detach().clone()
+    for step in range(20):
+        source.weight.data.add_(1.0)
+        average.update(step)
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * source.weight.detach()
+    torch.testing.assert_close(next(average.net.parameters()).data, expected)
+    assert not any(p.requires_grad for p in average.net.parameters())
