@@ -106,6 +106,7 @@ class Loader:
         self._steps.span = range(start, stop)
         for made in self._loader:
             if isinstance(made, _Failure):
+                self.close()
                 raise InputError(made.message)
             known = set(self.skipped)
             self.skipped += [fault for fault in dict.fromkeys(made.skipped) if fault not in known]
@@ -119,11 +120,20 @@ class Loader:
         return made.to(self._device).dense(self._options.sigma, self._options.max_people)
 
     def close(self) -> None:
-        """Stop the workers."""
+        """Stop the workers; the next batch would start new ones.
+
+        Left to the garbage collector, stopping them may take ten seconds.
+        """
         iterator = getattr(self._loader, "_iterator", None)
         if iterator is not None and hasattr(iterator, "_shutdown_workers"):
             iterator._shutdown_workers()
         self._loader._iterator = None
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def with_people(dataset: PoseDataset) -> PoseDataset:

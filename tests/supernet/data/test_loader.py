@@ -26,10 +26,8 @@ def digest(batch):
 
 
 def digests(dataset, start, stop, batch_size=4, **more):
-    loader = Loader(dataset, LoaderOptions(batch_size=batch_size, seed=5), RESOLUTIONS, **more)
-    found = [digest(batch) for batch in loader.batches(start, stop)]
-    loader.close()
-    return found
+    with Loader(dataset, LoaderOptions(batch_size=batch_size, seed=5), RESOLUTIONS, **more) as loader:
+        return [digest(batch) for batch in loader.batches(start, stop)]
 
 
 def test_shapes_types_and_one_resolution_a_step(crowdpose_root):
@@ -96,6 +94,16 @@ def test_resuming_at_any_step_repeats_the_rest(crowdpose_root):
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_stopping_in_the_middle_leaves_nothing_behind(crowdpose_root):
+    dataset = load_crowdpose(crowdpose_root, "train")
+    straight = digests(dataset, 0, 6)
+    with Loader(dataset, LoaderOptions(4, seed=5), RESOLUTIONS, workers=2, start_method="fork") as loader:
+        for batch in loader.batches(0, 20):
+            if batch.step == 1:
+                break
+        assert [digest(batch) for batch in loader.batches(2, 6)] == straight[2:]
 
 
 def test_the_callers_random_streams_are_left_alone(crowdpose_root):
