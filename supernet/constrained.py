@@ -13,10 +13,11 @@ from .space import Codes
 from .space import SearchSpace
 
 Costs = npt.NDArray[Any]
-# A tilt of t turns a uniform u into u ** exp(-t): choices lean towards the small for t < 0, the large for t > 0.
+# A tilt t turns a uniform u into u ** exp(-t): t < 0 leans towards small choices, t > 0 towards large ones.
 _MAX_TILT = 4.0
 _GENE_SPREAD = 0.7
 _ROUNDS = 60
+_STALE_ROUNDS = 15
 _BATCH = 2048
 
 
@@ -71,9 +72,12 @@ def sample_near(
     if high < seen.low or low > seen.high:
         raise InputError(_infeasible(space, target, tolerance, seen))
     tilts = rng.uniform(-_MAX_TILT, _MAX_TILT, size=_BATCH)
+    stale = 0
     for _ in range(_ROUNDS):
+        before = len(found)
         costs = consider(tilted_codes(space, rng, tilts))
-        if len(found) >= n:
+        stale = 0 if len(found) > before else stale + 1
+        if len(found) >= n or (found and stale == _STALE_ROUNDS):
             break
         # The next round scatters around the tilts that came closest.
         closest = np.argsort(np.abs(costs - target), kind="stable")[: _BATCH // 8]
@@ -112,8 +116,12 @@ class _Range:
 
 
 def _infeasible(space: SearchSpace, target: float, tolerance: float, seen: _Range) -> str:
-    nearest = " and ".join(f"{cost:,.6g}" for cost in (seen.below, seen.above) if np.isfinite(cost))
+    nearest = " and ".join(_shown(cost) for cost in (seen.below, seen.above) if np.isfinite(cost))
     return (
-        f"no architecture of space {space.name!r} costs {target:,.6g} +- {100 * tolerance:g} %; "
-        f"the space reaches {seen.low:,.6g} to {seen.high:,.6g}, nearest found: {nearest}"
+        f"no architecture of space {space.name!r} costs {_shown(target)} +- {100 * tolerance:g} %; "
+        f"the space reaches {_shown(seen.low)} to {_shown(seen.high)}, nearest found: {nearest}"
     )
+
+
+def _shown(cost: float) -> str:
+    return f"{cost:,.0f}" if abs(cost) >= 1e4 else f"{cost:.6g}"

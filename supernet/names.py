@@ -34,7 +34,7 @@ def find_conf(group: str, source: str | os.PathLike[str]) -> Path | None:
         return path
     if path.name == os.fspath(source) and not path.suffix:
         named = conf_folder(group) / f"{path.name}.yaml"
-        return named if named.is_file() else None
+        return named if os.path.isfile(named) else None
     return path
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,3 +20,26 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip("the data folder beside the checkout (../shared) is absent")
     return folder
+
+
+@pytest.fixture
+def disturb() -> Callable[[Any, int], None]:
+    """Gives a network's norms and kernel transforms random values: none is the identity afterwards."""
+    import torch
+
+    def apply(net: Any, seed: int) -> None:
+        generator = torch.Generator().manual_seed(seed)
+
+        def noise(tensor: torch.Tensor) -> torch.Tensor:
+            return 0.1 * torch.randn(tensor.shape, generator=generator)
+
+        with torch.no_grad():
+            for name, tensor in net.state_dict().items():
+                if "transforms" in name or "norm.weight" in name or "norm.bias" in name:
+                    tensor += noise(tensor)
+                elif "running_mean" in name:
+                    tensor.copy_(noise(tensor))
+                elif "running_var" in name:
+                    tensor.copy_(1 + noise(tensor).abs())
+
+    return apply
