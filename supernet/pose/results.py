@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -59,31 +60,30 @@ def read_ground_truth(source: GroundTruth, skeleton: Skeleton) -> Record:
 
         name = f"ground truth {source}"
         source = read_json(source, "ground truth")
-    if not isinstance(source, Mapping) or not all(
-        isinstance(source.get(k), list) for k in ("images", "annotations")
-    ):
+    lists = ("images", "annotations")
+    if not isinstance(source, Mapping) or not all(isinstance(source.get(key), list) for key in lists):
         raise InputError(f"{name} must be a COCO-form object with lists 'images' and 'annotations'")
-    images = [_copy(image, ("id",), f"{name}: image {i}") for i, image in enumerate(source["images"])]
+    images = [_copy(image, "id", (), f"{name}: image {i}") for i, image in enumerate(source["images"])]
+    categories = [dict(category) for category in source.get("categories") or [{"id": 1, "name": "person"}]]
     known = {image["id"] for image in images}
     if len(known) != len(images):
         raise InputError(f"{name} lists the same image id twice")
     records = []
     for i, given in enumerate(source["annotations"]):
         where = f"{name}: annotation {given.get('id', i) if isinstance(given, Mapping) else i}"
-        record = _copy(given, ("image_id", "keypoints"), where)
+        record = _copy(given, "image_id", ("keypoints",), where)
         if record["image_id"] not in known:
             raise InputError(f"{where} belongs to image {record['image_id']}, which is not listed")
         _joint_values(record["keypoints"], skeleton, where)
-        record.update(id=i + 1, iscrowd=record.get("iscrowd", 0), category_id=record.get("category_id", 1))
+        record["id"] = i + 1
+        record.setdefault("iscrowd", 0)
+        record.setdefault("category_id", categories[0].get("id"))
         records.append(record)
-    categories = source.get("categories") or [
-        {"id": i, "name": "person"} for i in {r["category_id"] for r in records} or {1}
-    ]
-    return {
-        "images": images,
-        "annotations": records,
-        "categories": [dict(category) for category in categories],
-    }
+    used = {record["category_id"] for record in records}
+    if len(categories) != 1 or not used <= {categories[0].get("id")}:
+        listed = [category.get("id") for category in categories]
+        raise InputError(f"{name} must have one category; it lists {listed} and uses {sorted(used)}")
+    return {"images": images, "annotations": records, "categories": categories}
 
 
 def read_detections(source: Detections, ground_truth: Record, skeleton: Skeleton) -> list[Record]:
@@ -105,25 +105,28 @@ def read_detections(source: Detections, ground_truth: Record, skeleton: Skeleton
     records = []
     for i, given in enumerate(source):
         where = f"{name}: entry {i}"
-        record = _copy(given, ("image_id", "keypoints", "score"), where)
+        record = _copy(given, "image_id", ("keypoints", "score"), where)
         if record["image_id"] not in known:
-            raise InputError(
-                f"{where} belongs to image {record['image_id']}, which the ground truth does not list"
-            )
+            image = record["image_id"]
+            raise InputError(f"{where} belongs to image {image}, which the ground truth does not list")
         record["keypoints"] = _joint_values(record["keypoints"], skeleton, where)
         record["score"] = _number(record["score"], f"{where}: score")
-        record.setdefault("category_id", category)
+        if record.setdefault("category_id", category) != category:
+            raise InputError(f"{where} has category {record['category_id']}; the ground truth has {category}")
         records.append(record)
     return records
 
 
-def _copy(record: Any, needed: Sequence[str], where: str) -> Record:
+def _copy(record: Any, identity: str, needed: Sequence[str], where: str) -> Record:
     if not isinstance(record, Mapping):
         raise InputError(f"{where} is no object")
-    for key in needed:
+    for key in (identity, *needed):
         if key not in record:
             raise InputError(f"{where} has no {key!r}")
-    return dict(record)
+    try:
+        return {**record, identity: operator.index(record[identity])}
+    except TypeError:
+        raise InputError(f"{where}: {identity} is {record[identity]!r}, not a whole number") from None
 
 
 def _number(value: Any, where: str) -> float:
