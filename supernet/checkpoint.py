@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
-from . import __version__
+from .compatibility import load_weights
 from .errors import InputError
 from .files import atomic_path
 from .network import Supernet
@@ -123,10 +121,18 @@ def load_supernet(run: str | os.PathLike[str], which: str = "best") -> TrainedSu
     """
     path = find_checkpoint(run, which)
     snapshot = read_snapshot(path)
+    if "space" not in snapshot.meta:
+        raise InputError(f"checkpoint {path} is of a single network, not of a supernet")
     space = SearchSpace.from_dict(snapshot.meta["space"])
     net = Supernet(space, int(snapshot.meta["num_joints"]))
-    load_weights(net, snapshot.part("ema") or snapshot.part("model"), snapshot.meta, path)
+    weights = snapshot.part("ema") or snapshot.part("model")
+    load_weights(net, supernet_about(net), weights, snapshot.meta, path)
     return TrainedSupernet(net.eval(), space, snapshot.meta["config"], int(snapshot.meta["step"]), path)
+
+
+def supernet_about(net: Supernet) -> dict[str, Any]:
+    """What a supernet is, for the description of its checkpoints."""
+    return {"space": net.space.to_dict(), "num_joints": net.num_joints}
 
 
 def find_checkpoint(run: str | os.PathLike[str], which: str = "best") -> Path:
@@ -147,39 +153,3 @@ def find_checkpoint(run: str | os.PathLike[str], which: str = "best") -> Path:
     if found is None:
         raise InputError(f"training run {path} has no checkpoint {which!r} yet")
     return found
-
-
-def load_weights(net: Supernet, weights: Mapping[str, Tensor], meta: Mapping[str, Any], path: Path) -> None:
-    """Copy `weights` into the parameters of `net`.
-
-    Raises:
-        InputError: they are of another space, joint count or version; the line says what differs.
-    """
-    mine = dict(net.named_parameters())
-    differences = space_differences(SearchSpace.from_dict(meta["space"]), net.space)
-    if meta["num_joints"] != net.num_joints:
-        differences.append(f"{meta['num_joints']} joints there, {net.num_joints} here")
-    if not differences:
-        differences += [f"tensor {name} is missing" for name in mine if name not in weights]
-        differences += [f"tensor {name} is not known here" for name in weights if name not in mine]
-        for name in (name for name in mine if name in weights and weights[name].shape != mine[name].shape):
-            differences.append(
-                f"tensor {name} is {list(weights[name].shape)} there, {list(mine[name].shape)} here"
-            )
-    if differences:
-        more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
-        written = f"written by version {meta.get('version')}, this is {__version__}"
-        raise InputError(f"checkpoint {path} does not fit: {'; '.join(differences[:3])}{more} ({written})")
-    for name, parameter in mine.items():
-        parameter.data.copy_(weights[name])
-
-
-def space_differences(there: SearchSpace, here: SearchSpace) -> list[str]:
-    """The choices in which two spaces differ, in words; their names do not matter."""
-    mine, theirs = ({gene.name: list(gene.choices) for gene in space.genes} for space in (here, there))
-    names = [*theirs, *(name for name in mine if name not in theirs)]
-    return [
-        f"{name} is {theirs.get(name, 'absent')} there, {mine.get(name, 'absent')} here"
-        for name in names
-        if theirs.get(name) != mine.get(name)
-    ]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Generic
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 from torch import nn
 
 from .train_options import OptimizerOptions
+
+M = TypeVar("M", bound=nn.Module)
 
 
 def learning_rate(options: OptimizerOptions, step: int, total: int) -> float:
@@ -84,7 +88,7 @@ class FlatGradient:
         return norm
 
 
-class MovingAverage:
+class MovingAverage(Generic[M]):
     """Exponential moving average of a network's parameters, kept in a second network.
 
     The decay grows from 0 as (1 + n) / (10 + n), so that the average is useful early.
@@ -93,7 +97,7 @@ class MovingAverage:
         net: the averaged network.
     """
 
-    def __init__(self, source: nn.Module, net: nn.Module, decay: float) -> None:
+    def __init__(self, source: M, net: M, decay: float) -> None:
         self.net = net.requires_grad_(False)
         self._decay = decay
         self._pairs = list(zip(net.parameters(), source.parameters(), strict=True))

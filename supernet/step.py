@@ -53,36 +53,52 @@ def chunks(batch: Batch, count: int, precision: PrecisionOptions) -> Iterator[Ch
 
 
 def backward_all(
-    forward: Forward, subnets: Sequence[Sampled], parts: Sequence[Chunk], loss: PoseLoss, bf16: bool = False
+    forward: Forward,
+    subnets: Sequence[Sampled],
+    parts: Sequence[Chunk],
+    loss: PoseLoss,
+    *,
+    bf16: bool = False,
+    teacher: Forward | None = None,
 ) -> dict[str, Tensor]:
     """Add the gradients of every subnet's loss, each the mean over `parts`, to the parameters' `.grad`.
 
-    A subnet of role "largest" learns from the ground truth alone; those after it are also distilled from its
-    detached heatmaps. Each subnet's graph is freed before the next one runs.
+    Each subnet's graph is freed before the next one runs.
+
+    Args:
+        forward: runs a subnet.
+        subnets: one of role "largest" learns from the ground truth alone; those after it are also distilled
+            from its detached heatmaps.
+        parts: the batch in equal parts.
+        loss: of one subnet's outputs.
+        bf16: run the network under bfloat16 autocast.
+        teacher: a fixed network that every subnet is distilled from, instead of the largest.
 
     Returns:
         detached scalars: `loss` (the sum over subnets), `loss/<role>` (mean over the role's subnets), and the
-        unweighted terms of the first subnet.
+        unweighted terms of the first subnet (`distillation`: of the last).
     """
     metrics: dict[str, Tensor] = {}
     roles = [subnet.role for subnet in subnets]
+    autocast = torch.autocast(parts[0].images.device.type, torch.bfloat16, enabled=bf16)
     for part in parts:
-        teacher: list[Tensor] | None = None
+        with torch.no_grad(), autocast:
+            wanted = None if teacher is None else teacher(part.images, subnets[0].arch)
         for place, subnet in enumerate(subnets):
-            with torch.autocast(part.images.device.type, torch.bfloat16, enabled=bf16):
+            with autocast:
                 heads = forward(part.images, subnet.arch)
-            total, terms = loss(heads, part, teacher)
+            total, terms = loss(heads, part, wanted)
             total = total / len(parts)
             total.backward()  # type: ignore[no-untyped-call]
             if subnet.role == "largest":
-                teacher = [head.detach() for head in heads]
+                wanted = [head.detach() for head in heads]
             shares = {
                 "loss": total.detach(),
                 f"loss/{subnet.role}": total.detach() / roles.count(subnet.role),
             }
             if place == 0:
                 shares |= {name: term / len(parts) for name, term in terms.items()}
-            elif place == len(subnets) - 1 and "distillation" in terms:
+            if place == len(subnets) - 1 and "distillation" in terms:
                 shares["distillation"] = terms["distillation"] / len(parts)
             for name, value in shares.items():
                 metrics[name] = metrics[name] + value if name in metrics else value

@@ -7,9 +7,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
+from typing import Generic
+from typing import Protocol
+from typing import TypeVar
 
 import torch
+from torch import nn
 
 from .checkpoint import CheckpointFolder
 from .data.batch import Batch
@@ -20,24 +26,44 @@ from .guards import NonFiniteGuard
 from .guards import clear_when_full
 from .interrupts import StopRequest
 from .losses import PoseLoss
-from .network import Supernet
 from .optimizer import learning_rate
 from .progress import ProgressBar
 from .run_log import RunLog
-from .sampling import SubnetSchedule
+from .sampling import Sampled
 from .step import Forward
 from .step import backward_all
 from .step import chunks
 from .train_options import TrainOptions
 from .training_state import TrainingState
-from .validation import best_scores
 
-# Scores a network after a number of steps: figures by name.
-Validate = Callable[[Supernet, int], Mapping[str, float]]
+M = TypeVar("M", bound=nn.Module)
 
 
-class Trainer:
-    """Trains a supernet.
+@dataclass(frozen=True)
+class Scores:
+    """What a validation found.
+
+    Attributes:
+        figures: for the log, by name.
+        best: those that the best checkpoints are chosen by, by the checkpoint's name (larger is better).
+    """
+
+    figures: Mapping[str, float]
+    best: Mapping[str, float]
+
+
+class Schedule(Protocol):
+    """Which subnets a step trains."""
+
+    def resolution(self, step: int) -> int:
+        """Input side of `step` in pixels."""
+
+    def subnets(self, step: int) -> Sequence[Sampled]:
+        """The subnets of `step`."""
+
+
+class Trainer(Generic[M]):
+    """Trains a supernet, or a single network.
 
     Args:
         state: where it stands.
@@ -48,23 +74,28 @@ class Trainer:
         checkpoints: where to save.
         log: where the figures go; on rank 0 only.
         config: the run's settings, kept in each checkpoint.
-        forward: runs a subnet (`state.net` itself by default).
+        forward: runs a subnet of `state.net`.
+        teacher: gives the outputs that all subnets learn from besides the ground truth; without one, they
+            learn from those of the largest.
+        prepare: called before each step.
         validate: scores the averaged network; called on every rank.
     """
 
     def __init__(
         self,
-        state: TrainingState,
+        state: TrainingState[M],
         loader: Loader,
-        schedule: SubnetSchedule,
+        schedule: Schedule,
         options: TrainOptions,
         *,
         ranks: Ranks,
         checkpoints: CheckpointFolder,
         log: RunLog | None,
         config: Mapping[str, Any],
-        forward: Forward | None = None,
-        validate: Validate | None = None,
+        forward: Forward,
+        teacher: Forward | None = None,
+        prepare: Callable[[], None] = lambda: None,
+        validate: Callable[[M, int], Scores] | None = None,
     ) -> None:
         share = options.batch_size // ranks.world
         if share % options.accumulate:
@@ -80,7 +111,9 @@ class Trainer:
         self._checkpoints = checkpoints
         self._log = log
         self._config = config
-        self._forward: Forward = forward or state.net
+        self._forward = forward
+        self._teacher = teacher
+        self._prepare = prepare
         self._validate = validate
         self._loss = PoseLoss(options.loss)
         self._guard = NonFiniteGuard(options.guards, checkpoints.last)
@@ -104,7 +137,7 @@ class Trainer:
             clear_when_full(self._checkpoints.last),
         ):
             for batch in self._loader.batches(state.step, self.total):
-                self._sort_when_due()
+                self._prepare()
                 stopped = self._train_step(batch, stop)
                 state.step += 1
                 last = state.step == self.total
@@ -127,7 +160,12 @@ class Trainer:
         parts = list(chunks(batch, options.accumulate, options.precision))
         state.gradient.zero()
         metrics = backward_all(
-            self._forward, self._schedule.subnets(state.step), parts, self._loss, options.precision.bf16
+            self._forward,
+            self._schedule.subnets(state.step),
+            parts,
+            self._loss,
+            bf16=options.precision.bf16,
+            teacher=self._teacher,
         )
         extras = state.gradient.extras
         extras[0] = float(stop.signal > 0)
@@ -149,13 +187,6 @@ class Trainer:
         self._guard.record(state.step, finite)
         state.skipped = (self._guard.in_all, self._guard.in_a_row)
         return bool(stopped > 0)
-
-    def _sort_when_due(self) -> None:
-        """Sort channels once the largest network has had its first steps alone."""
-        sampling = self._options.sampling
-        due = sampling.sort_channels and 0 < sampling.largest_first <= self.state.step
-        if due and not self.state.channels_sorted:
-            self.state.sort_channels()
 
     def _write_log(self) -> str:
         """Write the averages since the last line; a note for the progress bar."""
@@ -187,10 +218,10 @@ class Trainer:
         assert self._validate is not None
         started = time.monotonic()
         scores = self._validate(self.state.averaged, self.state.step)
-        figures = {**scores, "seconds": round(time.monotonic() - started, 3)}
+        figures = {**scores.figures, "seconds": round(time.monotonic() - started, 3)}
         if self._log is not None:
             self._log.write("validation", self.state.step, figures)
-        for name, score in best_scores(scores).items():
+        for name, score in scores.best.items():
             if score > self.state.best.get(name, (-1.0, 0))[0]:
                 self.state.best[name] = (score, self.state.step)
         self._save()

@@ -8,8 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from .channel_warmup import sort_when_due
 from .checkpoint import FOLDER
 from .checkpoint import CheckpointFolder
+from .checkpoint import supernet_about
 from .curves import draw_curves
 from .data.loader import Loader
 from .data.options import LoaderOptions
@@ -26,7 +28,6 @@ from .sampling import SubnetSchedule
 from .space import SearchSpace
 from .train_options import TrainOptions
 from .training import Trainer
-from .training import Validate
 from .training_state import TrainingState
 from .validation import Validator
 from .validation import validation_archs
@@ -70,7 +71,7 @@ def train_supernet(
     ranks.barrier()
     dataset = open_split(data, "train")
     net = Supernet(space, dataset.skeleton.num_joints, seed).to(ranks.device)
-    state = TrainingState(net, options.optimizer)
+    state = TrainingState(net, options.optimizer, supernet_about(net))
     checkpoints = CheckpointFolder(folder / FOLDER, options.checkpoint.keep)
     last = ranks.share(checkpoints.last())
     if last is not None:
@@ -102,6 +103,7 @@ def train_supernet(
         log=log,
         config=config,
         forward=make_forward(net, options.precision),
+        prepare=partial(sort_when_due, state, options.sampling),
         validate=_validator(folder, space, data, options, seed, ranks, log),
     )
     if ranks.is_main:
@@ -125,7 +127,7 @@ def _validator(
     seed: int,
     ranks: Ranks,
     log: RunLog | None,
-) -> Validate | None:
+) -> Validator | None:
     wanted = options.validation
     if not wanted.every:
         return None

@@ -6,14 +6,16 @@ import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from typing import Generic
+from typing import TypeVar
 
 import torch
+from torch import nn
 
 from . import __version__
-from .checkpoint import load_weights
+from .compatibility import load_weights
 from .errors import InputError
 from .meters import Meters
-from .network import Supernet
 from .optimizer import FlatGradient
 from .optimizer import MovingAverage
 from .optimizer import make_optimizer
@@ -21,22 +23,27 @@ from .optimizer_state import load_optimizer
 from .optimizer_state import optimizer_tensors
 from .snapshot import Snapshot
 from .snapshot import read_snapshot
-from .sorting import sort_channels
 from .train_options import OptimizerOptions
+
+M = TypeVar("M", bound=nn.Module)
 
 # Figures that share the gradient's all-reduce.
 EXTRAS = 16
 
 
-class TrainingState:
+class TrainingState(Generic[M]):
     """Weights, their average, optimizer, and the counters.
 
     Random numbers need no state: batches, augmentation, resolutions and subnets are functions of (seed,
     step).
 
+    Args:
+        net: what to train; it is put into training mode.
+        options: of the optimizer.
+        about: what the network is (space or arch, num_joints), for the checkpoint's description.
+
     Attributes:
-        net: the supernet, in training mode.
-        ema: its moving average, or None.
+        ema: the moving average of `net`, or None.
         optimizer: its state belongs to `net`'s parameters.
         gradient: the buffer behind all `.grad`.
         meters: figures since the last line of the log.
@@ -46,8 +53,9 @@ class TrainingState:
         channels_sorted: whether the warm-up's channel sorting is done.
     """
 
-    def __init__(self, net: Supernet, options: OptimizerOptions) -> None:
+    def __init__(self, net: M, options: OptimizerOptions, about: Mapping[str, Any]) -> None:
         self.net = net.train()
+        self.about = dict(about)
         self.ema = MovingAverage(net, copy.deepcopy(net), options.ema) if options.ema else None
         self.optimizer = make_optimizer(net, options)
         self.gradient = FlatGradient(net.parameters(), EXTRAS)
@@ -58,26 +66,13 @@ class TrainingState:
         self.channels_sorted = False
 
     @property
-    def averaged(self) -> Supernet:
+    def averaged(self) -> M:
         """The network to validate and to keep."""
-        if self.ema is None:
-            return self.net
-        assert isinstance(self.ema.net, Supernet)
-        return self.ema.net
+        return self.net if self.ema is None else self.ema.net
 
     def is_finite(self) -> bool:
         """Whether all weights are finite numbers."""
         return all(bool(torch.isfinite(parameter).all()) for parameter in self.net.parameters())
-
-    def sort_channels(self) -> None:
-        """Order the channels of the network by importance, and all that mirrors it in the same way."""
-        permutations = sort_channels(self.net)
-        if self.ema is not None:
-            permutations.apply(dict(self.ema.net.named_parameters()))
-        for kind in ("exp_avg", "exp_avg_sq", "momentum_buffer"):
-            named = {name: self.optimizer.state[p] for name, p in self.net.named_parameters()}
-            permutations.apply({name: state[kind] for name, state in named.items() if kind in state})
-        self.channels_sorted = True
 
     def snapshot(self, config: Mapping[str, Any]) -> Snapshot:
         """The state as a checkpoint of the run with these settings."""
@@ -87,8 +82,7 @@ class TrainingState:
         meta = {
             "version": __version__,
             "step": self.step,
-            "space": self.net.space.to_dict(),
-            "num_joints": self.net.num_joints,
+            **self.about,
             "config": dict(config),
             "meters": self.meters.state(),
             "skipped": list(self.skipped),
@@ -101,17 +95,16 @@ class TrainingState:
         """Take up the state in a checkpoint file.
 
         Raises:
-            InputError: it is damaged, or of another space or version.
+            InputError: it is damaged, or of another network or version.
         """
         snapshot = read_snapshot(path)
         meta = snapshot.meta
-        load_weights(self.net, snapshot.part("model"), meta, path)
+        load_weights(self.net, self.about, snapshot.part("model"), meta, path)
         if self.ema is not None:
             average = snapshot.part("ema")
             if not average:
                 raise InputError(f"checkpoint {path} has no moving average; set train.optimizer.ema=0")
-            assert isinstance(self.ema.net, Supernet)
-            load_weights(self.ema.net, average, meta, path)
+            load_weights(self.ema.net, self.about, average, meta, path)
         load_optimizer(self.net, self.optimizer, snapshot.tensors)
         self.meters = Meters(meta["meters"])
         self.step = int(meta["step"])

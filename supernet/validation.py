@@ -21,6 +21,7 @@ from .pose.scoring import score
 from .sampling import fixed_subnets
 from .space import SearchSpace
 from .train_options import ValidationOptions
+from .training import Scores
 
 
 class Validator:
@@ -54,7 +55,7 @@ class Validator:
         self._share = Evaluator(share, protocol) if len(share) else None
         self._evaluator: SupernetEvaluator | None = None
 
-    def __call__(self, net: Supernet, step: int) -> dict[str, float]:
+    def __call__(self, net: Supernet, step: int) -> Scores:
         """AP and AR of every subnet, by `AP/<name>` and `AR/<name>`; `net` is left as it is."""
         evaluate = self._evaluator_of(net)
         figures: dict[str, float] = {}
@@ -66,8 +67,8 @@ class Validator:
                 figures |= {f"{figure}/{name}": round(stats[figure], 5) for figure in ("AP", "AR")}
                 if self._draw is not None:
                     self._draw(name, step, self._whole, detections)
-        shared: dict[str, float] = self._ranks.share(figures)
-        return shared
+        figures = self._ranks.share(figures)
+        return Scores(figures, best_scores(figures))
 
     def _evaluator_of(self, net: Supernet) -> SupernetEvaluator | None:
         """An evaluator with a copy of `net`'s weights, as scoring changes modes, statistics and formats."""

@@ -12,7 +12,8 @@ from supernet import Supernet
 from supernet.checkpoint import CheckpointFolder
 from supernet.checkpoint import find_checkpoint
 from supernet.checkpoint import load_supernet
-from supernet.checkpoint import load_weights
+from supernet.checkpoint import supernet_about
+from supernet.compatibility import load_weights
 from supernet.snapshot import Snapshot
 from supernet.snapshot import read_snapshot
 from supernet.snapshot import write_snapshot
@@ -20,9 +21,13 @@ from supernet.train_options import OptimizerOptions
 from supernet.training_state import TrainingState
 
 
+def make_state(net):
+    return TrainingState(net, OptimizerOptions(), supernet_about(net))
+
+
 @pytest.fixture
 def state(space):
-    state = TrainingState(Supernet(space, seed=2), OptimizerOptions())
+    state = make_state(Supernet(space, seed=2))
     state.gradient.buffer.normal_(generator=torch.Generator().manual_seed(0))
     state.optimizer.step()
     assert state.ema is not None
@@ -38,7 +43,7 @@ def saved(state, tmp_path):
 
 
 def test_a_state_comes_back_bit_for_bit(state, saved, space):
-    fresh = TrainingState(Supernet(space, seed=9), OptimizerOptions())
+    fresh = make_state(Supernet(space, seed=9))
     state.meters.add({"loss": 1 / 3})
     state.best = {"best": (0.123456789, 5)}
     write_snapshot(saved, state.snapshot({}))
@@ -82,9 +87,9 @@ def test_old_ones_go_and_the_best_stay(state, tmp_path):
 def test_another_space_is_refused_with_the_difference(state, saved, space):
     other = SearchSpace.from_dict({**space.to_dict(), "stem": [4, 16], "name": "other"})
     with pytest.raises(InputError, match=r"stem is \[4, 8\] there, \[4, 16\] here \(written by version 0"):
-        TrainingState(Supernet(other), OptimizerOptions()).restore(saved)
+        make_state(Supernet(other)).restore(saved)
     with pytest.raises(InputError, match="14 joints there, 17 here"):
-        TrainingState(Supernet(space, 17), OptimizerOptions()).restore(saved)
+        make_state(Supernet(space, 17)).restore(saved)
 
 
 def test_another_code_version_is_refused_with_the_difference(state, space, tmp_path):
@@ -92,7 +97,7 @@ def test_another_code_version_is_refused_with_the_difference(state, space, tmp_p
     weights = snapshot.part("model")
     weights["stem.conv.gate"] = weights.pop("stem.conv.conv.weight")
     with pytest.raises(InputError) as caught:
-        load_weights(state.net, weights, {**snapshot.meta, "version": "9.0"}, tmp_path)
+        load_weights(state.net, state.about, weights, {**snapshot.meta, "version": "9.0"}, tmp_path)
     assert "tensor stem.conv.conv.weight is missing; tensor stem.conv.gate is not known here" in str(
         caught.value
     )

@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from supernet import InputError
+from supernet.channel_warmup import sort_state
 from supernet.checkpoint import load_supernet
+from supernet.checkpoint import supernet_about
 from supernet.distributed import Ranks
 from supernet.run_log import TIME_FIELDS
 from supernet.run_log import read_log
@@ -141,13 +143,13 @@ def test_channel_sorting_and_sgd_resume_exactly_too(train, at_step, tmp_path):
 
 def test_sorting_channels_keeps_what_the_largest_network_computes(whole, space):
     trained = load_supernet(whole, "last")
-    state = TrainingState(trained.net, OPTIONS.optimizer)
+    state = TrainingState(trained.net, OPTIONS.optimizer, supernet_about(trained.net))
     state.restore(trained.path)
     images = torch.randn(2, 3, 64, 64)
     moments = {n: state.optimizer.state[p]["exp_avg"].clone() for n, p in state.net.named_parameters()}
     with torch.no_grad():
         before = [state.net(images, space.largest()), state.averaged(images, space.largest())]
-        state.sort_channels()
+        sort_state(state)
         after = [state.net(images, space.largest()), state.averaged(images, space.largest())]
     for old, new in zip(before, after, strict=True):
         for a, b in zip(old, new, strict=True):
