@@ -73,6 +73,10 @@ class AuditReport:
             )
         if c.miscounted:
             lines.append(f"{len(c.miscounted)} annotations whose num_keypoints is not what is labelled")
+        if c.other_crowd_index:
+            lines.append(
+                f"{len(c.other_crowd_index)} images whose crowdIndex is not what CrowdPose's definition gives"
+            )
         if not self.pixels_checked:
             lines.append("the images were not looked at")
         for what, faults in (("left out", self.skipped), ("broken", self.broken)):

@@ -17,6 +17,7 @@ from .records import Region
 from .regions import read_region
 
 LARGEST_SIDE = 65535
+_NUMBERS = frozenset((int, float))
 
 
 class BadEntry(ValueError):
@@ -126,11 +127,11 @@ def person_entry(
     keypoints = _keypoints(entry.get("keypoints"), skeleton, image)
     box = _box(entry.get("bbox"), image)
     area = _number(entry["area"], "area") if "area" in entry else math.nan
-    count = entry.get("num_keypoints", _count(keypoints, skeleton))
+    count = entry["num_keypoints"] if "num_keypoints" in entry else _count(keypoints, skeleton)
     if not is_integer(count) or not 0 <= count <= skeleton.num_joints:
         raise BadEntry(f"num_keypoints is {count!r:.40}, not an integer in 0..{skeleton.num_joints}")
     region = None
-    if crowd or not np.any(keypoints[:, 2] > 0):
+    if crowd or not any(entry["keypoints"][2::3]):
         try:
             region = read_region(entry.get("segmentation"), box, image.width, image.height)
         except ValueError as error:
@@ -148,7 +149,7 @@ def _keypoints(value: Any, skeleton: Skeleton, image: ImageEntry) -> FloatArray:
             f"keypoints: {count} where {skeleton.num_joints} joints need {length}; wrong data.skeleton?"
         )
     triples = _numbers(value, "keypoints").reshape(-1, 3)
-    if not np.isin(triples[:, 2], (0, 1, 2)).all():
+    if not set(value[2::3]) <= {0, 1, 2}:
         raise BadEntry("keypoints: a visibility is none of 0, 1, 2")
     # Files exist with width and height swapped, and labels a little outside, so the bound is a loose one.
     bound = float(max(image.width, image.height))
@@ -189,13 +190,14 @@ def _number(value: Any, what: str) -> float:
 
 
 def _numbers(values: list[Any], what: str) -> FloatArray:
-    if any(type(value) is not int and type(value) is not float for value in values):
-        wrong = next(value for value in values if type(value) is not int and type(value) is not float)
+    if not set(map(type, values)) <= _NUMBERS:
+        wrong = next(value for value in values if type(value) not in _NUMBERS)
         raise BadEntry(f"{what}: {wrong!r:.40} is not a number")
     try:
+        finite = math.isfinite(sum(values))
         array = np.array(values, dtype=np.float64)
     except OverflowError:
         raise BadEntry(f"{what}: a number is too large") from None
-    if not np.isfinite(array).all():
+    if not finite:
         raise BadEntry(f"{what}: a value is not finite")
     return array

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from .dataset import PoseDataset
+from .render_labels import crowd_index
 
 # CrowdPose's protocol (Li et al. 2019): easy below the first, hard from the second on.
 CROWD_BOUNDS = (0.2, 0.8)
@@ -46,8 +48,10 @@ class Counts:
         people_per_image: number of annotations in an image -> number of such images.
         crowd_levels: images by crowd index, "easy", "medium", "hard"; empty when no image has one.
         width, height, short_side: (smallest, median, largest) in pixels.
-        person_height: (5th percentile, median, 95th) of labelled people's boxes over the image's short side.
+        person_height: (5th percentile, median, 95th) of labelled people's boxes over the short side.
         miscounted: ids of annotations whose `num_keypoints` is not the number of joints labelled.
+        other_crowd_index: ids of images whose crowd index is not what CrowdPose's definition gives, so that
+            they may count at another level; images without one are left out.
     """
 
     images: int
@@ -64,6 +68,7 @@ class Counts:
     short_side: tuple[int, float, int]
     person_height: tuple[float, float, float]
     miscounted: list[int]
+    other_crowd_index: list[int]
 
 
 def count(dataset: PoseDataset) -> Counts:
@@ -93,6 +98,7 @@ def count(dataset: PoseDataset) -> Counts:
         short_side=_extent(short),
         person_height=_percentiles(tall),
         miscounted=ids[given != _counted(keypoints, dataset.skeleton.name)].tolist(),
+        other_crowd_index=_other_crowd_index(dataset),
     )
 
 
@@ -126,6 +132,16 @@ def crowd_levels(indices: list[float]) -> dict[str, int]:
         return {}
     levels = np.searchsorted(CROWD_BOUNDS, indices, side="right")
     return {name: int((levels == level).sum()) for level, name in enumerate(("easy", "medium", "hard"))}
+
+
+def _other_crowd_index(dataset: PoseDataset) -> list[int]:
+    if dataset.skeleton.name != "crowdpose":
+        return []  # defined by CrowdPose's annotations only
+    known = dataset.subset(i for i, r in enumerate(dataset.records) if not np.isnan(r.crowd_index))
+    people: dict[int, list[dict[str, Any]]] = {r.image_id: [] for r in known.records}
+    for person in known.ground_truth()["annotations"]:
+        people[person["image_id"]].append(person)
+    return [r.image_id for r in known.records if crowd_index(people[r.image_id]) != r.crowd_index]
 
 
 def _counted(keypoints: np.ndarray, skeleton: str) -> np.ndarray:

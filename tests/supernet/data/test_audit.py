@@ -43,6 +43,7 @@ def test_counts_and_joint_statistics(crowdpose_root, tmp_path):
     assert counts.crowd_levels["easy"] == sum(i["crowdIndex"] < 0.2 for i in doc["images"])
     assert counts.width[0] == 80
     assert counts.miscounted == []
+    assert len(counts.other_crowd_index) > 5, "they were drawn at random"
     for joint, found in enumerate(report.joints):
         flags = [p["keypoints"][3 * joint + 2] for p in people]
         assert (found.visible, found.occluded) == (flags.count(2), flags.count(1))
@@ -124,6 +125,7 @@ def test_real_val(shared_crowdpose, tmp_path):
     assert (report.counts.unlabelled, report.counts.crowds) == (499, 106)
     assert max(report.counts.people_per_image) == 14
     assert sum(joint.outside for joint in report.joints) == 9
+    assert report.counts.other_crowd_index == []
     assert report.counts.miscounted == []
 
 
