@@ -46,12 +46,15 @@ class Bootstrap:
         differences: (first, second) to AP of the second minus AP of the first, on the same resamples: paired,
             so that what makes images easy or hard for both cancels.
         samples: number of resamples.  confidence: share that the intervals cover.
+        draws: name to the (samples,) AP of each resample, the same images in every name's n-th: what other
+            paired statistics are made of.
     """
 
     figures: dict[str, Interval]
     differences: dict[tuple[str, str], Interval]
     samples: int
     confidence: float
+    draws: dict[str, Floats]
 
 
 def bootstrap_ap(
@@ -107,7 +110,7 @@ def bootstrap_ap(
         (first, second): _interval(values[second] - values[first], draws[second] - draws[first], confidence)
         for first, second in itertools.combinations(values, 2)
     }
-    return Bootstrap(figures, differences, samples, confidence)
+    return Bootstrap(figures, differences, samples, confidence, draws)
 
 
 def _resample(rng: np.random.Generator, images: int) -> Floats:
