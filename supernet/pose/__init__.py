@@ -1,4 +1,8 @@
-"""Skeletons, grouping, inference, scoring and drawing: numpy, scipy and OpenCV, never torch."""
+"""Skeletons, grouping, inference, scoring and drawing: numpy, scipy and OpenCV, never torch.
+
+Scoring needs faster-coco-eval or pycocotools, reading YAML or JSON files PyYAML, the picture of errors
+matplotlib; each is imported when it is used.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,28 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .bootstrap import Bootstrap as Bootstrap
+    from .bootstrap import Interval as Interval
+    from .bootstrap import bootstrap_ap as bootstrap_ap
+    from .drawing import draw_people as draw_people
     from .grouping import DecodeOptions as DecodeOptions
     from .grouping import decode as decode
+    from .grouping import decode_peaks as decode_peaks
+    from .inference import InferenceOptions as InferenceOptions
+    from .inference import Prepared as Prepared
+    from .inference import infer as infer
+    from .inference import infer_prepared as infer_prepared
+    from .inference import prepare as prepare
+    from .oks import oks as oks
+    from .oks import suppress as suppress
+    from .overlays import contact_sheet as contact_sheet
+    from .overlays import draw_heatmaps as draw_heatmaps
+    from .overlays import draw_tags as draw_tags
     from .people import People as People
+    from .preprocess import View as View
+    from .preprocess import preprocess as preprocess
+    from .results import to_coco_results as to_coco_results
+    from .scoring import score as score
     from .skeletons import Skeleton as Skeleton
 
 lazy_names(
@@ -19,6 +42,24 @@ lazy_names(
         "People": "people",
         "DecodeOptions": "grouping",
         "decode": "grouping",
+        "decode_peaks": "grouping",
+        "oks": "oks",
+        "suppress": "oks",
+        "InferenceOptions": "inference",
+        "Prepared": "inference",
+        "infer": "inference",
+        "infer_prepared": "inference",
+        "prepare": "inference",
+        "View": "preprocess",
+        "preprocess": "preprocess",
+        "to_coco_results": "results",
         "score": "scoring",
+        "bootstrap_ap": "bootstrap",
+        "Bootstrap": "bootstrap",
+        "Interval": "bootstrap",
+        "draw_people": "drawing",
+        "draw_heatmaps": "overlays",
+        "draw_tags": "overlays",
+        "contact_sheet": "overlays",
     },
 )

@@ -11,17 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pose_cases
 import pytest
 
 from supernet.errors import InputError
 from supernet.pose import Skeleton
 from supernet.pose import score
-import pose_cases
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 GT, DT = GOLDEN / "crowdpose_open_gt.json.gz", GOLDEN / "crowdpose_open_dt.json.gz"
 FIGURES = ("AP", "AP50", "AP75", "AR", "AR50", "AR75", "AP_easy", "AP_medium", "AP_hard")
-VAL = Path(__file__).parents[4] / "shared" / "data" / "crowdpose" / "json" / "crowdpose_val.json"
 CROWDPOSE, COCO = Skeleton.load("crowdpose"), Skeleton.load("coco")
 
 
@@ -266,12 +265,11 @@ def install(monkeypatch: pytest.MonkeyPatch, dataset: type, evaluator: type) -> 
         monkeypatch.setitem(sys.modules, f"crowdposetools.{name}", module)
 
 
-@pytest.mark.skipif(not VAL.exists(), reason="shared/data/crowdpose is not here")
-def test_perfect_predictions_on_the_real_annotations() -> None:
+def test_perfect_predictions_on_the_real_annotations(shared: Path) -> None:
     from experiments.pose.perfect import perfect_detections
     from experiments.pose.perfect import summary
 
-    truth = json.loads(VAL.read_text())
+    truth = json.loads((shared / "data/crowdpose/json/crowdpose_val.json").read_text())
     facts = summary(truth)
     assert facts["images"] == 2000
     assert facts["people"] == 8527

@@ -12,7 +12,6 @@ from supernet.errors import InputError
 from supernet.pose import Skeleton
 
 CROWDPOSE_FLIP = (1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 12, 13)
-VAL = Path(__file__).parents[4] / "shared" / "data" / "crowdpose" / "json" / "crowdpose_val.json"
 
 HAND = {
     "joints": ["wrist", "left_thumb", "right_thumb"],
@@ -36,9 +35,10 @@ def test_crowdpose_facts() -> None:
     assert [skeleton.side(joint) for joint in (0, 1, 12)] == ["left", "right", "middle"]
 
 
-@pytest.mark.skipif(not VAL.exists(), reason="shared/data/crowdpose is not here")
-def test_crowdpose_names_equal_the_annotation_file() -> None:
-    names = json.loads(VAL.read_text())["categories"][0]["keypoints"]
+def test_crowdpose_names_equal_the_annotation_file(shared: Path) -> None:
+    names = json.loads((shared / "data/crowdpose/json/crowdpose_val.json").read_text())["categories"][0][
+        "keypoints"
+    ]
     assert list(Skeleton.load("crowdpose").joints) == names
 
 
