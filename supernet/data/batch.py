@@ -9,10 +9,9 @@ from typing import Any
 
 import torch
 
+from ..pose.preprocess import IMAGE_MEAN
+from ..pose.preprocess import IMAGE_STD
 from .faults import Skipped
-
-IMAGE_MEAN = (0.485, 0.456, 0.406)
-IMAGE_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +57,7 @@ def normalise(images_bhwc: torch.Tensor, dtype: torch.dtype = torch.float32) -> 
 
     RGB / 255, minus the ImageNet mean, over its standard deviation.
     """
-    scale = 1.0 / (255.0 * torch.tensor(IMAGE_STD, device=images_bhwc.device))
-    shift = torch.tensor(IMAGE_MEAN, device=images_bhwc.device) / torch.tensor(
-        IMAGE_STD, device=images_bhwc.device
-    )
-    return images_bhwc.to(torch.float32).mul_(scale).sub_(shift).to(dtype).permute(0, 3, 1, 2)
+    mean = torch.tensor(IMAGE_MEAN, device=images_bhwc.device)
+    std = torch.tensor(IMAGE_STD, device=images_bhwc.device)
+    scaled = images_bhwc.to(torch.float32).mul_(1.0 / (255.0 * std)).sub_(mean / std)
+    return scaled.to(dtype).permute(0, 3, 1, 2)

@@ -22,8 +22,7 @@ def load_coco(
     on_error: str = "raise",
     verify: str = "headers",
 ) -> PoseDataset:
-    """Open one split of a data set in the COCO layout; images without any person are kept, as COCO scores
-    them.
+    """Open one split of a data set in the COCO layout, images without any person included (COCO scores them).
 
     Args:
         root: a folder or a .zip; COCO's own zips inside the folder are read as they are.

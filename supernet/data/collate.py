@@ -99,9 +99,7 @@ class BatchMaker:
 
 
 def _present(keypoints: FloatArray, crowd: BoolArray, resolution: int) -> _People:
-    """(P', J, 3) float32 joints and (P',) flags of the people with a joint in the crop, single people
-    first.
-    """
+    """(P', J, 3) float32 joints and (P',) flags of people with a joint in the crop, single people first."""
     joints = keypoints.astype(np.float32)
     joints[..., 2] = visible_joints(joints, resolution)
     joints[joints[..., 2] == 0] = 0

@@ -1,8 +1,7 @@
 """A batch as the loader's workers send it: joints in place of their heatmaps.
 
-Heatmaps are 85% of a dense batch. Moving them between processes costs more than everything else a worker
-does (4.6 ms an image at 512 where reading, decoding and warping take 6), and drawing them takes a GPU no
-time.
+Heatmaps are 85% of a dense batch. Moving them between processes costs more than all else that a worker
+does (7.0 ms an image at 512 against 5.6, experiments/benchmarks/loader), and they can be drawn where they are needed.
 """
 
 from __future__ import annotations
@@ -43,9 +42,7 @@ class CompactBatch:
     skipped: tuple[Skipped, ...] = ()
 
     def to(self, device: torch.device | str) -> CompactBatch:
-        """The batch with its tensors on `device`; from page-locked memory the copy overlaps with other
-        work.
-        """
+        """The batch on `device`; from page-locked memory the copy overlaps with other work."""
         return self._mapped(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> CompactBatch:

@@ -27,8 +27,7 @@ def loss_mask(
     """(side, side) uint8, 1 where the heatmap loss counts and 0 on unlabelled people and crowds.
 
     A labelled joint inside such a region still counts, with its whole Gaussian: CrowdPose's regions are
-        boxes, and
-    in its val split 2,010 labelled joints of other people lie inside them. Outside of the image the loss
+    boxes, and in its val split 2,010 labelled joints of other people lie inside them. Outside of the image the loss
     counts: there is certainly nobody in the padding, and test images have padding too.
 
     Args:
@@ -62,17 +61,14 @@ def ignore_mask(regions: Iterable[Region], matrix: FloatArray, side: int) -> npt
             fixed = np.round(np.clip(mapped, -1e6, 1e6) * 2**_PLACES).astype(np.int32)
             cv2.fillPoly(mask, [fixed], [0], shift=_PLACES)
         if region.rle is not None:
-            height, width = region.rle["size"]
-            crowd = decode_rle(region.rle, width, height)
+            crowd = decode_rle(region.rle)
             warped = cv2.warpAffine(crowd, pixel_centre_matrix(matrix), (side, side), flags=cv2.INTER_NEAREST)
             mask[warped > 0] = 0
     return mask
 
 
 def visible_joints(keypoints: npt.NDArray[np.floating], side: int) -> BoolArray:
-    """(P, J) whether a joint is labelled and lies on the map of `side` pixels; keypoints in map
-    coordinates.
-    """
+    """(P, J) whether a joint (x, y, v in map pixels) is labelled and lies on the map of `side` pixels."""
     inside = np.logical_and(keypoints[..., :2] >= 0, keypoints[..., :2] < side).all(axis=-1)
     return np.asarray(inside & (keypoints[..., 2] > 0))
 

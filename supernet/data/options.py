@@ -94,8 +94,7 @@ class LoaderOptions:
         batch_size: images per step over all ranks together.
         seed: everything random in the batches derives from it; >= 0.
         sigma: standard deviation of the heatmap Gaussians, in pixels of each map.
-        max_people: length of the people axis of `Batch.joints`; it grows by multiples when an image needs
-            more.
+        max_people: length of the people axis of `Batch.joints`; grows by multiples when an image needs more.
         prefetch: batches that each worker prepares ahead.
         keep_empty: train on images without any person too (two in five of COCO's).
     """

@@ -22,7 +22,7 @@ class Region:
 
     Attributes:
         polygons: (K, 2) corner arrays; their union counts.
-        rle: a COCO run-length mask (`size` = [height, width], `counts` as list or compressed string), if any.
+        rle: a COCO run-length mask (`size` = [height, width], `counts` compressed bytes), if any.
     """
 
     polygons: tuple[FloatArray, ...] = ()

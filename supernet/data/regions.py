@@ -25,36 +25,37 @@ def read_region(segmentation: Any, box: FloatArray, width: int, height: int) -> 
         x, y, w, h = (float(value) for value in box)
         return Region.box(x, y, w, h)
     if isinstance(segmentation, Mapping):
-        decode_rle(segmentation, width, height)
-        return Region(rle={"size": list(segmentation["size"]), "counts": segmentation["counts"]})
+        return Region(rle=_read_rle(segmentation, width, height))
     if not isinstance(segmentation, list):
         raise ValueError("is neither polygons nor a run-length mask")
     return Region(polygons=tuple(_polygon(value) for value in segmentation))
 
 
-def decode_rle(rle: Mapping[str, Any], width: int, height: int) -> npt.NDArray[np.uint8]:
-    """The (height, width) 0/1 mask of a COCO run-length mask.
+def decode_rle(rle: Mapping[str, Any]) -> npt.NDArray[np.uint8]:
+    """The (height, width) 0/1 mask of a region's run-length mask."""
+    from pycocotools import mask as coco_mask
 
-    Raises:
-        ValueError: it is malformed or of another size.
-    """
+    return np.asarray(coco_mask.decode(dict(rle)), dtype=np.uint8)
+
+
+def _read_rle(rle: Mapping[str, Any], width: int, height: int) -> dict[str, Any]:
+    """The compressed form of a run-length mask, safe to decode: pycocotools trusts what it is given."""
     from pycocotools import mask as coco_mask
 
     size, counts = rle.get("size"), rle.get("counts")
     if not isinstance(size, list) or size not in ([height, width], [width, height]):
         raise ValueError(f"has size {size!r:.40}, the image is {width}x{height}")
-    if isinstance(counts, list):
-        if any(type(c) is not int or c < 0 for c in counts) or sum(counts) != size[0] * size[1]:
-            raise ValueError("has run lengths that do not add up to the image")
-        compressed = coco_mask.frPyObjects(dict(rle), size[0], size[1])
-    elif isinstance(counts, str | bytes):
-        data = counts.encode() if isinstance(counts, str) else counts
-        if _compressed_length(data) != size[0] * size[1]:
-            raise ValueError("has run lengths that do not add up to the image")
-        compressed = {"size": size, "counts": data}
+    if isinstance(counts, list) and all(type(c) is int and c >= 0 for c in counts):
+        pixels = sum(counts)
+    elif isinstance(counts, str):
+        pixels = _compressed_length(counts.encode())
     else:
         raise ValueError(f"has counts {counts!r:.40}")
-    return np.asarray(coco_mask.decode(compressed), dtype=np.uint8)
+    if pixels != size[0] * size[1]:
+        raise ValueError("has run lengths that do not add up to the image")
+    if isinstance(counts, str):
+        return {"size": size, "counts": counts.encode()}
+    return dict(coco_mask.frPyObjects({"size": size, "counts": counts}, size[0], size[1]))
 
 
 def _polygon(value: Any) -> FloatArray:
@@ -71,8 +72,7 @@ def _compressed_length(data: bytes) -> int:
     """Pixels that a compressed COCO run-length string covers; -1 when it ends within a number.
 
     The format (pycocotools, maskApi): 5 bits a character, offset 48, bit 5 = more to come, each run from
-    the third on as the difference to the run two before. pycocotools itself trusts the string and would
-    write out of bounds.
+    the third on as the difference to the run two before.
     """
     runs: list[int] = []
     position = 0

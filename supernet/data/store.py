@@ -18,8 +18,7 @@ class Store:
 
     `root` is a folder or a .zip; in a folder, names that are no files are looked up in the zips beside
     them, so that downloads work as they come (`images.zip`, `train2017.zip`, ...). Zip members are read
-    without extraction. Safe to pickle and to use from several threads and (forked or spawned) processes at
-    once.
+    without extraction. Safe to pickle, and to use from several threads and processes at once.
 
     Raises:
         InputError: `root` does not exist, or a zip in it cannot be read.
@@ -55,8 +54,7 @@ class Store:
         """The bytes of file `name`; only its first `size` ones when `size` >= 0.
 
         Raises:
-            InputError: the file is missing or cannot be read (a zip member's checksum counts when read
-                whole).
+            InputError: the file is missing or cannot be read (a zip member read whole is checked by CRC).
         """
         try:
             file = self._file(name)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ..pose.preprocess import average_blocks
 from .images import UInt8Image
 from .options import AugmentOptions
 from .records import FloatArray
@@ -71,7 +72,7 @@ def warp_image(image: UInt8Image, augmentation: Augmentation, out: UInt8Image | 
     matrix = augmentation.matrix
     blocks = int(1.0 / math.sqrt(abs(np.linalg.det(matrix[:, :2]))) + 1e-9)
     if blocks >= 2:
-        image = _average_blocks(image, blocks)
+        image = average_blocks(image, blocks)
         matrix = matrix * np.array([blocks, blocks, 1.0])
     warped = cv2.warpAffine(image, pixel_centre_matrix(matrix), (side, side), dst=out, flags=cv2.INTER_LINEAR)
     return np.asarray(warped, dtype=np.uint8)
@@ -99,17 +100,3 @@ def pixel_centre_matrix(matrix: FloatArray) -> FloatArray:
     shifted = matrix.copy()
     shifted[:, 2] += 0.5 * matrix[:, :2].sum(axis=1) - 0.5
     return shifted
-
-
-def _average_blocks(image: UInt8Image, blocks: int) -> UInt8Image:
-    """`image` averaged over blocks x blocks pixels; a remainder at the right and bottom repeats its last
-    pixels.
-    """
-    height, width = image.shape[:2]
-    right, bottom = -width % blocks, -height % blocks
-    if right or bottom:
-        image = np.asarray(
-            cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REPLICATE), dtype=np.uint8
-        )
-    size = (image.shape[1] // blocks, image.shape[0] // blocks)
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
