@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,9 @@ def read_official(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     if not file.is_file():
         raise InputError(f"{what} do not exist; check the path")
     try:
-        with torch.serialization.safe_globals(_HARMLESS):
+        # Warnings are about damage or age of the file, and come as an error below where they matter.
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_HARMLESS):
+            warnings.simplefilter("ignore")
             value = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle fails in any way that Python knows
         reason = " ".join(str(error).split())[:200] or type(error).__name__
