@@ -1,7 +1,8 @@
 """A batch as the loader's workers send it: joints in place of their heatmaps.
 
 Heatmaps are 85% of a dense batch. Moving them between processes costs more than all else that a worker
-does (7.0 ms an image at 512 against 5.6, experiments/benchmarks/loader), and they can be drawn where they are needed.
+does (7.0 ms an image at 512 against 5.6, experiments/benchmarks/loader), and they can be drawn where they
+are needed.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ def loss_mask(
     """(side, side) uint8, 1 where the heatmap loss counts and 0 on unlabelled people and crowds.
 
     A labelled joint inside such a region still counts, with its whole Gaussian: CrowdPose's regions are
-    boxes, and in its val split 2,010 labelled joints of other people lie inside them. Outside of the image the loss
-    counts: there is certainly nobody in the padding, and test images have padding too.
+    boxes, and in its val split 2,010 labelled joints of other people lie inside them. Outside of the image
+    the loss counts: there is certainly nobody in the padding, and test images have padding too.
 
     Args:
         keypoints: (P, J, 3) in map coordinates.

@@ -1,8 +1,8 @@
 """Training targets, made at the resolution of the step and never resized; on whatever device the joints are.
 
 Gaussians are centred on the joint itself, not on its pixel's centre (as in DARK, Zhang et al. 2020, section
-3.3: a rounded centre teaches a bias of up to half a pixel, which at 1/4 scale is two image pixels). The pixel that
-holds the joint is the peak all the same; its value is at least exp(-1 / (4 sigma^2)), 0.94 for sigma 2.
+3.3: a rounded centre teaches a bias of up to half a pixel, which at 1/4 scale is two image pixels). The pixel
+that holds the joint is the peak all the same; its value is at least exp(-1 / (4 sigma^2)), 0.94 for sigma 2.
 """
 
 from __future__ import annotations
