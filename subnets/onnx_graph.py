@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import os
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +12,15 @@ from torch import nn
 from supernet.errors import InputError
 from supernet.files import atomic_path
 
+from .onnx_trace import LARGEST_BATCH
+from .onnx_trace import LARGEST_SIDE
+from .onnx_trace import trace
+from .peak_head import append_peaks
 from .portable.manifest import METADATA_KEY
 from .portable.manifest import Manifest
 
-OPSET = 18
+MAPS = ("quarter", "half")
 STEP = 16
-# Sides are multiples of 16 up to this; a bound keeps the exporter from proving things about infinite images.
-LARGEST_SIDE = 4096
-LARGEST_BATCH = 256
 TRACED = (64, 96)
 # Nodes whose meaning is the same for images of any size.
 SIZELESS = {"Conv", "ConvTranspose", "Clip", "Relu", "Add", "BatchNormalization"}
@@ -35,7 +31,6 @@ def export_onnx(
     net: nn.Module,
     path: str | os.PathLike[str],
     manifest: Manifest,
-    output_names: tuple[str, ...] = ("quarter", "half"),
 ) -> None:
     """Write `net` to the ONNX file `path`, weights included, in one piece.
 
@@ -43,17 +38,19 @@ def export_onnx(
         net: takes (B, 3, H, W); in evaluation mode, batch norms preferably folded (`subnets.fuse`).
         path: the file to write.
         manifest: goes into the file's metadata; its `input_shape` fixes the input to (1, 3, height,
-            width), without one batch, height and width are free (height and width multiples of 16).
-        output_names: of the graph's outputs.
+            width), without one batch, height and width are free (height and width multiples of 16); its
+            `peaks` end the graph in peaks instead of maps.
 
     Raises:
         InputError: onnx or onnxscript is not installed, or an input shape that is no multiple of 16.
     """
     shape = manifest.input_shape
     example = torch.zeros(1, 3, *(check_input_shape(shape) if shape else TRACED))
-    model = trace(net, example, output_names)
+    model = trace(net, (example,), ("images",), MAPS)
     if shape is None:
         free_axes(model)
+    if manifest.peaks:
+        model = append_peaks(model, manifest.peaks)
     entry = model.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, manifest.to_json()
     model.producer_name, model.producer_version = "litepose-ofa", _version()
@@ -90,39 +87,6 @@ def example_input(input_shape: Shape | None) -> tuple[torch.Tensor, dict[int, An
     return torch.zeros(2, 3, 4 * STEP, 6 * STEP), dynamic
 
 
-def trace(
-    net: nn.Module,
-    example: torch.Tensor,
-    output_names: tuple[str, ...],
-    dynamic: dict[int, Any] | None = None,
-    input_names: tuple[str, ...] = ("images",),
-) -> Any:
-    """`net` as an ONNX model without the exporter's notes; sizes are those of `example` but for `dynamic`.
-
-    Raises:
-        InputError: onnx or onnxscript is not installed.
-    """
-    try:
-        import onnxscript  # noqa: F401
-    except ImportError:
-        raise InputError("ONNX export needs onnx and onnxscript; pip install onnx onnxscript") from None
-    with _quiet():
-        program = torch.onnx.export(
-            net.eval(),
-            (example,),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=list(input_names),
-            output_names=list(output_names),
-            dynamic_shapes=None if dynamic is None else (dynamic,),
-            verbose=False,
-        )
-    assert program is not None
-    model = program.model_proto
-    _strip(model)
-    return model
-
-
 def free_axes(model: Any) -> None:
     """Make batch, height and width of a traced network free.
 
@@ -141,33 +105,6 @@ def free_axes(model: Any) -> None:
         dims[0].dim_param = "batch"
         for dim in (dims[2], dims[3]):
             dim.ClearField("dim_value")
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter's progress lines and notes on its own internals, held back; errors pass."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
-
-
-def _strip(model: Any) -> None:
-    """Drop the exporter's notes (source lines, file paths of this machine) from the model."""
-    del model.metadata_props[:]
-    model.doc_string = ""
-    graph = model.graph
-    graph.doc_string = ""
-    for item in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer, graph):
-        if hasattr(item, "doc_string"):
-            item.doc_string = ""
-        if hasattr(item, "metadata_props"):
-            del item.metadata_props[:]
-    del model.functions[:]
 
 
 def file_bytes(path: Path) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
+from collections.abc import Generator
 from collections.abc import Iterable
-from collections.abc import Iterator
 from typing import Any
 
 _END = object()
@@ -20,7 +21,9 @@ class _Failure:
         self.error = error
 
 
-def pipeline(items: Iterable[Any], steps: Iterable[Callable[[Any], Any]], depth: int = 4) -> Iterator[Any]:
+def pipeline(
+    items: Iterable[Any], steps: Iterable[Callable[[Any], Any]], depth: int = 4, latest: bool = False
+) -> Generator[Any, None, None]:
     """Pass `items` through `steps`, a thread for the items and one for each step; results keep their order.
 
     At most `depth` results wait between two threads, so memory does not grow with the number of items.
@@ -30,13 +33,15 @@ def pipeline(items: Iterable[Any], steps: Iterable[Callable[[Any], Any]], depth:
         items: the input; iterated in a thread of its own.
         steps: functions of the previous step's result.
         depth: length of each queue.
+        latest: when the first step lags behind, drop waiting items and keep the newest (a camera's)
+            instead of waiting.
 
     Raises:
         whatever `items` or a step raises, at the place of the item in the order; the threads then end.
     """
     stop = threading.Event()
     source: queue.Queue[Any] = queue.Queue(depth)
-    threads = [threading.Thread(target=_feed, args=(items, source, stop), daemon=True)]
+    threads = [threading.Thread(target=_feed, args=(items, source, stop, latest), daemon=True)]
     for step in steps:
         target: queue.Queue[Any] = queue.Queue(depth)
         threads.append(threading.Thread(target=_work, args=(step, source, target, stop), daemon=True))
@@ -55,9 +60,12 @@ def pipeline(items: Iterable[Any], steps: Iterable[Callable[[Any], Any]], depth:
             thread.join()
 
 
-def _feed(items: Iterable[Any], target: queue.Queue[Any], stop: threading.Event) -> None:
+def _feed(items: Iterable[Any], target: queue.Queue[Any], stop: threading.Event, latest: bool) -> None:
     try:
         for item in items:
+            while latest and not target.empty():
+                with contextlib.suppress(queue.Empty):
+                    target.get_nowait()
             if not _put(target, item, stop):
                 return
     except BaseException as error:

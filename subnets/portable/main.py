@@ -1,0 +1,108 @@
+"""The command of an exported folder: people in images, folders, videos and cameras, without torch."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from supernet.errors import InputError
+from supernet.pose.grouping import DecodeOptions
+
+from .frames import open_frames
+from .predicting import Summary
+from .predicting import predict
+from .predictor import Predictor
+from .predictor import PredictorOptions
+from .session import OnnxSession
+
+EXIT_BAD_INPUT = 2
+_REPORT_SECONDS = 2.0
+
+
+def main(home: Path, arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 0, or 2 when something could not be read.
+
+    Args:
+        home: the folder with `model.onnx`.
+        arguments: of the command line.
+    """
+    options = _parser(home).parse_args(arguments)
+    try:
+        return _run(options)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+
+
+def _parser(home: Path) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Find people and their joints with an exported network.")
+    parser.add_argument("source", help="an image, a folder of images, a video, or camera:0")
+    parser.add_argument(
+        "--out", type=Path, default=Path("predictions"), help="folder for the results (%(default)s)"
+    )
+    parser.add_argument("--model", type=Path, default=home / "model.onnx", help="ONNX file (%(default)s)")
+    parser.add_argument(
+        "--threads", type=int, default=None, help="threads of the network (default: all cores)"
+    )
+    parser.add_argument("--threshold", type=float, default=0.1, help="heatmap value of a joint (%(default)s)")
+    parser.add_argument(
+        "--min-score", type=float, default=0.0, help="leave out people below this score (%(default)s)"
+    )
+    parser.add_argument(
+        "--flip", action="store_true", help="average with the mirrored image: better, half as fast"
+    )
+    parser.add_argument("--limit", type=int, default=None, help="stop after this many images")
+    parser.add_argument("--no-draw", action="store_true", help="write results only")
+    parser.add_argument("--meter", action="store_true", help="write the frame rate into the pictures")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    session = OnnxSession(options.model, options.threads)
+    manifest = session.require_manifest()
+    settings = PredictorOptions(
+        resolution=manifest.resolution,
+        input_shape=manifest.input_shape,
+        peaks=bool(manifest.peaks),
+        flip=options.flip,
+        min_score=options.min_score,
+        decode=DecodeOptions(threshold=options.threshold),
+    )
+    predictor = Predictor(session, manifest.skeleton, settings)
+    frames = open_frames(options.source, options.limit)
+    report = _Report(frames.total)
+    summary = predict(frames, predictor, options.out, not options.no_draw, options.meter, report)
+    for line in summary_lines(summary, options.out):
+        print(line)
+    for failure in summary.failures:
+        print(f"error: {failure}", file=sys.stderr)
+    return EXIT_BAD_INPUT if summary.failures else 0
+
+
+def summary_lines(summary: Summary, folder: Path) -> list[str]:
+    """What was done, how fast, and where the time went."""
+    busy = ", ".join(
+        f"{step} {1000 * seconds / max(1, summary.frames):.1f}" for step, seconds in summary.busy.items()
+    )
+    return [
+        f"{summary.frames} images, {summary.people} people, {summary.rate:.1f} images/s; results in {folder}",
+        f"ms per image (steps overlap): {busy}",
+    ]
+
+
+class _Report:
+    """A line on stderr now and then."""
+
+    def __init__(self, total: int | None) -> None:
+        self._total = total
+        self._printed = time.monotonic()
+
+    def __call__(self, summary: Summary) -> None:
+        now = time.monotonic()
+        if now - self._printed >= _REPORT_SECONDS:
+            self._printed = now
+            of = f"/{self._total}" if self._total else ""
+            print(f"{summary.frames}{of} images, {summary.rate:.1f} images/s", file=sys.stderr, flush=True)

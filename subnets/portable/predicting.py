@@ -1,0 +1,184 @@
+"""A whole source through a predictor: read, run, draw and write at the same time, with a speed meter."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from supernet.data.images import UInt8Image
+from supernet.pose.drawing import draw_people
+from supernet.pose.people import People
+
+from .frames import Frame
+from .frames import Frames
+from .outputs import open_outputs
+from .pipeline import pipeline
+from .predictor import Predictor
+
+# Weight of the newest frame in the running mean of the meter.
+_NEWEST = 0.1
+
+
+@dataclass
+class Summary:
+    """What a prediction did.
+
+    Attributes:
+        frames: images that were read.
+        people: found in all of them.
+        seconds: from the first read to the last write.
+        busy: seconds that each step worked; they overlap, so their sum may exceed `seconds`.
+        failures: what could not be read, one line each.
+        interrupted: whether the user stopped it.
+    """
+
+    frames: int = 0
+    people: int = 0
+    seconds: float = 0.0
+    busy: dict[str, float] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    interrupted: bool = False
+
+    @property
+    def rate(self) -> float:
+        """Images a second."""
+        return self.frames / self.seconds if self.seconds else 0.0
+
+
+@dataclass
+class _Item:
+    """A frame on its way."""
+
+    frame: Frame
+    value: Any = None
+    people: People | None = None
+    drawn: UInt8Image | None = None
+
+
+def predict(
+    frames: Frames,
+    predictor: Predictor,
+    folder: Path,
+    drawn: bool = True,
+    meter: bool = False,
+    progress: Callable[[Summary], None] | None = None,
+) -> Summary:
+    """Find the people in every frame and write pictures and results into `folder`.
+
+    Args:
+        frames: what to look at.
+        predictor: finds the people.
+        folder: see `open_outputs`.
+        drawn: write pictures (or a video) with the skeletons.
+        meter: write the frame rate into the pictures.
+        progress: called after every frame.
+
+    Raises:
+        InputError: the source gives nothing, or the folder cannot be written to.
+    """
+    summary = Summary(failures=frames.failures)
+    steps = _Steps(predictor, drawn, meter, summary.busy)
+    start = time.perf_counter()
+    with open_outputs(folder, frames) as outputs:
+        work = pipeline(
+            steps.timed_reading(frames),
+            [steps.prepare, steps.network, steps.group],
+            depth=1 if frames.kind == "camera" else 4,
+            latest=frames.kind == "camera",
+        )
+        try:
+            for item in work:
+                begin = time.perf_counter()
+                outputs.add(item.frame, item.people, item.drawn)
+                summary.frames += 1
+                summary.people += len(item.people)
+                summary.seconds = time.perf_counter() - start
+                steps.count("write", begin)
+                if progress is not None:
+                    progress(summary)
+        except KeyboardInterrupt:
+            summary.interrupted = True
+        finally:
+            work.close()
+    summary.seconds = time.perf_counter() - start
+    return summary
+
+
+class _Steps:
+    """The steps of the pipeline, each timed; `busy` is written by one thread per key."""
+
+    def __init__(self, predictor: Predictor, drawn: bool, meter: bool, busy: dict[str, float]) -> None:
+        self._predictor = predictor
+        self._drawn = drawn
+        self._meter = _Meter() if meter else None
+        self._busy = busy
+
+    def count(self, step: str, begin: float) -> None:
+        """Add the time since `begin` to `step`."""
+        self._busy[step] = self._busy.get(step, 0.0) + time.perf_counter() - begin
+
+    def timed_reading(self, frames: Iterable[Frame]) -> Iterator[_Item]:
+        """The frames, with the time that reading takes counted."""
+        source = iter(frames)
+        while True:
+            begin = time.perf_counter()
+            frame = next(source, None)
+            self.count("read", begin)
+            if frame is None:
+                return
+            yield _Item(frame)
+
+    def prepare(self, item: _Item) -> _Item:
+        """Frame to network input."""
+        begin = time.perf_counter()
+        item.value = self._predictor.prepare(item.frame.image)
+        self.count("prepare", begin)
+        return item
+
+    def network(self, item: _Item) -> _Item:
+        """Input to outputs."""
+        begin = time.perf_counter()
+        item.value = self._predictor.network(item.value)
+        self.count("network", begin)
+        return item
+
+    def group(self, item: _Item) -> _Item:
+        """Outputs to people, and people onto the picture."""
+        begin = time.perf_counter()
+        item.people, item.value = self._predictor.group(item.value), None
+        self.count("group", begin)
+        if self._drawn:
+            begin = time.perf_counter()
+            item.drawn = draw_people(item.frame.image, item.people, self._predictor.skeleton, min_score=0.0)
+            if self._meter is not None:
+                self._meter.write(item.drawn)
+            self.count("draw", begin)
+        return item
+
+
+class _Meter:
+    """The running mean of frames a second, as text on a picture."""
+
+    def __init__(self) -> None:
+        self._last: float | None = None
+        self._mean = 0.0
+
+    def write(self, image: UInt8Image) -> None:
+        """Count a frame and write the rate into its corner."""
+        now = time.perf_counter()
+        if self._last is not None:
+            gap = now - self._last
+            self._mean = gap if not self._mean else (1 - _NEWEST) * self._mean + _NEWEST * gap
+        self._last = now
+        if self._mean:
+            text, place = f"{1 / self._mean:.1f} fps", (8, image.shape[0] - 10)
+            cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.6, (0, 0, 0), 4, cv2.LINE_AA)
+            cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 1, cv2.LINE_AA)

@@ -1,0 +1,123 @@
+"""From an image to its people in three steps that can run in three threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+from typing import Any
+
+import numpy as np
+
+from supernet.errors import InputError
+from supernet.pose.grouping import DecodeOptions
+from supernet.pose.grouping import decode_peaks
+from supernet.pose.inference import InferenceOptions
+from supernet.pose.inference import Prepared
+from supernet.pose.inference import infer_prepared
+from supernet.pose.inference import to_image
+from supernet.pose.people import People
+from supernet.pose.preprocess import normalise
+from supernet.pose.preprocess import preprocess
+from supernet.pose.skeletons import Skeleton
+
+from .letterbox import letterbox
+
+Run = Callable[[Any], Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class PredictorOptions:
+    """How a network is used on images.
+
+    Attributes:
+        resolution: short side of its input in pixels.
+        input_shape: (height, width) of a network that takes only that; None for any.
+        peaks: whether its graph ends in peaks instead of maps.
+        flip: also run the mirrored image.
+        scales: multi-scale test, multiples of the resolution.
+        min_score: people below this score are left out.
+        decode: thresholds of grouping.
+    """
+
+    resolution: int
+    input_shape: tuple[int, int] | None = None
+    peaks: bool = False
+    flip: bool = False
+    scales: tuple[float, ...] = (1.0,)
+    min_score: float = 0.0
+    decode: DecodeOptions = field(default_factory=DecodeOptions)
+
+    def __post_init__(self) -> None:
+        several = self.flip or tuple(self.scales) != (1.0,)
+        if several and self.peaks:
+            raise InputError("flip and multi-scale tests need heatmaps; this network gives peaks")
+        if tuple(self.scales) != (1.0,) and self.input_shape is not None:
+            raise InputError("a multi-scale test needs a network that takes any input shape")
+
+
+class Predictor:
+    """Finds people in images; `predictor(image)` does all three steps.
+
+    Args:
+        run: the network, (B, 3, H, W) float32 to its outputs.
+        skeleton: its joints.
+        options: its input and how to use it.
+    """
+
+    def __init__(self, run: Run, skeleton: Skeleton, options: PredictorOptions) -> None:
+        self.skeleton = skeleton
+        self.options = options
+        self._run = run
+        self._inference = InferenceOptions(
+            resolution=options.resolution,
+            flip=options.flip,
+            scales=options.scales,
+            batch_size=1,
+            decode=options.decode,
+        )
+
+    def __call__(self, image: Any) -> People:
+        """The people in `image` (H, W, 3) uint8 RGB, in its pixel coordinates.
+
+        Raises:
+            InputError: it is no such image, or the network's outputs do not fit the skeleton.
+        """
+        return self.group(self.network(self.prepare(image)))
+
+    def prepare(self, image: Any) -> Any:
+        """First step: resize, pad, normalise."""
+        options = self.options
+        views = [self._view(image, scale) for scale in sorted(options.scales, key=lambda s: abs(np.log(s)))]
+        inputs = [normalise([view.pixels]) for view in views]
+        if options.flip:
+            inputs = [images for one in inputs for images in (one, np.ascontiguousarray(one[..., ::-1]))]
+        return Prepared(tuple(views)), inputs
+
+    def _view(self, image: Any, scale: float) -> Any:
+        if self.options.input_shape is not None:
+            return letterbox(image, self.options.input_shape)
+        return preprocess(image, self.options.resolution, scale)
+
+    def network(self, prepared: Any) -> Any:
+        """Second step: the network, on each scale and its mirror image."""
+        item, inputs = prepared
+        return item, [self._run(images) for images in inputs]
+
+    def group(self, computed: Any) -> People:
+        """Third step: outputs to people."""
+        item, outputs = computed
+        if self.options.peaks:
+            people = self._group_peaks(item, outputs[0])
+        else:
+            # The decoding asks for the outputs in the order in which they were computed.
+            waiting = iter(outputs)
+            people = infer_prepared(lambda _: next(waiting), [item], self.skeleton, self._inference)[0]
+        return people.select(people.scores >= self.options.min_score)
+
+    def _group_peaks(self, item: Prepared, outputs: Sequence[Any]) -> People:
+        scores, positions, tags = outputs
+        people = decode_peaks(scores, positions, tags, self.skeleton, self.options.decode)[0]
+        view = item.views[0]
+        return to_image(people, view, (view.size[0] // 2, view.size[1] // 2))

@@ -1,0 +1,104 @@
+"""Peaks from the graph are the peaks that decoding finds in the maps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from subnets import Subnet
+from subnets.comparing import relative_difference
+from subnets.onnx_graph import export_onnx
+from subnets.peak_head import peak_head
+from subnets.portable.manifest import Manifest
+from subnets.runtime import open_runtime
+from supernet.pose import DecodeOptions
+from supernet.pose import Skeleton
+from supernet.pose import decode
+from supernet.pose.grouping import decode_peaks
+from supernet.pose.merging import merge_passes
+
+SKELETON = Skeleton.load("crowdpose")
+
+
+def extract(maps: list[np.ndarray], peaks: int) -> list[np.ndarray]:
+    """The outputs of the continuation alone."""
+    session = onnxruntime.InferenceSession(peak_head(peaks).SerializeToString())
+    outputs = session.run(None, {"quarter_map": maps[0], "half_map": maps[1]})
+    return [np.asarray(value) for value in outputs]
+
+
+def same_people(maps: list[np.ndarray], peaks: list[np.ndarray]) -> int:
+    """Compare people decoded from maps and from peaks; how many there are."""
+    options = DecodeOptions(refine=False)
+    count = 0
+    for index in range(len(maps[0])):
+        heat, tags = merge_passes([(maps[0][index], maps[1][index])], SKELETON.flip)
+        (expected,) = decode(heat[None], tags[None], SKELETON, options)
+        (found,) = decode_peaks(*(value[index : index + 1] for value in peaks), SKELETON, options)
+        np.testing.assert_allclose(found.keypoints, expected.keypoints, atol=2e-4)
+        np.testing.assert_allclose(found.tags, expected.tags, atol=2e-4)
+        np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
+        count += len(found)
+    return count
+
+
+def scene(seed: int, shape: tuple[int, int] = (24, 32), batch: int = 2) -> list[np.ndarray]:
+    """Smooth random maps with a handful of peaks per joint, and tags in three groups."""
+    rng = np.random.default_rng(seed)
+    joints, (height, width) = SKELETON.num_joints, shape
+    quarter = rng.normal(0, 0.02, (batch, 2 * joints, height, width)).astype(np.float32)
+    half = rng.normal(0, 0.02, (batch, joints, 2 * height, 2 * width)).astype(np.float32)
+    rows, columns = np.mgrid[: 2 * height, : 2 * width] + 0.5
+    for image, joint, person in np.ndindex(batch, joints, 3):
+        y, x = rng.uniform(0, 2 * height), rng.uniform(0, 2 * width)
+        blob = rng.uniform(0.3, 1) * np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 8)
+        half[image, joint] += blob
+        quarter[image, joint] += blob[::2, ::2]
+        top, left = int(y / 2), int(x / 2)
+        quarter[image, joints + joint, max(0, top - 3) : top + 4, max(0, left - 3) : left + 4] += 3 * person
+    return [quarter, half]
+
+
+def test_the_module_finds_what_decoding_finds() -> None:
+    for seed in range(4):
+        maps = scene(seed)
+        assert same_people(maps, extract(maps, 30)) >= 4
+
+
+def test_equal_neighbours_and_borders_are_settled_alike() -> None:
+    quarter = np.zeros((1, 28, 8, 8), np.float32)
+    half = np.zeros((1, 14, 16, 16), np.float32)
+    half[0, 0, 5, 5:8] = 1.0
+    half[0, 1, 0, 0], half[0, 1, 15, 15], half[0, 1, 0, 15] = 0.9, 0.8, 0.7
+    half[0, 2, 3:5, 9] = 0.8
+    peaks = extract([quarter, half], 5)
+    assert (peaks[0][0, :3] > 0.1).sum(axis=1).tolist() == [1, 3, 1]
+    assert peaks[1][0, 0, 0].tolist() == [6.0, 5.5]
+    assert (peaks[0][0, 3:] <= 0).all()
+    same_people([quarter, half], peaks)
+
+
+@pytest.fixture(scope="module")
+def peaks_file(small_net: Subnet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("peaks") / "model.onnx"
+    export_onnx(small_net, path, Manifest("small", 96, SKELETON, peaks=20))
+    return path
+
+
+def test_the_file_gives_the_networks_peaks_at_any_size(small_net: Subnet, peaks_file: Path) -> None:
+    run, maps = open_runtime(peaks_file, "onnxruntime", 1), open_runtime(small_net)
+    rng = np.random.default_rng(0)
+    for shape in ((1, 3, 96, 96), (2, 3, 64, 128)):
+        images = rng.standard_normal(shape, dtype=np.float32)
+        outputs = run(images)
+        joints = SKELETON.num_joints
+        assert [value.shape for value in outputs] == [
+            (shape[0], joints, 20),
+            (shape[0], joints, 20, 2),
+            (shape[0], joints, 20),
+        ]
+        assert relative_difference([outputs[0]], [extract(maps(images), 20)[0]]) < 1e-4
+        assert run.manifest.peaks == 20  # type: ignore[attr-defined]
