@@ -97,6 +97,12 @@ class Body:
     head_up: Floats
 
 
+def cross(a: Floats, b: Floats) -> Floats:
+    """(3,) cross product; numpy's own spends most of its time on the general case."""
+    (x, y, z), (u, v, w) = a.tolist(), b.tolist()
+    return np.array([y * w - z * v, z * u - x * w, x * v - y * u])
+
+
 def rotation(axis: str, degrees: float) -> Floats:
     """(3, 3) right-handed rotation about the x, y or z axis."""
     c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))

@@ -17,6 +17,9 @@ PARTS = 32  # owner map values are person * PARTS + part; 0 is where nothing was
 THING = PARTS - 1  # tag of seats and objects: nobody's
 _SHIFT = 4
 _ARC = np.stack([np.cos(t := np.linspace(0, np.pi, 9)), np.sin(t)], 1)
+# A tube's four layers, from the rim to the highlight: how much narrower, how far towards the light.
+_SHRINK = np.array([1.0, 1.0, 0.72, 0.3])[:, None, None]
+_MOVE = np.array([0.0, 0.0, 0.22, 0.5])[:, None, None]
 RIM = 0.45  # width in pixels of the dark outline that keeps parts apart
 _LIGHT = np.array([-0.45, -0.6])
 
@@ -71,17 +74,23 @@ class Canvas:
 
     def disc(self, centre: Floats, radius: float, colour: Colour, *, own: bool = True) -> None:
         """A filled circle."""
-        self.fill(capsule(centre, centre, radius, radius), colour, own=own)
+        x, y = (round((float(v) * SUPERSAMPLE - 0.5) * (1 << _SHIFT)) for v in centre)
+        size = round(max(radius, 0.0) * (SUPERSAMPLE << _SHIFT))
+        cv2.circle(self.image, (x, y), size, colour, -1, cv2.LINE_8, _SHIFT)
+        if own and self.tag:
+            cv2.circle(self.owner, (x, y), size, (self.tag,), -1, cv2.LINE_8, _SHIFT)
 
     def tube(self, a: Floats, b: Floats, ra: float, rb: float, colour: Colour) -> None:
         """A limb: a tapered capsule with a dark rim, a body and a lit side."""
         ends, arcs = _ends(a, b)
         radii = np.repeat([ra, rb], len(_ARC))[:, None]
-        light = _LIGHT * (ra + rb) / 2
-        self.fill(ends + (radii + RIM) * arcs, shade(colour, 0.42))
-        self.fill(ends + radii * arcs, shade(colour, 0.78), own=False)
-        self.fill(ends + 0.22 * light + 0.72 * radii * arcs, colour, own=False)
-        self.fill(ends + 0.5 * light + 0.3 * radii * arcs, shade(colour, 1.14), own=False)
+        layers = ends + _SHRINK * radii * arcs + _MOVE * (_LIGHT * (ra + rb) / 2)
+        layers[0] += RIM * arcs
+        fixed = _fixed(layers)
+        for outline, factor in zip(fixed, (0.42, 0.78, 1.0, 1.14), strict=True):
+            cv2.fillConvexPoly(self.image, outline, shade(colour, factor), cv2.LINE_8, _SHIFT)
+        if self.tag:
+            cv2.fillConvexPoly(self.owner, fixed[0], (self.tag,), cv2.LINE_8, _SHIFT)
 
     def region(self, points: Floats) -> Region | None:
         """The pixels of a polygon as a patch to paint on; None when it is outside the picture."""
@@ -105,11 +114,6 @@ class Canvas:
         if self.tag:
             self.owner[window][region.mask > 0] = self.tag
 
-    def patch(self, region: Region) -> NDArray[np.uint8]:
-        """A copy of the picture under the region's bounding box."""
-        h, w = region.mask.shape
-        return self.image[region.y0 : region.y0 + h, region.x0 : region.x0 + w].copy()
-
     def owner_at(self, point: Floats) -> int:
         """Owner map value at a point in final pixels; 0 outside the picture."""
         x, y = (int(v) for v in np.floor(np.asarray(point) * SUPERSAMPLE))
@@ -128,7 +132,7 @@ class Region:
 
 def _fixed(points: Floats) -> NDArray[np.int32]:
     scaled = np.rint(points * (SUPERSAMPLE << _SHIFT)) - (1 << _SHIFT) // 2
-    return scaled.astype(np.int32)[:, None]
+    return scaled.astype(np.int32)[..., None, :]
 
 
 def _ends(a: Floats, b: Floats) -> tuple[Floats, Floats]:

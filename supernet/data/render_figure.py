@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,15 @@ TORSO, NECKPART, HEADPART, SKIRT, PACK, HAIR = 1, 2, 3, 16, 17, 18
 UPPER, FORE, HAND, THIGH, SHANK, SHOE = 4, 6, 8, 10, 12, 14  # + 0 left, + 1 right
 
 
+# How far the outline reaches beyond each joint, in stature units: hands beyond wrists, feet beyond ankles.
+_PADS = np.full((NUM_JOINTS, 2), 0.035)
+_PADS[[L_HIP, L_HIP + 1]] = 0.06
+_PADS[[L_WRIST, L_WRIST + 1]] = 0.045
+_PADS[HEAD] = 0.02
+_PADS_DOWN = _PADS.copy()
+_PADS_DOWN[[L_ANKLE, L_ANKLE + 1], 1] = 0.048
+
+
 @dataclass(frozen=True)
 class Figure:
     """A person ready to draw, in final pixels.
@@ -53,90 +63,86 @@ class Figure:
 
     def has(self, *joints: int) -> bool:
         """Whether all the given joints are known."""
-        return bool(self.known[list(joints)].all())
+        return all(self.known[j] for j in joints)
 
     def extent(self) -> tuple[float, float, float, float]:
         """x0, y0, x1, y1 of the body's outline, not clipped to the image."""
-        pads = np.full(NUM_JOINTS, 0.035)
-        pads[[L_HIP, L_HIP + 1]] = 0.06
-        pads[HEAD] = 0.02
-        # Hands reach beyond the wrists and feet beyond the ankles.
-        pads[[L_WRIST, L_WRIST + 1]] = 0.045
-        down = pads.copy()
-        down[[L_ANKLE, L_ANKLE + 1]] = 0.048
-        xy, pad = self.joints[self.known, :2], pads[self.known, None] * self.unit
+        xy, unit = self.joints[self.known, :2], self.unit
+        pad, down = _PADS[self.known] * unit, _PADS_DOWN[self.known] * unit
         lo = (xy - pad).min(0)
-        hi = (xy + np.stack([pad[:, 0], down[self.known] * self.unit], 1)).max(0)
+        hi = (xy + down).max(0)
         return float(lo[0]), float(lo[1]), float(hi[0]), float(hi[1])
 
 
-Painter = Callable[[], None]
+@dataclass(frozen=True)
+class Part:
+    """Something to draw: how near it is, its number in the owner map, and how to draw it."""
+
+    depth: float
+    number: int
+    paint: Callable[[], None]
 
 
 def draw_figure(canvas: Canvas, figure: Figure, person: int) -> None:
     """Draw `figure` back to front; `person` (1, 2, ...) marks its pixels in the owner map."""
-    parts: list[tuple[float, int, Painter]] = []
-    z, unit = figure.joints[:, 2], figure.unit
-
-    def add(depth: float, part: int, painter: Painter) -> None:
-        parts.append((depth, part, painter))
-
-    torso_joints = [j for j in (L_SHOULDER, L_SHOULDER + 1, L_HIP, L_HIP + 1) if figure.known[j]]
-    middle = float(z[torso_joints].mean()) if torso_joints else 0.0
-    # Limbs beside the torso count as in front of it, so that hanging arms stay visible.
-    for side in (0, 1):
-        s, e, w = L_SHOULDER + side, L_ELBOW + side, L_WRIST + side
-        h, k, a = L_HIP + side, L_KNEE + side, L_ANKLE + side
-        if figure.has(s, e):
-            add(
-                z[[s, e]].mean() + 0.03 * unit,
-                UPPER + side,
-                _bind(render_limbs.upper_arm, canvas, figure, s, e),
-            )
-        if figure.has(e, w):
-            fore = z[[e, w]].mean() + 0.04 * unit
-            add(fore, FORE + side, _bind(render_limbs.forearm, canvas, figure, e, w))
-            add(fore + 1e-3, HAND + side, _bind(render_limbs.hand, canvas, figure, e, w))
-        if figure.has(h, k):
-            add(z[[h, k]].mean() - 0.03 * unit, THIGH + side, _bind(render_limbs.thigh, canvas, figure, h, k))
-        if figure.has(k, a):
-            shank = z[[k, a]].mean() - 0.04 * unit
-            add(shank, SHANK + side, _bind(render_limbs.shank, canvas, figure, k, a))
-            add(shank - 1e-3, SHOE + side, _bind(render_limbs.shoe, canvas, figure, k, a))
-    if figure.style.leg == "skirt" and figure.has(L_HIP, L_HIP + 1, L_KNEE, L_KNEE + 1):
-        knees = float(z[[L_HIP, L_HIP + 1, L_KNEE, L_KNEE + 1]].mean())
-        add(knees - 0.01 * unit, SKIRT, lambda: render_limbs.skirt(canvas, figure))
-    if len(torso_joints) >= 2:
-        add(middle, TORSO, lambda: render_torso.draw_torso(canvas, figure))
-        if figure.style.backpack and figure.has(L_SHOULDER, L_SHOULDER + 1, L_HIP, L_HIP + 1):
-            behind = middle - 0.14 * unit * float(figure.forward[2])
-            add(behind, PACK, lambda: render_torso.draw_backpack(canvas, figure))
-    if figure.has(HEAD, NECK):
-        head = float(z[[HEAD, NECK]].mean()) + 0.05 * unit
-        add(min(head, middle) - 0.005 * unit, NECKPART, lambda: render_torso.draw_neck(canvas, figure))
-        add(head, HEADPART, lambda: draw_head(canvas, figure))
-        if figure.style.long_hair:
-            # Behind shoulders that face the viewer, over a back that does.
-            fall = min(head, middle) - 0.06 * unit if figure.face[2] > 0 else head + 0.01 * unit
-            add(fall, HAIR, lambda: draw_hair_back(canvas, figure))
+    parts = _limb_parts(canvas, figure) + _trunk_parts(canvas, figure)
+    drawn = {part.number for part in parts}
     for joint in np.flatnonzero(figure.known):
-        if not _CARRIERS[joint] & {part for _, part, _ in parts}:
-            stub = min(_CARRIERS[joint])
-            add(z[joint], stub, _bind_joint(canvas, figure, int(joint)))
-    for _, part, painter in sorted(parts, key=lambda item: item[0]):
-        canvas.tag = person * PARTS + part
-        painter()
+        if not _CARRIERS[joint] & drawn:
+            paint = partial(render_limbs.stub, canvas, figure, int(joint))
+            parts.append(Part(float(figure.joints[joint, 2]), min(_CARRIERS[joint]), paint))
+    for part in sorted(parts, key=lambda part: part.depth):
+        canvas.tag = person * PARTS + part.number
+        part.paint()
     canvas.tag = 0
 
 
-def _bind(
-    painter: Callable[[Canvas, Figure, int, int], None], canvas: Canvas, figure: Figure, a: int, b: int
-) -> Painter:
-    return lambda: painter(canvas, figure, a, b)
+def _limb_parts(canvas: Canvas, figure: Figure) -> list[Part]:
+    """Arms, legs and a skirt; limbs beside the trunk count as before it, so that hanging arms show."""
+    parts = []
+    z, unit = figure.joints[:, 2].tolist(), figure.unit
+    for side in (0, 1):
+        s, e, w = L_SHOULDER + side, L_ELBOW + side, L_WRIST + side
+        h, k, a = L_HIP + side, L_KNEE + side, L_ANKLE + side
+        for start, end, bias, number, paint in (
+            (s, e, 0.03, UPPER, render_limbs.upper_arm),
+            (e, w, 0.04, FORE, render_limbs.forearm),
+            (e, w, 0.041, HAND, render_limbs.hand),
+            (h, k, -0.03, THIGH, render_limbs.thigh),
+            (k, a, -0.04, SHANK, render_limbs.shank),
+            (k, a, -0.041, SHOE, render_limbs.shoe),
+        ):
+            if figure.has(start, end):
+                depth = (z[start] + z[end]) / 2 + bias * unit
+                parts.append(Part(depth, number + side, partial(paint, canvas, figure, start, end)))
+    hips_and_knees = (L_HIP, L_HIP + 1, L_KNEE, L_KNEE + 1)
+    if figure.style.leg == "skirt" and figure.has(*hips_and_knees):
+        depth = sum(z[j] for j in hips_and_knees) / 4 - 0.01 * unit
+        parts.append(Part(depth, SKIRT, partial(render_limbs.skirt, canvas, figure)))
+    return parts
 
 
-def _bind_joint(canvas: Canvas, figure: Figure, joint: int) -> Painter:
-    return lambda: render_limbs.stub(canvas, figure, joint)
+def _trunk_parts(canvas: Canvas, figure: Figure) -> list[Part]:
+    """Trunk, backpack, neck, head and long hair."""
+    parts = []
+    z, unit = figure.joints[:, 2], figure.unit
+    corners = [j for j in (L_SHOULDER, L_SHOULDER + 1, L_HIP, L_HIP + 1) if figure.known[j]]
+    middle = float(z[corners].mean()) if corners else 0.0
+    if len(corners) >= 2:
+        parts.append(Part(middle, TORSO, partial(render_torso.draw_torso, canvas, figure)))
+    if figure.style.backpack and len(corners) == 4:
+        behind = middle - 0.14 * unit * float(figure.forward[2])
+        parts.append(Part(behind, PACK, partial(render_torso.draw_backpack, canvas, figure)))
+    if figure.has(HEAD, NECK):
+        head = float(z[HEAD] + z[NECK]) / 2 + 0.05 * unit
+        neck = min(head, middle) - 0.005 * unit
+        parts.append(Part(neck, NECKPART, partial(render_torso.draw_neck, canvas, figure)))
+        parts.append(Part(head, HEADPART, partial(draw_head, canvas, figure)))
+        if figure.style.long_hair:
+            # Behind shoulders that face the viewer, over a back that does.
+            fall = min(head, middle) - 0.06 * unit if figure.face[2] > 0 else head + 0.01 * unit
+            parts.append(Part(fall, HAIR, partial(draw_hair_back, canvas, figure)))
+    return parts
 
 
 def _carriers() -> tuple[frozenset[int], ...]:

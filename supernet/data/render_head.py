@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from .render_body import HEAD
 from .render_body import NECK
 from .render_body import Floats
+from .render_body import cross
 from .render_canvas import SUPERSAMPLE
 from .render_canvas import Canvas
 from .render_canvas import Region
 from .render_canvas import capsule
 from .render_style import shade
+from .render_style import shade_all
 
 if TYPE_CHECKING:
     from .render_figure import Figure
@@ -38,7 +39,7 @@ def _frame(figure: Figure) -> tuple[Floats, Floats, Floats]:
     up = figure.head_up - face * float(figure.head_up @ face)
     norm = float(np.linalg.norm(up))
     up = up / norm if norm > 1e-3 else np.array([0.0, -1.0, 0.0])
-    return face, up, np.cross(up, face)
+    return face, up, cross(up, face)
 
 
 def draw_head(canvas: Canvas, figure: Figure) -> None:
@@ -100,14 +101,13 @@ def _paint_ball(
     face, up = frame
     height = along(up)
     style = figure.style
-    colours = np.empty((h, w, 3), np.float32)
-    colours[:] = style.hair
+    which = np.zeros((h, w), np.uint8)
     # Skin: the front cap below the hairline, and the nape.
-    colours[(along(face) > 0.12) & (height < 0.52) | (height < -0.72)] = style.skin
+    which[(along(face) > 0.12) & (height < 0.52) | (height < -0.72)] = 1
     if style.hat:
-        colours[height > 0.34] = style.accent
+        which[height > 0.34] = 2
     light = 0.62 + 0.5 * np.maximum(along(_LIGHT), 0)
-    canvas.paste(region, np.asarray(cv2.convertScaleAbs(colours * light[..., None]), np.uint8))
+    canvas.paste(region, shade_all((style.hair, style.skin, style.accent), which, light))
 
 
 def _draw_features(

@@ -32,9 +32,15 @@ Box = tuple[float, float, float, float]
 Labels = tuple[list[int], Box, int]  # 42 keypoint integers, box (x, y, w, h), iscrowd
 
 _FEWEST = 4  # of the limbs' 12 joints must be seen
-# Bones of the trunk and the thighs, and half their thickness in stature units: what hides others.
-_BONES = np.array([(0, 6), (1, 7), (0, 7), (1, 6), (6, 8), (7, 9)])
-_THICK = np.array([0.045, 0.045, 0.05, 0.05, 0.045, 0.045])
+# Bones as capsules that hide others: joints at their ends, half thickness in stature units. Trunk first.
+_CAPSULES = (
+    *((0, 6, 0.05), (1, 7, 0.05), (0, 7, 0.06), (1, 6, 0.06), (0, 1, 0.05), (6, 7, 0.06)),
+    *((6, 8, 0.05), (7, 9, 0.05), (8, 10, 0.035), (9, 11, 0.035)),
+    *((0, 2, 0.035), (1, 3, 0.035), (2, 4, 0.03), (3, 5, 0.03), (13, 12, 0.06)),
+)
+_BONES = np.array([(a, b) for a, b, _ in _CAPSULES])
+_THICK = np.array([thick for _, _, thick in _CAPSULES])
+_TRUNK = 6
 
 
 @dataclass(frozen=True)
@@ -144,15 +150,20 @@ def _inside(actors: list[Actor], width: int, height: int, low: float) -> bool:
 def _hidden(actors: list[Actor]) -> bool:
     """Whether somebody is plainly behind others; a quick look at bones that spares drawing the scene."""
     figures = [actor.figure for actor in actors if actor.figure is not None]
-    for number, figure in enumerate(figures[:-1]):
-        nearer = figures[number + 1 :]
-        a = np.concatenate([f.joints[_BONES[:, 0], :2] for f in nearer])
-        along = np.concatenate([f.joints[_BONES[:, 1], :2] for f in nearer]) - a
-        thick = np.concatenate([f.unit * f.girth * _THICK for f in nearer])
-        offset = figure.joints[:12, None, :2] - a
-        share = (offset * along).sum(2) / np.maximum((along * along).sum(1), 1e-6)
-        gap = np.linalg.norm(offset - np.clip(share, 0, 1)[..., None] * along, axis=2)
-        if (gap > thick).all(1).sum() < _FEWEST:
+    starts = np.concatenate([f.joints[_BONES[:, 0], :2] for f in figures])
+    along = np.concatenate([f.joints[_BONES[:, 1], :2] for f in figures]) - starts
+    thick = np.concatenate([f.unit * f.girth * _THICK for f in figures])
+    squared = np.maximum((along * along).sum(1), 1e-6)
+    for number, figure in enumerate(figures):
+        offset = figure.joints[:12, None, :2] - starts
+        share = np.clip((offset * along).sum(2) / squared, 0, 1)
+        gap = np.linalg.norm(offset - share[..., None] * along, axis=2)
+        own = number * len(_BONES)
+        covered = (gap < thick)[:, own + len(_BONES) :].any(1)
+        # Its own trunk hides the elbows and wrists behind it.
+        behind = figure.joints[2:6, 2] < figure.joints[[0, 1, 6, 7], 2].mean() - 0.04 * figure.unit
+        covered[2:6] |= behind & (gap < thick)[2:6, own : own + _TRUNK].any(1)
+        if (~covered).sum() < _FEWEST:
             return True
     return False
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 Colour = tuple[int, int, int]  # B, G, R
 
@@ -62,10 +66,21 @@ def random_colour(
     return int(blue * 255), int(green * 255), int(red * 255)
 
 
+@lru_cache(maxsize=4096)
 def shade(colour: Colour, factor: float) -> Colour:
     """The colour made darker (< 1) or lighter (> 1)."""
     b, g, r = (int(min(255, max(0, c * factor))) for c in colour)
     return b, g, r
+
+
+def shade_all(
+    colours: Sequence[Colour], which: NDArray[np.uint8], light: NDArray[np.floating[Any]]
+) -> NDArray[np.uint8]:
+    """(H, W, 3): colour number `which` (H, W) under `light` (H, W; cut to 0 to 1.25), in steps of 1/64."""
+    levels = np.arange(81, dtype=np.float32)[:, None] / 64
+    ramps = [np.minimum(np.array(colour, np.float32) * levels, 255) for colour in colours]
+    table = np.concatenate(ramps).astype(np.uint8)
+    return np.asarray(table[which * np.intp(81) + np.clip(light * 64, 0, 80).astype(np.intp)])
 
 
 def luminance(colour: Colour) -> float:

@@ -16,12 +16,14 @@ from .render_body import NECK
 from .render_body import R_HIP
 from .render_body import R_SHOULDER
 from .render_body import Floats
+from .render_body import cross
 from .render_canvas import SUPERSAMPLE
 from .render_canvas import Canvas
 from .render_canvas import capsule
 from .render_canvas import hull
 from .render_style import Colour
 from .render_style import shade
+from .render_style import shade_all
 
 if TYPE_CHECKING:
     from .render_figure import Figure
@@ -79,14 +81,12 @@ def draw_torso(canvas: Canvas, figure: Figure) -> None:
     along, across = _coordinates(region.mask.shape, (region.x0, region.y0), top[:2], bottom[:2])
     half = max(float(np.abs(away @ _normal(top[:2], bottom[:2])).max()), 1.0)
     light = np.clip(1.06 - 0.36 * np.square(across / half + 0.3), 0.5, 1.15)
-    base = np.empty((*region.mask.shape, 3), np.float32)
-    base[:] = style.shirt
+    which = np.zeros(region.mask.shape, np.uint8)
     if style.pattern == "stripes":
-        base[(np.floor(along * 9) % 2) == 1] = shade(style.accent, 0.85)
+        which[(np.floor(along * 9) % 2) == 1] = 1
     elif style.pattern == "blocks":
-        base[along > 0.5] = shade(style.accent, 0.85)
-    patch = np.asarray(cv2.convertScaleAbs(base * light[..., None]), np.uint8)
-    canvas.paste(region, patch)
+        which[along > 0.5] = 1
+    canvas.paste(region, shade_all((style.shirt, shade(style.accent, 0.85)), which, light))
     _draw_front(canvas, figure, top, bottom)
 
 
@@ -136,7 +136,7 @@ def _chest_strip(
 ) -> Floats | None:
     """(N, 2) outline of the part of the chest within `half` degrees of `centre` that faces the viewer."""
     axis = bottom - top
-    lateral = np.cross(figure.forward, axis / max(float(np.linalg.norm(axis)), 1e-6))
+    lateral = cross(figure.forward, axis / max(float(np.linalg.norm(axis)), 1e-6))
     lateral = lateral / max(float(np.linalg.norm(lateral)), 1e-6)
     angles = np.radians(np.linspace(centre - half, centre + half, 9))[:, None]
     normals = np.sin(angles) * lateral + np.cos(angles) * figure.forward
