@@ -28,7 +28,7 @@ def upper_arm(canvas: Canvas, figure: Figure, shoulder: int, elbow: int) -> None
     style, u = figure.style, figure.unit * figure.girth
     a, b = figure.joints[shoulder, :2], figure.joints[elbow, :2]
     if style.sleeve:
-        canvas.tube(a, b, 0.038 * u, 0.03 * u, style.sleeves)
+        canvas.tube(a, b, 0.038 * u, 0.03 * u, style.garment(style.sleeves, shoulder))
         return
     canvas.tube(a, b, 0.036 * u, 0.027 * u, style.skin)
     canvas.tube(a, a + 0.12 * (b - a), 0.04 * u, 0.04 * u, style.shirt)
@@ -39,7 +39,7 @@ def forearm(canvas: Canvas, figure: Figure, elbow: int, wrist: int) -> None:
     style, u = figure.style, figure.unit * figure.girth
     a, b = figure.joints[elbow, :2], figure.joints[wrist, :2]
     long = style.sleeve == 2
-    colour = shade(style.sleeves, 1.12) if long else style.skin
+    colour = shade(style.garment(style.sleeves, elbow), 1.12) if long else style.skin
     canvas.tube(a, b, 0.03 * u if long else 0.026 * u, 0.024 * u if long else 0.019 * u, colour)
 
 
@@ -54,7 +54,7 @@ def hand(canvas: Canvas, figure: Figure, elbow: int, wrist: int) -> None:
 def thigh(canvas: Canvas, figure: Figure, hip: int, knee: int) -> None:
     """From the hip to the knee; bare below a skirt."""
     style, u = figure.style, figure.unit * figure.girth
-    colour = style.skin if style.leg == "skirt" else style.legs
+    colour = style.skin if style.leg == "skirt" else style.garment(style.legs, hip)
     canvas.tube(figure.joints[hip, :2], figure.joints[knee, :2], 0.056 * u, 0.042 * u, colour)
 
 
@@ -63,7 +63,7 @@ def shank(canvas: Canvas, figure: Figure, knee: int, ankle: int) -> None:
     style, u = figure.style, figure.unit * figure.girth
     a, b = figure.joints[knee, :2], figure.joints[ankle, :2]
     if style.leg == "trousers":
-        canvas.tube(a, b, 0.041 * u, 0.03 * u, shade(style.legs, 0.9))
+        canvas.tube(a, b, 0.041 * u, 0.03 * u, shade(style.garment(style.legs, knee), 0.9))
         return
     canvas.tube(a, b, 0.037 * u, 0.023 * u, style.skin)
     if style.leg == "shorts":
@@ -77,7 +77,8 @@ def shoe(canvas: Canvas, figure: Figure, knee: int, ankle: int) -> None:
     toe = _toe_direction(figure.forward, down)
     heel = b[:2] + 0.022 * figure.unit * down[:2] - 0.02 * figure.unit * toe[:2]
     tip = b[:2] + 0.026 * figure.unit * down[:2] + 0.085 * figure.unit * toe[:2]
-    canvas.tube(heel, tip, 0.026 * figure.unit, 0.02 * figure.unit, figure.style.shoes)
+    colour = figure.style.garment(figure.style.shoes, ankle)
+    canvas.tube(heel, tip, 0.026 * figure.unit, 0.02 * figure.unit, colour)
 
 
 def stub(canvas: Canvas, figure: Figure, joint: int) -> None:
@@ -96,7 +97,8 @@ def stub(canvas: Canvas, figure: Figure, joint: int) -> None:
     }
     colour, radius = looks[joint] if joint in looks else looks[joint - 1]
     point = figure.joints[joint, :2]
-    canvas.tube(point, point, radius * u, radius * u, colour)
+    dressed = joint < HEAD and colour != style.skin
+    canvas.tube(point, point, radius * u, radius * u, style.garment(colour, joint) if dressed else colour)
 
 
 def _toe_direction(forward: Floats, down: Floats) -> Floats:

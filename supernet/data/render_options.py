@@ -23,6 +23,8 @@ class SyntheticOptions:
         crowding: share of the scenes with two or more people that stand in a tight group.
         occluders: probability of each of up to two objects in front of the people.
         clutter: amount of distracting objects behind the people (0 none, 1 a lot).
+        two_tone: share of the people whose dress is dark on their left limbs and pale on the right ones, so
+            that left and right can be told apart where the face is too small to see.
         noise: largest standard deviation of the sensor noise, in grey levels.
         poses: a CrowdPose or COCO keypoint annotation file to take whole groups of people from;
             None draws procedural poses (`people`, `height` and `crowding` then do not apply).
@@ -41,6 +43,7 @@ class SyntheticOptions:
     crowding: float = 0.7
     occluders: float = 0.15
     clutter: float = 0.5
+    two_tone: float = 0.0
     noise: float = 6.0
     poses: str | None = None
     quality: int = 90
@@ -66,6 +69,7 @@ class SyntheticOptions:
             ("crowding", 0 <= self.crowding <= 1, "between 0 and 1"),
             ("occluders", 0 <= self.occluders <= 1, "between 0 and 1"),
             ("clutter", 0 <= self.clutter <= 4, "between 0 and 4"),
+            ("two_tone", 0 <= self.two_tone <= 1, "between 0 and 1"),
             ("noise", 0 <= self.noise <= 64, "between 0 and 64"),
             ("quality", 1 <= self.quality <= 100, "between 1 and 100"),
             ("workers", self.workers >= 0, "at least 0 (0 takes all cores)"),

@@ -27,6 +27,7 @@ from .render_options import SyntheticOptions
 from .render_poses import sample_pose
 from .render_poses import sample_yaw
 from .render_style import sample_style
+from .render_style import two_tone
 
 Box = tuple[float, float, float, float]
 Labels = tuple[list[int], Box, int]  # 42 keypoint integers, box (x, y, w, h), iscrowd
@@ -193,11 +194,14 @@ def draw_actors(
     """Draw people (far to near) and what stands before them on an empty canvas; label them."""
     canvas = Canvas.blank(width, height)
     for number, actor in enumerate(actors, start=1):
-        if actor.figure is None:
+        figure = actor.figure
+        if figure is None:
             continue
+        if rng.random() < options.two_tone:
+            figure = replace(figure, style=two_tone(figure.style))
         if actor.seated:
-            draw_seat(rng, canvas, actor.figure)
-        draw_figure(canvas, actor.figure, number)
+            draw_seat(rng, canvas, figure)
+        draw_figure(canvas, figure, number)
     for _ in range(int(rng.binomial(2, options.occluders))):
         draw_occluder(rng, canvas)
     return canvas, [_label(actor, canvas, number) for number, actor in enumerate(actors, start=1)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -37,6 +38,7 @@ class Style:
         leg: "trousers", "shorts" or "skirt".
         pattern: torso texture: "plain", "stripes" or "blocks".
         backpack: worn on the back, so its bag is seen from behind and its straps from the front.
+        two_tone: sleeves, trouser legs and shoes are dark on the person's left and pale on the right.
     """
 
     skin: Colour
@@ -53,6 +55,13 @@ class Style:
     long_hair: bool
     hat: bool
     backpack: bool
+    two_tone: bool = False
+
+    def garment(self, colour: Colour, joint: int) -> Colour:
+        """`colour` of the garment at `joint`: in a two-tone dress dark on the left, pale on the right."""
+        if not self.two_tone:
+            return colour
+        return shade(colour, 0.4) if joint % 2 == 0 else mix(colour, 0.6)
 
 
 def random_colour(
@@ -81,6 +90,17 @@ def shade_all(
     ramps = [np.minimum(np.array(colour, np.float32) * levels, 255) for colour in colours]
     table = np.concatenate(ramps).astype(np.uint8)
     return np.asarray(table[which * np.intp(81) + np.clip(light * 64, 0, 80).astype(np.intp)])
+
+
+def mix(colour: Colour, white: float) -> Colour:
+    """The colour mixed with a share of white."""
+    b, g, r = (int(c + (255 - c) * white) for c in colour)
+    return b, g, r
+
+
+def two_tone(style: Style) -> Style:
+    """The same looks in a two-tone dress, which covers all limbs."""
+    return replace(style, two_tone=True, sleeve=2, leg="trousers")
 
 
 def luminance(colour: Colour) -> float:

@@ -30,7 +30,7 @@ __all__ = ["SyntheticOptions", "crowd_index", "ensure", "state"]
 MANIFEST = "synthetic.json"
 SCHEMA = 1
 _FOLDERS = ("images", "json", "parts")
-RENDERER = 4  # raise it whenever equal options would give different pixels or labels
+RENDERER = 5  # raise it whenever equal options would give different pixels or labels
 Progress = Callable[[int, int], None]
 _LOG = logging.getLogger(__name__)
 
