@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,13 @@ class AuditReport:
         return "\n".join(lines)
 
 
-def audit(dataset: PoseDataset, out_dir: str | os.PathLike[str], *, pixels: bool = True) -> AuditReport:
+def audit(
+    dataset: PoseDataset,
+    out_dir: str | os.PathLike[str],
+    *,
+    pixels: bool = True,
+    progress: Callable[[int], None] | None = None,
+) -> AuditReport:
     """Look `dataset` over and write `audit.json`, `joints.png` and (with crowd indices) `crowd_index.png`.
 
     Best opened with `on_error="skip"` and `verify="none"`, so that one audit lists everything.
@@ -97,9 +104,10 @@ def audit(dataset: PoseDataset, out_dir: str | os.PathLike[str], *, pixels: bool
         dataset: what to look at.
         out_dir: folder for the files; made if it is not there.
         pixels: decode every image (a few milliseconds each); without, only the annotations are looked at.
+        progress: called with 1 for every image that is decoded, from several threads.
     """
     folder = Path(out_dir)
-    swapped, broken = _look_at_images(dataset) if pixels else ([], [])
+    swapped, broken = _look_at_images(dataset, progress) if pixels else ([], [])
     report = AuditReport(
         name=dataset.name,
         counts=count(dataset),
@@ -117,11 +125,13 @@ def audit(dataset: PoseDataset, out_dir: str | os.PathLike[str], *, pixels: bool
     return report
 
 
-def _look_at_images(dataset: PoseDataset) -> tuple[list[int], list[Skipped]]:
+def _look_at_images(
+    dataset: PoseDataset, progress: Callable[[int], None] | None
+) -> tuple[list[int], list[Skipped]]:
     """Ids of images with swapped sizes, and the broken ones."""
     swapped: list[int] = []
     faults = Faults("skip")
-    damaged = dataset.damaged()
+    damaged = dataset.damaged(progress)
     for index, record in enumerate(dataset.records):
         try:
             if index in damaged:

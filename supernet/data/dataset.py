@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Sequence
 from typing import Any
@@ -98,10 +99,14 @@ class PoseDataset:
         name = self._member(self.records[index])
         return image_size(lambda size: self._store.read(name, size), self._store.describe(name))
 
-    def damaged(self) -> dict[int, str]:
-        """What is wrong with the images that do not decode cleanly, by index; every image is decoded."""
+    def damaged(self, progress: Callable[[int], None] | None = None) -> dict[int, str]:
+        """What is wrong with the images that do not decode cleanly, by index; every image is decoded.
+
+        Args:
+            progress: called with 1 for every image that is done, from several threads.
+        """
         names = [self._member(record) for record in self.records]
-        found = damaged_images(self._store, names)
+        found = damaged_images(self._store, names, progress=progress)
         return {index: found[name] for index, name in enumerate(names) if name in found}
 
     def subset(self, indices: Iterable[int]) -> PoseDataset:

@@ -95,10 +95,10 @@ class Store:
 
     def _read_member(self, name: str, size: int) -> bytes:
         index, member = self._members[name]
+        if self._owner != os.getpid():
+            # A forked child must not share file offsets with its parent, nor a lock that a thread held there.
+            self._lock, self._handles, self._owner = threading.Lock(), {}, os.getpid()
         with self._lock:
-            if self._owner != os.getpid():  # a forked child must not share file offsets with its parent
-                self._handles = {}
-                self._owner = os.getpid()
             if index not in self._handles:
                 self._handles[index] = zipfile.ZipFile(self._zips[index])
             archive = self._handles[index]

@@ -97,16 +97,19 @@ def test_opening_with_verify_pixels_leaves_damaged_images_out(crowdpose_root):
 def test_a_file_that_kills_the_decoder_is_named(crowdpose_root, monkeypatch):
     store = Store(crowdpose_root / "images")
     names = [f"{image_id}.jpg" for image_id in range(100, 106)]
-    whole = pixels._child_output
+    whole = pixels._child_findings
 
     def dying(store, names):
         """A child that dies on 102.jpg and 105.jpg."""
         upto = next((i for i, name in enumerate(names) if name in ("102.jpg", "105.jpg")), len(names))
-        return whole(store, names)[:upto]
+        return list(whole(store, names))[:upto]
 
-    monkeypatch.setattr(pixels, "_child_output", dying)
+    monkeypatch.setattr(pixels, "_child_findings", dying)
+    done = []
     crashes = "the decoder crashes on it"
-    assert pixels.damaged_images(store, names) == {"102.jpg": crashes, "105.jpg": crashes}
+    found = pixels.damaged_images(store, names, progress=done.append)
+    assert found == {"102.jpg": crashes, "105.jpg": crashes}
+    assert sum(done) == 6
 
 
 def test_audit_of_annotations_alone(coco_root, tmp_path):
