@@ -1,0 +1,1 @@
+"""C++ kernels for training on CPU, compiled on first use; without a compiler torch does everything."""
