@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -60,18 +61,42 @@ def _parser(home: Path) -> argparse.ArgumentParser:
     return parser
 
 
-def _run(options: argparse.Namespace) -> int:
-    session = OnnxSession(options.model, options.threads)
+def open_predictor(
+    model: str | os.PathLike[str],
+    threads: int | None = None,
+    flip: bool = False,
+    threshold: float = 0.1,
+    min_score: float = 0.0,
+) -> Predictor:
+    """An exported ONNX file as a function from an image (H, W, 3) uint8 RGB to its `People`.
+
+    Args:
+        model: an ONNX file that `subnets.export` wrote.
+        threads: of the network; None takes all cores.
+        flip: average with the mirrored image.
+        threshold: heatmap value above which a peak is a joint.
+        min_score: people below this score are left out.
+
+    Raises:
+        InputError: the file is missing or no such network.
+    """
+    session = OnnxSession(model, threads)
     manifest = session.require_manifest()
     settings = PredictorOptions(
         resolution=manifest.resolution,
         input_shape=manifest.input_shape,
         peaks=bool(manifest.peaks),
-        flip=options.flip,
-        min_score=options.min_score,
-        decode=DecodeOptions(threshold=options.threshold),
+        flip=flip,
+        min_score=min_score,
+        decode=DecodeOptions(threshold=threshold),
     )
-    predictor = Predictor(session, manifest.skeleton, settings)
+    return Predictor(session, manifest.skeleton, settings)
+
+
+def _run(options: argparse.Namespace) -> int:
+    predictor = open_predictor(
+        options.model, options.threads, options.flip, options.threshold, options.min_score
+    )
     frames = open_frames(options.source, options.limit)
     report = _Report(frames.total)
     summary = predict(frames, predictor, options.out, not options.no_draw, options.meter, report)

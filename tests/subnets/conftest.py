@@ -10,9 +10,13 @@ import torch
 from subnets import Subnet
 from subnets import build
 from subnets import save
+from subnets.fuse import fuse
+from subnets.onnx_graph import export_onnx
+from subnets.portable.manifest import Manifest
 from supernet import Arch
 from supernet import Stage
 from supernet.calibration import calibrate_by
+from supernet.pose import Skeleton
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +41,12 @@ def small_folder(small_net: Subnet, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("nets") / "small"
     save(small_net, folder, {"name": "small"})
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_onnx(small_net: Subnet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`small_net` as an ONNX file of free shape."""
+    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
+    skeleton = Skeleton.load("crowdpose")
+    export_onnx(fuse(small_net), path, Manifest("small", 96, skeleton, arch=small_net.arch.to_dict()))
+    return path

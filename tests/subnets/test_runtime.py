@@ -10,18 +10,9 @@ import torch
 
 from subnets import Subnet
 from subnets.comparing import relative_difference
-from subnets.onnx_graph import export_onnx
-from subnets.portable.manifest import Manifest
 from subnets.runtime import open_runtime
 from supernet import InputError
 from supernet.pose import Skeleton
-
-
-@pytest.fixture(scope="module")
-def onnx_file(small_net: Subnet, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
-    export_onnx(small_net, path, Manifest("small", 96, Skeleton.load("crowdpose")))
-    return path
 
 
 def test_torch_runtime_gives_the_networks_outputs(small_net: Subnet) -> None:
@@ -33,8 +24,8 @@ def test_torch_runtime_gives_the_networks_outputs(small_net: Subnet) -> None:
     assert relative_difference(outputs, expected) < 1e-5
 
 
-def test_onnxruntime_takes_any_batch_and_size(small_net: Subnet, onnx_file: Path) -> None:
-    run, reference = open_runtime(onnx_file, "onnxruntime", threads=1), open_runtime(small_net)
+def test_onnxruntime_takes_any_batch_and_size(small_net: Subnet, small_onnx: Path) -> None:
+    run, reference = open_runtime(small_onnx, "onnxruntime", threads=1), open_runtime(small_net)
     rng = np.random.default_rng(1)
     for shape in ((1, 3, 96, 96), (3, 3, 64, 128), (1, 3, 160, 32), (1, 3, 112, 80)):
         images = rng.standard_normal(shape, dtype=np.float32)
@@ -48,11 +39,11 @@ def test_unknown_kind_and_threads_are_refused(small_net: Subnet) -> None:
         open_runtime(small_net, threads=0)
 
 
-def test_missing_and_broken_onnx_files_are_named(onnx_file: Path, tmp_path: Path) -> None:
+def test_missing_and_broken_small_onnxs_are_named(small_onnx: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         open_runtime(tmp_path / "none.onnx", "onnxruntime")
     broken = tmp_path / "broken.onnx"
-    data = onnx_file.read_bytes()
+    data = small_onnx.read_bytes()
     broken.write_bytes(data[: len(data) // 2])
     with pytest.raises(InputError, match=r"broken\.onnx is not an ONNX model"):
         open_runtime(broken, "onnxruntime")
@@ -65,22 +56,22 @@ def test_a_broken_program_is_named(tmp_path: Path) -> None:
         open_runtime(broken, "torch.export")
 
 
-def test_a_missing_openvino_is_named(onnx_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_openvino_is_named(small_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "openvino", None)
     with pytest.raises(
         InputError, match=r"OpenVINO is not installed; pip install 'litepose-ofa\[openvino\]'"
     ):
-        open_runtime(onnx_file, "openvino")
+        open_runtime(small_onnx, "openvino")
 
 
-def test_metadata_survives_the_file(onnx_file: Path) -> None:
-    manifest = open_runtime(onnx_file, "onnxruntime").manifest  # type: ignore[attr-defined]
+def test_metadata_survives_the_file(small_onnx: Path) -> None:
+    manifest = open_runtime(small_onnx, "onnxruntime").manifest  # type: ignore[attr-defined]
     assert (manifest.name, manifest.resolution, manifest.input_shape) == ("small", 96, None)
     assert manifest.skeleton == Skeleton.load("crowdpose")
 
 
-def test_onnx_files_name_no_path_of_the_machine(onnx_file: Path) -> None:
-    data = onnx_file.read_bytes()
+def test_small_onnxs_name_no_path_of_the_machine(small_onnx: Path) -> None:
+    data = small_onnx.read_bytes()
     assert str(Path(__file__).resolve().parents[2]).encode() not in data
     assert b"site-packages" not in data
 
