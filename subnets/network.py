@@ -104,7 +104,6 @@ def build(arch: Arch, num_joints: int = 14, seed: int = 0) -> Subnet:
     net = Subnet(arch, num_joints)
     generator = torch.Generator().manual_seed(seed)
     for layer in layers(arch, num_joints):
-        conv = net.unit(layer.name).conv
-        if conv is not None:
-            initialise(conv.weight, layer, generator)
+        unit = net.unit(layer.name)
+        initialise(unit.conv, unit.norm, layer, generator)
     return net

@@ -45,9 +45,8 @@ class Supernet(ModuleTree[ElasticUnit]):
         super().__init__(largest, self._build)
         generator = torch.Generator().manual_seed(seed)
         for layer in largest:
-            conv = self.unit(layer.name).conv
-            if conv is not None:
-                initialise(conv.weight, layer, generator)
+            unit = self.unit(layer.name)
+            initialise(unit.conv, unit.norm, layer, generator)
 
     def _build(self, layer: Layer) -> ElasticUnit:
         return ElasticUnit(layer, self._kernels(layer))

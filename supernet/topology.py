@@ -125,7 +125,7 @@ def output_layers(
     yield Layer(f"{name}.project", "conv", channels, outputs, 1, 1, False, None, scale)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1024, typed=True)
 def layers(arch: Arch, num_joints: int) -> tuple[Layer, ...]:
     """Every layer of `arch` in the order of its data flow.
 
@@ -159,6 +159,12 @@ def is_residual(arch: Arch, stage: int, block: int) -> bool:
         return True
     width_in = arch.stem if stage == 0 else arch.stages[stage - 1].width
     return STAGE_STRIDES[stage] == 1 and width_in == arch.stages[stage].width
+
+
+def closes_branch(layer: Layer) -> bool:
+    """Whether a layer ends a block that adds its input whatever the widths: all but a stage's first."""
+    group, *path = layer.name.split(".")
+    return group == "stages" and path[1] != "0" and path[2] == "project"
 
 
 def wire(arch: Arch, apply: Callable[[str, T], T], add: Callable[[T, T], T], images: T) -> list[T]:
