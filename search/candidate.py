@@ -33,6 +33,7 @@ class Candidate:
         stats: the figures of the evaluation (`AP`, ...); empty before.
         seconds: duration of the evaluation.
         label: the name of a reference.
+        trial_id: what the storage calls the trial.
     """
 
     number: int
@@ -46,6 +47,7 @@ class Candidate:
     stats: Mapping[str, float] | None = None
     seconds: float = 0.0
     label: str = ""
+    trial_id: int = -1
 
     @property
     def row(self) -> Codes:

@@ -14,6 +14,7 @@ from optuna.storages import GrpcStorageProxy
 from optuna.storages import InMemoryStorage
 from optuna.storages import JournalStorage
 from optuna.storages import RDBStorage
+from optuna.storages import get_storage
 from optuna.storages.journal import JournalFileBackend
 
 from supernet.errors import InputError
@@ -54,7 +55,8 @@ def _open(where: str) -> BaseStorage:
     if "://" in where:
         # SQLite gives up after 5 s of waiting for another process unless told otherwise.
         arguments = {"timeout": 60} if where.startswith("sqlite") else {}
-        return RDBStorage(where, engine_kwargs={"connect_args": arguments, "pool_pre_ping": True})
+        # The wrapper keeps finished trials in memory, as Optuna itself does for a URL.
+        return get_storage(RDBStorage(where, engine_kwargs={"connect_args": arguments}))
     path = Path(where).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     return JournalStorage(JournalFileBackend(str(path), lock_obj=JournalLock(path)))

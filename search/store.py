@@ -12,8 +12,6 @@ from typing import TypeVar
 from optuna.exceptions import DuplicatedStudyError
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
-from optuna.storages import InMemoryStorage
-from optuna.storages import JournalStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
@@ -41,19 +39,7 @@ class StudyStore:
         self._where = where
         self._patience = patience
         self._study = -1
-
-    @property
-    def is_private(self) -> bool:
-        """Whether no other process can see it."""
-        return isinstance(self._storage, InMemoryStorage)
-
-    @property
-    def decides_claims(self) -> bool:
-        """Whether of several workers that set a trial to running exactly one is told that it did.
-
-        SQLite lets several, and what is behind a gRPC proxy or a database URL is not known here.
-        """
-        return isinstance(self._storage, InMemoryStorage | JournalStorage)
+        self._name = ""
 
     def _call(self, work: Callable[[], T]) -> T:
         return patiently(work, self._where, self._patience)
@@ -69,6 +55,7 @@ class StudyStore:
         Raises:
             InputError: a study of this name has other facts.
         """
+        self._name = name
         self._study = self._call(lambda: self._create(name, objectives))
         known = self.study_attributes().get("facts")
         if known is None:
@@ -105,10 +92,6 @@ class StudyStore:
         """One trial as it is now."""
         return self._call(lambda: self._storage.get_trial(trial_id))
 
-    def trial_id(self, number: int) -> int:
-        """The id of the trial of that number."""
-        return self._call(lambda: self._storage.get_trial_id_from_study_id_trial_number(self._study, number))
-
     def create(self, trial: FrozenTrial) -> None:
         """Add a trial."""
         self._call(lambda: self._storage.create_new_trial(self._study, trial))
@@ -125,3 +108,28 @@ class StudyStore:
         with contextlib.suppress(UpdateFinishedTrialError):
             return self._call(lambda: self._storage.set_trial_state_values(trial_id, state, values))
         return False
+
+    def mark(self, key: str) -> bool:
+        """Put up a mark that only one worker can; False if it stands already.
+
+        It is an empty study beside this one: a study's name is the one thing that every storage keeps
+        unique, whoever races (SQLite lets two workers set the same trial to running).
+        """
+
+        def create() -> bool:
+            try:
+                self._storage.create_new_study([StudyDirection.MAXIMIZE], self._mark_name(key))
+            except DuplicatedStudyError:
+                return False
+            return True
+
+        return self._call(create)
+
+    def unmark(self, key: str) -> None:
+        """Take a mark down."""
+        # Whether it is there at all does not matter.
+        with contextlib.suppress(KeyError):
+            self._storage.delete_study(self._storage.get_study_id_from_name(self._mark_name(key)))
+
+    def _mark_name(self, key: str) -> str:
+        return f"{self._name} claim {key}"

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from optuna.storages import BaseStorage
@@ -17,6 +18,7 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
 from .candidate import Candidate
+from .claims import Claims
 from .lease import Lease
 from .lease import Worker
 from .plan import Plan
@@ -36,14 +38,12 @@ class StudyOptions:
         lease: seconds for which a worker may be silent before others take its candidate; a worker whose
             process is seen to be dead on the same host loses it at once.
         attempts: workers that may lose a candidate before it is given up as failed.
-        settle: seconds to wait before a claim that the storage cannot decide is believed.
         patience: seconds to wait for a storage that does not answer.
         poll: seconds between looks at a round that others are finishing.
     """
 
     lease: float = 60.0
     attempts: int = 3
-    settle: float = 0.2
     patience: float = 30.0
     poll: float = 0.5
 
@@ -73,6 +73,7 @@ class SearchStudy:
         self.worker = Worker.this()
         self._problem = problem
         self._store = StudyStore(storage, where, self.options.patience)
+        self._claims = Claims(self._store, self.options.lease)
         self._store.open(name, {"schema": SCHEMA, **facts}, ["AP", *problem.axes])
 
     # Reading
@@ -100,21 +101,28 @@ class SearchStudy:
     # Planning: by one worker at a time
 
     @contextlib.contextmanager
-    def planning(self) -> Iterator[bool]:
-        """Whether this worker may plan now; others wait meanwhile."""
+    def planning(self, number: int) -> Iterator[bool]:
+        """Whether this worker may plan round `number` now; others wait meanwhile."""
         held = self._planner()
-        if held is not None and held.worker != self.worker and not held.is_over():
+        if held is not None and not held.is_over():
             yield False
             return
-        self._write_planner(self._new_lease(1))
-        self._settle()
-        held = self._planner()
-        if held is None or held.worker != self.worker:
+        round_name = f"round {number}"
+        attempt = self._claims.win(round_name, held.attempt + 1 if held else 1)
+        if attempt is None:
             yield False
             return
-        with self._renewing(lambda: self._write_planner(self._new_lease(1))):
-            yield True
-        self._write_planner(None)
+        try:
+            # What was read before may be out of date: the round may be planned by now.
+            if len(self.plans()) != number or self._planner() != held:
+                yield False
+                return
+            with self._renewing(lambda: self._write_planner(self._new_lease(attempt))):
+                self._write_planner(self._new_lease(attempt))
+                yield True
+        finally:
+            self._write_planner(None)
+            self._claims.settle(round_name, attempt)
 
     def _planner(self) -> Lease | None:
         value = self._store.study_attributes().get("planner")
@@ -145,45 +153,42 @@ class SearchStudy:
     def claim(self) -> Candidate | None:
         """A candidate for this worker: a planned one, else one whose lease is over; None if there is none."""
         trials = self._trials()
-        for trial in trials:
-            if trial.state == TrialState.WAITING and self._take(trial):
-                return as_candidate(self._store.trial(trial._trial_id))
-        for trial in trials:
-            if trial.state == TrialState.RUNNING and self._take_over(trial):
-                return as_candidate(self._store.trial(trial._trial_id))
+        for state, take in ((TrialState.WAITING, self._take), (TrialState.RUNNING, self._take_over)):
+            for trial in trials:
+                if trial.state == state and (lease := take(trial)) is not None:
+                    return replace(as_candidate(trial), state="running", lease=lease)
         return None
 
-    def _take(self, trial: FrozenTrial) -> bool:
-        if not self._store.set_state(trial._trial_id, TrialState.RUNNING):
-            return False
-        return self._write_lease(trial._trial_id, 1, settle=not self._store.decides_claims)
+    def _take(self, trial: FrozenTrial) -> Lease | None:
+        attempt = self._claims.win(f"trial {trial.number}", 1)
+        if attempt is None:
+            return None
+        if self._store.set_state(trial._trial_id, TrialState.RUNNING):
+            return self._write_lease(trial, attempt)
+        # What was read before was out of date.
+        return None
 
-    def _take_over(self, trial: FrozenTrial) -> bool:
+    def _take_over(self, trial: FrozenTrial) -> Lease | None:
         lease = lease_of(trial)
         if lease is None:
             # Its worker is about to write the lease, or died before it did.
             started = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
             if time.time() - started < self.options.lease:
-                return False
+                return None
         elif not lease.is_over():
-            return False
-        attempt = (lease.attempt if lease else 0) + 1
+            return None
+        attempt = self._claims.win(f"trial {trial.number}", (lease.attempt if lease else 1) + 1)
+        if attempt is None:
+            return None
         if attempt > self.options.attempts:
             self._store.set_state(trial._trial_id, TrialState.FAIL)
-            return False
-        return self._write_lease(trial._trial_id, attempt, settle=True)
+            return None
+        newest = lease_of(self._store.trial(trial._trial_id))
+        return self._write_lease(trial, attempt) if newest == lease else None
 
-    def _write_lease(self, trial_id: int, attempt: int, settle: bool) -> bool:
-        """Write the lease and see whether it stayed: of several writers the last has it."""
-        if not self._store.set_attribute(trial_id, "lease", self._new_lease(attempt).to_dict()):
-            return False
-        if settle:
-            self._settle()
-        return self._holds(trial_id)
-
-    def _settle(self) -> None:
-        if not self._store.is_private:
-            time.sleep(self.options.settle)
+    def _write_lease(self, trial: FrozenTrial, attempt: int) -> Lease | None:
+        lease = self._new_lease(attempt)
+        return lease if self._store.set_attribute(trial._trial_id, "lease", lease.to_dict()) else None
 
     def _holds(self, trial_id: int) -> bool:
         trial = self._store.trial(trial_id)
@@ -215,7 +220,7 @@ class SearchStudy:
     @contextlib.contextmanager
     def working(self, candidate: Candidate) -> Iterator[None]:
         """Keep the lease of `candidate` alive; an exception inside gives it back at once."""
-        trial_id = self._store.trial_id(candidate.number)
+        trial_id = candidate.trial_id
         assert candidate.lease is not None
         attempt = candidate.lease.attempt
 
@@ -233,10 +238,13 @@ class SearchStudy:
 
     def finish(self, candidate: Candidate, stats: Mapping[str, float], seconds: float) -> bool:
         """Record the evaluation of `candidate`; False if another worker had taken it over meanwhile."""
-        trial_id = self._store.trial_id(candidate.number)
+        trial_id = candidate.trial_id
         if not self._holds(trial_id):
             return False
         values = [float(stats["AP"]), *(candidate.costs[axis] for axis in self._problem.axes)]
         for key, value in (("stats", dict(stats)), ("AP", values[0]), ("seconds", seconds)):
             self._store.set_attribute(trial_id, key, value)
-        return self._store.set_state(trial_id, TrialState.COMPLETE, values)
+        done = self._store.set_state(trial_id, TrialState.COMPLETE, values)
+        assert candidate.lease is not None
+        self._claims.settle(f"trial {candidate.number}", candidate.lease.attempt)
+        return done

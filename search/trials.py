@@ -61,6 +61,7 @@ def as_candidate(trial: FrozenTrial) -> Candidate:
         stats=attributes.get("stats"),
         seconds=attributes.get("seconds", 0.0),
         label=attributes.get("label", ""),
+        trial_id=trial._trial_id,
     )
 
 

@@ -86,7 +86,7 @@ def _advance(study: SearchStudy, problem: Problem, strategy: Strategy, options: 
     if len(candidates) == planned and any(c.state in ("planned", "running") for c in candidates):
         time.sleep(study.options.poll)
         return False
-    with study.planning() as mine:
+    with study.planning(len(plans)) as mine:
         if not mine:
             time.sleep(study.options.poll)
             return False

@@ -56,8 +56,8 @@ class Formula:
         return 0.1 + 0.5 * (1 - np.exp(-2 * size)) + 0.05 * x[:, 0] * x[:, 1] + self.rough * texture
 
 
-def tiny_problem(fractions: tuple[float, ...] = FRACTIONS) -> Problem:
-    costs = Costs.standard(SearchSpace.load("tiny"), 14)
+def tiny_problem(fractions: tuple[float, ...] = FRACTIONS, space: str = "tiny") -> Problem:
+    costs = Costs.standard(SearchSpace.load(space), 14)
     options = BudgetOptions(macs=list(fractions))
     return Problem(costs, tuple(resolve_budgets(options, costs, 14)), 14)
 

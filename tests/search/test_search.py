@@ -22,7 +22,7 @@ from search.worker import search
 from supernet import InputError
 from supernet import SearchSpace
 
-FAST = StudyOptions(settle=0.0, poll=0.01)
+FAST = StudyOptions(poll=0.01)
 FEW = PlanOptions(evaluations=30, batch=6, baseline=3)
 SMALL = {"predictor": {"initial": 12, "population": 64, "generations": 8, "models": ["ridge"]}}
 
