@@ -24,12 +24,11 @@ def run_chunks(root: Path, options: SyntheticOptions, chunks: Sequence[Chunk]) -
     """Render all chunks, yielding each as it is done.
 
     Raises:
-        InputError: the poses file cannot be used.
         RuntimeError: a worker process died; what it had finished stays.
     """
-    crowds = prepare(options)  # here too, so that a bad poses file is one clear line
     count = min(options.workers or _cores(), len(chunks))
     if count <= 1:
+        crowds = prepare(options)
         for chunk in chunks:
             render_chunk(root, options, crowds, chunk)
             yield chunk

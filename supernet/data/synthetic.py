@@ -24,6 +24,7 @@ from .render_pool import run_chunks
 from .render_worker import all_chunks
 from .render_worker import image_id
 from .render_worker import part_is_done
+from .render_worker import prepare
 
 __all__ = ["SyntheticOptions", "crowd_index", "ensure", "state"]
 
@@ -58,6 +59,7 @@ def ensure(
     if current == "complete":
         _LOG.info("synthetic data in %s is complete and is reused", folder)
         return folder
+    prepare(options)  # before anything is written, so that a bad poses file leaves nothing behind
     try:
         for name in _FOLDERS:
             (folder / name).mkdir(parents=True, exist_ok=True)

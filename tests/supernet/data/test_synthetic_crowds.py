@@ -177,6 +177,7 @@ def test_bad_files_are_one_clear_line(tmp_path: Path) -> None:
             path.write_text(text)
         with pytest.raises(InputError, match=message):
             ensure(tmp_path / f"{name}-set", dataclasses.replace(OPTIONS, poses=str(path)))
+        assert not (tmp_path / f"{name}-set").exists()
 
 
 def test_the_files_content_counts_not_its_place(tmp_path: Path) -> None:
