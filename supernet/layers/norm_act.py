@@ -37,7 +37,7 @@ def batch_norm_act(
 
     Training in float32 on the CPU with channels_last maps and a compiler at hand runs in C++: the normalised
     map is never stored apart from the activated one, statistics are summed in double precision, and results
-    do not depend on the number of threads. Elsewhere in training the activation overwrites the normalised map.
+    do not depend on the number of threads. Elsewhere, training overwrites the normalised map.
 
     Args:
         x: (B, C, H, W).

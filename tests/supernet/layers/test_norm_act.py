@@ -75,8 +75,8 @@ def test_output_and_gradients_equal_float64(shape, layout, activation):
 @given(
     st.integers(1, 3),
     st.integers(1, 40),
-    st.integers(1, 30),
-    st.integers(2, 30),
+    st.integers(3, 30),
+    st.integers(4, 30),
     st.sampled_from(ACTIVATIONS),
 )
 def test_any_shape(batch, channels, height, width, activation):
