@@ -53,6 +53,7 @@ def run(config: TrainCommand, folder: Path) -> None:
 
     from .distributed import open_ranks
     from .space import SearchSpace
+    from .training_job import TrainingJob
     from .training_run import train_supernet
 
     space = SearchSpace.load(config.space)
@@ -62,16 +63,11 @@ def run(config: TrainCommand, folder: Path) -> None:
         if ranks.is_main:
             claim_run_folder(folder, config, VOLATILE)
         ranks.barrier()
-        signal = train_supernet(
-            folder,
-            space,
-            config.data,
-            config.train,
-            seed=config.seed,
-            ranks=ranks,
-            logger=config.logger,
-            config=cast(dict[str, Any], OmegaConf.to_container(OmegaConf.structured(config))),
+        plain = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.structured(config)))
+        job = TrainingJob(
+            folder, config.data, config.train, config.seed, ranks, logger=config.logger, config=plain
         )
+        signal = train_supernet(job, space)
     if signal:
         print(f"stopped and saved; the same command goes on from there ({folder})", file=sys.stderr)
         sys.exit(128 + signal)

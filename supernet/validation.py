@@ -23,36 +23,61 @@ from .space import SearchSpace
 from .train_options import ValidationOptions
 from .training import Scores
 
+Detections = list[dict[str, Any]]
+# `draw(subnet's name, step, dataset, detections)` makes pictures.
+Draw = Callable[[str, int, PoseDataset, Detections], Path | None]
 
-class Validator:
-    """Scores a supernet on a fixed part of the validation split; the ranks share the images.
+
+class SharedScoring:
+    """Scoring on a fixed part of a validation split; the ranks share the images.
+
+    Args:
+        val_set: what to score on.
+        options: how many images and so on.
+        ranks: the processes that share the work; all of them must call.
+
+    Attributes:
+        dataset: all the images that are scored.
+        evaluator: of this rank's share; None if it has none.
+    """
+
+    def __init__(self, val_set: PoseDataset, options: ValidationOptions, ranks: Ranks) -> None:
+        self.dataset = spread(val_set, options.images)
+        self._ranks = ranks
+        share = self.dataset.subset(range(ranks.rank, len(self.dataset), ranks.world))
+        protocol = EvaluationOptions(batch_size=options.batch_size, calibration_images=options.calibration)
+        self.evaluator = Evaluator(share, protocol) if len(share) else None
+
+    def gather(self, detections: Detections) -> tuple[Detections, dict[str, float]]:
+        """Everybody's detections, and on every rank the figures that they score together."""
+        everything = [one for part in self._ranks.gather(detections) for one in part]
+        stats: dict[str, float] = {}
+        if self._ranks.is_main:
+            stats = score(self.dataset.ground_truth(), everything, dataset=self.dataset.skeleton.name)
+        return everything, self._ranks.share(stats)
+
+
+class SupernetValidator:
+    """Scores some subnets of a supernet.
 
     Args:
         archs: the subnets to follow, by name.
         train_set: for batch-norm calibration.
-        val_set: what to score on.
-        options: how many images and so on.
-        ranks: the processes that share the work; all of them must call.
-        draw: `draw(subnet name, step, dataset, detections)` makes pictures, on the first rank.
+        scoring: what to score on.
+        draw: makes pictures; on the first rank only.
     """
 
     def __init__(
         self,
         archs: Mapping[str, Arch],
         train_set: PoseDataset,
-        val_set: PoseDataset,
-        options: ValidationOptions,
-        ranks: Ranks,
-        draw: Callable[[str, int, PoseDataset, list[dict[str, Any]]], Path | None] | None = None,
+        scoring: SharedScoring,
+        draw: Draw | None = None,
     ) -> None:
         self._archs = dict(archs)
         self._train_set = train_set
-        self._whole = spread(val_set, options.images)
-        self._ranks = ranks
+        self._scoring = scoring
         self._draw = draw
-        share = self._whole.subset(range(ranks.rank, len(self._whole), ranks.world))
-        protocol = EvaluationOptions(batch_size=options.batch_size, calibration_images=options.calibration)
-        self._share = Evaluator(share, protocol) if len(share) else None
         self._evaluator: SupernetEvaluator | None = None
 
     def __call__(self, net: Supernet, step: int) -> Scores:
@@ -61,21 +86,19 @@ class Validator:
         figures: dict[str, float] = {}
         for name, arch in self._archs.items():
             found = evaluate(arch).detections if evaluate is not None else []
-            detections = [one for part in self._ranks.gather(found) for one in part]
-            if self._ranks.is_main:
-                stats = score(self._whole.ground_truth(), detections, dataset=self._whole.skeleton.name)
-                figures |= {f"{figure}/{name}": round(stats[figure], 5) for figure in ("AP", "AR")}
-                if self._draw is not None:
-                    self._draw(name, step, self._whole, detections)
-        figures = self._ranks.share(figures)
+            detections, stats = self._scoring.gather(found)
+            figures |= {f"{figure}/{name}": round(stats[figure], 5) for figure in ("AP", "AR")}
+            if self._draw is not None:
+                self._draw(name, step, self._scoring.dataset, detections)
         return Scores(figures, best_scores(figures))
 
     def _evaluator_of(self, net: Supernet) -> SupernetEvaluator | None:
         """An evaluator with a copy of `net`'s weights, as scoring changes modes, statistics and formats."""
-        if self._share is None:
+        if self._scoring.evaluator is None:
             return None
         if self._evaluator is None:
-            self._evaluator = SupernetEvaluator(copy.deepcopy(net), self._train_set, self._share)
+            copied = copy.deepcopy(net)
+            self._evaluator = SupernetEvaluator(copied, self._train_set, self._scoring.evaluator)
         for mine, theirs in zip(self._evaluator.net.parameters(), net.parameters(), strict=True):
             mine.data.copy_(theirs.data)
         return self._evaluator

@@ -88,7 +88,7 @@ def test_another_space_is_refused_with_the_difference(state, saved, space):
     other = SearchSpace.from_dict({**space.to_dict(), "stem": [4, 16], "name": "other"})
     with pytest.raises(InputError, match=r"stem is \[4, 8\] there, \[4, 16\] here \(written by version 0"):
         make_state(Supernet(other)).restore(saved)
-    with pytest.raises(InputError, match="14 joints there, 17 here"):
+    with pytest.raises(InputError, match="num_joints is 14 there, 17 here"):
         make_state(Supernet(space, 17)).restore(saved)
 
 

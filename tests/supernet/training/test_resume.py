@@ -25,6 +25,7 @@ from supernet.train_options import SamplingOptions
 from supernet.train_options import TrainOptions
 from supernet.train_options import ValidationOptions
 from supernet.training import Trainer
+from supernet.training_job import TrainingJob
 from supernet.training_run import train_supernet
 from supernet.training_state import TrainingState
 
@@ -46,8 +47,8 @@ class Crash(Exception):
 @pytest.fixture(scope="module")
 def train(space, data):
     def run(folder, options=OPTIONS):
-        folder.mkdir(exist_ok=True)
-        return train_supernet(folder, space, data, options, seed=0, ranks=Ranks(torch.device("cpu")))
+        job = TrainingJob(folder, data, options, seed=0, ranks=Ranks(torch.device("cpu")))
+        return train_supernet(job, space)
 
     return run
 

@@ -96,4 +96,4 @@ def test_bfloat16_gives_about_the_same_gradient_in_float32(net, space, parts):
     backward_all(half, subnets, parts[1], LOSS, bf16=True)
     assert flat.gradient.dtype == torch.float32
     assert not torch.equal(flat.gradient, exact)
-    assert torch.cosine_similarity(flat.gradient, exact, dim=0) > 0.98
+    assert torch.cosine_similarity(flat.gradient, exact, dim=0) > 0.9

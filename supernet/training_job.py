@@ -1,0 +1,156 @@
+"""What every training run shares: its folder, data, log and checkpoints around the trainer."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+from typing import TypeVar
+
+from torch import nn
+
+from .checkpoint import FOLDER
+from .checkpoint import CheckpointFolder
+from .curves import draw_curves
+from .data.dataset import PoseDataset
+from .data.loader import Loader
+from .data.options import LoaderOptions
+from .data.source import DataConfig
+from .data.source import open_split
+from .distributed import Ranks
+from .logger_options import LoggerOptions
+from .run_log import RunLog
+from .run_sinks import open_sinks
+from .step import Forward
+from .train_options import TrainOptions
+from .training import Schedule
+from .training import Scores
+from .training import Trainer
+from .training_state import TrainingState
+
+LOG = "log.jsonl"
+M = TypeVar("M", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """One training run in a folder.
+
+    Attributes:
+        folder: the run folder: checkpoints/, log.jsonl, curves.png, pictures/.
+        data: its train split is trained on, its val split validates.
+        options: the recipe.
+        seed: of everything random.
+        ranks: the processes that share the work.
+        logger: further places for the figures.
+        config: the settings as plain values, kept in each checkpoint.
+    """
+
+    folder: Path
+    data: DataConfig
+    options: TrainOptions
+    seed: int
+    ranks: Ranks
+    logger: LoggerOptions = field(default_factory=LoggerOptions)
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    def open_split(self, role: str) -> PoseDataset:
+        """A split of the data; the first rank renders it, if need be, before the others look for it."""
+        if self.ranks.is_main:
+            dataset = open_split(self.data, role)
+        self.ranks.barrier()
+        return dataset if self.ranks.is_main else open_split(self.data, role)
+
+    def run(
+        self,
+        state: TrainingState[M],
+        dataset: PoseDataset,
+        schedule: Schedule,
+        *,
+        forward: Forward,
+        teacher: Forward | None = None,
+        prepare: Callable[[], None] = lambda: None,
+        validator: Callable[[RunLog | None], Callable[[M, int], Scores] | None] = lambda log: None,
+    ) -> int:
+        """Train, or go on from the last checkpoint; every rank calls this.
+
+        Args:
+            state: fresh; it takes up the last checkpoint of the folder.
+            dataset: the training split.
+            schedule, forward, teacher, prepare: see `Trainer`.
+            validator: given the log of the first rank, makes what scores the network.
+
+        Returns:
+            the number of the signal that stopped it after saving, or 0.
+
+        Raises:
+            InputError: settings, data or an older checkpoint in the folder do not fit; see `Trainer.fit`.
+        """
+        checkpoints = self._resume(state)
+        loader = self._loader(dataset, schedule)
+        log = self._open_log(state.step) if self.ranks.is_main else None
+        try:
+            trainer = Trainer(
+                state,
+                loader,
+                schedule,
+                self.options,
+                ranks=self.ranks,
+                checkpoints=checkpoints,
+                log=log,
+                config=self.config,
+                forward=forward,
+                teacher=teacher,
+                prepare=prepare,
+                validate=validator(log),
+            )
+            self._announce(state.step, trainer.total)
+            signal = trainer.fit()
+        finally:
+            loader.close()
+            if log is not None:
+                log.close()
+        if self.ranks.is_main:
+            draw_curves(self.folder)
+        return signal
+
+    def _resume(self, state: TrainingState[M]) -> CheckpointFolder:
+        checkpoints = CheckpointFolder(self.folder / FOLDER, self.options.checkpoint.keep)
+        if self.ranks.is_main:
+            checkpoints.clean()
+        last = self.ranks.share(checkpoints.last())
+        if last is not None:
+            state.restore(last)
+        return checkpoints
+
+    def _loader(self, dataset: PoseDataset, schedule: Schedule) -> Loader:
+        options = self.options
+        return Loader(
+            dataset,
+            LoaderOptions(batch_size=options.batch_size, seed=self.seed, sigma=options.sigma),
+            schedule.resolution,
+            augment=self.data.augment,
+            workers=self.data.workers,
+            rank=self.ranks.rank,
+            world=self.ranks.world,
+            device=self.ranks.device,
+        )
+
+    def _open_log(self, step: int) -> RunLog:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        sinks = open_sinks(self.folder, self.logger, dict(self.config), step)
+        return RunLog(self.folder / LOG, sinks, resume_step=step)
+
+    def _announce(self, done: int, total: int) -> None:
+        if not self.ranks.is_main:
+            return
+        if done >= total:
+            print(f"{self.folder} is trained already ({done} steps)", file=sys.stderr)
+        elif done:
+            print(f"going on in {self.folder} from step {done} of {total}", file=sys.stderr)
+        else:
+            print(f"training {total} steps in {self.folder}", file=sys.stderr)
