@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from .bootstrap import Bootstrap as Bootstrap
     from .bootstrap import Interval as Interval
     from .bootstrap import bootstrap_ap as bootstrap_ap
+    from .diagnosis import Diagnosis as Diagnosis
+    from .diagnosis import diagnose as diagnose
+    from .diagnosis_plot import plot_diagnosis as plot_diagnosis
     from .drawing import draw_people as draw_people
     from .grouping import DecodeOptions as DecodeOptions
     from .grouping import decode as decode
@@ -57,6 +60,9 @@ lazy_names(
         "bootstrap_ap": "bootstrap",
         "Bootstrap": "bootstrap",
         "Interval": "bootstrap",
+        "diagnose": "diagnosis",
+        "Diagnosis": "diagnosis",
+        "plot_diagnosis": "diagnosis_plot",
         "draw_people": "drawing",
         "draw_heatmaps": "overlays",
         "draw_tags": "overlays",

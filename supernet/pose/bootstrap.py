@@ -6,6 +6,7 @@ import itertools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import field
 
 import numpy as np
 
@@ -54,7 +55,7 @@ class Bootstrap:
     differences: dict[tuple[str, str], Interval]
     samples: int
     confidence: float
-    draws: dict[str, Floats]
+    draws: dict[str, Floats] = field(compare=False, repr=False)
 
 
 def bootstrap_ap(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .people import Floats
 from .results import Record
 from .scorers import no_results
-from .scoring import box_area
+from .scoring import area
 from .skeletons import Skeleton
 
 Bools = NDArray[np.bool_]
@@ -44,9 +44,8 @@ def find_matches(truth: Record, found: list[Record], dataset: str, skeleton: Ske
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    if dataset == "crowdpose":
-        for record in truth["annotations"]:
-            record["area"] = box_area(record["bbox"])
+    for record in truth["annotations"]:
+        record["area"] = area(record, dataset)
     with contextlib.redirect_stdout(io.StringIO()):
         gt = COCO()
         gt.dataset = truth

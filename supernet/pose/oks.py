@@ -9,6 +9,17 @@ import numpy as np
 from .people import Floats
 
 
+def joint_similarity(keypoints: Floats, others: Floats, sigmas: Sequence[float], areas: Floats) -> Floats:
+    """(P, Q, J) similarity exp(-d^2 / (2 area (2 sigma)^2)) of each joint of `keypoints` to that of `others`.
+
+    0 where the joint of `others` is not labelled (third value 0). Arguments as for `oks`.
+    """
+    square = ((keypoints[:, None, :, :2] - others[None, :, :, :2]) ** 2).sum(axis=-1)
+    variance = (2 * np.asarray(sigmas)) ** 2
+    similar = np.exp(-square / (2 * (np.asarray(areas)[None, :, None] + np.spacing(1)) * variance))
+    return np.asarray(similar * (others[None, ..., 2] > 0))
+
+
 def oks(keypoints: Floats, others: Floats, sigmas: Sequence[float], areas: Floats) -> Floats:
     """(P, Q) OKS of poses `keypoints` (P, J, 3) against `others` (Q, J, 3) as the ground truth.
 
@@ -18,12 +29,9 @@ def oks(keypoints: Floats, others: Floats, sigmas: Sequence[float], areas: Float
     Args:
         areas: (Q,) object areas of `others`, in the square of the coordinates' unit.
     """
-    square = ((keypoints[:, None, :, :2] - others[None, :, :, :2]) ** 2).sum(axis=-1)
-    variance = (2 * np.asarray(sigmas)) ** 2
-    similar = np.exp(-square / (2 * (np.asarray(areas)[None, :, None] + np.spacing(1)) * variance))
-    labelled = (others[..., 2] > 0)[None]
-    counts = labelled.sum(axis=-1)
-    return np.asarray((similar * labelled).sum(axis=-1) / np.maximum(counts, 1))
+    similar = joint_similarity(keypoints, others, sigmas, areas)
+    labelled = (others[..., 2] > 0).sum(axis=-1)
+    return np.asarray(similar.sum(axis=-1) / np.maximum(labelled, 1))
 
 
 def pose_areas(keypoints: Floats) -> Floats:

@@ -106,9 +106,10 @@ def prepare_truth(truth: Record, dataset: str) -> None:
         )
 
 
-def box_area(box: Sequence[float]) -> float:
-    """The person's area that CrowdPose scoring takes from its box (x, y, width, height)."""
-    return box[3] * box[2] * 0.53
+def area(record: Record, dataset: str) -> float:
+    """The area of an annotated person: its own in COCO, 0.53 w h of its box in CrowdPose."""
+    box = record.get("bbox", ())
+    return float(box[3] * box[2] * 0.53 if dataset == "crowdpose" else record["area"])
 
 
 def _box(keypoints: Sequence[float]) -> list[float]:

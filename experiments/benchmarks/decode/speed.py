@@ -84,7 +84,7 @@ def breakdown(passes: Passes) -> dict[str, float]:
 
 
 def measure(group: list[Scene], noise: Noise, repeats: int) -> dict[str, Any]:
-    """Times in ms per image (the fastest of `repeats`, averaged over images) and the figures of both decoders."""
+    """CPU ms per image (the fastest of `repeats`, averaged over images) and the figures of both decoders."""
     found: dict[str, list[People]] = {"fast": [], "slow": []}
     taken: dict[str, list[float]] = {"fast": [], "slow": []}
     stages: list[dict[str, float]] = []

@@ -128,7 +128,7 @@ def test_same_people_as_the_literal_decoder(seed: int, refine: bool) -> None:
     people = decode(heat[None], tags[None], options=DecodeOptions(refine=refine))[0]
     assert np.allclose(people.scores, scores[order], atol=1e-6)
     assert np.allclose(people.keypoints[..., 2], poses[order][..., 2], atol=1e-6)
-    # quarter-pixel steps on one side, a parabola on the other: never further apart than the same pixel allows
+    # Quarter-pixel steps on one side, a parabola on the other: never further apart than the same pixel allows
     assert np.abs(people.keypoints[..., :2] - poses[order][..., :2]).max() <= 0.75
 
 
