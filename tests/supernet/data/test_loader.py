@@ -1,5 +1,9 @@
 import hashlib
 import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,6 +108,27 @@ def test_stopping_in_the_middle_leaves_nothing_behind(crowdpose_root):
             if batch.step == 1:
                 break
         assert [digest(batch) for batch in loader.batches(2, 6)] == straight[2:]
+
+
+KILL_A_WORKER = """
+import os, signal, sys
+from supernet.data import Loader, LoaderOptions, load_crowdpose
+loader = Loader(load_crowdpose(sys.argv[1], "train"), LoaderOptions(4), (32,), workers=1)
+batches = loader.batches(0, 10**6)
+next(batches)
+os.kill(loader._loader._iterator._workers[0].pid, signal.SIGKILL)
+for batch in batches:
+    pass
+"""
+
+
+def test_a_killed_worker_is_an_error_and_no_hang(crowdpose_root):
+    """In a process of its own, for torch reports the death from a signal handler, wherever that strikes."""
+    command = [sys.executable, "-c", KILL_A_WORKER, str(crowdpose_root)]
+    root = Path(__file__).parents[3]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=root)
+    assert ended.returncode == 1
+    assert re.search("killed by signal|ConnectionResetError|EOFError", ended.stderr)
 
 
 def test_the_callers_random_streams_are_left_alone(crowdpose_root):
