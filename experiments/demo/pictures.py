@@ -1,0 +1,80 @@
+"""The demo's two pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from matplotlib.figure import Figure
+
+from supernet.evaluation import Evaluator
+from supernet.files import atomic_path
+from supernet.pose.drawing import draw_people
+from supernet.pose.overlays import contact_sheet
+from supernet.pose.people import People
+
+SHEET_IMAGES = 12
+MIN_SCORE = 0.15
+
+
+def accuracy_plot(found: dict[str, Any], rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Left: every candidate on the validation split. Right: chosen and random subnets on the test split."""
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    val, test = figure.subplots(1, 2)
+    candidates = found["candidates"]
+    baseline = {number for numbers in found["baseline"].values() for number in numbers}
+    chosen = set(found["chosen"].values())
+    groups = (
+        ("search", lambda n: n not in baseline and n not in chosen, {"color": "#9aa5b1", "s": 16}),
+        (
+            "random baseline",
+            lambda n: n in baseline and n not in chosen,
+            {"color": "#d1782f", "s": 20, "marker": "x"},
+        ),
+        ("chosen", lambda n: n in chosen, {"color": "#1f5fa8", "s": 80, "marker": "*", "zorder": 3}),
+    )
+    for label, belongs, style in groups:
+        points = [(c["costs"]["macs"] / 1e6, c["stats"]["AP"]) for c in candidates if belongs(c["number"])]
+        if points:
+            val.scatter(*zip(*points, strict=True), label=label, **style)
+    val.set_title(f"search: validation split, {len(candidates)} candidates")
+    for index, row in enumerate(rows):
+        macs = np.array(row["random_macs"]) / 1e6
+        label = "random, same budget" if index == 0 else None
+        test.scatter(macs, row["random_AP"], color="#d1782f", s=20, marker="x", label=label)
+        low, high = row["AP_interval"]
+        spread = [[row["AP"] - low], [high - row["AP"]]]
+        label = "chosen, 95% bootstrap" if index == 0 else None
+        test.errorbar(
+            row["macs"] / 1e6, row["AP"], yerr=spread, fmt="*", ms=11, color="#1f5fa8", capsize=3, label=label
+        )
+    test.set_title("report: test split")
+    for axes in (val, test):
+        axes.set_xlabel("exact MACs (millions)")
+        axes.set_ylabel("CrowdPose AP")
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False, fontsize=8)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png")
+
+
+def prediction_sheet(test: Evaluator, detections: Sequence[dict[str, Any]], path: Path) -> None:
+    """Test images spread over the split, predicted skeletons drawn on them."""
+    indices = np.linspace(0, len(test.dataset) - 1, SHEET_IMAGES).round().astype(int).tolist()
+    joints = test.dataset.skeleton.num_joints
+    pictures, titles = [], []
+    for index in indices:
+        record = test.dataset.records[index]
+        own = [found for found in detections if found["image_id"] == record.image_id]
+        keypoints = np.array([found["keypoints"] for found in own], np.float32).reshape(-1, joints, 3)
+        scores = np.array([found["score"] for found in own], np.float32)
+        people = People(keypoints, np.zeros((len(own), 1), np.float32), scores)
+        image = test.dataset.read_image(index)
+        pictures.append(draw_people(image, people, test.dataset.skeleton, MIN_SCORE, 0.1))
+        titles.append(f"{record.num_people} people, crowdIndex {record.crowd_index:.2f}")
+    sheet = contact_sheet(pictures, titles, columns=4, cell=(280, 280))
+    with atomic_path(path) as temporary:
+        cv2.imwrite(str(temporary), sheet[..., ::-1])
