@@ -1,17 +1,165 @@
-"""Latency tables (being built)."""
+"""Latency of whole networks from codes: the sum of their parts, fitted to measured whole networks."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import lsq_linear
+
+from supernet.additive import AdditiveTable
 from supernet.errors import InputError
+from supernet.space import Codes
 from supernet.space import SearchSpace
+from supernet.topology import Layer
 
-from .costs import CostTable
+from .measurements import Measurements
+from .measurements import middle
+from .part_model import PartModel
+from .parts import Part
+from .parts import network_parts
+from .parts import split_parts
 
-
-def open_latency(source: str, space: SearchSpace) -> CostTable:
-    """Placeholder until the measured tables are there."""
-    raise InputError(f"latency table {source} cannot be read yet")
+Floats = npt.NDArray[np.float64]
+FILE = "latency.json"
+RUNS = Path("runs/profile")
+GROUPS = ("stem", "stage1", "stage2", "stage3", "stage4", "head1", "head2", "head3", "raw")
+# How strongly a group's factor is held to the common one, against squared relative errors of whole networks.
+HOLD = 0.05
 
 
 class LatencyTable:
-    """Placeholder."""
+    """Milliseconds of architectures on one device.
+
+    A part alone runs in other circumstances than inside a network (caches, memory, calls), so each group of
+    parts gets a factor, and all networks a constant, fitted to the whole networks that were measured.
+
+    Args:
+        measured: parts and networks of the space, or of one that holds it.
+        space: of the codes; default the measured one.
+
+    Attributes:
+        about: device, runtime, threads, precision, date.
+        factors: of each group of parts, and of the constant (milliseconds).
+
+    Raises:
+        InputError: `space` has choices that the measured one has not.
+    """
+
+    def __init__(self, measured: Measurements, space: SearchSpace | None = None) -> None:
+        self.about = dict(measured.about)
+        self.space = space or measured.space
+        self.num_joints = measured.num_joints
+        require_within(self.space, measured.space)
+        self._model = PartModel(measured_parts(measured), middle(measured.parts))
+        self._known: dict[Part, float] = {}
+        self.factors = self._fit(measured)
+        self._learn_all()
+        self._table = AdditiveTable(self.space, self.num_joints, self._cost)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], space: SearchSpace | None = None) -> LatencyTable:
+        """Read a table that `search.profile` wrote.
+
+        Raises:
+            InputError: the file is missing, damaged, or of another space.
+        """
+        measured = Measurements.load(path)
+        try:
+            return cls(measured, space)
+        except InputError as error:
+            raise InputError(f"latency table {path}: {error}") from None
+
+    def predict(self, codes: Codes) -> Floats:
+        """(N,) milliseconds of (N, G) codes."""
+        return np.asarray(self._table.predict(codes) + self.factors["constant"], dtype=np.float64)
+
+    def _fit(self, measured: Measurements) -> dict[str, float]:
+        """Non-negative least squares of relative errors, every factor held to the ratio of the totals."""
+        archs = measured.space.decode(measured.codes)
+        networks = [network_parts(arch, self.num_joints) for arch in archs]
+        self._learn({part for parts in networks for part in parts})
+        sums = np.array(
+            [[sum(self._known[p] for p in parts if p.group == g) for g in GROUPS] for parts in networks]
+        ).reshape(len(networks), len(GROUPS))
+        factors = np.ones(len(GROUPS) + 1)
+        factors[-1] = 0.0
+        if len(networks) >= 2:
+            times = middle(measured.networks)
+            common = float(np.median(times / sums.sum(axis=1)))
+            rows = np.column_stack([sums, np.ones(len(networks))]) / times[:, None]
+            weight = np.sqrt(HOLD * len(networks))
+            hold = weight * np.eye(len(GROUPS), len(GROUPS) + 1)
+            right = np.concatenate([np.ones(len(networks)), np.full(len(GROUPS), weight * common)])
+            factors = lsq_linear(np.vstack([rows, hold]), right, bounds=(0.0, np.inf)).x
+        return dict(zip((*GROUPS, "constant"), map(float, factors), strict=True))
+
+    def _learn(self, parts: Iterable[Part]) -> None:
+        fresh = [part for part in parts if part not in self._known]
+        if fresh:
+            self._known.update(zip(fresh, self._model.predict(fresh).tolist(), strict=True))
+
+    def _learn_all(self) -> None:
+        """Predict all parts of the space in one go."""
+        found: set[Part] = set()
+
+        def note(resolution: int, layers: Iterable[Layer]) -> float:
+            found.update(split_parts(resolution, layers))
+            return 0.0
+
+        AdditiveTable(self.space, self.num_joints, note)
+        self._learn(sorted(found, key=lambda part: str(part.to_row())))
+
+    def _cost(self, resolution: int, layers: Iterable[Layer]) -> float:
+        parts = split_parts(resolution, layers)
+        return sum(self.factors[part.group] * self._known[part] for part in parts)
+
+
+def measured_parts(measured: Measurements) -> list[Part]:
+    """The parts that were measured alone."""
+    archs = measured.space.decode(measured.sources)
+    return [
+        network_parts(arch, measured.num_joints)[place]
+        for arch, place in zip(archs, measured.places, strict=True)
+    ]
+
+
+def require_within(space: SearchSpace, measured: SearchSpace) -> None:
+    """Raise InputError unless every choice of `space` was open in `measured`."""
+
+    def missing(what: str, wanted: tuple[int, ...], there: tuple[int, ...]) -> None:
+        lacking = [value for value in wanted if value not in there]
+        if lacking:
+            raise InputError(
+                f"it was measured for space {measured.name!r}, whose {what} has no {lacking[0]}; "
+                f"measure space {space.name!r} with search.profile"
+            )
+
+    missing("resolution", space.resolution, measured.resolution)
+    missing("stem", space.stem, measured.stem)
+    for i, (stage, other) in enumerate(zip(space.stages, measured.stages, strict=True), start=1):
+        for key in ("width", "kernel", "expansion"):
+            missing(f"stage {i} {key}", getattr(stage, key), getattr(other, key))
+        missing(f"stage {i} depth", stage.depth[-1:], tuple(range(1, other.depth[-1] + 1)))
+    for i, (head, known) in enumerate(zip(space.head, measured.head, strict=True), start=1):
+        missing(f"head {i}", head, known)
+
+
+def open_latency(source: str, space: SearchSpace) -> LatencyTable:
+    """The table of a file, or of a run of `search.profile` (its folder, or its name in runs/profile)."""
+    path = Path(source)
+    if path.is_dir():
+        path = path / FILE
+    elif not path.exists() and len(path.parts) == 1 and not path.suffix:
+        path = RUNS / path / FILE
+    return LatencyTable.load(path, space)
+
+
+def relative_errors(predicted: Floats, measured: Floats) -> dict[str, Any]:
+    """Median and 95% quantile of |predicted / measured - 1|."""
+    error = np.abs(predicted / measured - 1)
+    return {"median": float(np.median(error)), "p95": float(np.quantile(error, 0.95))}

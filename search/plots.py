@@ -21,7 +21,7 @@ GREY, BLUE, ORANGE, GREEN, RED = "#b8bec7", "#1f6feb", "#e8710a", "#2e9e5b", "#c
 
 def accuracy_against_cost(outcome: Outcome, axis: str) -> bytes:
     """Every candidate, the front, the chosen subnets, the random baseline and the references."""
-    figure, axes = plt.subplots(figsize=(8.6, 5.2), dpi=120, layout="constrained")
+    figure, axes = new_figure(8.6, 5.2)
     scale, unit = _scale(axis, outcome)
 
     def draw(candidates: Sequence[Candidate], **style: object) -> None:
@@ -69,6 +69,12 @@ def _scale(axis: str, outcome: Outcome) -> tuple[float, str]:
         if largest >= limit:
             return limit, f"{letter} {UNITS.get(axis, axis)}"
     return 1.0, UNITS.get(axis, axis)
+
+
+def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """An empty figure of that many inches, with one set of axes."""
+    figure, axes = plt.subplots(figsize=(width, height), dpi=120, layout="constrained")
+    return figure, axes
 
 
 def png(figure: Figure) -> bytes:

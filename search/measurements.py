@@ -1,0 +1,130 @@
+"""What a device took for parts and whole networks, as a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from supernet.checks import check_keys
+from supernet.checks import check_schema
+from supernet.checks import positive_int
+from supernet.errors import InputError
+from supernet.files import read_json
+from supernet.files import write_json
+from supernet.space import Codes
+from supernet.space import SearchSpace
+
+Floats = npt.NDArray[np.float64]
+SCHEMA = 1
+KIND = "litepose-ofa latency"
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """Times in milliseconds, one column per round.
+
+    Attributes:
+        space: whose parts and networks were measured.
+        num_joints: J.
+        about: device, runtime, threads, precision, date and so on.
+        sources: (P, G) codes; part i is part number `places[i]` of architecture `sources[i]`.
+        places: (P,).
+        parts: (P, R) times of the parts.
+        codes: (N, G) whole networks.
+        networks: (N, R) their times.
+    """
+
+    space: SearchSpace
+    num_joints: int
+    about: Mapping[str, Any]
+    sources: Codes
+    places: tuple[int, ...]
+    parts: Floats
+    codes: Codes
+    networks: Floats
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write to `path` atomically."""
+        write_json(
+            path,
+            {
+                "schema": SCHEMA,
+                "kind": KIND,
+                "about": dict(self.about),
+                "num_joints": self.num_joints,
+                "space": self.space.to_dict(),
+                "parts": [
+                    [row, place, [round(value, 6) for value in times]]
+                    for row, place, times in zip(
+                        self.sources.tolist(), self.places, self.parts.tolist(), strict=True
+                    )
+                ],
+                "networks": [
+                    [row, [round(value, 6) for value in times]]
+                    for row, times in zip(self.codes.tolist(), self.networks.tolist(), strict=True)
+                ],
+            },
+            indent=None,
+        )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Measurements:
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: the file is missing, damaged, or no latency table.
+        """
+        value = read_json(path, "latency table")
+        try:
+            if not isinstance(value, Mapping) or value.get("kind") != KIND:
+                raise InputError("it was not written by search.profile")
+            check_schema(value, SCHEMA)
+            keys = ("schema", "kind", "about", "num_joints", "space", "parts", "networks")
+            check_keys(value, required=keys)
+            return cls._parse(value)
+        except InputError as error:
+            raise InputError(f"latency table {path}: {error}") from None
+
+    @classmethod
+    def _parse(cls, value: Mapping[str, Any]) -> Measurements:
+        space = SearchSpace.from_dict(value["space"])
+        try:
+            sources = _codes([row for row, _, _ in value["parts"]], space)
+            parts = _times([times for _, _, times in value["parts"]])
+            places = tuple(int(place) for _, place, _ in value["parts"])
+            codes = _codes([row for row, _ in value["networks"]], space)
+            networks = _times([times for _, times in value["networks"]])
+        except (TypeError, ValueError) as error:
+            raise InputError(f"its measurements are damaged ({error})") from None
+        joints = positive_int(value["num_joints"], "num_joints")
+        about = value["about"]
+        return cls(space, joints, about, sources, places, parts, codes, networks)
+
+
+def _codes(rows: Sequence[Any], space: SearchSpace) -> Codes:
+    codes = np.array(rows, dtype=np.int64).reshape(len(rows), len(space.genes))
+    space.check_codes(codes)
+    return codes
+
+
+def _times(rows: Sequence[Any]) -> Floats:
+    times = np.array(rows, dtype=np.float64).reshape(len(rows), -1)
+    if not (np.isfinite(times) & (times > 0)).all():
+        raise InputError("a time is not a positive number of milliseconds")
+    return times
+
+
+def middle(times: Floats) -> Floats:
+    """(N,) medians over the rounds of (N, R) times."""
+    return np.asarray(np.median(times, axis=1), dtype=np.float64)
+
+
+def retest_spread(times: Floats) -> Floats:
+    """(N,) relative difference between rounds of the same thing: (largest - smallest) / median."""
+    return np.asarray(np.ptp(times, axis=1) / middle(times))

@@ -1,0 +1,101 @@
+"""Time of any part from the parts that were measured: a Gaussian process on the logarithms of its sizes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF
+from sklearn.gaussian_process.kernels import ConstantKernel
+from sklearn.gaussian_process.kernels import DotProduct
+from sklearn.gaussian_process.kernels import WhiteKernel
+
+from supernet.cost import layer_macs
+from supernet.errors import InputError
+
+from .parts import Part
+
+Floats = npt.NDArray[np.float64]
+KINDS = ("stem", "stage", "head", "raw")
+
+
+class PartModel:
+    """Milliseconds of parts, one process per kind; a part that was measured takes part in its own prediction.
+
+    Args:
+        parts: measured parts.
+        milliseconds: (N,) their times.
+
+    Raises:
+        InputError: a kind of part was not measured at all, or a time is not positive.
+    """
+
+    def __init__(self, parts: Sequence[Part], milliseconds: Floats) -> None:
+        if not len(parts) or not (np.isfinite(milliseconds) & (milliseconds > 0)).all():
+            raise InputError("latency of parts: expected positive milliseconds of at least one part")
+        self._models: dict[str, _Process] = {}
+        for kind in KINDS:
+            chosen = [i for i, part in enumerate(parts) if kind_of(part) == kind]
+            if not chosen:
+                raise InputError(f"latency of parts: no {kind} part was measured")
+            self._models[kind] = _Process([parts[i] for i in chosen], milliseconds[chosen])
+
+    def predict(self, parts: Sequence[Part]) -> Floats:
+        """(N,) milliseconds."""
+        found = np.empty(len(parts))
+        for kind in KINDS:
+            chosen = [i for i, part in enumerate(parts) if kind_of(part) == kind]
+            if chosen:
+                found[chosen] = self._models[kind].predict([parts[i] for i in chosen])
+        return found
+
+
+class _Process:
+    """Gaussian process on log times; the mean falls back to a line in the logarithms of the sizes."""
+
+    def __init__(self, parts: Sequence[Part], milliseconds: Floats) -> None:
+        x = np.stack([features(part) for part in parts])
+        self._center, scale = x.mean(axis=0), x.std(axis=0)
+        self._scale = np.where(scale > 1e-9, scale, 1.0)
+        y = np.log(milliseconds)
+        self._mean = float(y.mean())
+        kernel = (
+            ConstantKernel(1.0, (1e-2, 1e2)) * RBF(3.0, (0.5, 50.0))
+            + ConstantKernel(1.0, (1e-2, 1e2)) * DotProduct(1.0, sigma_0_bounds="fixed")
+            + WhiteKernel(1e-2, (1e-5, 1.0))
+        )
+        self._process = GaussianProcessRegressor(kernel, random_state=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self._process.fit(self._unit(x), y - self._mean)
+
+    def _unit(self, x: Floats) -> Floats:
+        return np.asarray((x - self._center) / self._scale)
+
+    def predict(self, parts: Sequence[Part]) -> Floats:
+        x = np.stack([features(part) for part in parts])
+        return np.asarray(np.exp(self._process.predict(self._unit(x)) + self._mean))
+
+
+def kind_of(part: Part) -> str:
+    """`stem`, `stage`, `head` or `raw`."""
+    return part.group.rstrip("0123456789")
+
+
+def features(part: Part) -> Floats:
+    """Numbers that decide a part's time: logarithms of each layer's work and of the maps read and written."""
+    found: list[float] = [np.log(part.resolution), float(part.is_residual), float(part.layers[0].scale)]
+    for layer in part.layers[:3]:
+        side = part.resolution / layer.scale
+        if layer.kind != "norm":
+            found.append(np.log(layer_macs(layer, part.resolution, part.resolution, "exact")))
+        found += [np.log(layer.out_channels * side**2), np.log(layer.out_channels), float(layer.kernel)]
+    found += [np.log(channels * side**2) for channels, side in part.inputs]
+    found += [np.log(channels) for channels, _ in part.inputs]
+    # What a convolution library does depends on whether channels fill its vectors.
+    found += [float(layer.out_channels % 16 == 0) for layer in part.layers[:3]]
+    return np.array(found, dtype=np.float64)

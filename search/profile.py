@@ -1,0 +1,92 @@
+"""`python -m search.profile`: measure a device, so that searches can be given budgets in milliseconds."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from supernet.cli import claim_run_folder
+from supernet.cli import launch
+from supernet.errors import InputError
+
+from .profile_options import ProfileCommand
+
+if TYPE_CHECKING:
+    from .measurements import Measurements
+    from .profiling import Design
+
+
+def main() -> None:
+    """Run the command."""
+    launch("profile", ProfileCommand, run)
+
+
+def run(config: ProfileCommand, folder: Path) -> None:
+    """Measure, and write the table into `folder`; or say that it is there already."""
+    from supernet.space import SearchSpace
+
+    from .latency import FILE
+    from .profiling import make_design
+
+    space = SearchSpace.load(config.space)
+    design = make_design(space, config.num_joints, config.measure, config.seed)
+    resumed = claim_run_folder(folder, config, ("device.csv", "device.label"))
+    table = folder / FILE
+    if resumed and table.exists():
+        print(f"{table} is there already; remove the folder, or choose another name=..., to measure again")
+    elif config.device.runtime == "board" and config.device.csv is None:
+        write_board_folder(config, space_folder=folder / "board", design=design)
+        return
+    else:
+        measure(config, design).save(table)
+    summary(table, folder)
+
+
+def write_board_folder(config: ProfileCommand, space_folder: Path, design: Design) -> None:
+    """Write the folder to take to the board, and say how it goes on."""
+    from supernet.space import SearchSpace
+
+    from .board import write_board
+
+    if not space_folder.exists():
+        write_board(space_folder, SearchSpace.load(config.space), config.num_joints, design)
+    print(
+        f"take {space_folder} to the board, run `python measure.py` there, bring measured.csv back, then "
+        "repeat this command with device.csv=measured.csv"
+    )
+
+
+def measure(config: ProfileCommand, design: Design) -> Measurements:
+    """Time the design here, or read what a board brought back."""
+    from supernet.progress import ProgressBar
+    from supernet.space import SearchSpace
+
+    from .board import read_board
+    from .profiling import measure_design
+
+    space, device = SearchSpace.load(config.space), config.device
+    if device.runtime == "board":
+        if device.csv is None:
+            raise InputError("device=board needs device.csv=measured.csv")
+        return read_board(device.csv, space, config.num_joints, design, device)
+    total = config.measure.rounds * (len(design.parts) + len(design.archs))
+    with ProgressBar("measuring", total) as bar:
+        return measure_design(space, config.num_joints, design, device, config.measure, bar.update)
+
+
+def summary(table: Path, folder: Path) -> None:
+    """Say how well the table predicts networks that it was not fitted to, and draw it."""
+    from supernet.files import write_bytes
+
+    from .latency_check import check_table
+    from .latency_check import draw_check
+    from .measurements import Measurements
+
+    check = check_table(Measurements.load(table))
+    write_bytes(folder / "latency.png", draw_check(check))
+    print(f"{table}: {check.shown()}", file=sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
