@@ -14,8 +14,8 @@ from supernet.errors import InputError
 
 from .evaluate_options import EvaluateCommand
 from .export_options import as_list
+from .naming import distinct_slugs
 from .naming import register_slug
-from .naming import slug
 
 if TYPE_CHECKING:
     from supernet.data.dataset import PoseDataset
@@ -37,12 +37,13 @@ def run(config: EvaluateCommand, folder: Path) -> None:
     from supernet.data.source import open_split
 
     from .console import open_console
+    from .running import check_joints
     from .score_report import write_report
     from .source import SourceOptions
     from .source import open_source
 
     archs = as_list(config.arch, "arch")
-    names = _distinct([slug(arch) for arch in archs])
+    names = distinct_slugs(archs)
     options = SourceOptions(config.weights, config.supernet, config.skeleton)
     opened = {
         name: open_source(arch, options).require_trained() for name, arch in zip(names, archs, strict=True)
@@ -58,25 +59,6 @@ def run(config: EvaluateCommand, folder: Path) -> None:
         console.print(f"{folder} was started before; what it had was reused")
     show(console, scores, f"{dataset.name}, {scores[0].images} images")
     console.print(f"results: {folder / 'results.json'}", soft_wrap=True)
-
-
-def _distinct(names: list[str]) -> list[str]:
-    """`names` with numbers added to those that repeat."""
-    seen: dict[str, int] = {}
-    found = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        found.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
-    return found
-
-
-def check_joints(opened: Opened, dataset: PoseDataset) -> None:
-    """Raise InputError unless the network's joints are those of the data set."""
-    if opened.skeleton.joints != dataset.skeleton.joints:
-        raise InputError(
-            f"{opened.name} finds the {opened.skeleton.num_joints} joints of {opened.skeleton.name!r}, "
-            f"{dataset.name} labels the {dataset.skeleton.num_joints} of {dataset.skeleton.name!r}"
-        )
 
 
 def _scored(

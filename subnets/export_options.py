@@ -58,14 +58,14 @@ class ExportCommand:
     """Settings of the command.
 
     Attributes:
-        arch: what to export: a zoo name, an architecture file, a folder, or RUN:budget.
+        arch: what to export: a zoo name, an architecture file, a folder, or RUN:budget; or a list of them.
         name: of the export; its folder is runs/export/<name>.
         format: any of onnx, int8, torch_export, openvino; the safetensors folder is always written.
         weights, supernet, skeleton: see `subnets.source.SourceOptions`.
         data: train images for INT8, test images for scores and the picture.
     """
 
-    arch: str = "???"
+    arch: Any = "???"
     name: str = "default"
     format: Any = field(default_factory=lambda: ["onnx"])
     weights: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -27,6 +28,16 @@ def _one(value: str) -> str:
     if name == "model" and path.parent.name:
         name = path.parent.name
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")
+
+
+def distinct_slugs(archs: Sequence[str]) -> list[str]:
+    """One folder name for each of `archs`, numbered where they would be equal."""
+    seen: dict[str, int] = {}
+    found = []
+    for name in map(slug, archs):
+        seen[name] = seen.get(name, 0) + 1
+        found.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    return found
 
 
 def register_slug() -> None:

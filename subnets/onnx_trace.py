@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import nn
 
 from supernet.errors import InputError
+
+from .quiet import quiet
 
 OPSET = 18
 # Bounds of free axes, which keep the exporter from proving things about infinite images.
@@ -36,7 +33,7 @@ def trace(
         import onnxscript  # noqa: F401
     except ImportError:
         raise InputError("ONNX export needs onnx and onnxscript; pip install onnx onnxscript") from None
-    with _quiet():
+    with quiet():
         program = torch.onnx.export(
             net.eval(),
             examples,
@@ -51,19 +48,6 @@ def trace(
     model = program.model_proto
     _strip(model)
     return model
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter's progress lines and notes on its own internals, held back; errors pass."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
 
 
 def _strip(model: Any) -> None:

@@ -7,6 +7,8 @@ bilinear tags.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 OPSET = 18
@@ -160,3 +162,17 @@ def peak_head(peaks: int) -> Any:
     outputs = f"{best}] scores, {best}, 2] positions, {best}] tags"
     header = f'<ir_version: 10, opset_import: ["" : {OPSET}]>'
     return onnx.parser.parse_model(f"{header} peaks ({inputs}) => ({outputs}) {{ {body} }}")
+
+
+def peak_runtime(peaks: int) -> Callable[[Sequence[Any]], list[Any]]:
+    """The continuation in onnxruntime, as a function of the maps [quarter, half]."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(
+        peak_head(peaks).SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+
+    def run(maps: Sequence[Any]) -> list[Any]:
+        return list(session.run(None, {"quarter_map": maps[0], "half_map": maps[1]}))
+
+    return run

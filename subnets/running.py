@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from supernet.errors import InputError
 
 from .portable.manifest import Manifest
 from .runtime import Run
 from .runtime import open_runtime
 from .source import Opened
+
+if TYPE_CHECKING:
+    from supernet.data.dataset import PoseDataset
 
 ON_FILES = ("onnxruntime", "openvino")
 
@@ -44,3 +49,12 @@ def manifest_of(opened: Opened, runtime: str) -> Manifest | None:
     from .portable.session import OnnxSession
 
     return opened.manifest or OnnxSession(opened.onnx, threads=1).require_manifest()
+
+
+def check_joints(opened: Opened, dataset: PoseDataset) -> None:
+    """Raise InputError unless the network's joints are those of the data set."""
+    if opened.skeleton.joints != dataset.skeleton.joints:
+        raise InputError(
+            f"{opened.name} finds the {opened.skeleton.num_joints} joints of {opened.skeleton.name!r}, "
+            f"{dataset.name} labels the {dataset.skeleton.num_joints} of {dataset.skeleton.name!r}"
+        )

@@ -21,7 +21,7 @@ PREPROCESSING: dict[str, Any] = {
     "std": [0.229, 0.224, 0.225],
     "layout": "NCHW",
     "dtype": "float32",
-    "resize": "uniform; short side = resolution, long side up to a multiple of 64, centred zero padding",
+    "resize": "short side = resolution, long side up to a multiple of 64, centred on black",
 }
 
 
@@ -61,7 +61,7 @@ class Manifest:
                 "precision": self.precision,
                 "peaks": self.peaks,
                 "preprocessing": PREPROCESSING,
-                "outputs": _outputs(self),
+                "outputs": outputs_of(self),
                 "arch": dict(self.arch),
                 "about": dict(self.about),
             }
@@ -97,7 +97,8 @@ class Manifest:
             raise InputError(f"{where}: its metadata is not readable ({error!r}); export it again") from None
 
 
-def _outputs(manifest: Manifest) -> dict[str, str]:
+def outputs_of(manifest: Manifest) -> dict[str, str]:
+    """The graph's outputs and what they are."""
     if manifest.peaks:
         return {
             "scores": "(B, J, K) heatmap value of the K best peaks of each joint, best first",

@@ -16,6 +16,8 @@ from subnets.portable.manifest import Manifest
 from supernet import Arch
 from supernet import Stage
 from supernet.calibration import calibrate_by
+from supernet.data.render_options import SyntheticOptions
+from supernet.data.source import DataConfig
 from supernet.pose import Skeleton
 
 
@@ -50,3 +52,10 @@ def small_onnx(small_net: Subnet, tmp_path_factory: pytest.TempPathFactory) -> P
     skeleton = Skeleton.load("crowdpose")
     export_onnx(fuse(small_net), path, Manifest("small", 96, skeleton, arch=small_net.arch.to_dict()))
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> DataConfig:
+    """A rendered data set of a dozen small images."""
+    root = tmp_path_factory.mktemp("data") / "set"
+    return DataConfig(root=str(root), render=SyntheticOptions(train=4, val=2, test=5, size=96), workers=0)

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
+import onnx
 import pytest
 
 from subnets import Subnet
 from subnets import load
+from subnets import save
 from subnets.comparing import relative_difference
 from subnets.export import run
 from subnets.export_options import ExportCommand
 from subnets.export_options import ExportOptions
 from subnets.export_options import check_formats
+from subnets.exporting import calibration_images
+from subnets.portable.session import OnnxSession
+from subnets.quantise import output_nodes
 from subnets.runtime import open_runtime
+from subnets.source import open_source
+from supernet import Arch
 from supernet import InputError
+from supernet.data.source import DataConfig
 
 
 def command(folder: Path, **settings: object) -> ExportCommand:
@@ -46,8 +57,6 @@ def test_an_export_is_complete_and_the_same_network(
 
 
 def test_an_existing_export_is_not_overwritten(small_folder: Path, small_net: Subnet, tmp_path: Path) -> None:
-    from subnets import save
-
     folder = tmp_path / "out"
     run(command(small_folder), folder)
     kept = (folder / "model.onnx").read_bytes()
@@ -119,3 +128,93 @@ def test_formats() -> None:
     ):
         with pytest.raises(InputError, match=message):
             check_formats(wrong)
+
+
+def test_several_networks_get_folders_of_their_own(
+    small_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    save(load(small_folder), other, {"name": "other"})
+    config = command(small_folder, arch=[str(small_folder), str(other)])
+    run(config, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["other", "small"]
+    shutil.rmtree(tmp_path / "out" / "other")
+    capsys.readouterr()
+    run(config, tmp_path / "out")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "small holds this export already" in shown
+    assert "exported other" in shown
+
+
+def test_int8_is_calibrated_scored_and_put_on_the_card(
+    small_folder: Path, tiny_data: DataConfig, tmp_path: Path
+) -> None:
+    options = ExportOptions(latency_rounds=2, calibration_images=3, score_images=2, threads=1)
+    folder = tmp_path / "out"
+    run(command(small_folder, format=["onnx", "int8"], export=options, data=tiny_data), folder)
+    session = OnnxSession(folder / "model_int8.onnx")
+    assert session.require_manifest().precision == "int8"
+    kinds = {node.op_type for node in onnx.load(folder / "model_int8.onnx").graph.node}
+    assert "DequantizeLinear" in kinds
+    image = calibration_images(tiny_data, session.require_manifest(), options)[0]
+    fp32 = open_runtime(folder / "model.onnx", "onnxruntime")(image)
+    # Rough, but the same network: the outputs correlate.
+    for found, wanted in zip(session(image), fp32, strict=True):
+        assert np.corrcoef(found.ravel(), wanted.ravel())[0, 1] > 0.9
+    card = (folder / "card.md").read_text()
+    for text in (
+        "# small",
+        "47,",
+        "calibrated on 3 training images",
+        "INT8 (onnxruntime)",
+        "picture.jpg",
+        "AP_hard",
+    ):
+        assert text in card, text
+    assert cv2.imread(str(folder / "picture.jpg")) is not None
+    record = json.loads((folder / "export.json").read_text())
+    assert [score["what"] for score in record["scores"]] == [
+        "fp32 (torch)",
+        "fp32 (onnxruntime)",
+        "INT8 (onnxruntime)",
+    ]
+    assert [row["rounds"] for row in record["latency"]["milliseconds"]] == [2, 2, 2]
+
+
+def test_the_ends_of_the_outputs_stay_fp32(small_onnx: Path) -> None:
+    model = onnx.load(small_onnx)
+    kinds = [node.op_type for node in model.graph.node if node.name in output_nodes(model)]
+    assert sorted(kinds) == ["Add", "Add", "Conv", "Conv", "Conv", "Conv"]
+
+
+def test_an_export_in_peaks_says_so(small_folder: Path, tmp_path: Path) -> None:
+    options = ExportOptions(peaks=10, latency_rounds=0)
+    run(command(small_folder, export=options), tmp_path / "out")
+    session = OnnxSession(tmp_path / "out" / "model.onnx")
+    assert session.require_manifest().peaks == 10
+    assert session(np.zeros((1, 3, 96, 96), np.float32))[0].shape == (1, 14, 10)
+    assert "`positions` (B, J, K, 2)" in (tmp_path / "out" / "card.md").read_text()
+    with pytest.raises(InputError, match="int8 needs heatmaps"):
+        run(command(small_folder, export=options, format="int8"), tmp_path / "second")
+
+
+def test_a_missing_extra_is_named_and_leaves_nothing(
+    small_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(InputError, match=r"pip install 'litepose-ofa\[openvino\]'"):
+        run(command(small_folder, format="openvino"), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_random_weights_are_named_on_the_card(small_arch: Arch, tmp_path: Path) -> None:
+    small_arch.save(tmp_path / "plain.yaml")
+    run(command(tmp_path / "plain.yaml"), tmp_path / "out")
+    assert "**Its weights are random**" in (tmp_path / "out" / "card.md").read_text()
+    assert not open_source(str(tmp_path / "out")).trained
+
+
+def test_a_place_that_cannot_be_written_is_named(small_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match="cannot be made"):
+        run(command(small_folder), tmp_path / "file" / "out")
