@@ -25,7 +25,7 @@ def draw_people(
     people: People,
     skeleton: Skeleton | str | os.PathLike[str] = "crowdpose",
     min_score: float = 0.05,
-    min_joint_score: float = 0.05,
+    min_joint_score: float = 0.1,
     thickness: float | None = None,
 ) -> UInt8:
     """A copy of `image` with a skeleton for each person, the best on top.

@@ -18,10 +18,11 @@ from .preprocess import check_image
 
 _BACKGROUND = (245, 245, 245)
 _INK = (30, 30, 30)
+_DIM = 0.6  # of the image under maps
 
 
-def draw_heatmaps(image: Any, heatmaps: Any, strength: float = 0.75) -> UInt8:
-    """`image` with the highest heat of all joints over it: dark where there is none, bright at peaks.
+def draw_heatmaps(image: Any, heatmaps: Any, strength: float = 0.9) -> UInt8:
+    """The dimmed `image` with the highest heat of all joints over it.
 
     Args:
         image: (H, W, 3) uint8 RGB, as the network saw it (`View.pixels`).
@@ -34,11 +35,13 @@ def draw_heatmaps(image: Any, heatmaps: Any, strength: float = 0.75) -> UInt8:
     canvas, heat_hw = check_image(image), _flatten(heatmaps)
     heat_hw = np.clip(_resize(heat_hw, canvas.shape), 0, 1)
     colours = cv2.applyColorMap(np.round(255 * heat_hw).astype(np.uint8), cv2.COLORMAP_INFERNO)
-    return _blend(canvas, colours[..., ::-1], strength * np.sqrt(heat_hw))
+    return _blend(canvas, colours[..., ::-1], strength * _visibility(heat_hw))
 
 
-def draw_tags(image: Any, heatmaps: Any, tags: Any, strength: float = 0.85) -> UInt8:
-    """`image` with each joint's tag as a colour where its heat is high: one person's joints share a colour.
+def draw_tags(image: Any, heatmaps: Any, tags: Any, strength: float = 0.9) -> UInt8:
+    """The dimmed `image` with each joint's tag as a colour where its heat is high.
+
+    One person's joints share a colour when grouping will go well.
 
     Args:
         image: (H, W, 3) uint8 RGB, as the network saw it.
@@ -65,7 +68,7 @@ def draw_tags(image: Any, heatmaps: Any, tags: Any, strength: float = 0.85) -> U
     low, high = (likely.min(), likely.max()) if likely.size else (0.0, 1.0)
     place = np.clip((value_hw - low) / max(float(high - low), 1e-6), 0, 1)
     colours = cv2.applyColorMap(np.round(255 * place).astype(np.uint8), cv2.COLORMAP_TURBO)
-    return _blend(canvas, colours[..., ::-1], strength * np.sqrt(heat_hw))
+    return _blend(canvas, colours[..., ::-1], strength * _visibility(heat_hw))
 
 
 def contact_sheet(
@@ -131,6 +134,11 @@ def _resize(plane: Floats, shape: tuple[int, ...]) -> Floats:
     return np.asarray(cv2.resize(np.ascontiguousarray(plane), (shape[1], shape[0])), np.float32)
 
 
+def _visibility(heat_hw: Floats) -> Floats:
+    """Nothing of the background's clutter, all from half of a sure joint on."""
+    return np.asarray(np.clip((heat_hw - 0.05) / 0.35, 0, 1))
+
+
 def _blend(image: UInt8, colours: NDArray[Any], share_hw: Floats) -> UInt8:
     share = np.clip(share_hw, 0, 1)[..., None]
-    return np.round(image * (1 - share) + colours * share).astype(np.uint8)
+    return np.round(_DIM * image * (1 - share) + colours * share).astype(np.uint8)
