@@ -20,10 +20,11 @@ from .topology import head_layers
 from .topology import output_layers
 from .topology import stem_layers
 
-# Rows at a time, so that a chunk's codes stay in the processor's cache.
+# Rows at a time, so that a chunk stays in the processor's cache.
 _CHUNK = 2048
 
 PartCost = Callable[[int, Iterable[Layer]], float]
+Column = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -34,14 +35,14 @@ class _Term:
     radix: tuple[int, ...]
     values: npt.NDArray[Any]
 
-    def gather(self, codes_gn: Codes) -> npt.NDArray[Any]:
-        """(N,) costs of this part for (G, N) codes."""
-        index = codes_gn[self.columns[0]]
-        for column, size in zip(self.columns[1:], self.radix[1:], strict=True):
-            if size > 1:
-                index = index * size + codes_gn[column]
-        costs: npt.NDArray[Any] = self.values[index]
-        return costs
+
+@dataclass(frozen=True)
+class _Stage:
+    """The blocks of a stage from the second on, whose tables share their leading columns."""
+
+    columns: tuple[int, ...]
+    radix: tuple[int, ...]
+    blocks: tuple[_Term, ...]
 
 
 class AdditiveTable:
@@ -60,14 +61,9 @@ class AdditiveTable:
         stem = self._term(("resolution", "stem"), stem_layers)
         heads = [self._head(step, num_joints) for step in range(len(space.head))]
         raws = [self._raw_output(step, num_joints) for step in range(1, len(space.head))]
-        firsts = [self._block(stage, 0) for stage in range(len(space.stages))]
+        firsts = [self._first_block(stage) for stage in range(len(space.stages))]
         self._fixed = [stem, *firsts, *heads, *raws]
-        self._later = [
-            [self._block(stage, block) for block in range(1, choices.depth[-1])]
-            for stage, choices in enumerate(space.stages)
-        ]
-        # An absent block has code 0 in kernel and expansion; its cost is taken off again.
-        self._absent = [self._absent_blocks(stage) for stage in range(len(space.stages))]
+        self._stages = [self._later_blocks(stage) for stage in range(len(space.stages))]
 
     def _term(self, names: tuple[str, ...], part: Callable[..., Iterable[Layer]]) -> _Term:
         columns = tuple(self._space.gene_index[name] for name in names)
@@ -76,12 +72,27 @@ class AdditiveTable:
         values = [self._cost(resolution, tuple(part(*sizes))) for resolution, *sizes in combinations]
         return _Term(columns, tuple(len(c) for c in choices), np.array(values, dtype=self._dtype))
 
-    def _block(self, stage: int, block: int) -> _Term:
-        own = (f"stages.{stage}.width", f"stages.{stage}.expansion.{block}", f"stages.{stage}.kernel.{block}")
-        if block:
-            return self._term(("resolution", *own), lambda w, e, k: block_layers(stage, block, w, w, e, k))
+    def _first_block(self, stage: int) -> _Term:
         before = f"stages.{stage - 1}.width" if stage else "stem"
+        own = (f"stages.{stage}.width", f"stages.{stage}.expansion.0", f"stages.{stage}.kernel.0")
         return self._term(("resolution", before, *own), lambda v, w, e, k: block_layers(stage, 0, v, w, e, k))
+
+    def _later_blocks(self, stage: int) -> _Stage:
+        shared = ("resolution", f"stages.{stage}.width", f"stages.{stage}.depth")
+        choices = self._space.stages[stage]
+
+        def block(index: int) -> _Term:
+            def part(width: int, depth: int, expansion: int, kernel: int) -> Iterable[Layer]:
+                # A block beyond the depth is absent and costs nothing, whatever its genes say.
+                return block_layers(stage, index, width, width, expansion, kernel) if index < depth else ()
+
+            own = (f"stages.{stage}.expansion.{index}", f"stages.{stage}.kernel.{index}")
+            term = self._term((*shared, *own), part)
+            return _Term(term.columns[len(shared) :], term.radix[len(shared) :], term.values)
+
+        columns = tuple(self._space.gene_index[name] for name in shared)
+        radix = tuple(len(self._space.genes[column].choices) for column in columns)
+        return _Stage(columns, radix, tuple(block(index) for index in range(1, choices.depth[-1])))
 
     def _head(self, step: int, num_joints: int) -> _Term:
         refined = f"head.{step - 1}" if step else "stages.3.width"
@@ -96,36 +107,40 @@ class AdditiveTable:
             ("resolution", source), lambda channels: output_layers(step, "raw", channels, num_joints)
         )
 
-    def _absent_blocks(self, stage: int) -> _Term:
-        names = ("resolution", f"stages.{stage}.width", f"stages.{stage}.depth")
-        choices = self._space.stages[stage]
-        kernel, expansion, deepest = choices.kernel[0], choices.expansion[0], choices.depth[-1]
-
-        def absent(width: int, depth: int) -> list[Layer]:
-            blocks = [block_layers(stage, j, width, width, expansion, kernel) for j in range(depth, deepest)]
-            return [layer for block in blocks for layer in block]
-
-        return self._term(names, absent)
-
     def predict(self, codes: Codes) -> npt.NDArray[Any]:
-        """(N,) sums for (N, G) codes (any codes of absent blocks are read as 0).
+        """(N,) sums for (N, G) codes; the genes of absent blocks have no effect.
 
         Raises:
             InputError: the codes are not of this space.
         """
         self._space.check_codes(codes)
-        totals = np.empty(len(codes), dtype=self._dtype)
+        totals = np.zeros(len(codes), dtype=self._dtype)
         for start in range(0, len(codes), _CHUNK):
-            totals[start : start + _CHUNK] = self._predict_chunk(codes[start : start + _CHUNK])
+            # Choices are few: one byte a code makes the transposition cheap.
+            codes_gn = np.ascontiguousarray(codes[start : start + _CHUNK].astype(np.uint8).T)
+            self._add_up(codes_gn, totals[start : start + _CHUNK])
         return totals
 
-    def _predict_chunk(self, codes: Codes) -> npt.NDArray[Any]:
-        codes_gn = np.ascontiguousarray(self._space.canonical(codes).T)
-        total = np.zeros(codes_gn.shape[1], dtype=self._dtype)
+    def _add_up(self, codes_gn: npt.NDArray[np.uint8], total: npt.NDArray[Any]) -> None:
         for term in self._fixed:
-            total += term.gather(codes_gn)
-        for blocks, absent in zip(self._later, self._absent, strict=True):
-            for block in blocks:
-                total += block.gather(codes_gn)
-            total -= absent.gather(codes_gn)
-        return total
+            total += term.values[_index(codes_gn, term.columns, term.radix)]
+        for stage in self._stages:
+            shared = _index(codes_gn, stage.columns, stage.radix)
+            for block in stage.blocks:
+                total += block.values[_index(codes_gn, block.columns, block.radix, shared)]
+
+
+def _index(
+    codes_gn: npt.NDArray[np.uint8],
+    columns: tuple[int, ...],
+    radix: tuple[int, ...],
+    index: npt.NDArray[np.intp] | None = None,
+) -> npt.NDArray[np.intp]:
+    """(N,) places in a flat table; `index` is that of columns before these."""
+    for column, size in zip(columns, radix, strict=True):
+        if index is None:
+            index = codes_gn[column].astype(np.intp)
+        elif size > 1:
+            index = index * size + codes_gn[column]
+    assert index is not None
+    return index
