@@ -14,8 +14,10 @@ from supernet.names import conf_names
 
 MODULES = {
     "train": "supernet.train",
+    "describe": "supernet.describe",
     "search": "search.run",
     "profile": "search.profile",
+    "convert": "subnets.convert",
     "export": "subnets.export",
     "finetune": "subnets.finetune",
     "evaluate": "subnets.evaluate",
