@@ -19,7 +19,7 @@ from supernet.data.images import decode_rgb
 from supernet.errors import InputError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ts")
 _CAMERA = re.compile(r"(?:camera:?)?(\d+)|camera")
 # Containers count their frames only roughly; fewer than this share of the announced ones means a cut file.
 _COMPLETE = 0.98

@@ -1,0 +1,184 @@
+"""Prediction from end to end: results, pictures, videos, bounded memory, what is in the way."""
+
+from __future__ import annotations
+
+import gc
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from subnets.portable.frames import Frame
+from subnets.portable.frames import Frames
+from subnets.portable.frames import open_frames
+from subnets.portable.predicting import predict
+from subnets.portable.predictor import Predictor
+from subnets.portable.predictor import PredictorOptions
+from supernet import InputError
+from supernet.pose import InferenceOptions
+from supernet.pose import Skeleton
+from supernet.pose import infer
+from supernet.pose.grouping import DecodeOptions
+
+SKELETON = Skeleton.load("crowdpose")
+JOINTS = SKELETON.num_joints
+RESOLUTION = 64
+
+
+def one_person(images: Any) -> list[np.ndarray]:
+    """A network that sees one person in every image: joint j at column 4 + 2 j of row 10 of the half map."""
+    batch, _, height, width = images.shape
+    quarter = np.zeros((batch, 2 * JOINTS, height // 4, width // 4), np.float32)
+    half = np.zeros((batch, JOINTS, height // 2, width // 2), np.float32)
+    for joint in range(JOINTS):
+        half[:, joint, 10, 4 + 2 * joint % (width // 2 - 8)] = 1.0
+    return [quarter, half]
+
+
+def predictor(**options: Any) -> Predictor:
+    return Predictor(one_person, SKELETON, PredictorOptions(RESOLUTION, **options))
+
+
+def clip(path: Path, count: int) -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10.0, (64, 64))
+    for index in range(count):
+        writer.write(np.full((64, 64, 3), index % 200, np.uint8))
+    writer.release()
+    return path
+
+
+def test_the_three_steps_are_inference() -> None:
+    image = np.random.default_rng(0).integers(0, 255, (100, 140, 3), np.uint8)
+    for flip, scales in ((False, (1.0,)), (True, (1.0,)), (True, (0.5, 1.0, 2.0))):
+        decode = DecodeOptions(threshold=0.01)
+        found = predictor(flip=flip, scales=scales, decode=decode)(image)
+        options = InferenceOptions(RESOLUTION, flip=flip, scales=scales, decode=decode)
+        (expected,) = infer(one_person, [image], SKELETON, options)
+        np.testing.assert_array_equal(found.keypoints, expected.keypoints)
+        assert len(found) >= 1
+
+
+def test_a_network_of_one_shape_gets_it_and_people_come_back_in_place() -> None:
+    shapes = []
+
+    def run(images: Any) -> list[np.ndarray]:
+        shapes.append(images.shape)
+        return one_person(images)
+
+    options = PredictorOptions(RESOLUTION, input_shape=(64, 96))
+    people = Predictor(run, SKELETON, options)(np.zeros((200, 200, 3), np.uint8))
+    assert shapes == [(1, 3, 64, 96)]
+    # 200 pixels become 64, with 16 columns of black on each side; the half map's pixel (row 10, column 4)
+    # is centred on (9, 21) of the input.
+    assert np.abs(people.keypoints[0, 0, :2] - [(9 - 16) / 0.32, 21 / 0.32]).max() < 0.01
+
+
+def test_options_that_exclude_each_other() -> None:
+    with pytest.raises(InputError, match="need heatmaps"):
+        PredictorOptions(64, peaks=True, flip=True)
+    with pytest.raises(InputError, match="takes any input shape"):
+        PredictorOptions(64, input_shape=(64, 64), scales=(0.5, 1.0))
+
+
+def test_weak_people_are_left_out() -> None:
+    image = np.zeros((64, 64, 3), np.uint8)
+    assert len(predictor(decode=DecodeOptions(threshold=0.1))(image)) == 1
+    assert len(predictor(min_score=0.9)(image)) == 0
+
+
+def test_a_folder_leaves_results_names_and_pictures(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("12.png", "3.jpg"):
+        cv2.imwrite(str(tmp_path / "in" / name), np.zeros((64, 64, 3), np.uint8))
+    summary = predict(open_frames(tmp_path / "in"), predictor(), tmp_path / "out")
+    results = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert [(r["image_id"], r["category_id"], len(r["keypoints"])) for r in results] == [
+        (12, 1, 42),
+        (3, 1, 42),
+    ]
+    images = json.loads((tmp_path / "out" / "images.json").read_text())
+    assert [image["file_name"] for image in images] == ["12.png", "3.jpg"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.jpg")) == ["12.jpg", "3.jpg"]
+    assert cv2.imread(str(tmp_path / "out" / "12.jpg")).any(), "a skeleton is drawn on the black picture"
+    assert (summary.frames, summary.people, summary.failures) == (2, 2, [])
+    assert set(summary.busy) == {"read", "prepare", "network", "group", "draw", "write"}
+
+
+def test_a_video_becomes_a_video(tmp_path: Path) -> None:
+    seen = []
+    frames = open_frames(clip(tmp_path / "clip.mp4", 12))
+    summary = predict(
+        frames, predictor(), tmp_path / "out", meter=True, progress=lambda s: seen.append(s.frames)
+    )
+    assert seen == list(range(1, 13))
+    again = open_frames(tmp_path / "out" / "video.mp4")
+    assert (sum(1 for _ in again), again.rate, summary.people) == (12, 10.0, 12)
+    assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())) == 12
+    quiet = predict(open_frames(tmp_path / "clip.mp4"), predictor(), tmp_path / "quiet", drawn=False)
+    assert quiet.frames == 12
+    assert not (tmp_path / "quiet" / "video.mp4").exists()
+
+
+def test_three_hundred_frames_stream_in_bounded_memory(tmp_path: Path) -> None:
+    frames = open_frames(clip(tmp_path / "clip.mp4", 300))
+    alive = []
+
+    def count(summary: Any) -> None:
+        if summary.frames % 25 == 0:
+            alive.append(sum(1 for item in gc.get_objects() if type(item) is Frame))
+
+    summary = predict(frames, predictor(), tmp_path / "out", progress=count)
+    assert summary.frames == 300
+    # Four queues of four, one frame in the hands of each of five threads, and one being made.
+    assert max(alive) <= 4 * 4 + 5 + 1
+
+
+def test_results_that_are_there_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "predictions.json").write_text("mine")
+    frames = open_frames(clip(tmp_path / "clip.mp4", 3))
+    with pytest.raises(InputError, match=r"holds predictions already \(predictions\.json\)"):
+        predict(frames, predictor(), tmp_path)
+    assert (tmp_path / "predictions.json").read_text() == "mine"
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    frames = open_frames(clip(tmp_path / "clip.mp4", 3))
+    with pytest.raises(InputError, match="predictions cannot be written to"):
+        predict(frames, predictor(), tmp_path / "file" / "out")
+
+
+def test_a_failure_leaves_no_half_results(tmp_path: Path) -> None:
+    def fail(_: Any) -> Any:
+        raise RuntimeError("device lost")
+
+    frames = open_frames(clip(tmp_path / "clip.mp4", 3))
+    with pytest.raises(RuntimeError, match="device lost"):
+        predict(frames, Predictor(fail, SKELETON, PredictorOptions(RESOLUTION)), tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_an_interrupt_keeps_what_was_found(tmp_path: Path) -> None:
+    def stop(summary: Any) -> None:
+        if summary.frames == 2:
+            raise KeyboardInterrupt
+
+    summary = predict(
+        open_frames(clip(tmp_path / "clip.mp4", 50)), predictor(), tmp_path / "out", progress=stop
+    )
+    assert summary.interrupted
+    assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())) == 2
+
+
+def test_no_people_give_an_empty_list(tmp_path: Path) -> None:
+    def nobody(images: Any) -> list[np.ndarray]:
+        return [0 * value for value in one_person(images)]
+
+    frames = Frames(
+        "image", "a", 1, 0.0, lambda _: iter([Frame(0, 1, "a.png", np.zeros((64, 64, 3), np.uint8))])
+    )
+    predict(frames, Predictor(nobody, SKELETON, PredictorOptions(RESOLUTION)), tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "predictions.json").read_text()) == []

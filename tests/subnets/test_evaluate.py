@@ -1,0 +1,92 @@
+"""The evaluate command: rows side by side, files, what is kept between starts, what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+
+from subnets import Subnet
+from subnets import build
+from subnets import save
+from subnets.evaluate import run
+from subnets.evaluate_options import EvaluateCommand
+from supernet import Arch
+from supernet import InputError
+from supernet.data.source import DataConfig
+from supernet.evaluation_options import EvaluationOptions
+
+NINE = ["AP", "AP50", "AP75", "AR", "AR50", "AR75", "AP_easy", "AP_medium", "AP_hard"]
+
+
+def command(data: DataConfig, arch: Any, **settings: Any) -> EvaluateCommand:
+    options = settings.pop("evaluation", EvaluationOptions(images=3))
+    return EvaluateCommand(arch=arch, name="x", threads=1, data=data, evaluation=options, **settings)
+
+
+@pytest.fixture
+def folder(small_folder: Path, small_onnx: Path, tmp_path: Path) -> Path:
+    """The small network with its ONNX file."""
+    target = tmp_path / "net"
+    shutil.copytree(small_folder, target)
+    shutil.copy(small_onnx, target / "model.onnx")
+    return target
+
+
+def test_several_networks_side_by_side(
+    folder: Path, tiny_data: DataConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = command(tiny_data, [str(folder), str(folder / "model.onnx")], runtime="onnxruntime")
+    run(config, tmp_path / "out")
+    shown = capsys.readouterr().out
+    for text in ("AP_hard", "GMACs", "inversion", "left_shoulder", "3 images"):
+        assert text in shown, text
+    rows = list(csv.DictReader((tmp_path / "out" / "results.csv").open()))
+    assert [row["name"] for row in rows] == ["net", "net-2"]
+    assert list(rows[0])[1:10] == NINE
+    # The same network in the same runtime.
+    assert [rows[0][key] for key in NINE] == [rows[1][key] for key in NINE]
+    record = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert record["networks"][0]["images"] == 3
+    assert isinstance(json.loads((tmp_path / "out" / "detections" / "net.json").read_text()), list)
+    assert cv2.imread(str(tmp_path / "out" / "results.png")) is not None
+
+
+def test_a_second_start_scores_only_what_is_missing(
+    folder: Path, tiny_data: DataConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = command(tiny_data, str(folder))
+    run(config, tmp_path / "out")
+    kept = tmp_path / "out" / "networks" / "net.json"
+    marked = {**json.loads(kept.read_text()), "images": 77}
+    kept.write_text(json.dumps(marked))
+    run(config, tmp_path / "out")
+    assert "what it had was reused" in " ".join(capsys.readouterr().out.split())
+    assert json.loads((tmp_path / "out" / "results.json").read_text())["networks"][0]["images"] == 77
+    with pytest.raises(InputError, match=r"other settings \(split: 'test' there, 'val' now"):
+        run(command(tiny_data, str(folder), split="val"), tmp_path / "out")
+
+
+def test_random_weights_and_other_joints_are_refused(
+    small_arch: Arch, tiny_data: DataConfig, tmp_path: Path
+) -> None:
+    small_arch.save(tmp_path / "plain.yaml")
+    with pytest.raises(InputError, match="plain has random weights"):
+        run(command(tiny_data, str(tmp_path / "plain.yaml")), tmp_path / "out")
+    coco: Subnet = build(small_arch, num_joints=17)
+    save(coco, tmp_path / "coco")
+    with pytest.raises(InputError, match=r"finds the 17 joints of 'coco', .* labels the 14 of 'crowdpose'"):
+        run(command(tiny_data, str(tmp_path / "coco")), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_without_onnx_file_is_told_to_export(
+    small_folder: Path, tiny_data: DataConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="small has no ONNX file for onnxruntime; export it first"):
+        run(command(tiny_data, str(small_folder), runtime="onnxruntime"), tmp_path / "out")
