@@ -1,0 +1,150 @@
+"""Files and folders appear whole or not at all; what cannot be read is one line."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from supernet import InputError
+from supernet.checks import check_keys
+from supernet.checks import positive_int
+from supernet.checks import positive_ints
+from supernet.checks import shown
+from supernet.files import atomic_path
+from supernet.files import new_folder
+from supernet.files import read_json
+from supernet.files import read_text
+from supernet.files import read_yaml
+from supernet.files import write_json
+from supernet.files import write_text
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def write_half(path: Path) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text("ne")
+        raise RuntimeError("half way")
+
+
+def fill_half(path: Path) -> None:
+    with new_folder(path) as temporary:
+        (temporary / "a").write_text("x")
+        raise RuntimeError("half way")
+
+
+def fill_slowly(path: Path) -> None:
+    with new_folder(path) as temporary:
+        (temporary / "a").write_text("mine")
+        path.mkdir()
+        (path / "a").write_text("theirs")
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
+    file = tmp_path / "deep" / "a.txt"
+    write_text(file, "old")
+    with pytest.raises(RuntimeError, match="half way"):
+        write_half(file)
+    assert file.read_text() == "old"
+    assert os.listdir(file.parent) == ["a.txt"]
+
+
+def test_files_have_the_usual_mode(tmp_path: Path) -> None:
+    write_text(tmp_path / "a", "x")
+    (tmp_path / "b").write_text("x")
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+def test_a_new_folder_is_whole_or_absent(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "net"
+    with new_folder(target) as temporary:
+        (temporary / "sub").mkdir()
+        (temporary / "sub" / "a").write_text("x")
+        assert not target.exists()
+    assert (target / "sub" / "a").read_text() == "x"
+    with pytest.raises(RuntimeError, match="half way"):
+        fill_half(tmp_path / "other")
+    assert sorted(os.listdir(tmp_path)) == ["deep"]
+    with pytest.raises(InputError, match="exists already"), new_folder(target):
+        pass
+
+
+def test_a_killed_writer_leaves_no_folder_of_that_name(tmp_path: Path) -> None:
+    code = f"""
+import time
+from supernet.files import new_folder
+with new_folder({str(tmp_path / "net")!r}) as folder:
+    (folder / "a").write_text("half")
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "writing\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "net").exists()
+    with new_folder(tmp_path / "net") as folder:
+        (folder / "a").write_text("whole")
+    assert (tmp_path / "net" / "a").read_text() == "whole"
+
+
+def test_someone_else_is_faster(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be made"):
+        fill_slowly(tmp_path / "net")
+    assert (tmp_path / "net" / "a").read_text() == "theirs"
+    assert os.listdir(tmp_path) == ["net"]
+
+
+def test_reading(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"a": [1, None]})
+    assert read_json(tmp_path / "a.json") == {"a": [1, None]}
+    (tmp_path / "a.json.gz").write_bytes(gzip.compress(b"[1]"))
+    assert read_json(tmp_path / "a.json.gz") == [1]
+    assert read_yaml(tmp_path / "a.json") == {"a": [1, None]}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.json", b"{", "not valid JSON"),
+        ("a.json", b"[" * 100_000, "not valid JSON"),
+        ("a.json", b"\xff\xfe", "cannot be read"),
+        ("a.json.gz", b"not gzip", "cannot be read"),
+        ("a.json.gz", gzip.compress(b"[1]" * 100)[:-9], "cannot be read"),
+    ],
+)
+def test_damaged_json(name: str, content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught:
+        read_json(tmp_path / name, "annotations")
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith("annotations ")
+
+
+def test_missing_files_and_folders(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        read_text(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_text(tmp_path)
+
+
+def test_checks() -> None:
+    assert positive_int(65536, "x") == 65536
+    assert positive_ints((1, 2), "x") == (1, 2)
+    for wrong in (True, 0, 65537, 1.0, "1", None):
+        with pytest.raises(InputError, match="x: "):
+            positive_int(wrong, "x")
+    with pytest.raises(InputError, match=r"where: unknown key 'c' \(known: a, b\)"):
+        check_keys({"a": 1, "c": 2}, required=("a",), optional=("b",), what="where")
+    # 2 ** 60 leaves: writing it out would never end.
+    nested: list[object] = []
+    for _ in range(60):
+        nested = [nested, nested]
+    assert len(shown(nested)) < 1000
