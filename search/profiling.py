@@ -33,6 +33,8 @@ from .profile_options import MeasureOptions
 
 Make = Callable[[], Run]
 Told = Callable[[int], object]
+# Networks in a row without a part that is wanted, after which the design is complete.
+NOTHING_NEW = 40
 # Blocks are most of a network's parts, and most of its time.
 SHARES = {"stem": 0.05, "stage": 0.6, "head": 0.25, "raw": 0.1}
 
@@ -63,7 +65,9 @@ def make_design(space: SearchSpace, num_joints: int, options: MeasureOptions, se
     wanted = {kind: max(3, round(share * options.parts)) for kind, share in SHARES.items()}
     found: dict[Part, tuple[Any, int]] = {}
     counts = dict.fromkeys(SHARES, 0)
+    idle = 0
     for row in sample_all_sizes(space, rng, 20 * options.parts):
+        before = len(found)
         parts = network_parts(space.decode(row[None])[0], num_joints)
         for place in rng.permutation(len(parts)):
             part = parts[place]
@@ -73,7 +77,8 @@ def make_design(space: SearchSpace, num_joints: int, options: MeasureOptions, se
                 # One of each kind per network at most keeps the sizes mixed.
                 if counts[kind_of(part)] % 4 == 0:
                     break
-        if all(counts[kind] >= wanted[kind] for kind in wanted):
+        idle = idle + 1 if len(found) == before else 0
+        if idle >= NOTHING_NEW:
             break
     codes = _networks(space, np.random.default_rng([seed, 1]), options.networks)
     sources = np.stack([row for row, _ in found.values()])

@@ -14,11 +14,20 @@ import numpy as np
 from supernet.files import write_bytes
 from supernet.files import write_text
 
+from .analysis import PredictorCheck
+from .analysis import check_predictor
+from .analysis import gene_effects
+from .analysis import hypervolumes
+from .candidate import SEARCH
+from .candidate import WARM
 from .candidate import Candidate
 from .costs import shown_cost
 from .outcome import Outcome
 from .plan import Plan
 from .plots import accuracy_against_cost
+from .plots_analysis import gene_bars
+from .plots_analysis import predicted_against_measured
+from .plots_analysis import progress
 
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1d2430}
@@ -45,11 +54,47 @@ def write_report(
         write_bytes(folder / f"accuracy_{axis}.png", picture)
         parts.append(image(picture, f"AP against {axis} of every candidate"))
     parts += ["<h2>Chosen subnets</h2>", chosen_table(outcome)]
+    parts += analysis_parts(outcome, folder)
     parts += ["<h2>Conditions</h2>", conditions_table(conditions, outcome)]
     body = "\n".join(parts)
     head = f'<meta charset="utf-8"><title>{html.escape(folder.name)}</title><style>{STYLE}</style>'
     page = f'<!doctype html><html lang="en"><head>{head}</head><body>\n{body}\n</body></html>\n'
     write_text(folder / "report.html", page)
+
+
+def analysis_parts(outcome: Outcome, folder: Path) -> list[str]:
+    """Progress, predictor and genes, as far as the candidates are enough to tell."""
+    searched = [one for one in outcome.candidates if one.origin in (SEARCH, WARM)]
+    pictures: dict[str, tuple[bytes, str]] = {}
+    parts: list[str] = []
+    if searched:
+        volumes = hypervolumes(outcome.problem, searched)
+        picture = progress(volumes, [one.round for one in searched])
+        pictures["progress"] = (picture, "Progress of the front's hypervolume")
+    check = check_predictor(outcome)
+    if check is not None:
+        picture = predicted_against_measured(check)
+        pictures["predictor"] = (picture, "Predicted against measured AP, by models that had not seen them")
+        effects = gene_effects(outcome)
+        picture = gene_bars(effects, outcome.problem.costs.names[0])
+        pictures["genes"] = (picture, "What the genes move, by predicted AP")
+    for name, (picture, text) in pictures.items():
+        write_bytes(folder / f"{name}.png", picture)
+        parts += [f"<h2>{html.escape(text)}</h2>", image(picture, text)]
+        if name == "predictor" and check is not None:
+            parts.append(quality_table(check))
+    return parts
+
+
+def quality_table(check: PredictorCheck) -> str:
+    """Cross-validated quality of every model, the chosen one first."""
+    rows = []
+    for name, quality in {check.model: check.quality, **check.others}.items():
+        low, high = quality.tau_interval
+        least, most = quality.mae_interval
+        error = f"{100 * quality.mae:.2f} ({100 * least:.2f} to {100 * most:.2f})"
+        rows.append([name, f"{quality.tau:.3f} ({low:.3f} to {high:.3f})", error])
+    return table(["model", "Kendall tau (90% interval)", "mean absolute error, AP points"], rows)
 
 
 def image(picture: bytes, text: str) -> str:

@@ -1,0 +1,64 @@
+"""Pictures of what a search tells besides its front, as PNG bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .analysis import GeneEffect
+from .analysis import PredictorCheck
+from .costs import Floats
+from .plots import BLUE
+from .plots import GREY
+from .plots import ORANGE
+from .plots import new_figure
+from .plots import png
+
+MOST_GENES = 16
+
+
+def predicted_against_measured(check: PredictorCheck) -> bytes:
+    """Scatter of held-out predictions."""
+    figure, axes = new_figure(5.2, 4.8)
+    ends = [
+        100 * min(check.predicted.min(), check.measured.min()),
+        100 * max(check.predicted.max(), check.measured.max()),
+    ]
+    axes.plot(ends, ends, color=GREY, linewidth=1)
+    axes.plot(100 * check.measured, 100 * check.predicted, "o", color=BLUE, markersize=3.5, alpha=0.7)
+    low, high = check.quality.tau_interval
+    axes.set_title(f"{check.model}: tau {check.quality.tau:.2f} ({low:.2f} to {high:.2f})", fontsize=10)
+    axes.set_xlabel("measured AP (%)")
+    axes.set_ylabel("predicted AP (%), held out")
+    axes.grid(alpha=0.25)
+    return png(figure)
+
+
+def gene_bars(effects: Sequence[GeneEffect], cost: str) -> bytes:
+    """AP and cost that each gene moves."""
+    shown = list(effects)[:MOST_GENES][::-1]
+    figure, axes = new_figure(6.8, 0.9 + 0.3 * len(shown))
+    place = np.arange(len(shown))
+    axes.barh(place + 0.2, [100 * e.ap for e in shown], height=0.4, color=BLUE, label="AP, points")
+    axes.barh(
+        place - 0.2, [100 * e.cost for e in shown], height=0.4, color=ORANGE, label=f"{cost}, % of the range"
+    )
+    axes.set_yticks(place, [e.name for e in shown])
+    axes.legend(loc="lower right", fontsize=9)
+    axes.grid(alpha=0.25, axis="x")
+    return png(figure)
+
+
+def progress(volumes: Floats, rounds: Sequence[int]) -> bytes:
+    """Hypervolume over evaluations; a line where each round began."""
+    figure, axes = new_figure(6.8, 3.4)
+    count = np.arange(1, len(volumes) + 1)
+    for i in range(1, len(rounds)):
+        if rounds[i] != rounds[i - 1]:
+            axes.axvline(i + 0.5, color=GREY, linewidth=0.6)
+    axes.step(count, 100 * volumes, where="post", color=BLUE)
+    axes.set_xlabel("evaluations")
+    axes.set_ylabel("hypervolume (% of the last)")
+    axes.grid(alpha=0.25, axis="y")
+    return png(figure)

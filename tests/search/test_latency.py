@@ -1,0 +1,347 @@
+"""Latency tables on a device whose times are a formula, their files, and boards."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from search import LatencyTable
+from search.board import design_id
+from search.board import read_board
+from search.board import write_board
+from search.latency import open_latency
+from search.latency_check import check_against
+from search.latency_check import check_table
+from search.measurements import Measurements
+from search.measurements import retest_spread
+from search.parts import Part
+from search.parts import network_parts
+from search.profile_options import DeviceOptions
+from search.profile_options import MeasureOptions
+from search.profiling import Design
+from search.profiling import make_design
+from supernet import InputError
+from supernet import SearchSpace
+from supernet.cost import layer_macs
+from supernet.topology import layers
+
+SIZES = MeasureOptions(parts=120, networks=24)
+
+
+def part_time(part: Part) -> float:
+    """Work at a speed that depends on the kind of layer, memory, and a call per layer."""
+    speed = {"conv": 2e7, "depthwise": 5e6, "deconv": 1e7, "norm": 1.0}
+    total = 0.002 * len(part.layers)
+    for layer in part.layers:
+        if layer.kind != "norm":
+            macs = layer_macs(layer, part.resolution, part.resolution, "exact")
+            total += macs / (speed[layer.kind] * (1 + 0.3 * (layer.out_channels % 16 == 0)))
+        total += layer.out_channels * (part.resolution / layer.scale) ** 2 / 5e7
+    return total
+
+
+def network_time(parts: list[Part]) -> float:
+    """Blocks run faster inside a network than alone; every call has its cost."""
+    factor = {"stage2": 0.8, "head3": 1.15}
+    return 0.4 + sum(factor.get(part.group, 0.95) * part_time(part) for part in parts)
+
+
+def formula_device(space: SearchSpace, design: Design, noise: float = 0.02) -> Measurements:
+    rng = np.random.default_rng(0)
+    part = np.array([part_time(one) for one in design.parts])
+    network = np.array([network_time(network_parts(arch, 14)) for arch in design.archs])
+
+    def rounds(times: np.ndarray) -> np.ndarray:
+        return times[:, None] * rng.lognormal(0, noise, (len(times), 3))
+
+    about = {"device": "formula", "runtime": "none", "threads": 1}
+    return Measurements(
+        space, 14, about, design.sources, design.places, rounds(part), design.codes, rounds(network)
+    )
+
+
+@pytest.fixture(scope="module")
+def space() -> SearchSpace:
+    return SearchSpace.load("tiny")
+
+
+@pytest.fixture(scope="module")
+def design(space: SearchSpace) -> Design:
+    return make_design(space, 14, SIZES, 0)
+
+
+@pytest.fixture(scope="module")
+def measured(space: SearchSpace, design: Design) -> Measurements:
+    return formula_device(space, design)
+
+
+@pytest.fixture(scope="module")
+def table(measured: Measurements) -> LatencyTable:
+    return LatencyTable(measured)
+
+
+def test_parts_make_up_the_network(space: SearchSpace) -> None:
+    for arch in space.decode(space.sample_codes(np.random.default_rng(0), 20)):
+        parts = network_parts(arch, 14)
+        whole = layers(arch, 14)
+        assert sum(len(part.layers) for part in parts) == len(whole)
+        macs = [layer_macs(layer, 96, 96, "exact") for part in parts for layer in part.layers]
+        assert sum(macs) == sum(layer_macs(layer, 96, 96, "exact") for layer in whole)
+        assert sum(part.group.startswith("stage") for part in parts) == sum(s.depth for s in arch.stages)
+    # Equal blocks in one stage are one part.
+    deep = space.largest()
+    assert len(set(network_parts(deep, 14))) < len(network_parts(deep, 14))
+
+
+def test_a_part_computes_the_same_in_onnx_and_torch_shapes(space: SearchSpace) -> None:
+    torch = pytest.importorskip("torch")
+    from search.board_script import open_session
+    from search.board_script import session_run
+    from search.part_onnx import onnx_network
+    from search.part_onnx import onnx_part
+    from search.part_torch import PartNet
+    from subnets.network import Subnet
+
+    arch = space.middle()
+    for part in set(network_parts(arch, 14)):
+        found = session_run(open_session(onnx_part(part), 1))()
+        expected = PartNet(part)(*[torch.zeros(1, c, side, side) for c, side in part.inputs])
+        assert [tuple(x.shape) for x in found] == [tuple(x.shape) for x in expected]
+    found = session_run(open_session(onnx_network(arch, 14), 1))()
+    expected = Subnet(arch, 14)(torch.zeros(1, 3, arch.resolution, arch.resolution))
+    assert [tuple(x.shape) for x in found] == [tuple(x.shape) for x in expected]
+
+
+def test_onnx_and_torch_run_equal_nodes(space: SearchSpace) -> None:
+    """As many convolutions, activations and sums as the fused network has."""
+    onnx = pytest.importorskip("onnx")
+    from search.part_onnx import onnx_network
+
+    arch = space.largest()
+    kinds = [node.op_type for node in onnx.load_from_string(onnx_network(arch, 14)).graph.node]
+    whole = layers(arch, 14)
+    assert kinds.count("Conv") == sum(layer.kind in ("conv", "depthwise") for layer in whole)
+    assert kinds.count("ConvTranspose") == sum(layer.kind == "deconv" for layer in whole) == 6
+    assert kinds.count("Clip") == sum(layer.activation == "relu6" for layer in whole)
+    assert kinds.count("Relu") == sum(layer.activation == "relu" for layer in whole)
+    assert "BatchNormalization" not in kinds
+
+
+def test_the_design_is_distinct_and_covers_every_kind(space: SearchSpace, design: Design) -> None:
+    assert len(set(design.parts)) == len(design.parts) >= 110
+    assert {part.group for part in design.parts} == {
+        *("stem", "raw", "head1", "head2", "head3"),
+        *(f"stage{i}" for i in range(1, 5)),
+    }
+    assert len(np.unique(design.codes, axis=0)) == len(design.codes) == 24
+    again = make_design(space, 14, SIZES, 0)
+    assert design_id(space, again, 14) == design_id(space, design, 14)
+    assert design_id(space, make_design(space, 14, SIZES, 1), 14) != design_id(space, design, 14)
+
+
+def test_unseen_networks_are_predicted(space: SearchSpace, table: LatencyTable) -> None:
+    codes = space.sample_codes(np.random.default_rng(2), 200)
+    truth = np.array([network_time(network_parts(arch, 14)) for arch in space.decode(codes)])
+    error = np.abs(table.predict(codes) / truth - 1)
+    assert np.quantile(error, 0.95) < 0.08
+    assert table.about["device"] == "formula"
+
+
+def test_the_check_is_honest(measured: Measurements, table: LatencyTable, space: SearchSpace) -> None:
+    check = check_table(measured)
+    assert check.within >= 0.95
+    assert check.tau > 0.9
+    assert "24 networks" in check.shown()
+    held_out = formula_device(space, make_design(space, 14, SIZES, 9))
+    assert check_against(table, held_out).within >= 0.95
+    # A table that is off by a third does not pass.
+    slower = replace(held_out, networks=held_out.networks * 1.5)
+    assert check_against(table, slower).within < 0.1
+    assert retest_spread(np.array([[1.0, 1.1, 1.2]])) == pytest.approx(0.2 / 1.1)
+
+
+def test_files(measured: Measurements, table: LatencyTable, tmp_path: Path, space: SearchSpace) -> None:
+    file = tmp_path / "runs" / "latency.json"
+    measured.save(file)
+    codes = space.sample_codes(np.random.default_rng(3), 50)
+    for source in (file, file.parent):
+        loaded = open_latency(str(source), space)
+        assert loaded.predict(codes) == pytest.approx(table.predict(codes), rel=1e-5)
+
+
+def test_a_smaller_space_uses_the_table(measured: Measurements, space: SearchSpace) -> None:
+    value = space.to_dict()
+    value.update(name="part", resolution=[128], stem=[16])
+    part = SearchSpace.from_dict(value)
+    codes = part.sample_codes(np.random.default_rng(4), 20)
+    whole = LatencyTable(measured).predict(space.encode(part.decode(codes)))
+    assert LatencyTable(measured, part).predict(codes) == pytest.approx(whole)
+
+
+def damaged(value: dict[str, Any], how: str) -> Any:
+    if how == "kind":
+        value["kind"] = "other"
+    elif how == "schema":
+        value["schema"] = 99
+    elif how == "missing":
+        del value["networks"]
+    elif how == "negative":
+        value["parts"][0][2][0] = -1.0
+    elif how == "codes":
+        value["networks"][0][0][0] = 77
+    elif how == "ragged":
+        value["parts"][0][2] = [1.0]
+    elif how == "list":
+        return []
+    return value
+
+
+@pytest.mark.parametrize("how", ["kind", "schema", "missing", "negative", "codes", "ragged", "list"])
+def test_damaged_tables(measured: Measurements, tmp_path: Path, how: str) -> None:
+    file = tmp_path / "latency.json"
+    measured.save(file)
+    file.write_text(json.dumps(damaged(json.loads(file.read_text()), how)))
+    with pytest.raises(InputError, match=r"latency table .*latency\.json"):
+        LatencyTable.load(file)
+
+
+def test_missing_truncated_and_foreign_tables(measured: Measurements, tmp_path: Path) -> None:
+    file = tmp_path / "latency.json"
+    measured.save(file)
+    with pytest.raises(InputError, match="measured for space 'tiny', whose resolution has no 256"):
+        LatencyTable.load(file, SearchSpace.load("litepose"))
+    file.write_text(file.read_text()[:1000])
+    with pytest.raises(InputError, match="truncated"):
+        LatencyTable.load(file)
+    with pytest.raises(InputError, match="does not exist"):
+        open_latency("nowhere", SearchSpace.load("tiny"))
+
+
+def write_csv(path: Path, manifest: str, times: dict[str, list[float]]) -> None:
+    with open(path, "w", newline="") as file:
+        file.write("# " + json.dumps({"manifest": manifest, "runtime": "onnxruntime 1", "threads": 2}) + "\n")
+        writer = csv.writer(file)
+        writer.writerow(("file", "round", "milliseconds", "runs"))
+        for name, rounds in times.items():
+            for i, milliseconds in enumerate(rounds):
+                writer.writerow((name, i, milliseconds, 5))
+
+
+def test_a_board_there_and_back(space: SearchSpace, tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    few = make_design(space, 14, MeasureOptions(parts=30, networks=10), 0)
+    write_board(tmp_path / "board", space, 14, few)
+    manifest = json.loads((tmp_path / "board" / "manifest.json").read_text())
+    assert sorted(manifest["files"]) == sorted(p.name for p in (tmp_path / "board").glob("*.onnx"))
+    # The script alone, away from this project: two parts are enough to see that it runs.
+    manifest["files"] = manifest["files"][:2]
+    (tmp_path / "board" / "manifest.json").write_text(json.dumps(manifest))
+    command = [sys.executable, "-I", str(tmp_path / "board" / "measure.py")]
+    options = ["--rounds", "2", "--seconds", "0.001", "--output", str(tmp_path / "measured.csv")]
+    subprocess.run([*command, *options], check=True, capture_output=True, cwd=tmp_path)
+    with pytest.raises(InputError, match="incomplete"):
+        read_board(str(tmp_path / "measured.csv"), space, 14, few, DeviceOptions(runtime="board"))
+    assert len((tmp_path / "measured.csv").read_text().splitlines()) == 2 + 4
+
+
+def test_a_boards_csv_is_the_same_as_measuring(
+    space: SearchSpace, design: Design, measured: Measurements, tmp_path: Path
+) -> None:
+    times = {f"part_{i}.onnx": row.tolist() for i, row in enumerate(measured.parts)}
+    times |= {f"network_{i}.onnx": row.tolist() for i, row in enumerate(measured.networks)}
+    file = tmp_path / "measured.csv"
+    write_csv(file, design_id(space, design, 14), times)
+    device = DeviceOptions(runtime="board", label="a board")
+    read = read_board(str(file), space, 14, design, device)
+    assert (read.parts == measured.parts).all()
+    assert (read.networks == measured.networks).all()
+    assert read.about["device"] == "a board"
+    assert read.about["threads"] == 2
+    write_csv(file, "another", times)
+    with pytest.raises(InputError, match="of another folder"):
+        read_board(str(file), space, 14, design, device)
+    file.write_text("no header\n1,2\n")
+    with pytest.raises(InputError, match="damaged"):
+        read_board(str(file), space, 14, design, device)
+
+
+def test_rounds_visit_everything_in_changing_order() -> None:
+    from search.board_script import time_rounds
+
+    visits: list[str] = []
+
+    def item(name: str) -> tuple[str, Any]:
+        def make() -> Any:
+            visits.append(name)
+            return lambda: None
+
+        return name, make
+
+    told: list[int] = []
+    found = time_rounds([item("a"), item("b"), item("c")], 4, 0.0, told=told.append)
+    assert all(len(rounds) == 4 for rounds in found.values())
+    assert [sorted(visits[i : i + 3]) for i in range(0, 12, 3)] == [["a", "b", "c"]] * 4
+    assert len({tuple(visits[i : i + 3]) for i in range(0, 12, 3)}) > 1
+    assert told == list(range(1, 13))
+
+
+def test_interrupted_runs_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    from search import board_script
+
+    clock = [0.0]
+    switches = [0]
+    runs = [0]
+
+    def run() -> None:
+        runs[0] += 1
+        disturbed = runs[0] % 2 == 0
+        clock[0] += 0.1 if disturbed else 0.01
+        switches[0] += disturbed
+
+    monkeypatch.setattr(board_script.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(board_script, "interruptions", lambda: switches[0])
+    milliseconds, counted = board_script.time_once(run, 1.0)
+    assert milliseconds == pytest.approx(10.0)
+    assert counted >= 3
+    # Where every run is disturbed, the least disturbed ones stand in.
+    monkeypatch.setattr(board_script, "interruptions", lambda: runs[0])
+    assert board_script.time_once(run, 0.5)[0] == pytest.approx(10.0)
+
+
+def test_torch_runs_a_part_and_a_network(space: SearchSpace) -> None:
+    torch = pytest.importorskip("torch")
+    from search.torch_runner import network_maker
+    from search.torch_runner import part_maker
+    from search.torch_runner import prepare_torch
+
+    before = torch.get_num_threads()
+    device = DeviceOptions(runtime="torch")
+    prepare_torch(device)
+    arch = space.smallest()
+    part_maker(network_parts(arch, 14)[1], device)()()
+    network_maker(arch, 14, device)()()
+    torch.set_num_threads(before)
+    if not torch.cuda.is_available():
+        with pytest.raises(InputError, match="no CUDA device"):
+            prepare_torch(DeviceOptions(runtime="torch", device="cuda"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"runtime": "tensorrt"}, "runtime=tensorrt is not one of"),
+        ({"threads": 0}, "must be 1 or more"),
+        ({"precision": "float16"}, "for torch only"),
+    ],
+)
+def test_bad_devices(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        DeviceOptions(**options)
