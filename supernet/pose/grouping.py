@@ -86,7 +86,7 @@ def decode(
         InputError: shapes that do not fit each other or the skeleton.
     """
     layout = Skeleton.load(skeleton)
-    heat_bjhw, tags_bjhwt = to_array(heatmaps), to_array(tags)
+    heat_bjhw, tags_bjhwt = np.ascontiguousarray(to_array(heatmaps)), to_array(tags)
     _check_shapes(heat_bjhw, tags_bjhwt, layout)
     options = options or DecodeOptions()
     return [_decode_one(heat, tag, layout, options) for heat, tag in zip(heat_bjhw, tags_bjhwt, strict=True)]
