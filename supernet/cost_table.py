@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from .arch import Arch
@@ -66,59 +68,58 @@ def layer_table(arch: Arch, num_joints: int = 14, input_shape: tuple[int, int] |
     costs = layer_costs(arch, num_joints, input_shape)
     height, width = input_size(arch, input_shape)
     total = sum(cost.macs for cost in costs)
-    table = Table(title=f"Cost by layer at {height}x{width}, {num_joints} joints", show_footer=True)
-    table.add_column("layer", footer="total")
-    table.add_column("kernel")
-    table.add_column("output")
-    table.add_column("params", justify="right", footer=f"{sum(cost.params for cost in costs):,}")
-    table.add_column("MACs (exact)", justify="right", footer=millions(total))
     paper = sum(cost.macs_litepose for cost in costs)
-    table.add_column("MACs (litepose)", justify="right", footer=millions(paper))
-    table.add_column("share of exact", justify="right", footer="100.0 %")
+    table = _table(f"Cost by layer at {height}x{width}, {num_joints} joints (MACs in millions)")
+    table.show_footer = True
+    table.add_column("layer", footer="total", overflow="fold", min_width=20)
+    table.add_column("kernel", no_wrap=True)
+    table.add_column("output", no_wrap=True)
+    _add_number(table, "params", f"{sum(cost.params for cost in costs):,}")
+    _add_number(table, "MACs\nexact", millions(total))
+    _add_number(table, "MACs\nlitepose", millions(paper))
+    _add_number(table, "share", "100.0%")
     for cost in costs:
         layer = cost.layer
-        kernel = "" if layer.kind == "norm" else f"{layer.kernel}x{layer.kernel} {layer.kind}"
         table.add_row(
             layer.name,
-            kernel + (f" /{layer.stride}" if layer.stride > 1 else ""),
+            _kernel(layer),
             "x".join(map(str, cost.shape)),
             f"{cost.params:,}",
             millions(cost.macs),
             millions(cost.macs_litepose),
-            f"{100 * cost.macs / total:.1f} %",
+            f"{100 * cost.macs / total:.1f}%",
         )
     return table
 
 
 def space_table(space: SearchSpace, num_joints: int = 14) -> Table:
     """The smallest, the middle and the largest architecture of a space: sizes, parameters, MACs."""
-    table = Table(title=f"Space {space.name}: {space.size():.3g} architectures, {num_joints} joints")
-    for name in ("", "resolution", "widths", "depths", "head"):
-        table.add_column(name)
-    for name in ("params", "MACs (exact)", "MACs (litepose)"):
-        table.add_column(name, justify="right")
-    rows = {"smallest": space.smallest(), "middle": space.middle(), "largest": space.largest()}
-    for name, arch in rows.items():
-        table.add_row(
-            name,
-            str(arch.resolution),
-            " ".join(str(width) for width in (arch.stem, *(stage.width for stage in arch.stages))),
-            " ".join(str(stage.depth) for stage in arch.stages),
-            " ".join(map(str, arch.head)),
-            f"{count_params(arch, num_joints):,}",
-            millions(count_macs(arch, num_joints)),
-            millions(count_macs(arch, num_joints, "litepose")),
-        )
+    table = _table(f"Space {space.name}: {space.size():.3g} architectures, {num_joints} joints")
+    archs = {"smallest": space.smallest(), "middle": space.middle(), "largest": space.largest()}
+    table.add_column("")
+    for name in archs:
+        _add_number(table, name)
+    rows: dict[str, Callable[[Arch], str]] = {
+        "resolution": lambda arch: str(arch.resolution),
+        "stem": lambda arch: str(arch.stem),
+        "stage widths": lambda arch: " ".join(str(stage.width) for stage in arch.stages),
+        "stage depths": lambda arch: " ".join(str(stage.depth) for stage in arch.stages),
+        "head widths": lambda arch: " ".join(map(str, arch.head)),
+        "params": lambda arch: f"{count_params(arch, num_joints):,}",
+        "MACs (exact)": lambda arch: f"{millions(count_macs(arch, num_joints))} M",
+        "MACs (litepose)": lambda arch: f"{millions(count_macs(arch, num_joints, 'litepose'))} M",
+    }
+    for name, shown in rows.items():
+        table.add_row(name, *(shown(arch) for arch in archs.values()))
     return table
 
 
 def zoo_table(num_joints: int = 14) -> Table:
     """The released networks: sizes, parameters, MACs in both conventions, and the paper's accuracy."""
-    table = Table(title=f"Released networks, {num_joints} joints; AP as the paper reports it")
-    table.add_column("arch")
-    table.add_column("resolution")
-    for name in ("params", "MACs (exact)", "MACs (litepose)", "CrowdPose test AP", "COCO val AP"):
-        table.add_column(name, justify="right")
+    table = _table(f"Released networks, {num_joints} joints (MACs in millions; AP as the paper reports it)")
+    table.add_column("arch", no_wrap=True)
+    for name in ("side", "params", "MACs\nexact", "MACs\nlitepose", "CrowdPose\ntest AP", "COCO\nval AP"):
+        _add_number(table, name)
     for name in conf_names("zoo"):
         arch = Arch.load(name)
         reported = read_about(name).get("ap_of_the_paper", {})
@@ -136,4 +137,21 @@ def zoo_table(num_joints: int = 14) -> Table:
 
 def millions(count: int) -> str:
     """`count` in millions with two decimals."""
-    return f"{count / 1e6:,.2f} M"
+    return f"{count / 1e6:,.2f}"
+
+
+def _kernel(layer: Layer) -> str:
+    """`7 /2` for a kernel of 7 with stride 2, `4 x2` for a deconvolution of 4 that doubles the map."""
+    if layer.kind == "norm":
+        return ""
+    step = "" if layer.stride == 1 else f" {'x' if layer.kind == 'deconv' else '/'}{layer.stride}"
+    return f"{layer.kernel}{step}"
+
+
+def _table(title: str) -> Table:
+    """A table that keeps its figures whole in 80 columns."""
+    return Table(title=title, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+
+
+def _add_number(table: Table, name: str, footer: str = "") -> None:
+    table.add_column(name, footer=footer, justify="right", no_wrap=True)

@@ -167,8 +167,8 @@ def rendered(table: Any) -> str:
 
 def test_tables_show_the_figures() -> None:
     text = rendered(layer_table(Arch.load("litepose-xs")))
-    assert "882.89 M" in text
-    assert "1,202.27 M" in text
+    assert "882.89" in text
+    assert "1,202.27" in text
     assert "1,675,552" in text
     assert "stages.3.9.project" in text
     space = SearchSpace.load("litepose")
