@@ -58,7 +58,7 @@ def write_report(name: str, folder: Path) -> None:
     found = read_json(f"runs/search/{name}/candidates.json")
     trained = load_supernet(f"runs/train/{name}")
     data = DataConfig(root=trained.config["data"]["root"], cache="memory")
-    test = Evaluator(open_split(data, "test"), EvaluationOptions(flip=True))
+    test = Evaluator(open_split(data, "test"), EvaluationOptions())
     scored = score_all(name, found, test, SupernetEvaluator(trained.net, open_split(data, "train"), test))
     rows = compare(found, scored, test.ground_truth)
     folder.mkdir(parents=True, exist_ok=True)
@@ -125,7 +125,8 @@ def compare(
 
 def machine() -> str:
     """What the figures were measured on, in general terms."""
-    return f"{os.cpu_count()} CPU cores ({platform.machine()}), {torch.get_num_threads()} threads, torch {torch.__version__}"
+    threads = torch.get_num_threads()
+    return f"{os.cpu_count()} CPU cores ({platform.machine()}), {threads} threads, torch {torch.__version__}"
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ def markdown(
     lines = [
         "# Demo: one supernet, four budgets",
         "",
-        f"{images} rendered test images that neither training nor search saw; flip test; {machine}.",
+        f"{images} rendered test images that neither training nor search saw; no flip test; {machine}.",
         f"Best exported subnet: budget {best['budget']}, **AP {best['AP']:.3f}**.",
         f"{wins} of {len(rows)} subnets beat the median of random architectures of the same cost.",
         "",
@@ -45,7 +45,8 @@ def markdown(
         gain_low, gain_high = row["gain_interval"]
         randoms = " ".join(f"{ap:.3f}" for ap in row["random_AP"])
         lines.append(
-            f"| {row['budget']} | {row['AP']:.3f} ({low:.3f} to {high:.3f}) | {row['random_median']:.3f} | {randoms} "
+            f"| {row['budget']} | {row['AP']:.3f} ({low:.3f} to {high:.3f}) "
+            f"| {row['random_median']:.3f} | {randoms} "
             f"| {row['gain']:+.3f} ({gain_low:+.3f} to {gain_high:+.3f}) |"
         )
     lines += [
