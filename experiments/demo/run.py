@@ -11,12 +11,20 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-BUDGETS = ("0.30", "0.45", "0.65", "0.85")
+BUDGETS = {"p30": "30%", "p45": "45%", "p65": "65%", "p85": "85%"}
+SEARCH = (
+    *("-m", "search.run", "name=demo", "supernet=demo", "search.evaluations=72", "evaluation.images=100"),
+    f"budgets.macs=[{','.join(BUDGETS.values())}]",
+    f"budgets.names=[{','.join(BUDGETS)}]",
+)
 STEPS = (
-    ("Train one supernet", ("-m", "supernet.train", "experiment=demo")),
-    ("Search it for four budgets", ("-m", "search.run", "experiment=demo")),
-    ("Export the four subnets", ("-m", "subnets.export", "experiment=demo")),
-    ("Evaluate them on the test split", (str(HERE / "report.py"),)),
+    ("Render the data and train one supernet", ("-m", "supernet.train", "name=demo")),
+    ("Search it for four budgets, shares of the largest subnet's MACs", SEARCH),
+    *(
+        (f"Export the subnet of budget {name}", ("-m", "subnets.export", f"arch=runs/search/demo:{name}"))
+        for name in BUDGETS
+    ),
+    ("Evaluate on the test split and report", (str(HERE / "report.py"),)),
 )
 
 
@@ -24,14 +32,14 @@ def main() -> int:
     """Run every step; the exit status of the first that fails, or 0."""
     begin = time.monotonic()
     for number, (title, arguments) in enumerate(STEPS, start=1):
-        print(f"\n[{number}/{len(STEPS)}] {title}: python {' '.join(arguments)}", flush=True)
+        print(f"\n[{number}/{len(STEPS)}] {title}\n    python {' '.join(arguments)}", flush=True)
         start = time.monotonic()
         status = subprocess.run([sys.executable, *arguments], check=False).returncode
         if status:
-            print(f"The step failed with status {status}; `make demo` goes on from here once it is mended.")
+            print(f"This step failed with status {status}; once mended, `make demo` goes on from here.")
             return status
-        print(f"    {time.monotonic() - start:.0f} s", flush=True)
-    print(f"\nDone in {(time.monotonic() - begin) / 60:.1f} minutes.")
+        print(f"    ({time.monotonic() - start:.0f} s)", flush=True)
+    print(f"\nDone in {(time.monotonic() - begin) / 60:.1f} minutes: look at runs/demo/report.md.")
     return 0
 
 
