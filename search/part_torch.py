@@ -23,4 +23,4 @@ class PartNet(ModuleTree[Unit]):
 
     def forward(self, *inputs: Tensor) -> list[Tensor]:
         """The part's outputs for its inputs (1, C, H, W) each."""
-        return wire_part(self.part, lambda name, x: self._units[name](x), torch.add, list(inputs))
+        return wire_part(self.part, lambda name, x: self.unit(name)(x), torch.add, list(inputs))

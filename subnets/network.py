@@ -94,8 +94,7 @@ class Subnet(ModuleTree[Unit]):
         return wire(self.arch, self._apply_unit, torch.add, images)
 
     def _apply_unit(self, name: str, x: Tensor) -> Tensor:
-        # Not self._units: a module that replaced one in the tree (a quantised convolution) must run.
-        output: Tensor = self.get_submodule(name)(x)
+        output: Tensor = self.unit(name)(x)
         return output
 
 

@@ -20,7 +20,7 @@ class ModuleTree(nn.Module, Generic[M]):
 
     def __init__(self, layers: Iterable[Layer], build: Callable[[Layer], M]) -> None:
         super().__init__()
-        self._units: dict[str, M] = {}
+        self._places: dict[str, tuple[nn.Module, str]] = {}
         for layer in layers:
             *path, leaf = layer.name.split(".")
             parent: nn.Module = self
@@ -28,10 +28,10 @@ class ModuleTree(nn.Module, Generic[M]):
                 if part not in parent._modules:
                     parent.add_module(part, nn.Module())
                 parent = cast(nn.Module, parent._modules[part])
-            unit = build(layer)
-            parent.add_module(leaf, unit)
-            self._units[layer.name] = unit
+            parent.add_module(leaf, build(layer))
+            self._places[layer.name] = (parent, leaf)
 
     def unit(self, name: str) -> M:
-        """The module of the layer `name`."""
-        return self._units[name]
+        """The module of the layer `name` (also one that replaced the first)."""
+        parent, leaf = self._places[name]
+        return cast(M, parent._modules[leaf])

@@ -72,7 +72,7 @@ class Supernet(ModuleTree[ElasticUnit]):
         """
         self.require(arch)
         active = active_layers(arch, self.num_joints)
-        return wire(arch, lambda name, x: self._units[name](x, active[name]), torch.add, images)
+        return wire(arch, lambda name, x: self.unit(name)(x, active[name]), torch.add, images)
 
     def require(self, arch: Arch) -> None:
         """Raise InputError unless `arch` is in the space."""
