@@ -18,6 +18,8 @@ from .export_options import ExportCommand
 from .formats import Job
 from .formats import Written
 from .portable.outputs import write_jpeg
+from .portable.predicting import DRAW_JOINT
+from .portable.predicting import DRAW_SCORE
 from .portable.predictor import Predictor
 from .portable.predictor import PredictorOptions
 from .running import check_joints
@@ -85,6 +87,6 @@ def draw_picture(config: ExportCommand, opened: Opened, path: Path) -> bool:
     drawn = []
     for index in crowded[::step][:PICTURES]:
         image = dataset.read_image(index)
-        drawn.append(draw_people(image, predictor(image), opened.skeleton))
+        drawn.append(draw_people(image, predictor(image), opened.skeleton, DRAW_SCORE, DRAW_JOINT))
     write_jpeg(path, contact_sheet(drawn, columns=3, cell=CELL))
     return True

@@ -48,8 +48,9 @@ def run(config: PredictCommand, folder: Path) -> None:
     predictor = open_predictor(config, opened)
     frames = open_frames(config.source, config.predict.limit)
     claim_run_folder(folder, config)
+    wanted = config.predict
     with _Progress(frames.total) as progress:
-        summary = predict(frames, predictor, folder, config.predict.draw, config.predict.meter, progress)
+        summary = predict(frames, predictor, folder, wanted.draw, wanted.meter, wanted.draw_score, progress)
     for line in summary_lines(summary, folder):
         print(line)
     if summary.failures:

@@ -20,6 +20,7 @@ class PredictOptions:
         max_people: at most this many people in an image.
         min_score: people below this score are left out.
         draw: write pictures (or a video) with the skeletons.
+        draw_score: people below this score are left out of the pictures (not of the results).
         meter: write the frame rate into the pictures.
         limit: stop after this many images; null reads all.
     """
@@ -31,6 +32,7 @@ class PredictOptions:
     max_people: int = 30
     min_score: float = 0.0
     draw: bool = True
+    draw_score: float = 0.3
     meter: bool = False
     limit: int | None = None
 

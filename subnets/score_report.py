@@ -125,6 +125,6 @@ def draw(path: Path, scores: Sequence[NetScore]) -> None:
         left = [a + b for a, b in zip(left, shares, strict=True)]
     kinds.invert_yaxis()
     kinds.set(xlabel="joints of found people, %", title="kinds of error", xlim=(0, 100))
-    kinds.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, -0.42), ncols=3, frameon=False)
+    figure.legend(*kinds.get_legend_handles_labels(), fontsize=8, loc="outside lower right", ncols=5)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)

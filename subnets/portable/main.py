@@ -13,6 +13,7 @@ from supernet.errors import InputError
 from supernet.pose.grouping import DecodeOptions
 
 from .frames import open_frames
+from .predicting import DRAW_SCORE
 from .predicting import Summary
 from .predicting import predict
 from .predictor import Predictor
@@ -57,6 +58,9 @@ def _parser(home: Path) -> argparse.ArgumentParser:
     )
     parser.add_argument("--limit", type=int, default=None, help="stop after this many images")
     parser.add_argument("--no-draw", action="store_true", help="write results only")
+    parser.add_argument(
+        "--draw-score", type=float, default=DRAW_SCORE, help="draw people from this score on (%(default)s)"
+    )
     parser.add_argument("--meter", action="store_true", help="write the frame rate into the pictures")
     return parser
 
@@ -99,7 +103,9 @@ def _run(options: argparse.Namespace) -> int:
     )
     frames = open_frames(options.source, options.limit)
     report = _Report(frames.total)
-    summary = predict(frames, predictor, options.out, not options.no_draw, options.meter, report)
+    summary = predict(
+        frames, predictor, options.out, not options.no_draw, options.meter, options.draw_score, report
+    )
     for line in summary_lines(summary, options.out):
         print(line)
     for failure in summary.failures:

@@ -23,6 +23,10 @@ from .outputs import open_outputs
 from .pipeline import pipeline
 from .predictor import Predictor
 
+# People and joints below these scores are in the results but not in the pictures, which they would only
+# clutter.
+DRAW_SCORE = 0.3
+DRAW_JOINT = 0.2
 # Weight of the newest frame in the running mean of the meter.
 _NEWEST = 0.1
 
@@ -69,6 +73,7 @@ def predict(
     folder: Path,
     drawn: bool = True,
     meter: bool = False,
+    draw_score: float = DRAW_SCORE,
     progress: Callable[[Summary], None] | None = None,
 ) -> Summary:
     """Find the people in every frame and write pictures and results into `folder`.
@@ -79,13 +84,14 @@ def predict(
         folder: see `open_outputs`.
         drawn: write pictures (or a video) with the skeletons.
         meter: write the frame rate into the pictures.
+        draw_score: people below this score are left out of the pictures (not of the results).
         progress: called after every frame.
 
     Raises:
         InputError: the source gives nothing, or the folder cannot be written to.
     """
     summary = Summary(failures=frames.failures)
-    steps = _Steps(predictor, drawn, meter, summary.busy)
+    steps = _Steps(predictor, drawn, _Meter() if meter else None, draw_score, summary.busy)
     start = time.perf_counter()
     with open_outputs(folder, frames) as outputs:
         work = pipeline(
@@ -115,10 +121,18 @@ def predict(
 class _Steps:
     """The steps of the pipeline, each timed; `busy` is written by one thread per key."""
 
-    def __init__(self, predictor: Predictor, drawn: bool, meter: bool, busy: dict[str, float]) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        drawn: bool,
+        meter: _Meter | None,
+        draw_score: float,
+        busy: dict[str, float],
+    ) -> None:
         self._predictor = predictor
         self._drawn = drawn
-        self._meter = _Meter() if meter else None
+        self._meter = meter
+        self._draw_score = draw_score
         self._busy = busy
 
     def count(self, step: str, begin: float) -> None:
@@ -157,7 +171,9 @@ class _Steps:
         self.count("group", begin)
         if self._drawn:
             begin = time.perf_counter()
-            item.drawn = draw_people(item.frame.image, item.people, self._predictor.skeleton, min_score=0.0)
+            item.drawn = draw_people(
+                item.frame.image, item.people, self._predictor.skeleton, self._draw_score, DRAW_JOINT
+            )
             if self._meter is not None:
                 self._meter.write(item.drawn)
             self.count("draw", begin)
