@@ -104,7 +104,9 @@ def claim_run_folder(folder: Path, config: object, volatile: tuple[str, ...] = (
     text = OmegaConf.to_yaml(OmegaConf.structured(config))
     file = folder / CONFIG_FILE
     if file.exists():
-        changed = _difference(read_yaml(file, "run config"), OmegaConf.to_container(OmegaConf.create(text)), volatile)
+        changed = _difference(
+            read_yaml(file, "run config"), OmegaConf.to_container(OmegaConf.create(text)), volatile
+        )
         if changed:
             raise InputError(
                 f"run folder {folder} was started with other settings ({', '.join(changed[:4])}); "

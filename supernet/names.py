@@ -1,7 +1,8 @@
 """Names of the YAML files that ship in `conf/`: a name or a path leads to one file.
 
-`conf/zoo` and `conf/spaces` hold files that commands take by name or path. They are no Hydra groups, and no config
-key is named like them: Hydra reads `key=value` as the choice of a group wherever a folder `conf/<key>` exists.
+`conf/zoo` and `conf/spaces` hold files that commands take by name or path. They are no Hydra groups, and no
+config key is named like them: Hydra reads `key=value` as the choice of a group wherever a folder
+`conf/<key>` exists.
 """
 
 from __future__ import annotations
