@@ -23,6 +23,9 @@ MODULES = {
     "evaluate": "subnets.evaluate",
     "predict": "subnets.predict",
     "benchmark": "subnets.benchmark",
+    "describe": "supernet.describe",
+    "convert": "subnets.convert",
+    "sweep": "supernet.sweep",
 }
 
 

@@ -39,7 +39,7 @@ def away(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_commands_answer_and_train_away_from_the_checkout(away: Path) -> None:
     for script in SCRIPTS:
         help_text = run(away / "venv/bin" / script, "--help", cwd=away).stdout
-        assert script in help_text, f"{script} --help shows no example of itself"
+        assert "python -m " in help_text, f"{script} --help shows no example"
     run(
         away / "venv/bin/litepose-train",
         "name=tiny-run",
@@ -47,6 +47,7 @@ def test_commands_answer_and_train_away_from_the_checkout(away: Path) -> None:
         "data.render.val=4",
         "data.render.test=4",
         "train.steps=2",
+        "train.sampling.largest_first=1",
         "train.batch_size=2",
         "data.workers=0",
         cwd=away,
