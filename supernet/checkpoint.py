@@ -142,8 +142,7 @@ def find_checkpoint(run: str | os.PathLike[str], which: str = "best") -> Path:
     path = Path(run)
     if path.is_file():
         return path
-    if not path.exists() and len(path.parts) == 1:
-        path = RUNS / path
+    path = _run_folder(run)
     if not path.is_dir():
         raise InputError(f"training run {os.fspath(run)!r} does not exist; train one, or give its folder")
     kept = CheckpointFolder(path / FOLDER)
@@ -153,3 +152,14 @@ def find_checkpoint(run: str | os.PathLike[str], which: str = "best") -> Path:
     if found is None:
         raise InputError(f"training run {path} has no checkpoint {which!r} yet")
     return found
+
+
+def is_training_run(run: str | os.PathLike[str]) -> bool:
+    """Whether `run` names a folder with checkpoints, as `load_supernet` takes it."""
+    return (_run_folder(run) / FOLDER).is_dir()
+
+
+def _run_folder(run: str | os.PathLike[str]) -> Path:
+    """A bare name means a run in `runs/train` unless it is a folder here."""
+    path = Path(run)
+    return RUNS / path if not path.exists() and len(path.parts) == 1 else path

@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from .errors import InputError
 from .files import read_yaml
 from .files import write_text
+from .sweep_names import with_job_names
 
 C = TypeVar("C")
 
@@ -58,6 +59,7 @@ def launch(command: str, schema: type[C], body: Callable[[C, Path], object]) -> 
             fail(error)
 
     try:
+        sys.argv[1:] = with_job_names(sys.argv[1:])
         hydra.main(version_base="1.3", config_path="pkg://conf", config_name=command)(task)()
     except (InputError, HydraException, OmegaConfBaseException) as error:
         fail(error)

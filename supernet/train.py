@@ -74,4 +74,7 @@ def run(config: TrainCommand, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # Under its own name, so that a launcher can send the settings' class to other processes.
+    from supernet.train import main as run_main
+
+    run_main()

@@ -36,6 +36,8 @@ OVERRIDES = (
     "train.steps=8",
     "train.batch_size=4",
     "train.log_every=2",
+    "train.sampling.random=1",
+    "train.sampling.largest_first=0",
     "train.checkpoint.every=3",
     "train.validation.every=0",
 )

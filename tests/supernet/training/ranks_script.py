@@ -1,6 +1,6 @@
 """Runs one training on every rank that torchrun starts and keeps what each of them ends with.
 
-Arguments: folder, and a JSON with `space`, `data` (root), `steps`, `accumulate`, `validate` (steps between) and
+Arguments: folder, and a JSON with `space`, `data` (root), `steps`, `accumulate`, `validate` (steps) and
 `kill_at` (rank 1 dies there, once).
 """
 

@@ -1,0 +1,80 @@
+"""`python -m subnets.finetune`: continue a subnet from its inherited weights."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
+from typing import cast
+
+from supernet.cli import claim_run_folder
+from supernet.cli import launch
+
+from .finetune_options import FinetuneCommand
+from .naming import register_slug
+
+if TYPE_CHECKING:
+    from .network import Subnet
+
+VOLATILE = ("device", "threads", "data.workers", "data.cache", "data.verify", "logger")
+
+
+def main() -> None:
+    """Run the command."""
+    register_slug()
+    launch("finetune", FinetuneCommand, run)
+
+
+def run(config: FinetuneCommand, folder: Path) -> None:
+    """Fine-tune in `folder`, or go on there; prints val AP before and after."""
+    import torch
+    from omegaconf import OmegaConf
+
+    from supernet.distributed import open_ranks
+    from supernet.training_job import TrainingJob
+
+    from .console import open_console
+    from .finetuning import finetune
+    from .finetuning import result_table
+    from .source import SourceOptions
+    from .source import open_source
+
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    options = SourceOptions(config.weights, config.supernet, config.skeleton)
+    net = open_source(config.arch, options).require_trained().require_net()
+    teacher = open_teacher(config.teacher) if config.teacher else None
+    with open_ranks(config.device) as ranks:
+        if ranks.is_main:
+            claim_run_folder(folder, config, VOLATILE)
+        ranks.barrier()
+        plain = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.structured(config)))
+        job = TrainingJob(
+            folder, config.data, config.train, config.seed, ranks, logger=config.logger, config=plain
+        )
+        signal = finetune(job, net, teacher)
+        is_main = ranks.is_main
+    if signal:
+        print(f"stopped and saved; the same command goes on from there ({folder})", file=sys.stderr)
+        sys.exit(128 + signal)
+    if is_main:
+        open_console().print(result_table(folder))
+
+
+def open_teacher(teacher: str) -> Subnet:
+    """The network that teaches: the largest one of a training run, or what `arch=` would name."""
+    from supernet.checkpoint import is_training_run
+
+    from .source import SourceOptions
+    from .source import open_source
+
+    source = ("largest", SourceOptions(supernet=teacher)) if is_training_run(teacher) else (teacher, None)
+    return open_source(*source).require_trained().require_net()
+
+
+if __name__ == "__main__":
+    # Under its own name, so that a launcher can send the settings' class to other processes.
+    from subnets.finetune import main as run_main
+
+    run_main()

@@ -1,0 +1,41 @@
+"""Settings of `subnets.finetune`; no heavy imports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from dataclasses import field
+
+from supernet.data.source import DataConfig
+from supernet.logger_options import LoggerOptions
+from supernet.train_options import TrainOptions
+
+
+@dataclass
+class FinetuneCommand:
+    """Settings of the command.
+
+    Attributes:
+        arch: the network to continue: a folder, RUN:budget, or a name with weights= or supernet=.
+        name: of the run; its folder is runs/finetune/<name>.
+        supernet, weights, skeleton: see `subnets.source.SourceOptions`.
+        teacher: a training run, whose largest network teaches, or a network's folder; null learns from the
+            ground truth alone.
+        seed: of everything random.
+        device: auto, cpu, cuda or cuda:1.
+        threads: of the CPU per process; null leaves it to torch.
+        data: its train split is trained on, its val split scores.
+        train: the recipe; `sampling` does not apply.
+    """
+
+    arch: str = "???"
+    name: str = "default"
+    supernet: str | None = None
+    weights: str | None = None
+    skeleton: str = "crowdpose"
+    teacher: str | None = None
+    seed: int = 0
+    device: str = "auto"
+    threads: int | None = None
+    data: DataConfig = field(default_factory=DataConfig)
+    train: TrainOptions = field(default_factory=TrainOptions)
+    logger: LoggerOptions = field(default_factory=LoggerOptions)

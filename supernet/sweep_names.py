@@ -1,0 +1,35 @@
+"""Folder names of a multirun: what varies between its jobs, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+MULTIRUN = ("-m", "--multirun")
+# Never part of a job's folder name.
+ALWAYS_LEFT_OUT = ("name", "experiment")
+
+
+def with_job_names(arguments: Sequence[str]) -> list[str]:
+    """A multirun's command line with its fixed settings kept out of the jobs' folder names.
+
+    Hydra names a job's folder after all its overrides: with a few paths among them that is longer than a
+    file name may be. Other command lines come back as they are.
+
+    Args:
+        arguments: the command line without the program.
+
+    Raises:
+        HydraException: an override cannot be parsed.
+    """
+    places = [i for i, argument in enumerate(arguments) if "=" in argument and not argument.startswith("-")]
+    if not places or not any(flag in arguments for flag in MULTIRUN):
+        return list(arguments)
+    parsed = OverridesParser.create().parse_overrides([arguments[i] for i in places])
+    fixed = [override.key_or_group for override in parsed if not override.is_sweep_override()]
+    keys = ",".join(f"'{key}'" for key in dict.fromkeys((*ALWAYS_LEFT_OUT, *fixed)))
+    # Beside the other overrides: Hydra's parser takes only one run of them.
+    first = places[0]
+    added = f"hydra.job.config.override_dirname.exclude_keys=[{keys}]"
+    return [*arguments[:first], added, *arguments[first:]]

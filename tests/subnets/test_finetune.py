@@ -1,0 +1,138 @@
+"""Continuing a network from inherited weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from subnets import load
+from subnets.finetuning import finetune
+from subnets.finetuning import result_table
+from subnets.fuse import fuse
+from supernet import InputError
+from supernet.distributed import Ranks
+from supernet.run_log import read_log
+from supernet.train_options import CheckpointOptions
+from supernet.train_options import OptimizerOptions
+from supernet.train_options import TrainOptions
+from supernet.train_options import ValidationOptions
+from supernet.training import Trainer
+from supernet.training_job import TrainingJob
+
+ROOT = Path(__file__).parents[2]
+OPTIONS = TrainOptions(
+    steps=4,
+    batch_size=2,
+    log_every=2,
+    optimizer=OptimizerOptions(lr=1e-2, warmup=0, ema=0.5),
+    checkpoint=CheckpointOptions(every=2),
+    validation=ValidationOptions(every=2, images=0, calibration=4),
+)
+
+
+@pytest.fixture
+def run(tiny_data, small_folder):
+    """Fine-tunes a fresh copy of the small network in a folder."""
+
+    def start(folder, options=OPTIONS, teacher=None):
+        job = TrainingJob(
+            folder, replace(tiny_data, workers=0), options, seed=0, ranks=Ranks(torch.device("cpu"))
+        )
+        return finetune(job, load(small_folder), teacher)
+
+    return start
+
+
+def weights(folder):
+    return load(folder / "subnet").state_dict()
+
+
+def test_the_result_is_a_calibrated_network_with_figures_of_before_and_after(run, small_net, tmp_path):
+    assert run(tmp_path) == 0
+    found = load(tmp_path / "subnet")
+    assert found.arch == small_net.arch
+    assert found.skeleton == small_net.skeleton
+    result = json.loads((tmp_path / "finetune.json").read_text())
+    assert result["steps"] == 4
+    assert set(result["inherited"]) == set(result["finetuned"]) == {"AP", "AR"}
+    assert found.about["finetune"]["finetuned"] == result["finetuned"]
+    assert found.about["name"] == "small"
+    before, after = small_net.state_dict(), found.state_dict()
+    assert not torch.equal(before["stem.conv.conv.weight"], after["stem.conv.conv.weight"])
+    assert not torch.equal(before["stem.conv.norm.running_mean"], after["stem.conv.norm.running_mean"])
+    kinds = [(line["kind"], line["step"]) for line in read_log(tmp_path / "log.jsonl")]
+    assert kinds == [("train", 2), ("validation", 2), ("train", 4), ("validation", 4)]
+    assert result_table(tmp_path).row_count == 2
+
+
+def test_a_teacher_adds_its_heatmaps_to_what_is_learnt(run, small_net, tmp_path):
+    alone = replace(OPTIONS, steps=1, validation=ValidationOptions(every=0, images=2, calibration=4))
+    run(tmp_path / "alone", alone)
+    run(tmp_path / "taught", alone, teacher=load_copy(small_net))
+    (first,), (second,) = (read_log(tmp_path / name / "log.jsonl") for name in ("alone", "taught"))
+    assert "distillation" not in first
+    assert second["distillation"] > 0
+    assert second["loss"] == pytest.approx(first["loss"] + second["distillation"], rel=1e-4)
+
+
+def load_copy(net):
+    import copy
+
+    return copy.deepcopy(net)
+
+
+def test_a_broken_run_goes_on_exactly(run, tmp_path, monkeypatch):
+    run(tmp_path / "whole")
+    original = Trainer._train_step
+
+    def broken(self, batch, stop):
+        if self.state.step == 3:
+            raise RuntimeError("killed")
+        return original(self, batch, stop)
+
+    monkeypatch.setattr(Trainer, "_train_step", broken)
+    with pytest.raises(RuntimeError, match="killed"):
+        run(tmp_path / "broken")
+    monkeypatch.setattr(Trainer, "_train_step", original)
+    run(tmp_path / "broken")
+    mine, theirs = weights(tmp_path / "whole"), weights(tmp_path / "broken")
+    assert all(torch.equal(value, theirs[name]) for name, value in mine.items())
+    assert (tmp_path / "whole/finetune.json").read_text() == (tmp_path / "broken/finetune.json").read_text()
+
+
+def test_fused_networks_are_refused(tiny_data, small_net, tmp_path):
+    job = TrainingJob(tmp_path, tiny_data, OPTIONS, seed=0, ranks=Ranks(torch.device("cpu")))
+    with pytest.raises(InputError, match="fused batch norms cannot be trained"):
+        finetune(job, fuse(small_net))
+
+
+def test_the_command(tiny_data, small_folder, tmp_path):
+    settings = (
+        "train.steps=2",
+        "train.batch_size=2",
+        "train.validation.images=2",
+        "train.validation.calibration=2",
+    )
+    data = ("data=crowdpose", f"data.root={tiny_data.root}", "data.workers=0", "threads=1")
+    command = [
+        sys.executable,
+        "-m",
+        "subnets.finetune",
+        f"arch={small_folder}",
+        "name=more",
+        *data,
+        *settings,
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert "inherited" in done.stdout
+    assert "finetuned" in done.stdout
+    assert (tmp_path / "runs/finetune/more/subnet/model.safetensors").exists()

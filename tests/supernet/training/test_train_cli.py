@@ -1,0 +1,195 @@
+"""The real command: killed, resumed, refused, validated, logged, swept."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from supernet.checkpoint import load_supernet
+from supernet.run_log import TIME_FIELDS
+from supernet.run_log import read_log
+from supernet.snapshot import read_snapshot
+
+STEPS = 60
+LONG = (f"train.steps={STEPS}", "train.checkpoint.every=5", "train.log_every=5", "data.workers=1")
+SCORED = (
+    "train.validation.every=4",
+    "train.validation.images=4",
+    "train.validation.calibration=4",
+    "train.validation.subnets=1",
+    "train.validation.pictures=2",
+)
+
+
+def outcome(folder: Path):
+    """Tensors and counters of the last checkpoint, and the log without its time fields."""
+    snapshot = read_snapshot(max((folder / "checkpoints").glob("step-*.safetensors")))
+    lines = read_log(folder / "log.jsonl")
+    return snapshot, [{k: v for k, v in line.items() if k not in TIME_FIELDS} for line in lines]
+
+
+@pytest.fixture(scope="module")
+def whole(launch, tmp_path_factory):
+    """The run folder of an unbroken run."""
+    folder = tmp_path_factory.mktemp("whole")
+    done = launch(folder, "name=long", *LONG)
+    assert done.returncode == 0, done.stderr
+    return folder / "runs/train/long"
+
+
+@pytest.fixture(scope="module")
+def scored(launch, tmp_path_factory):
+    """A run with validation and all loggers that need no account."""
+    folder = tmp_path_factory.mktemp("scored")
+    done = launch(folder, "name=scored", *SCORED, "logger=wandb_offline", "logger.tensorboard=true")
+    assert done.returncode == 0, done.stderr
+    return folder / "runs/train/scored"
+
+
+def finish(command, environment, folder: Path, kind: signal.Signals, moments: list[float]) -> list[str]:
+    """Start the run again and again, ending it `moments` seconds after its first step, then let it finish."""
+    said = []
+    for moment in [*moments, None]:
+        process = subprocess.Popen(
+            command("name=long", *LONG), cwd=folder, env=environment, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            if moment is not None:
+                line = process.stderr.readline()  # training or going on: the loop is about to begin
+                while "training" not in line and "going on" not in line and line:
+                    line = process.stderr.readline()
+                time.sleep(moment)
+                process.send_signal(kind)
+            said.append(process.communicate(timeout=200)[1])
+        finally:
+            process.kill()
+        if moment is None or kind == signal.SIGTERM:
+            assert process.returncode in (0, 128 + kind), said[-1]
+    return said
+
+
+@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM])
+def test_ended_at_random_moments_the_run_repeats_exactly(command, environment, whole, tmp_path, kind):
+    generator = random.Random(int(kind))
+    finish(command, environment, tmp_path, kind, [generator.uniform(0, 3) for _ in range(2)])
+    (mine, my_log), (theirs, their_log) = outcome(whole), outcome(tmp_path / "runs/train/long")
+    assert mine.meta == theirs.meta
+    assert all(torch.equal(value, theirs.tensors[name]) for name, value in mine.tensors.items())
+    assert my_log == their_log
+    assert len(my_log) == STEPS / 5
+
+
+def test_a_second_start_finds_it_done_and_other_settings_are_refused(launch, whole):
+    before = {path: path.stat().st_mtime_ns for path in (whole / "checkpoints").iterdir()}
+    folder = whole.parents[2]
+    again = launch(folder, "name=long", *LONG, "data.workers=0", "logger.project=other")
+    assert again.returncode == 0
+    assert f"is trained already ({STEPS} steps)" in again.stderr
+    other = launch(folder, "name=long", *LONG, "seed=1")
+    assert other.returncode == 2
+    assert "started with other settings (seed: 0 there, 1 now)" in other.stderr
+    assert {path: path.stat().st_mtime_ns for path in (whole / "checkpoints").iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.optimizer.lrr=1", "lrr"),
+        ("train.steps=many", "train.steps"),
+        ("train.sampling.rule=sandwitch", "train.sampling.rule='sandwitch' is not one of sandwich, random"),
+        ("space=nowhere", "space 'nowhere' is neither a file nor a name"),
+        ("data.root=nowhere", "nowhere"),
+    ],
+)
+def test_bad_settings_end_in_one_line(launch, tmp_path, override, message):
+    done = launch(tmp_path, override)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_validation_is_logged_drawn_and_keeps_the_best(scored):
+    lines = [line for line in read_log(scored / "log.jsonl") if line["kind"] == "validation"]
+    assert [line["step"] for line in lines] == [4, 8]
+    names = ("smallest", "largest", "random-1")
+    assert all(
+        {f"{figure}/{name}" for figure in ("AP", "AR") for name in names} <= set(line) for line in lines
+    )
+    for name in names:
+        assert (scored / "pictures" / f"{name}-000000008.png").stat().st_size > 1000
+    assert (scored / "curves.png").stat().st_size > 1000
+    for which in ("best", "best-smallest", "best-largest"):
+        assert load_supernet(scored, which).step in (4, 8)
+
+
+def test_tensorboard_has_the_figures_and_pictures(scored):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(scored / "tensorboard"))
+    events.Reload()
+    (first, *_, last) = events.Scalars("train/loss")
+    assert (first.step, last.step) == (2, 8)
+    line = [line for line in read_log(scored / "log.jsonl") if line["kind"] == "train"][-1]
+    assert last.value == pytest.approx(line["loss"])
+    assert [event.step for event in events.Scalars("validation/AP/largest")] == [4, 8]
+    assert [event.step for event in events.Images("predictions/largest")] == [4, 8]
+
+
+def test_wandb_offline_keeps_a_run_to_sync(scored):
+    (record,) = (scored / "wandb").glob("offline-run-*/*.wandb")
+    assert record.stat().st_size > 1000
+    key = (scored / "wandb-id.txt").read_text().strip()
+    assert record.name == f"run-{key}.wandb"
+
+
+def sweep(launch, folder: Path, *overrides: str):
+    """A 2x2 multirun and its summary."""
+    grid = ("train.steps=4", "train.optimizer.lr=0.001,0.01", "train.loss.positive_weight=0,5")
+    done = launch(folder, "name=grid", *grid, *overrides, launcher=("-m", "supernet.train", "-m"))
+    assert done.returncode == 0, done.stderr
+    return folder / "runs/train/grid"
+
+
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_a_multirun_of_two_by_two_and_its_summary(launch, environment, tmp_path, launcher):
+    folder = sweep(launch, tmp_path, f"hydra/launcher={launcher}")
+    assert sorted(path.parent.name for path in folder.glob("*/log.jsonl")) == [
+        f"train.loss.positive_weight={weight},train.optimizer.lr={lr}"
+        for weight in (0, 5)
+        for lr in (0.001, 0.01)
+    ]
+    for run in folder.glob("*/log.jsonl"):
+        assert [line["step"] for line in read_log(run)] == [2, 4]
+    if launcher == "joblib":
+        return
+    import sys
+
+    command = [sys.executable, "-m", "supernet.sweep", f"runs={folder}", "metric=loss/smallest"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    rows = (folder / "sweep.csv").read_text().splitlines()
+    assert rows[0].startswith(
+        "train.loss.positive_weight,train.optimizer.lr,steps,loss/largest,loss/smallest,loss"
+    )
+    losses = [float(row.split(",")[4]) for row in rows[1:]]
+    assert len(losses) == 4
+    assert losses == sorted(losses)
+    assert (folder / "sweep.png").stat().st_size > 1000
+    assert "4 runs, best by loss/smallest first" in done.stdout
+
+
+def test_the_config_holds_every_setting(whole):
+    config = yaml.safe_load((whole / "config.yaml").read_text())
+    assert config["train"]["steps"] == STEPS
+    assert config["train"]["optimizer"]["betas"] == json.loads(
+        json.dumps(config["train"]["optimizer"]["betas"])
+    )
