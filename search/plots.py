@@ -43,14 +43,18 @@ def accuracy_against_cost(outcome: Outcome, axis: str) -> bytes:
     axes.step(xs, ys, where="post", color=BLUE, linewidth=1.4, label="front", zorder=2)
     chosen = list(outcome.chosen.items())
     draw([c for _, c in chosen], marker="*", markersize=15, color=RED, label="chosen", zorder=5)
-    for name, candidate in chosen:
-        _note(axes, candidate, axis, scale, name, RED)
+    for number in dict.fromkeys(candidate.number for _, candidate in chosen):
+        # One subnet may be the best of several budgets.
+        names = [name for name, candidate in chosen if candidate.number == number]
+        candidate = outcome.chosen[names[0]]
+        _note(axes, candidate, axis, scale, ", ".join(names), RED)
     for budget in outcome.problem.budgets:
         for cost, limit in budget.limits:
             if cost == axis:
                 axes.axvline(limit / scale, color=RED, linewidth=0.8, linestyle=":", alpha=0.6)
     axes.set_xlabel(f"{unit}" + (f" ({outcome.problem.costs.convention} counting)" if axis == "macs" else ""))
     axes.set_ylabel("validation AP (%)")
+    axes.margins(x=0.06, y=0.09)
     axes.grid(alpha=0.25)
     axes.legend(loc="lower right", fontsize=9)
     return png(figure)

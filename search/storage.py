@@ -73,9 +73,15 @@ def patiently(work: Callable[[], T], where: str, patience: float) -> T:
     while True:
         try:
             return work()
+        except InputError:
+            raise
         except _failures() as error:
+            text = " ".join(str(error).split())[:300] or type(error).__name__
+            if isinstance(error, ValueError):
+                raise InputError(
+                    f"storage {hidden_password(where)} cannot be read ({text}); is it damaged, or no storage?"
+                ) from None
             if time.monotonic() >= end or _is_hopeless(error):
-                text = " ".join(str(error).split())[:300] or type(error).__name__
                 raise InputError(
                     f"storage {hidden_password(where)} does not answer ({text}); "
                     "what it holds is kept, the same command goes on once it is back"
@@ -88,7 +94,7 @@ def _failures() -> tuple[type[Exception], ...]:
     """What a storage raises when it is away or damaged."""
     from optuna.exceptions import StorageInternalError
 
-    found: list[type[Exception]] = [StorageInternalError, OSError, ValueError]
+    found: list[type[Exception]] = [StorageInternalError, OSError, ValueError, ImportError]
     with contextlib.suppress(ImportError):
         import grpc
 
@@ -101,8 +107,13 @@ def _failures() -> tuple[type[Exception], ...]:
 
 
 def _is_hopeless(error: Exception) -> bool:
-    """Whether waiting cannot help: a damaged file, no permission, an unknown dialect."""
-    return isinstance(error, ValueError | PermissionError | FileNotFoundError | IsADirectoryError)
+    """Whether waiting cannot help: no permission, no such folder, an unknown kind of database."""
+    kinds: tuple[type[Exception], ...] = (PermissionError, FileNotFoundError, IsADirectoryError, ImportError)
+    with contextlib.suppress(ImportError):
+        import sqlalchemy
+
+        kinds += (sqlalchemy.exc.ArgumentError,)
+    return isinstance(error, kinds)
 
 
 def hidden_password(where: str) -> str:

@@ -1,0 +1,109 @@
+"""A small space evaluated exhaustively once: searches on it cost nothing, and the true front is known."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from supernet.arch import Arch
+from supernet.errors import InputError
+from supernet.space import Codes
+from supernet.space import SearchSpace
+
+from .budget_options import BudgetOptions
+from .budgets import resolve_budgets
+from .costs import Costs
+from .costs import Floats
+from .pareto import hypervolume_2d
+from .problem import Problem
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A looked-up evaluation."""
+
+    stats: Mapping[str, float]
+
+
+class TabularBenchmark:
+    """Scores of every architecture of a space.
+
+    Attributes:
+        space: the space.
+        codes: (N, G) all its architectures.
+        ap: (N,) their AP in [0, 1].
+        macs: (N,) their MACs.
+    """
+
+    def __init__(self, space: SearchSpace, codes: Codes, ap: Floats, num_joints: int = 14) -> None:
+        if len(codes) != space.size() or not np.isfinite(ap).all():
+            raise InputError(
+                f"space {space.name!r} has {space.size()} architectures, of which "
+                f"{int(np.isfinite(ap).sum())} were evaluated"
+            )
+        self.space = space
+        self.codes = codes
+        self.ap = ap
+        self.costs = Costs.standard(space, num_joints)
+        self.macs = self.costs.predict(codes)[:, 0]
+        self._ap_of = {row.tobytes(): float(value) for row, value in zip(codes, ap, strict=True)}
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], space: SearchSpace) -> TabularBenchmark:
+        """Read what `experiments/search/make_tabular.py` wrote for `space`.
+
+        Raises:
+            InputError: the file is missing or damaged, or not of this space.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                codes, scores = file["codes"].astype(np.int64), file["scores"].astype(np.float64)
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"tabular benchmark {path} cannot be read: {error}") from None
+        space.check_codes(codes)
+        return cls(space, codes, scores[:, 0])
+
+    def __call__(self, arch: Arch) -> Scored:
+        """The score of one architecture."""
+        return Scored({"AP": self._ap_of[self.space.encode([arch])[0].tobytes()]})
+
+    def lookup(self, codes: Codes) -> Floats:
+        """(M,) AP of (M, G) codes."""
+        return np.array([self._ap_of[row.tobytes()] for row in np.ascontiguousarray(codes)])
+
+    def problem(self, shares: Sequence[float]) -> Problem:
+        """The search for budgets that are shares of the largest subnet's MACs."""
+        options = BudgetOptions(macs=list(shares))
+        return Problem(self.costs, tuple(resolve_budgets(options, self.costs, 14)))
+
+    def hypervolume(self, codes: Codes) -> float:
+        """Area under the front of (M, G) codes as a share of the true front's.
+
+        Axes: logarithm of MACs, and AP, both scaled to the space's range; reference: most MACs, worst AP.
+        """
+        return hypervolume_2d(self._points(codes), (1.0, 0.0)) / self._whole
+
+    @cached_property
+    def _whole(self) -> float:
+        return hypervolume_2d(self._points(self.codes), (1.0, 0.0))
+
+    def _points(self, codes: Codes) -> Floats:
+        low, high = np.log(self.macs.min()), np.log(self.macs.max())
+        cost = (np.log(self.costs.predict(codes)[:, 0]) - low) / (high - low)
+        ap = (self.lookup(codes) - self.ap.min()) / np.ptp(self.ap)
+        return np.column_stack([cost, -ap])
+
+    def regrets(self, codes: Codes, shares: Sequence[float]) -> Floats:
+        """(B,) AP that the best of (M, G) codes within each budget lacks to the best there is."""
+        macs, ap = self.costs.predict(codes)[:, 0], self.lookup(codes)
+        found = []
+        for share in shares:
+            limit = share * self.macs.max() * (1 + 1e-12)
+            best = float(ap[macs <= limit].max(initial=float(self.ap.min())))
+            found.append(float(self.ap[self.macs <= limit].max()) - best)
+        return np.array(found)

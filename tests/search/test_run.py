@@ -1,0 +1,290 @@
+"""The command: a whole search on a small supernet, resumed, shared, refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from search.budget_options import BudgetOptions
+from search.options import SearchCommand
+from search.options import SearchOptions
+from supernet import Arch
+from supernet import InputError
+from supernet.evaluation_options import EvaluationOptions
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def settings(trained: Path, **changes: Any) -> SearchCommand:
+    options = SearchOptions(evaluations=6, batch=3, baseline=1)
+    for key in [key for key in changes if hasattr(options, key)]:
+        setattr(options, key, changes.pop(key))
+    values: dict[str, Any] = {
+        "name": "s",
+        "supernet": str(trained / "run"),
+        "strategy": "random",
+        "budgets": BudgetOptions(macs=[0.5, 0.8], names=["small", "large"]),
+        "search": options,
+        "evaluation": EvaluationOptions(batch_size=4, calibration_images=4),
+        "device": "cpu",
+        "threads": 1,
+    }
+    return SearchCommand(**{**values, **changes})
+
+
+def run(config: SearchCommand, folder: Path) -> None:
+    from search.run import run as run_command
+
+    run_command(config, folder)
+
+
+@pytest.fixture(scope="module")
+def finished(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "s"
+    run(settings(trained), folder)
+    return folder
+
+
+def test_everything_is_written(finished: Path) -> None:
+    value = json.loads((finished / "candidates.json").read_text())
+    assert value["schema"] == 1
+    numbers = [candidate["number"] for candidate in value["candidates"]]
+    assert numbers == list(range(8))
+    assert set(value["chosen"]) == {"small", "large"}
+    lines = (finished / "candidates.csv").read_text().splitlines()
+    assert len(lines) == 9
+    assert lines[0].startswith("number,origin,label,round,AP,")
+    report = (finished / "report.html").read_text()
+    assert "http" not in report.replace("http-equiv", "")
+    assert report.count("data:image/png;base64,") >= 2
+    assert (finished / "accuracy_macs.png").stat().st_size > 5000
+
+
+def test_the_storage_is_what_was_written(finished: Path) -> None:
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    storage = JournalStorage(JournalFileBackend(str(finished / "study.journal")))
+    # The one study that is left in the storage.
+    study = optuna.load_study(study_name=None, storage=storage)
+    trials = study.get_trials()
+    written = json.loads((finished / "candidates.json").read_text())["candidates"]
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * len(written)
+    for trial, one in zip(trials, written, strict=True):
+        assert trial.values == [one["stats"]["AP"], one["costs"]["macs"]]
+        assert trial.user_attrs["codes"] == one["codes"]
+        assert trial.user_attrs["stats"] == one["stats"]
+        arch = Arch.from_dict(trial.user_attrs["arch"])
+        assert trial.params["resolution"] == arch.resolution
+        assert trial.params["stages.3.depth"] == arch.stages[3].depth
+    assert study.metric_names == ["AP", "macs"]
+
+
+def test_subnets_are_those_of_the_search(trained: Path, finished: Path) -> None:
+    import torch
+
+    from search.run import data_of
+    from search.session import open_session
+    from subnets import load
+    from supernet.cost import count_macs
+
+    value = json.loads((finished / "candidates.json").read_text())
+    session = open_session(settings(trained), data_of(settings(trained)))
+    for budget in session.problem.budgets:
+        net = load(finished / "subnets" / budget.name)
+        one = value["candidates"][value["chosen"][budget.name]]
+        assert count_macs(net.arch) == one["costs"]["macs"] <= dict(budget.limits)["macs"]
+        assert (session.problem.space.encode([net.arch])[0] == one["codes"]).all()
+        assert net.about["val"]["AP"] == one["stats"]["AP"]
+        session.evaluate.calibrate(net.arch)
+        images = torch.rand(1, 3, net.arch.resolution, net.arch.resolution)
+        with torch.no_grad():
+            for mine, theirs in zip(net(images), session.trained.net(images, net.arch), strict=True):
+                assert torch.equal(mine, theirs)
+
+
+def test_a_second_start_changes_nothing(
+    trained: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from supernet.evaluation import SupernetEvaluator
+
+    def never(self: Any, arch: Arch) -> None:
+        raise AssertionError("evaluated again")
+
+    monkeypatch.setattr(SupernetEvaluator, "__call__", never)
+    before = {
+        p: p.read_bytes() for p in finished.rglob("*") if p.suffix in (".safetensors", ".journal", ".json")
+    }
+    run(settings(trained), finished)
+    assert {p: p.read_bytes() for p in before} == before
+
+
+def test_other_settings_are_refused(trained: Path, finished: Path) -> None:
+    with pytest.raises(InputError, match=r"other settings .*seed: 0 there, 1 now"):
+        run(settings(trained, seed=1), finished)
+
+
+def test_workers_share_the_command(trained: Path, finished: Path, tmp_path: Path) -> None:
+    run(settings(trained, workers=2, lease=20.0), tmp_path / "s")
+    alone = json.loads((finished / "candidates.json").read_text())
+    shared = json.loads((tmp_path / "s" / "candidates.json").read_text())
+    for one in (*alone["candidates"], *shared["candidates"]):
+        del one["seconds"]
+    assert shared == alone
+
+
+def test_warm_start_from_another_search(trained: Path, finished: Path, tmp_path: Path) -> None:
+    front = json.loads((finished / "candidates.json").read_text())["front"]
+    config = settings(trained, warm_start=[str(finished / "candidates.json")], baseline=0)
+    run(config, tmp_path / "s")
+    found = json.loads((tmp_path / "s" / "candidates.json").read_text())["candidates"]
+    assert [one["origin"] for one in found[: len(front)]] == ["warm start"] * len(front)
+    assert len(found) == 6
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"supernet": "nowhere"}, "training run 'nowhere' does not exist"),
+        ({"strategy": "magic"}, "not one of predictor, evolution, random"),
+        ({"strategy": "predictor", "strategy_options": {"initial": 4}}, "must be 10 or more"),
+        ({"budgets": BudgetOptions(macs=["1k"])}, "below the smallest subnet of space 'nano'; reachable"),
+        ({"budgets": BudgetOptions()}, "no budget given"),
+        ({"budgets": BudgetOptions(latency_ms=[3])}, r"choose a measured device"),
+        ({"latency": "nowhere.json"}, "latency table nowhere.json does not exist"),
+        ({"device": "abacus"}, "device 'abacus' cannot be used"),
+        ({"warm_start": ["litepose-s"]}, "litepose-s is not in space 'nano': resolution 448"),
+        ({"warm_start": ["missing.yaml"]}, "missing.yaml does not exist"),
+    ],
+)
+def test_bad_settings_leave_nothing_behind(
+    trained: Path, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        run(settings(trained, **changes), tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_table_of_another_space(trained: Path, tmp_path: Path) -> None:
+    from search.measurements import Measurements
+    from search.profile_options import MeasureOptions
+    from search.profiling import make_design
+    from supernet import SearchSpace
+
+    space = SearchSpace.load("tiny")
+    design = make_design(space, 14, MeasureOptions(parts=30, networks=10), 0)
+    times = np.ones((len(design.parts), 2)), np.ones((len(design.archs), 2))
+    file = tmp_path / "latency.json"
+    Measurements(space, 14, {}, design.sources, design.places, times[0], design.codes, times[1]).save(file)
+    config = settings(trained, latency=str(file), budgets=BudgetOptions(latency_ms=[3]))
+    with pytest.raises(InputError, match="measured for space 'tiny', whose resolution has no 64"):
+        run(config, tmp_path / "s")
+
+
+def test_an_empty_split(trained: Path, tmp_path: Path) -> None:
+    from supernet.data.source import DataConfig
+
+    root = tmp_path / "data"
+    for part in ("json", "images"):
+        (root / part).mkdir(parents=True)
+    for split, keep in (("train", True), ("val", False)):
+        value = json.loads((trained / "data" / "json" / f"crowdpose_{split}.json").read_text())
+        for image in value["images"]:
+            os.link(trained / "data" / "images" / image["file_name"], root / "images" / image["file_name"])
+        value["annotations"] = value["annotations"] if keep else []
+        (root / "json" / f"crowdpose_{split}.json").write_text(json.dumps(value))
+    data = DataConfig(root=str(root), workers=0)
+    with pytest.raises(InputError, match="no annotated people"):
+        run(settings(trained, data=data), tmp_path / "s")
+    (root / "json" / "crowdpose_val.json").write_text(json.dumps({**value, "images": [], "annotations": []}))
+    with pytest.raises(InputError, match="val"):
+        run(settings(trained, data=data), tmp_path / "s")
+
+
+@pytest.mark.parametrize(
+    "storage",
+    [
+        "grpc://127.0.0.1:{port}",
+        "postgresql+psycopg://u:secret@127.0.0.1:{port}/d",
+        "sqlite:////nowhere/s.db",
+    ],
+)
+def test_a_dead_storage(trained: Path, tmp_path: Path, storage: str) -> None:
+    if "psycopg" in storage:
+        pytest.importorskip("psycopg")
+    config = settings(trained, storage=storage.format(port=free_port()), patience=0.3)
+    with pytest.raises(InputError, match="does not answer") as caught:
+        run(config, tmp_path / "s")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_damaged_journal(trained: Path, finished: Path, tmp_path: Path) -> None:
+    from search.storage import open_storage
+
+    lines = (finished / "study.journal").read_bytes().splitlines(keepends=True)
+    journal = tmp_path / "study.journal"
+    journal.write_bytes(b"".join(lines[:5]) + b"{broken\n" + b"".join(lines[5:]))
+    with pytest.raises(InputError, match=r"study\.journal cannot be read"):
+        open_storage(journal).get_all_studies()
+
+
+def test_a_torn_last_line_is_mended(trained: Path, finished: Path, tmp_path: Path) -> None:
+    """As a kill or a full disk in the middle of a write leaves it."""
+    whole = (finished / "study.journal").read_bytes()
+    folder = tmp_path / "s"
+    run(settings(trained), folder)
+    journal = folder / "study.journal"
+    # Everything after the fourth finished evaluation is lost, the last line in its middle.
+    lines = journal.read_bytes().splitlines(keepends=True)
+    done = [i for i, line in enumerate(lines) if b'"state":1' in line]
+    journal.write_bytes(b"".join(lines[: done[3] + 2]) + lines[done[3] + 2][:20])
+    import shutil
+
+    shutil.rmtree(folder / "subnets")
+    run(settings(trained), folder)
+    rebuilt = json.loads((folder / "candidates.json").read_text())
+    wanted = json.loads((finished / "candidates.json").read_text())
+    for one in (*rebuilt["candidates"], *wanted["candidates"]):
+        del one["seconds"]
+    assert rebuilt == wanted
+    assert len(whole) > 0
+
+
+def test_a_leak_is_told(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from search.leak import leak_warning
+    from supernet.data.source import DataConfig
+    from supernet.data.source import open_split
+
+    data = DataConfig(root=str(trained / "data"), workers=0)
+    train, val = open_split(data, "train"), open_split(data, "val")
+    assert leak_warning(train, val) is None
+    assert "data leak: 4 of 4 images" in str(leak_warning(val, val))
+    leaky = DataConfig(root=str(trained / "data"), workers=0, val_split="train")
+    run(settings(trained, data=leaky, baseline=0, evaluations=2), tmp_path / "s")
+    assert "data leak: 8 of 8" in capsys.readouterr().err
+    assert "data leak" in (tmp_path / "s" / "report.html").read_text()
+
+
+def test_the_command_line(trained: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "search.run", f"supernet={trained / 'run'}", "budgets.macs=[1k]"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: budget '1k' of 1 k MACs is below")
+    assert len(done.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
