@@ -23,8 +23,6 @@ MODULES = {
     "evaluate": "subnets.evaluate",
     "predict": "subnets.predict",
     "benchmark": "subnets.benchmark",
-    "describe": "supernet.describe",
-    "convert": "subnets.convert",
     "sweep": "supernet.sweep",
 }
 
