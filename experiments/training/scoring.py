@@ -1,0 +1,40 @@
+"""Scores of subnets straight out of a trained supernet, for the experiments."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from omegaconf import OmegaConf
+
+from supernet.arch import Arch
+from supernet.checkpoint import TrainedSupernet
+from supernet.data.source import DataConfig
+from supernet.data.source import open_split
+from supernet.evaluation import Evaluator
+from supernet.evaluation import SupernetEvaluator
+from supernet.evaluation_options import EvaluationOptions
+
+
+def data_config(trained: TrainedSupernet) -> DataConfig:
+    """The data that a supernet was trained on."""
+    merged = OmegaConf.merge(OmegaConf.structured(DataConfig), trained.config["data"])
+    return cast(DataConfig, OmegaConf.to_object(merged))
+
+
+def evaluator(trained: TrainedSupernet, split: str, calibration: int = 128) -> SupernetEvaluator:
+    """Scores subnets of `trained` on all of a split."""
+    config = data_config(trained)
+    options = EvaluationOptions(calibration_images=calibration)
+    scored = Evaluator(open_split(config, split), options)
+    return SupernetEvaluator(trained.net, open_split(config, "train"), scored)
+
+
+def between(archs: list[Arch], macs: list[int], low: float, high: float, count: int) -> list[Arch]:
+    """`count` of `archs`, their MACs evenly spaced between the shares `low` and `high` of the most."""
+    most = max(macs)
+    chosen: list[Arch] = []
+    for place in range(count):
+        wanted = most * (low + (high - low) * (place + 0.5) / count)
+        free = [index for index, arch in enumerate(archs) if arch not in chosen]
+        chosen.append(archs[min(free, key=lambda index: abs(macs[index] - wanted))])
+    return chosen
