@@ -19,6 +19,7 @@ from .naming import register_slug
 
 if TYPE_CHECKING:
     from supernet.data.dataset import PoseDataset
+    from supernet.pose.diagnosis import Diagnosis
 
     from .scores import NetScore
     from .source import Opened
@@ -67,33 +68,35 @@ def _scored(
     """The score of one network, from its file if there is one."""
     from supernet.files import read_json
     from supernet.files import write_json
+    from supernet.pose.diagnosis_plot import plot_diagnosis
 
     from .scores import NetScore
 
     path = folder / "networks" / f"{name}.json"
     if path.exists():
         return NetScore.from_dict(read_json(path, "score"), str(path))
-    score, detections = evaluate(config, dataset, name, opened)
+    score, detections, diagnosis = evaluate(config, dataset, name, opened)
     write_json(folder / "detections" / f"{name}.json", detections, indent=None)
+    plot_diagnosis(diagnosis, folder / "diagnosis" / f"{name}.png", name)
     write_json(path, score.to_dict())
     return score
 
 
 def evaluate(
     config: EvaluateCommand, dataset: PoseDataset, name: str, opened: Opened
-) -> tuple[NetScore, list[dict[str, Any]]]:
+) -> tuple[NetScore, list[dict[str, Any]], Diagnosis]:
     """Score one network.
 
     Returns:
-        the score, and the detections as COCO keypoint results.
+        the score, the detections as COCO keypoint results, and what is wrong with them.
 
     Raises:
         InputError: the runtime is missing, or the graph ends in peaks, which flip and multi-scale tests
         cannot merge.
     """
     from supernet.evaluation import Evaluator
+    from supernet.pose.diagnosis import diagnose
 
-    from .error_analysis import analyse
     from .running import manifest_of
     from .running import run_of
     from .scores import net_score
@@ -116,25 +119,18 @@ def evaluate(
         "evaluation": asdict(config.evaluation),
         "arch": opened.about.get("source") or opened.name,
     }
-    errors = analyse(evaluator.ground_truth, result.detections, dataset.skeleton)
+    diagnosis = diagnose(evaluator.ground_truth, result.detections, dataset.skeleton.name, dataset.skeleton)
     images = len(evaluator.dataset)
-    score = net_score(
-        name, opened.arch, dataset.skeleton, result.stats, errors, images, result.seconds, conditions
-    )
-    return score, result.detections
+    score = net_score(name, opened.arch, result.stats, diagnosis, images, result.seconds, conditions)
+    return score, result.detections, diagnosis
 
 
 def show(console: Any, scores: list[NetScore], title: str) -> None:
-    """Print the figures, and how the joints go wrong."""
-    from .score_report import cost_table
-    from .score_report import error_table
-    from .score_report import figure_table
-    from .score_report import joint_table
+    """Print the tables."""
+    from .score_report import tables
 
-    console.print(figure_table(scores, title))
-    console.print(cost_table(scores))
-    console.print(error_table(scores))
-    console.print(joint_table(scores))
+    for table in tables(scores, title):
+        console.print(table)
 
 
 if __name__ == "__main__":

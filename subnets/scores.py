@@ -12,10 +12,8 @@ from supernet.arch import Arch
 from supernet.cost import count_macs
 from supernet.cost import count_params
 from supernet.errors import InputError
-from supernet.pose.skeletons import Skeleton
-
-from .error_analysis import KINDS
-from .error_analysis import ErrorAnalysis
+from supernet.pose.diagnosis import Diagnosis
+from supernet.pose.error_kinds import JOINT_TYPES
 
 SCHEMA = 1
 
@@ -32,9 +30,7 @@ class NetScore:
         params: trainable parameters.
         images: scored.
         milliseconds: of network and grouping per image (mean over the run; preparation left out).
-        people, found, unmatched: see `ErrorAnalysis`.
-        joints: per joint its name, number of labelled joints of found people, and the share of each kind
-            of error.
+        diagnosis: what is wrong with the poses (`supernet.pose.diagnosis.Diagnosis.to_dict`).
         conditions: runtime, threads, protocol.
     """
 
@@ -45,10 +41,7 @@ class NetScore:
     params: int
     images: int
     milliseconds: float
-    people: int
-    found: int
-    unmatched: int
-    joints: list[dict[str, Any]]
+    diagnosis: dict[str, Any]
     conditions: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,35 +63,39 @@ class NetScore:
         except TypeError as error:
             raise InputError(f"{where} is no score of a network ({error})") from None
 
+    def kind_shares(self) -> dict[str, float]:
+        """The share of each kind of error over all joints of matched people."""
+        joints = self.diagnosis["joints"].values()
+        counts = {kind: sum(joint[kind] for joint in joints) for kind in JOINT_TYPES}
+        total = max(1, sum(counts.values()))
+        return {kind: count / total for kind, count in counts.items()}
+
+    def placed(self, joint: str) -> float:
+        """The share of one joint that is in place or near."""
+        counts = self.diagnosis["joints"][joint]
+        return float((counts["good"] + counts["jitter"]) / max(1, sum(counts[kind] for kind in JOINT_TYPES)))
+
 
 def net_score(
     name: str,
     arch: Arch,
-    skeleton: Skeleton,
     stats: Mapping[str, float],
-    errors: ErrorAnalysis,
+    diagnosis: Diagnosis,
     images: int,
     seconds: float,
     conditions: Mapping[str, Any],
 ) -> NetScore:
     """Put together a row."""
-    totals, shares = errors.counts.sum(axis=1).tolist(), errors.shares().tolist()
-    joints = [
-        {"joint": joint, "labelled": total, **dict(zip(KINDS, row, strict=True))}
-        for joint, total, row in zip(skeleton.joints, totals, shares, strict=True)
-    ]
+    num_joints = len(diagnosis.joints)
     return NetScore(
         name=name,
         stats=dict(stats),
-        macs=count_macs(arch, skeleton.num_joints),
-        macs_litepose=count_macs(arch, skeleton.num_joints, "litepose"),
-        params=count_params(arch, skeleton.num_joints),
+        macs=count_macs(arch, num_joints),
+        macs_litepose=count_macs(arch, num_joints, "litepose"),
+        params=count_params(arch, num_joints),
         images=images,
         milliseconds=1000 * seconds / images,
-        people=errors.people,
-        found=errors.found,
-        unmatched=errors.unmatched,
-        joints=joints,
+        diagnosis=diagnosis.to_dict(),
         conditions=dict(conditions),
     )
 
@@ -106,13 +103,14 @@ def net_score(
 def csv_text(scores: Sequence[NetScore]) -> str:
     """All rows as CSV with one column per figure."""
     figures = list(scores[0].stats)
-    costs = ("macs", "macs_litepose", "params", "images", "milliseconds", "people", "found", "unmatched")
-    lines = [",".join(["name", *figures, *costs])]
+    costs = ("macs", "macs_litepose", "params", "images", "milliseconds")
+    people = ("people", "matched", "background", "misordered")
+    lines = [",".join(["name", *figures, *costs, *people, *JOINT_TYPES])]
     for score in scores:
-        values = [
-            *(f"{score.stats[key]:.6f}" for key in figures),
-            *(f"{getattr(score, key)}" for key in costs),
-        ]
+        values = [f"{score.stats[key]:.6f}" for key in figures]
+        values += [str(getattr(score, key)) for key in costs]
+        values += [str(score.diagnosis[key]) for key in people]
+        values += [f"{share:.6f}" for share in score.kind_shares().values()]
         lines.append(",".join([_quoted(score.name), *values]))
     return "\n".join(lines) + "\n"
 

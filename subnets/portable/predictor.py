@@ -15,7 +15,8 @@ from supernet.pose.grouping import DecodeOptions
 from supernet.pose.grouping import decode_peaks
 from supernet.pose.inference import InferenceOptions
 from supernet.pose.inference import Prepared
-from supernet.pose.inference import infer_prepared
+from supernet.pose.inference import group_passes
+from supernet.pose.inference import run_passes
 from supernet.pose.inference import to_image
 from supernet.pose.people import People
 from supernet.pose.preprocess import normalise
@@ -90,10 +91,7 @@ class Predictor:
         """First step: resize, pad, normalise."""
         options = self.options
         views = [self._view(image, scale) for scale in sorted(options.scales, key=lambda s: abs(np.log(s)))]
-        inputs = [normalise([view.pixels]) for view in views]
-        if options.flip:
-            inputs = [images for one in inputs for images in (one, np.ascontiguousarray(one[..., ::-1]))]
-        return Prepared(tuple(views)), inputs
+        return Prepared(tuple(views)), [normalise([view.pixels]) for view in views]
 
     def _view(self, image: Any, scale: float) -> Any:
         if self.options.input_shape is not None:
@@ -103,17 +101,17 @@ class Predictor:
     def network(self, prepared: Any) -> Any:
         """Second step: the network, on each scale and its mirror image."""
         item, inputs = prepared
-        return item, [self._run(images) for images in inputs]
+        if self.options.peaks:
+            return item, self._run(inputs[0])
+        return item, [run_passes(self._run, images, self.skeleton, self.options.flip)[0] for images in inputs]
 
     def group(self, computed: Any) -> People:
         """Third step: outputs to people."""
         item, outputs = computed
         if self.options.peaks:
-            people = self._group_peaks(item, outputs[0])
+            people = self._group_peaks(item, outputs)
         else:
-            # The decoding asks for the outputs in the order in which they were computed.
-            waiting = iter(outputs)
-            people = infer_prepared(lambda _: next(waiting), [item], self.skeleton, self._inference)[0]
+            people = group_passes(outputs, item, self.skeleton, self._inference)
         return people.select(people.scores >= self.options.min_score)
 
     def _group_peaks(self, item: Prepared, outputs: Sequence[Any]) -> People:

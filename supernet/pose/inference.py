@@ -137,18 +137,34 @@ def infer_prepared(
 def _infer_batch(
     run: Run, batch: list[tuple[int, Prepared]], skeleton: Skeleton, options: InferenceOptions
 ) -> dict[int, People]:
-    merged = []
+    passes = []
     for place in range(len(batch[0][1].views)):
         views = [item.views[place] for _, item in batch]
-        passes = run_passes(run, normalise([view.pixels for view in views]), skeleton, options.flip)
-        merged.append([merge_passes(each, skeleton.flip) for each in passes])
-    found = {}
-    for number, (index, item) in enumerate(batch):
-        heats = [scale[number][0] for scale in merged]
-        heat_jhw = _average_scales(heats, item.views) if len(heats) > 1 else heats[0]
-        people = decode(heat_jhw[None], merged[0][number][1][None], skeleton, options.decode)[0]
-        found[index] = to_image(people, item.views[0], heat_jhw.shape[1:])
-    return found
+        passes.append(run_passes(run, normalise([view.pixels for view in views]), skeleton, options.flip))
+    return {
+        index: group_passes([scale[number] for scale in passes], item, skeleton, options)
+        for number, (index, item) in enumerate(batch)
+    }
+
+
+def group_passes(
+    passes: Sequence[Sequence[tuple[Floats, Floats]]],
+    prepared: Prepared,
+    skeleton: Skeleton,
+    options: InferenceOptions,
+) -> People:
+    """The people of one image from its raw outputs; the second half of `infer`.
+
+    Args:
+        passes: per view of `prepared` what `run_passes` gave for it.
+        prepared: the image.
+        skeleton, options: as for `infer`.
+    """
+    merged = [merge_passes(each, skeleton.flip) for each in passes]
+    heats = [heat_jhw for heat_jhw, _ in merged]
+    heat_jhw = _average_scales(heats, prepared.views) if len(heats) > 1 else heats[0]
+    people = decode(heat_jhw[None], merged[0][1][None], skeleton, options.decode)[0]
+    return to_image(people, prepared.views[0], heat_jhw.shape[1:])
 
 
 def run_passes(
