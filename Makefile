@@ -19,7 +19,6 @@ test: $(STAMP) lint
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check --quiet . || true
 	$(BIN)/mypy
 
 install: $(STAMP)
