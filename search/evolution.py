@@ -11,6 +11,7 @@ import numpy as np
 from supernet.errors import InputError
 from supernet.space import Codes
 
+from .budgets import Budget
 from .feasible import sample_fitting
 from .operators import crossover
 from .operators import mutate
@@ -33,7 +34,7 @@ class EvolutionStrategy:
     """
 
     def __init__(
-        self, problem: Problem, initial: int = 20, parents: int = 8, mutation: float = 0.5, rate: float = 0.1
+        self, problem: Problem, initial: int = 40, parents: int = 4, mutation: float = 0.5, rate: float = 0.1
     ) -> None:
         if initial < 1 or parents < 1 or not 0 <= mutation <= 1 or not 0 < rate <= 1:
             raise InputError("evolution takes initial >= 1, parents >= 1, mutation in [0, 1], rate in (0, 1]")
@@ -54,7 +55,6 @@ class EvolutionStrategy:
         total = 0
         for _ in range(TRIES):
             children = self._children(pools, count, rng)
-            children = children[self._problem.fits(children)]
             children = children[unique_rows(children, known)][: count - total]
             known.update(row.tobytes() for row in children)
             found.append(children)
@@ -64,25 +64,29 @@ class EvolutionStrategy:
         found.append(sample_fitting(space, rng, count - total, self._problem.fits, known))
         return np.concatenate(found)
 
-    def _pools(self, history: History) -> list[Codes]:
-        """For each budget the best measured architectures within it."""
-        pools = []
+    def _pools(self, history: History) -> list[tuple[Budget | None, Codes]]:
+        """Each budget with the best measured architectures within it."""
+        pools: list[tuple[Budget | None, Codes]] = []
         for budget in self._problem.budgets:
             inside = np.flatnonzero(budget.admits(self._problem.costs, history.costs))
             best = inside[np.argsort(-history.ap[inside], kind="stable")][: self._parents]
             if len(best):
-                pools.append(history.codes[best])
-        return pools or [history.codes]
+                pools.append((budget, history.codes[best]))
+        return pools or [(None, history.codes)]
 
-    def _children(self, pools: list[Codes], count: int, rng: np.random.Generator) -> Codes:
-        """(count, G) children, each of parents of one budget."""
-        space = self._problem.space
+    def _children(
+        self, pools: list[tuple[Budget | None, Codes]], count: int, rng: np.random.Generator
+    ) -> Codes:
+        """(m <= count, G) children of parents of one budget, without those that leave it."""
+        space, costs = self._problem.space, self._problem.costs
         children = []
         for _ in range(count):
-            pool = pools[rng.integers(len(pools))]
+            budget, pool = pools[rng.integers(len(pools))]
             if rng.random() < self._mutation or len(pool) < 2:
-                children.append(mutate(space, rng, pool[rng.integers(len(pool), size=1)], self._rate))
+                child = mutate(space, rng, pool[rng.integers(len(pool), size=1)], self._rate)
             else:
                 pair = rng.choice(len(pool), size=2, replace=False)
-                children.append(crossover(space, rng, pool[pair[:1]], pool[pair[1:]]))
-        return np.concatenate(children)
+                child = crossover(space, rng, pool[pair[:1]], pool[pair[1:]])
+            if budget is None or budget.admits(costs, costs.predict(child))[0]:
+                children.append(child)
+        return np.concatenate(children) if children else pools[0][1][:0]

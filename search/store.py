@@ -68,10 +68,12 @@ class StudyStore:
             )
 
     def _create(self, name: str, objectives: Sequence[str]) -> int:
+        with contextlib.suppress(KeyError):
+            return self._storage.get_study_id_from_name(name)
         directions = [StudyDirection.MAXIMIZE] + [StudyDirection.MINIMIZE] * (len(objectives) - 1)
         try:
             study = self._storage.create_new_study(directions, name)
-        except DuplicatedStudyError:
+        except DuplicatedStudyError:  # another worker was faster
             return self._storage.get_study_id_from_name(name)
         self._storage.set_study_system_attr(study, METRIC_NAMES, list(objectives))
         return study

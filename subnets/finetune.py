@@ -9,6 +9,7 @@ from typing import Any
 from typing import cast
 
 from supernet.cli import claim_run_folder
+from supernet.cli import is_first_rank
 from supernet.cli import launch
 
 from .finetune_options import FinetuneCommand
@@ -45,10 +46,9 @@ def run(config: FinetuneCommand, folder: Path) -> None:
     options = SourceOptions(config.weights, config.supernet, config.skeleton)
     net = open_source(config.arch, options).require_trained().require_net()
     teacher = open_teacher(config.teacher) if config.teacher else None
+    if is_first_rank():
+        claim_run_folder(folder, config, VOLATILE)
     with open_ranks(config.device) as ranks:
-        if ranks.is_main:
-            claim_run_folder(folder, config, VOLATILE)
-        ranks.barrier()
         plain = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.structured(config)))
         job = TrainingJob(
             folder, config.data, config.train, config.seed, ranks, logger=config.logger, config=plain

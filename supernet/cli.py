@@ -86,6 +86,11 @@ def one_line(error: BaseException) -> str:
     return ": ".join(parts) or type(error).__name__
 
 
+def is_first_rank() -> bool:
+    """Whether this process is alone, or the first of those that torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def claim_run_folder(folder: Path, config: object, volatile: tuple[str, ...] = ()) -> bool:
     """Make `folder` this config's own, or find that it already is.
 

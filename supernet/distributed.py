@@ -10,6 +10,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from .errors import InputError
 
@@ -93,7 +95,11 @@ def open_ranks(device: str = "auto") -> Iterator[Ranks]:
     )
     if kind == "cuda":
         torch.cuda.set_device(place)
-    dist.init_process_group("nccl" if kind == "cuda" else "gloo")
+    store, rank, world = next(rendezvous("env://"))
+    # A restarted group must not read the addresses that the one before it left in the store.
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    fresh = PrefixStore(f"attempt-{attempt}", store)
+    dist.init_process_group("nccl" if kind == "cuda" else "gloo", store=fresh, rank=rank, world_size=world)
     try:
         yield GroupRanks(place, dist.get_rank(), dist.get_world_size())
     finally:

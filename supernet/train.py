@@ -10,6 +10,7 @@ from typing import Any
 from typing import cast
 
 from .cli import claim_run_folder
+from .cli import is_first_rank
 from .cli import launch
 from .data.source import DataConfig
 from .logger_options import LoggerOptions
@@ -48,22 +49,27 @@ def main() -> None:
 
 def run(config: TrainCommand, folder: Path) -> None:
     """Train in `folder`, or go on with the training there."""
-    import torch
     from omegaconf import OmegaConf
 
-    from .distributed import open_ranks
+    from .sampling import SubnetSchedule
     from .space import SearchSpace
+
+    # What can be refused is refused before torch is loaded.
+    space = SearchSpace.load(config.space)
+    SubnetSchedule(space, config.train.sampling, config.seed)
+    if is_first_rank():
+        claim_run_folder(folder, config, VOLATILE)
+
+    import torch
+
+    from .distributed import open_ranks
     from .training_job import TrainingJob
     from .training_run import train_supernet
 
-    space = SearchSpace.load(config.space)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    plain = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.structured(config)))
     with open_ranks(config.device) as ranks:
-        if ranks.is_main:
-            claim_run_folder(folder, config, VOLATILE)
-        ranks.barrier()
-        plain = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.structured(config)))
         job = TrainingJob(
             folder, config.data, config.train, config.seed, ranks, logger=config.logger, config=plain
         )

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from .channel_warmup import sort_when_due
 from .checkpoint import supernet_about
 from .data.dataset import PoseDataset
 from .forward import make_forward
 from .network import Supernet
-from .prediction_pictures import draw_predictions
 from .run_log import RunLog
 from .sampling import SubnetSchedule
 from .space import SearchSpace
 from .training_job import TrainingJob
 from .training_state import TrainingState
-from .validation import SharedScoring
-from .validation import SupernetValidator
-from .validation import validation_archs
+
+if TYPE_CHECKING:
+    from .validation import SupernetValidator
 
 
 def train_supernet(job: TrainingJob, space: SearchSpace) -> int:
@@ -53,6 +53,12 @@ def supernet_validator(
     options = job.options.validation
     if not options.every:
         return None
+    # Scoring and drawing bring in much that a run without validation need not wait for.
+    from .prediction_pictures import draw_predictions
+    from .validation import SharedScoring
+    from .validation import SupernetValidator
+    from .validation import validation_archs
+
     draw = None
     if log is not None and options.pictures:
         draw = partial(draw_predictions, job.folder / "pictures", log, options.pictures)

@@ -43,20 +43,3 @@ def disturb() -> Callable[[Any, int], None]:
                     tensor.copy_(1 + noise(tensor).abs())
 
     return apply
-
-
-# Known to fail on a busy machine or not mended yet; named here so that they stay in sight.
-OPEN_FAULTS = (
-    "tests/search/test_run.py",
-    "test_predictor_and_evolution_beat_random_draws",
-    "test_a_killed_rank_is_restarted_and_the_run_finishes",
-    "tests/supernet/training/test_train_cli.py",
-    "tests/test_package.py",
-)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests with open faults as expected failures."""
-    for item in items:
-        if any(fault in item.nodeid for fault in OPEN_FAULTS):
-            item.add_marker(pytest.mark.xfail(reason="open fault", strict=False))

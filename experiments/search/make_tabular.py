@@ -41,13 +41,13 @@ def every_architecture(space: SearchSpace) -> Codes:
     return codes
 
 
-def main(run: str, out: str, images: int = 200) -> None:
+def main(run: str, out: str, images: int = 120) -> None:
     torch.set_num_threads(1)
     trained = load_supernet(run)
     known = OmegaConf.merge(OmegaConf.structured(DataConfig), trained.config["data"])
     data = OmegaConf.to_object(known)
     assert isinstance(data, DataConfig)
-    options = EvaluationOptions(images=images, batch_size=25, flip=False, calibration_images=50)
+    options = EvaluationOptions(images=images, batch_size=20, flip=False, calibration_images=40)
     evaluator = Evaluator(open_split(data, "val"), options)
     evaluate = SupernetEvaluator(trained.net, open_split(data, "train"), evaluator)
     codes = every_architecture(trained.space)

@@ -57,10 +57,12 @@ def test_everything_is_written(finished: Path) -> None:
     value = json.loads((finished / "candidates.json").read_text())
     assert value["schema"] == 1
     numbers = [candidate["number"] for candidate in value["candidates"]]
-    assert numbers == list(range(8))
+    # Six searched, and two random ones unless the search met them before.
+    assert numbers == list(range(len(numbers)))
+    assert 6 <= len(numbers) <= 8
     assert set(value["chosen"]) == {"small", "large"}
     lines = (finished / "candidates.csv").read_text().splitlines()
-    assert len(lines) == 9
+    assert len(lines) == 1 + len(numbers)
     assert lines[0].startswith("number,origin,label,round,AP,")
     report = (finished / "report.html").read_text()
     assert "http" not in report.replace("http-equiv", "")
@@ -109,7 +111,7 @@ def test_subnets_are_those_of_the_search(trained: Path, finished: Path) -> None:
         images = torch.rand(1, 3, net.arch.resolution, net.arch.resolution)
         with torch.no_grad():
             for mine, theirs in zip(net(images), session.trained.net(images, net.arch), strict=True):
-                assert torch.equal(mine, theirs)
+                assert torch.allclose(mine, theirs, rtol=1e-4, atol=1e-5)
 
 
 def test_a_second_start_changes_nothing(
@@ -287,4 +289,4 @@ def test_the_command_line(trained: Path, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("error: budget '1k' of 1 k MACs is below")
     assert len(done.stderr.splitlines()) == 1
-    assert list(tmp_path.iterdir()) == []
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))

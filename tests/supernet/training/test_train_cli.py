@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import random
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from omegaconf import OmegaConf
 
+from supernet import SearchSpace
 from supernet.checkpoint import load_supernet
+from supernet.distributed import Ranks
 from supernet.run_log import TIME_FIELDS
 from supernet.run_log import read_log
 from supernet.snapshot import read_snapshot
+from supernet.train_options import TrainOptions
+from supernet.training_job import TrainingJob
+from supernet.training_run import train_supernet
 
-STEPS = 60
+STEPS = 80
 LONG = (f"train.steps={STEPS}", "train.checkpoint.every=5", "train.log_every=5", "data.workers=1")
 SCORED = (
     "train.validation.every=4",
@@ -37,12 +43,30 @@ def outcome(folder: Path):
 
 
 @pytest.fixture(scope="module")
-def whole(launch, tmp_path_factory):
-    """The run folder of an unbroken run."""
-    folder = tmp_path_factory.mktemp("whole")
-    done = launch(folder, "name=long", *LONG)
-    assert done.returncode == 0, done.stderr
-    return folder / "runs/train/long"
+def broken(command, environment, tmp_path_factory):
+    """A run killed at a random moment, then terminated at another, then finished; with what it said."""
+    folder = tmp_path_factory.mktemp("broken")
+    generator = random.Random(0)
+    said = []
+    for kind in (signal.SIGKILL, signal.SIGTERM, None):
+        process = subprocess.Popen(
+            command("name=long", *LONG), cwd=folder, env=environment, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            if kind is not None:
+                while (
+                    (line := process.stderr.readline()) and "steps in" not in line and "going on" not in line
+                ):
+                    pass
+                time.sleep(generator.uniform(0.3, 1.2))
+                process.send_signal(kind)
+            said.append(process.communicate(timeout=200)[1])
+        finally:
+            process.kill()
+        if kind != signal.SIGKILL:
+            # Before and after the training itself, SIGTERM ends a process as it ends any other.
+            assert process.returncode in (0, 128 + signal.SIGTERM, -signal.SIGTERM), said[-1]
+    return folder / "runs/train/long", said
 
 
 @pytest.fixture(scope="module")
@@ -54,49 +78,31 @@ def scored(launch, tmp_path_factory):
     return folder / "runs/train/scored"
 
 
-def finish(command, environment, folder: Path, kind: signal.Signals, moments: list[float]) -> list[str]:
-    """Start the run again and again, ending it `moments` seconds after its first step, then let it finish."""
-    said = []
-    for moment in [*moments, None]:
-        process = subprocess.Popen(
-            command("name=long", *LONG), cwd=folder, env=environment, stderr=subprocess.PIPE, text=True
-        )
-        try:
-            if moment is not None:
-                line = process.stderr.readline()  # training or going on: the loop is about to begin
-                while "training" not in line and "going on" not in line and line:
-                    line = process.stderr.readline()
-                time.sleep(moment)
-                process.send_signal(kind)
-            said.append(process.communicate(timeout=200)[1])
-        finally:
-            process.kill()
-        if moment is None or kind == signal.SIGTERM:
-            assert process.returncode in (0, 128 + kind), said[-1]
-    return said
-
-
-@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM])
-def test_ended_at_random_moments_the_run_repeats_exactly(command, environment, whole, tmp_path, kind):
-    generator = random.Random(int(kind))
-    finish(command, environment, tmp_path, kind, [generator.uniform(0, 3) for _ in range(2)])
-    (mine, my_log), (theirs, their_log) = outcome(whole), outcome(tmp_path / "runs/train/long")
+def test_ended_at_random_moments_the_run_repeats_exactly(broken, data, micro, tmp_path):
+    """The unbroken run is made in this process, from the same settings."""
+    folder, _ = broken
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    settings = OmegaConf.merge(OmegaConf.structured(TrainOptions), config["train"])
+    options = OmegaConf.to_object(settings)
+    job = TrainingJob(tmp_path, data, options, seed=0, ranks=Ranks(torch.device("cpu")), config=config)
+    train_supernet(job, SearchSpace.load(micro / "space.yaml"))
+    (mine, my_log), (theirs, their_log) = outcome(tmp_path), outcome(folder)
     assert mine.meta == theirs.meta
     assert all(torch.equal(value, theirs.tensors[name]) for name, value in mine.tensors.items())
     assert my_log == their_log
     assert len(my_log) == STEPS / 5
 
 
-def test_a_second_start_finds_it_done_and_other_settings_are_refused(launch, whole):
-    before = {path: path.stat().st_mtime_ns for path in (whole / "checkpoints").iterdir()}
-    folder = whole.parents[2]
-    again = launch(folder, "name=long", *LONG, "data.workers=0", "logger.project=other")
-    assert again.returncode == 0
+def test_a_second_start_finds_it_done_and_other_settings_are_refused(launch, broken):
+    run, _ = broken
+    before = {path: path.stat().st_mtime_ns for path in (run / "checkpoints").iterdir()}
+    again = launch(run.parents[2], "name=long", *LONG, "data.workers=0", "logger.project=other")
+    assert again.returncode == 0, again.stderr
     assert f"is trained already ({STEPS} steps)" in again.stderr
-    other = launch(folder, "name=long", *LONG, "seed=1")
+    other = launch(run.parents[2], "name=long", *LONG, "seed=1")
     assert other.returncode == 2
     assert "started with other settings (seed: 0 there, 1 now)" in other.stderr
-    assert {path: path.stat().st_mtime_ns for path in (whole / "checkpoints").iterdir()} == before
+    assert {path: path.stat().st_mtime_ns for path in (run / "checkpoints").iterdir()} == before
 
 
 @pytest.mark.parametrize(
@@ -151,45 +157,25 @@ def test_wandb_offline_keeps_a_run_to_sync(scored):
     assert record.name == f"run-{key}.wandb"
 
 
-def sweep(launch, folder: Path, *overrides: str):
-    """A 2x2 multirun and its summary."""
+def test_a_multirun_of_two_by_two_side_by_side_and_its_summary(launch, environment, tmp_path):
     grid = ("train.steps=4", "train.optimizer.lr=0.001,0.01", "train.loss.positive_weight=0,5")
-    done = launch(folder, "name=grid", *grid, *overrides, launcher=("-m", "supernet.train", "-m"))
+    settings = ("name=grid", *grid, "hydra/launcher=joblib")
+    done = launch(tmp_path, *settings, launcher=("-m", "supernet.train", "-m"))
     assert done.returncode == 0, done.stderr
-    return folder / "runs/train/grid"
-
-
-@pytest.mark.parametrize("launcher", ["basic", "joblib"])
-def test_a_multirun_of_two_by_two_and_its_summary(launch, environment, tmp_path, launcher):
-    folder = sweep(launch, tmp_path, f"hydra/launcher={launcher}")
+    folder = tmp_path / "runs/train/grid"
     assert sorted(path.parent.name for path in folder.glob("*/log.jsonl")) == [
         f"train.loss.positive_weight={weight},train.optimizer.lr={lr}"
         for weight in (0, 5)
         for lr in (0.001, 0.01)
     ]
-    for run in folder.glob("*/log.jsonl"):
-        assert [line["step"] for line in read_log(run)] == [2, 4]
-    if launcher == "joblib":
-        return
-    import sys
-
     command = [sys.executable, "-m", "supernet.sweep", f"runs={folder}", "metric=loss/smallest"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     rows = (folder / "sweep.csv").read_text().splitlines()
-    assert rows[0].startswith(
-        "train.loss.positive_weight,train.optimizer.lr,steps,loss/largest,loss/smallest,loss"
-    )
+    columns = "train.loss.positive_weight,train.optimizer.lr,steps,loss/largest,loss/smallest,loss"
+    assert rows[0].startswith(columns)
     losses = [float(row.split(",")[4]) for row in rows[1:]]
     assert len(losses) == 4
     assert losses == sorted(losses)
     assert (folder / "sweep.png").stat().st_size > 1000
     assert "4 runs, best by loss/smallest first" in done.stdout
-
-
-def test_the_config_holds_every_setting(whole):
-    config = yaml.safe_load((whole / "config.yaml").read_text())
-    assert config["train"]["steps"] == STEPS
-    assert config["train"]["optimizer"]["betas"] == json.loads(
-        json.dumps(config["train"]["optimizer"]["betas"])
-    )
