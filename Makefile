@@ -7,26 +7,31 @@ TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-STAMP := $(VENV)/.installed
+BASE := $(VENV)/.installed
+TEST := $(VENV)/.installed-test
 
 .PHONY: demo test lint install clean
 
-demo: $(STAMP)
+demo: $(BASE)
 	$(BIN)/python experiments/demo/run.py
 
-test: $(STAMP) lint
+test: $(TEST) lint
 	$(BIN)/python -m pytest -n 2
 
-lint: $(STAMP)
+lint: $(TEST)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-install: $(STAMP)
+install: $(BASE)
 
-$(STAMP): pyproject.toml constraints.txt
+$(BASE): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$$(grep '^torch==' constraints.txt)"
+	$(PIP) install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(TEST): $(BASE)
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@
 

@@ -72,6 +72,8 @@ def broken(command, environment, tmp_path_factory):
 @pytest.fixture(scope="module")
 def scored(launch, tmp_path_factory):
     """A run with validation and all loggers that need no account."""
+    pytest.importorskip("wandb", reason="the optional package wandb is not installed")
+    pytest.importorskip("tensorboard", reason="the optional package tensorboard is not installed")
     folder = tmp_path_factory.mktemp("scored")
     done = launch(folder, "name=scored", *SCORED, "logger=wandb_offline", "logger.tensorboard=true")
     assert done.returncode == 0, done.stderr
@@ -159,6 +161,7 @@ def test_wandb_offline_keeps_a_run_to_sync(scored):
 
 def test_a_multirun_of_two_by_two_side_by_side_and_its_summary(launch, environment, tmp_path):
     grid = ("train.steps=4", "train.optimizer.lr=0.001,0.01", "train.loss.positive_weight=0,5")
+    pytest.importorskip("joblib", reason="the optional package hydra-joblib-launcher is not installed")
     settings = ("name=grid", *grid, "hydra/launcher=joblib")
     done = launch(tmp_path, *settings, launcher=("-m", "supernet.train", "-m"))
     assert done.returncode == 0, done.stderr
