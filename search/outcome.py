@@ -15,6 +15,7 @@ import numpy as np
 from supernet.files import write_json
 from supernet.files import write_text
 
+from .candidate import BASELINE
 from .candidate import Candidate
 from .costs import Floats
 from .pareto import front_mask
@@ -111,7 +112,11 @@ def cost_rows(problem: Problem, candidates: Sequence[Candidate]) -> Floats:
 
 
 def choose(problem: Problem, done: Sequence[Candidate]) -> dict[str, Candidate]:
-    """By budget, the best candidate within it, the cheapest of equals; budgets none meets are left out."""
+    """By budget, the best candidate within it, the cheapest of equals; budgets none meets are left out.
+
+    The random baseline is there to be compared with, not to be chosen.
+    """
+    done = [one for one in done if one.origin != BASELINE]
     costs = cost_rows(problem, done)
     chosen = {}
     for budget in problem.budgets:

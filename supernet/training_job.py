@@ -20,7 +20,8 @@ from .data.dataset import PoseDataset
 from .data.loader import Loader
 from .data.options import LoaderOptions
 from .data.source import DataConfig
-from .data.source import open_split
+from .data.source import ensure_data
+from .data.source import open_ready_split
 from .distributed import Ranks
 from .logger_options import LoggerOptions
 from .run_log import RunLog
@@ -61,9 +62,9 @@ class TrainingJob:
     def open_split(self, role: str) -> PoseDataset:
         """A split of the data; the first rank renders it, if need be, before the others look for it."""
         if self.ranks.is_main:
-            dataset = open_split(self.data, role)
+            ensure_data(self.data)
         self.ranks.barrier()
-        return dataset if self.ranks.is_main else open_split(self.data, role)
+        return open_ready_split(self.data, role)
 
     def run(
         self,

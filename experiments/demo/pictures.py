@@ -17,7 +17,8 @@ from supernet.pose.overlays import contact_sheet
 from supernet.pose.people import People
 
 SHEET_IMAGES = 12
-MIN_SCORE = 0.15
+# Weak people count for AP, but a picture of all of them shows none.
+MIN_SCORE, MIN_JOINT = 0.3, 0.2
 
 
 def accuracy_plot(found: dict[str, Any], rows: Sequence[dict[str, Any]], path: Path) -> None:
@@ -73,7 +74,7 @@ def prediction_sheet(test: Evaluator, detections: Sequence[dict[str, Any]], path
         scores = np.array([found["score"] for found in own], np.float32)
         people = People(keypoints, np.zeros((len(own), 1), np.float32), scores)
         image = test.dataset.read_image(index)
-        pictures.append(draw_people(image, people, test.dataset.skeleton, MIN_SCORE, 0.1))
+        pictures.append(draw_people(image, people, test.dataset.skeleton, MIN_SCORE, MIN_JOINT))
         titles.append(f"{record.num_people} people, crowdIndex {record.crowd_index:.2f}")
     sheet = contact_sheet(pictures, titles, columns=4, cell=(280, 280))
     with atomic_path(path) as temporary:

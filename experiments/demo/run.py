@@ -5,6 +5,7 @@ Each command finds its own finished work, so a second run reuses it and a broken
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -17,8 +18,13 @@ SEARCH = (
     f"budgets.macs=[{','.join(BUDGETS.values())}]",
     f"budgets.names=[{','.join(BUDGETS)}]",
 )
+# Two processes of one thread each do more than one of two threads: most layers are too small to share.
+TRAIN = (
+    *("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+    *("-m", "supernet.train", "name=demo", "threads=1", "device=cpu"),
+)
 STEPS = (
-    ("Render the data and train one supernet", ("-m", "supernet.train", "name=demo")),
+    ("Render the data and train one supernet", TRAIN),
     ("Search it for four budgets, shares of the largest subnet's MACs", SEARCH),
     *(
         (f"Export the subnet of budget {name}", ("-m", "subnets.export", f"arch=runs/search/demo:{name}"))
@@ -34,7 +40,10 @@ def main() -> int:
     for number, (title, arguments) in enumerate(STEPS, start=1):
         print(f"\n[{number}/{len(STEPS)}] {title}\n    python {' '.join(arguments)}", flush=True)
         start = time.monotonic()
-        status = subprocess.run([sys.executable, *arguments], check=False).returncode
+        threads = {"OMP_NUM_THREADS": "1"} if arguments is TRAIN else {}
+        status = subprocess.run(
+            [sys.executable, *arguments], env=os.environ | threads, check=False
+        ).returncode
         if status:
             print(f"This step failed with status {status}; once mended, `make demo` goes on from here.")
             return status

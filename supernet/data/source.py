@@ -57,8 +57,17 @@ def open_split(config: DataConfig, role: str) -> PoseDataset:
     Raises:
         InputError: the data set is missing or broken, or `role` is none of the three.
     """
+    config.split_name(role)
+    ensure_data(config)
+    return open_ready_split(config, role)
+
+
+def open_ready_split(config: DataConfig, role: str) -> PoseDataset:
+    """`open_split` of a data set that is there already.
+
+    Raises:
+        InputError: as `open_split`.
+    """
     from .opening import open_dataset
 
-    name = config.split_name(role)
-    ensure_data(config)
-    return open_dataset(config, name)
+    return open_dataset(config, config.split_name(role))
