@@ -18,7 +18,7 @@ from .naming import register_slug
 if TYPE_CHECKING:
     from .network import Subnet
 
-VOLATILE = ("device", "threads", "data.workers", "data.cache", "data.verify", "logger")
+VOLATILE = ("accelerator", "threads", "data.workers", "data.cache", "data.verify", "logger")
 
 
 def main() -> None:
@@ -48,7 +48,7 @@ def run(config: FinetuneCommand, folder: Path) -> None:
     teacher = open_teacher(config.teacher) if config.teacher else None
     if is_first_rank():
         claim_run_folder(folder, config, VOLATILE)
-    with open_ranks(config.device) as ranks:
+    with open_ranks(config.accelerator) as ranks:
         plain = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.structured(config)))
         job = TrainingJob(
             folder, config.data, config.train, config.seed, ranks, logger=config.logger, config=plain

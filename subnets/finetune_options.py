@@ -34,7 +34,7 @@ class FinetuneCommand:
     skeleton: str = "crowdpose"
     teacher: str | None = None
     seed: int = 0
-    device: str = "auto"
+    accelerator: str = "auto"
     threads: int | None = None
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainOptions = field(default_factory=TrainOptions)

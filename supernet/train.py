@@ -17,7 +17,7 @@ from .logger_options import LoggerOptions
 from .train_options import TrainOptions
 
 # What may differ when a run is taken up again, as it changes no result.
-VOLATILE = ("device", "threads", "data.workers", "data.cache", "data.verify", "logger")
+VOLATILE = ("accelerator", "threads", "data.workers", "data.cache", "data.verify", "logger")
 
 
 @dataclass
@@ -28,14 +28,14 @@ class TrainCommand:
         name: of the run; its folder is runs/train/<name>.
         space: the name of a space, or a YAML file.
         seed: of everything random.
-        device: auto, cpu, cuda or cuda:1.
+        accelerator: auto, cpu, cuda or cuda:1.
         threads: of the CPU per process; None leaves it to torch.
     """
 
     name: str = "default"
-    space: str = "tiny"
+    space: str = "demo"
     seed: int = 0
-    device: str = "auto"
+    accelerator: str = "auto"
     threads: int | None = None
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainOptions = field(default_factory=TrainOptions)
@@ -69,7 +69,7 @@ def run(config: TrainCommand, folder: Path) -> None:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     plain = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.structured(config)))
-    with open_ranks(config.device) as ranks:
+    with open_ranks(config.accelerator) as ranks:
         job = TrainingJob(
             folder, config.data, config.train, config.seed, ranks, logger=config.logger, config=plain
         )

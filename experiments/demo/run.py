@@ -21,7 +21,7 @@ SEARCH = (
 # Two processes of one thread each do more than one of two threads: most layers are too small to share.
 TRAIN = (
     *("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
-    *("-m", "supernet.train", "name=demo", "threads=1", "device=cpu"),
+    *("-m", "supernet.train", "name=demo", "threads=1", "accelerator=cpu"),
 )
 STEPS = (
     ("Render the data and train one supernet", TRAIN),

@@ -115,6 +115,7 @@ def test_a_second_start_finds_it_done_and_other_settings_are_refused(launch, bro
         ("train.sampling.rule=sandwitch", "train.sampling.rule='sandwitch' is not one of sandwich, random"),
         ("space=nowhere", "space 'nowhere' is neither a file nor a name"),
         ("data.root=nowhere", "nowhere"),
+        ("accelerator=warp", "accelerator=warp cannot be used"),
     ],
 )
 def test_bad_settings_end_in_one_line(launch, tmp_path, override, message):
