@@ -21,7 +21,7 @@ class FinetuneCommand:
         teacher: a training run, whose largest network teaches, or a network's folder; null learns from the
             ground truth alone.
         seed: of everything random.
-        device: auto, cpu, cuda or cuda:1.
+        accelerator: auto, cpu, cuda or cuda:1.
         threads: of the CPU per process; null leaves it to torch.
         data: its train split is trained on, its val split scores.
         train: the recipe; `sampling` does not apply.

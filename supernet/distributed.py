@@ -119,5 +119,7 @@ def pick_device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"accelerator={name} cannot be used ({reason}); take accelerator=cpu or auto") from None
+        raise InputError(
+            f"accelerator={name} cannot be used ({reason}); take accelerator=cpu or auto"
+        ) from None
     return device
