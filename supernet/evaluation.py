@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from .calibration import calibrate
 from .data.batch import normalise
 from .data.dataset import PoseDataset
 from .data.options import AugmentOptions
+from .data.streaming import stream_images
 from .data.transforms import sample
 from .data.transforms import warp_image
 from .errors import InputError
@@ -28,6 +30,8 @@ from .pose.inference import infer_prepared
 from .pose.inference import prepare
 from .pose.results import to_coco_results
 from .pose.scoring import score
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class Evaluator:
         count = len(dataset) if options.images is None else min(options.images, len(dataset))
         if not count:
             raise InputError(f"{dataset.name} has no images to evaluate on")
-        self.dataset = dataset.subset(range(count))
+        self.dataset = _readable(dataset.subset(range(count)))
         self.options = options
         self.ground_truth = self.dataset.ground_truth()
         self.image_ids = [record.image_id for record in self.dataset.records]
@@ -135,6 +139,19 @@ class SupernetEvaluator:
         return self._calibration[resolution]
 
 
+def _readable(dataset: PoseDataset) -> PoseDataset:
+    """`dataset`, with `on_error="skip"` without the images that cannot be decoded; those are named."""
+    if dataset.on_error != "skip":
+        return dataset
+    before = len(dataset.skipped)
+    left = dataset.subset([index for index, _ in stream_images(dataset)])
+    for fault in dataset.skipped[before:]:
+        _LOG.warning("%s; left out", fault)
+    if not len(left):
+        raise InputError(f"{dataset.name}: none of its {len(dataset)} images can be read")
+    return left
+
+
 def calibration_batches(
     dataset: PoseDataset, resolution: int, images: int, batch_size: int
 ) -> Iterator[Tensor]:
@@ -143,14 +160,14 @@ def calibration_batches(
     Nothing is augmented (design, section 5); a last batch that would be smaller is left out unless it is the
     only one.
     """
-    count = min(images, len(dataset))
-    batch_size = min(batch_size, count)
-    indices = np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist()
+    indices = np.linspace(0, len(dataset) - 1, min(images, len(dataset))).round().astype(int).tolist()
+    chosen = _readable(dataset.subset(indices))
+    batch_size = min(batch_size, len(chosen))
     rng = np.random.default_rng(0)
-    for start in range(0, count - batch_size + 1, batch_size):
+    for start in range(0, len(chosen) - batch_size + 1, batch_size):
         crops = []
-        for index in indices[start : start + batch_size]:
-            image = dataset.read_image(index)
+        for index in range(start, start + batch_size):
+            image = chosen.read_image(index)
             height, width = image.shape[:2]
             crops.append(warp_image(image, sample(rng, width, height, resolution, AugmentOptions.none())))
         yield normalise(torch.from_numpy(np.stack(crops)))

@@ -4,6 +4,7 @@ been.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -37,6 +38,7 @@ from .train_options import TrainOptions
 from .training_state import TrainingState
 
 M = TypeVar("M", bound=nn.Module)
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,8 @@ class Trainer(Generic[M]):
             clear_when_full(self._checkpoints.last),
         ):
             for batch in self._loader.batches(state.step, self.total):
+                for fault in batch.skipped:
+                    _LOG.warning("%s; another image took its place", fault)
                 self._prepare()
                 stopped = self._train_step(batch, stop)
                 state.step += 1

@@ -14,6 +14,7 @@ from supernet.names import conf_names
 
 MODULES = {
     "train": "supernet.train",
+    "audit": "supernet.audit",
     "describe": "supernet.describe",
     "search": "search.run",
     "profile": "search.profile",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from ..errors import InputError
 from .cache import cached
 from .coco import load_coco
@@ -9,6 +11,7 @@ from .crowdpose import load_crowdpose
 from .dataset import PoseDataset
 from .options import DataOptions
 
+_LOG = logging.getLogger(__name__)
 _LOADERS = {"crowdpose": load_crowdpose, "coco": load_coco}
 
 
@@ -27,4 +30,11 @@ def open_dataset(options: DataOptions, split: str) -> PoseDataset:
     dataset = load(
         options.root, split, skeleton=options.skeleton, on_error=options.on_error, verify=options.verify
     )
+    if dataset.skipped:
+        _LOG.warning(
+            "%s: %d records left out (data.on_error=skip), the first: %s; supernet.audit lists all",
+            dataset.name,
+            len(dataset.skipped),
+            dataset.skipped[0],
+        )
     return cached(dataset) if options.cache == "memory" else dataset

@@ -1,0 +1,37 @@
+"""The real audit command."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+
+def run(*overrides: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "supernet.audit", *overrides]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_a_broken_set_is_summarised_and_listed(crowdpose_root: Path, tmp_path: Path) -> None:
+    (crowdpose_root / "images/100.jpg").unlink()
+    (crowdpose_root / "images/101.jpg").write_bytes(b"")
+    done = run("data=crowdpose", f"data.root={crowdpose_root}", "splits=[train,val]", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "2 records broken:" in done.stdout
+    assert "image 100" in done.stdout
+    for split, broken in (("train", 2), ("val", 0)):
+        folder = tmp_path / "runs/audit/default" / split
+        assert len(json.loads((folder / "audit.json").read_text())["broken"]) == broken
+        assert (folder / "crowd_index.png").exists()
+
+
+def test_a_missing_set_and_an_unknown_split_are_one_line(crowdpose_root: Path, tmp_path: Path) -> None:
+    for overrides, told in (
+        (("data=crowdpose", "data.root=nowhere"), "nowhere"),
+        (("data=crowdpose", f"data.root={crowdpose_root}", "splits=[tset]"), "split 'tset' is not one of"),
+    ):
+        done = run(*overrides, cwd=tmp_path)
+        assert done.returncode == 2
+        assert told in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1

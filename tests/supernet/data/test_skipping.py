@@ -1,0 +1,65 @@
+"""`data.on_error=skip` from the data set to the score: what is left out is told, and never counted against a network."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from supernet import InputError
+from supernet.data.opening import open_dataset
+from supernet.data.options import DataOptions
+from supernet.evaluation import Evaluator
+from supernet.evaluation import calibration_batches
+from supernet.evaluation_options import EvaluationOptions
+
+
+def empty_maps(images: np.ndarray) -> list[np.ndarray]:
+    """A network that sees nothing."""
+    count, _, height, width = images.shape
+    shapes = ((count, 28, height // 4, width // 4), (count, 14, height // 2, width // 2))
+    return [np.zeros(shape, np.float32) for shape in shapes]
+
+
+def opened(root: Path, on_error: str):
+    """The training split, in which nothing was looked at but the annotations."""
+    return open_dataset(DataOptions(root=str(root), on_error=on_error, verify="none"), "train")
+
+
+def test_an_image_that_breaks_on_reading_is_left_out_and_named(crowdpose_root, caplog):
+    (crowdpose_root / "images/103.jpg").write_bytes(b"no picture")
+    with caplog.at_level(logging.WARNING):
+        evaluator = Evaluator(opened(crowdpose_root, "skip"), EvaluationOptions())
+    assert "image 103" in caplog.text
+    assert evaluator.image_ids == [100, 101, 102, *range(104, 110)]
+    assert {one["id"] for one in evaluator.ground_truth["images"]} == set(evaluator.image_ids)
+    assert evaluator(empty_maps, 64).stats["AP"] == 0
+    batches = list(calibration_batches(opened(crowdpose_root, "skip"), 64, images=10, batch_size=3))
+    assert [batch.shape for batch in batches] == [(3, 3, 64, 64)] * 3
+
+
+def test_without_skipping_it_is_an_error(crowdpose_root):
+    (crowdpose_root / "images/103.jpg").write_bytes(b"no picture")
+    evaluator = Evaluator(opened(crowdpose_root, "raise"), EvaluationOptions())
+    with pytest.raises(InputError, match=r"103\.jpg"):
+        evaluator(empty_maps, 64)
+
+
+def test_nothing_left_is_an_error(crowdpose_root):
+    for path in (crowdpose_root / "images").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match="none of its 10 images can be read"):
+        Evaluator(opened(crowdpose_root, "skip"), EvaluationOptions())
+
+
+def test_records_left_out_on_opening_are_told(crowdpose_root, caplog):
+    path = crowdpose_root / "json/crowdpose_train.json"
+    doc = json.loads(path.read_text())
+    doc["images"][2]["width"] = "wide"
+    path.write_text(json.dumps(doc))
+    with caplog.at_level(logging.WARNING):
+        assert len(opened(crowdpose_root, "skip")) == 9
+    assert "records left out (data.on_error=skip), the first:" in caplog.text
