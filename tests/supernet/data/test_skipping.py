@@ -1,4 +1,4 @@
-"""`data.on_error=skip` from the data set to the score: what is left out is told, and never counted against a network."""
+"""`data.on_error=skip` from the data set to the score: what is left out is told and not scored."""
 
 from __future__ import annotations
 
