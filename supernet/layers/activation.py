@@ -8,10 +8,10 @@ from torch.nn import functional as F
 from ..topology import Activation
 
 
-def activate(x: Tensor, activation: Activation | None) -> Tensor:
+def activate(x: Tensor, activation: Activation | None, inplace: bool = False) -> Tensor:
     """`x` after ReLU6, ReLU or nothing."""
     if activation == "relu6":
-        return F.relu6(x)
+        return F.relu6(x, inplace=inplace)
     if activation == "relu":
-        return F.relu(x)
+        return F.relu(x, inplace=inplace)
     return x

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch import nn
-from torch.nn import functional as F
+
+from ..topology import Activation
+from .norm_act import batch_norm_act
 
 
 class ElasticBatchNorm2d(nn.Module):
@@ -33,12 +35,14 @@ class ElasticBatchNorm2d(nn.Module):
         self.running_mean.zero_()
         self.running_var.fill_(1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) normalised over B, H, W in training, by the running statistics in evaluation."""
+    def forward(self, x: Tensor, activation: Activation | None = None) -> Tensor:
+        """(B, C, H, W) normalised over B, H, W in training, by the running statistics in evaluation; then
+        activated.
+        """
         channels = x.shape[1]
         updates = self.training and self.momentum is not None
         reads = not self.training
-        return F.batch_norm(
+        return batch_norm_act(
             x,
             self.running_mean[:channels] if updates or reads else None,
             self.running_var[:channels] if updates or reads else None,
@@ -47,4 +51,5 @@ class ElasticBatchNorm2d(nn.Module):
             training=self.training,
             momentum=self.momentum if self.momentum is not None else 0.0,
             eps=self.eps,
+            activation=activation,
         )

@@ -13,6 +13,7 @@ from ..native import kernels as native
 from ..native.kernels import Clamp
 from ..native.library import library
 from ..topology import Activation
+from .activation import activate
 from .depthwise_grad import is_plain_training
 
 CLAMPS: dict[Activation | None, Clamp] = {
@@ -70,15 +71,6 @@ def _suits(x: Tensor, weight: Tensor, bias: Tensor) -> bool:
         and x.is_contiguous(memory_format=torch.channels_last)
         and library() is not None
     )
-
-
-def activate(x: Tensor, activation: Activation | None, inplace: bool = False) -> Tensor:
-    """`x` after ReLU6, ReLU or nothing."""
-    if activation == "relu6":
-        return F.relu6(x, inplace=inplace)
-    if activation == "relu":
-        return F.relu(x, inplace=inplace)
-    return x
 
 
 class _BatchNormAct(torch.autograd.Function):

@@ -40,6 +40,7 @@ class ElasticUnit(nn.Module):
         """The output of `layer` for its input `x` (B, in, H, W)."""
         if self.conv is not None:
             x = self.conv(x, layer)
-        if self.norm is not None:
-            x = self.norm(x)
-        return activate(x, layer.activation)
+        if self.norm is None:
+            return activate(x, layer.activation)
+        output: Tensor = self.norm(x, layer.activation)
+        return output
