@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from supernet.cli import launch
+from supernet.files import remove_if_empty
 
 from .export_options import ExportCommand
 from .export_options import as_list
@@ -32,7 +33,6 @@ def run(config: ExportCommand, folder: Path) -> None:
     from .console import open_console
     from .exporting import export
     from .exporting import exported_already
-    from .exporting import remove_if_empty
     from .source import SourceOptions
     from .source import open_source
     from .source import warn_untrained

@@ -15,6 +15,7 @@ from supernet.data.source import DataConfig
 from supernet.data.source import open_split
 from supernet.errors import InputError
 from supernet.files import new_folder
+from supernet.files import remove_if_empty
 from supernet.files import write_json
 from supernet.files import write_text
 
@@ -87,12 +88,6 @@ def export(config: ExportCommand, opened: Opened, formats: Sequence[str], folder
 
 def _is_bundled(config: ExportCommand, written: Sequence[Written]) -> bool:
     return config.export.bundle and any(item.format == "onnx" for item in written)
-
-
-def remove_if_empty(folder: Path) -> None:
-    """Hydra makes the run folder before the command starts; an empty one is nothing to protect."""
-    if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
-        folder.rmdir()
 
 
 def make_job(config: ExportCommand, opened: Opened, folder: Path) -> Job:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,12 +23,17 @@ from omegaconf.errors import OmegaConfBaseException
 
 from .errors import InputError
 from .files import read_yaml
+from .files import remove_if_empty
 from .files import write_text
 from .sweep_names import with_job_names
 
 C = TypeVar("C")
 
 EXIT_BAD_INPUT = 2
+# What Hydra and OmegaConf add to a message: a mend that typed configs refuse, and their own insides.
+_HYDRA_HINT = re.compile(
+    r" ?(To append to your (config|default list) use \S+|full_key: .*|Config search path:.*)"
+)
 CONFIG_FILE = "config.yaml"
 
 
@@ -48,10 +54,12 @@ def launch(command: str, schema: type[C], body: Callable[[C, Path], object]) -> 
     os.environ["HYDRA_FULL_ERROR"] = "1"
 
     def task(config: DictConfig) -> None:
+        folder = Path(HydraConfig.get().runtime.output_dir)
         try:
             typed = cast(C, OmegaConf.to_object(config))
-            body(typed, Path(HydraConfig.get().runtime.output_dir))
+            body(typed, folder)
         except InputError as error:
+            remove_if_empty(folder)
             # Past this point Hydra adds lines of its own; in a sweep it has to see the failure, to name
             # the job.
             if HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -79,7 +87,7 @@ def one_line(error: BaseException) -> str:
     parts: list[str] = []
     link: BaseException | None = error
     while link is not None and len(parts) < 2:
-        text = " ".join(str(link).split())
+        text = _HYDRA_HINT.sub("", " ".join(str(link).split()))
         if text and not any(text in part for part in parts):
             parts.append(text)
         link = link.__cause__
@@ -114,13 +122,15 @@ def claim_run_folder(folder: Path, config: object, volatile: tuple[str, ...] = (
         changed = _difference(
             read_yaml(file, "run config"), OmegaConf.to_container(OmegaConf.create(text)), volatile
         )
-        if changed:
+        # A start that failed before it made anything holds no one to its settings.
+        if changed and any(path != file for path in folder.iterdir()):
             raise InputError(
                 f"run folder {folder} was started with other settings ({', '.join(changed[:4])}); "
                 "choose another name=..., or remove the folder"
             )
-        return True
-    if folder.exists() and any(folder.iterdir()):
+        if not changed:
+            return True
+    elif folder.exists() and any(folder.iterdir()):
         raise InputError(f"run folder {folder} holds other files; choose another name=...")
     write_text(file, text)
     return False

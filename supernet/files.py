@@ -126,8 +126,9 @@ def read_json(path: str | os.PathLike[str], what: str = "JSON file") -> Any:
     Raises:
         InputError: the file is missing, unreadable, or no JSON.
     """
+    text = read_text(path, what)
     try:
-        return json.loads(read_text(path, what))
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{what} {path} is not valid JSON ({error}); is it truncated?") from None
 
@@ -144,3 +145,9 @@ def read_yaml(path: str | os.PathLike[str], what: str = "YAML file") -> Any:
     except Exception as error:  # values of a wrong form (a date 2020-13-45, `!!int x`) fail in many ways
         line = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{what} {path} is not valid YAML ({line})") from None
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Hydra makes the run folder before the command starts; an empty one is nothing to protect."""
+    if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+        folder.rmdir()

@@ -26,15 +26,9 @@ def accuracy_plot(found: dict[str, Any], rows: Sequence[dict[str, Any]], path: P
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     val, test = figure.subplots(1, 2)
     candidates = found["candidates"]
-    baseline = {number for numbers in found["baseline"].values() for number in numbers}
     chosen = set(found["chosen"].values())
     groups = (
-        ("search", lambda n: n not in baseline and n not in chosen, {"color": "#9aa5b1", "s": 16}),
-        (
-            "random baseline",
-            lambda n: n in baseline and n not in chosen,
-            {"color": "#d1782f", "s": 20, "marker": "x"},
-        ),
+        ("search", lambda n: n not in chosen, {"color": "#9aa5b1", "s": 16}),
         ("chosen", lambda n: n in chosen, {"color": "#1f5fa8", "s": 80, "marker": "*", "zorder": 3}),
     )
     for label, belongs, style in groups:
@@ -44,7 +38,7 @@ def accuracy_plot(found: dict[str, Any], rows: Sequence[dict[str, Any]], path: P
     val.set_title(f"search: validation split, {len(candidates)} candidates")
     for index, row in enumerate(rows):
         macs = np.array(row["random_macs"]) / 1e6
-        label = "random, same budget" if index == 0 else None
+        label = "random, within 10% of its MACs" if index == 0 else None
         test.scatter(macs, row["random_AP"], color="#d1782f", s=20, marker="x", label=label)
         low, high = row["AP_interval"]
         spread = [[row["AP"] - low], [high - row["AP"]]]

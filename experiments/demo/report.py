@@ -6,6 +6,8 @@ Writes runs/demo/report.md, accuracy.png, predictions.png and results.json; what
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import os
 import platform
 import sys
@@ -20,9 +22,14 @@ from tables import markdown
 
 from subnets import load
 from subnets.runtime import torch_runtime
+from supernet.arch import Arch
 from supernet.checkpoint import load_supernet
+from supernet.constrained import sample_near
+from supernet.cost import MacsTable
+from supernet.cost import count_macs
 from supernet.data.source import DataConfig
 from supernet.data.source import open_split
+from supernet.errors import InputError
 from supernet.evaluation import Evaluation
 from supernet.evaluation import Evaluator
 from supernet.evaluation import SupernetEvaluator
@@ -36,6 +43,8 @@ from supernet.space import SearchSpace
 
 SCHEMA = 1
 SAMPLES = 500
+# Random architectures beside each chosen subnet, and how far their MACs may be from its own.
+RANDOM, TOLERANCE, SEED = 8, 0.1, 0
 CONFIDENCE = 0.95
 
 
@@ -45,76 +54,110 @@ def main() -> int:
     parser.add_argument("--name", default="demo", help="name of the training and search runs")
     parser.add_argument("--out", type=Path, default=Path("runs/demo"))
     options = parser.parse_args()
-    if (options.out / "report.md").exists():
+    try:
+        fresh = write_report(options.name, options.out)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if not fresh:
         print(f"report: {options.out / 'report.md'} (there already, reused)")
         return 0
-    write_report(options.name, options.out)
     print(f"report: {options.out / 'report.md'}, with accuracy.png and predictions.png beside it")
     return 0
 
 
-def write_report(name: str, folder: Path) -> None:
-    """Score the chosen subnets and the baselines of search `name` on the test split and write everything."""
-    found = read_json(f"runs/search/{name}/candidates.json")
+def write_report(name: str, folder: Path) -> bool:
+    """Score the chosen subnets of search `name` and random ones on the test split and write everything.
+
+    Returns:
+        False if `folder` holds the report of this very search.
+    """
+    found = read_json(f"runs/search/{name}/candidates.json", "the search's candidates")
+    source = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+    results = folder / "results.json"
+    if (folder / "report.md").exists() and results.exists() and read_json(results).get("search") == source:
+        return False
     trained = load_supernet(f"runs/train/{name}")
     data = DataConfig(root=trained.config["data"]["root"], cache="memory")
     test = Evaluator(open_split(data, "test"), EvaluationOptions())
-    scored = score_all(name, found, test, SupernetEvaluator(trained.net, open_split(data, "train"), test))
-    rows = compare(found, scored, test.ground_truth)
+    drawn = draw_baselines(found)
+    evaluate = SupernetEvaluator(trained.net, open_split(data, "train"), test)
+    scored = score_all(name, found, drawn, test, evaluate)
+    rows = compare(found, drawn, scored, test.ground_truth)
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "results.json", {"schema": SCHEMA, "machine": machine(), "budgets": rows})
     accuracy_plot(found, rows, folder / "accuracy.png")
     best = max(rows, key=lambda row: float(row["AP"]))
     prediction_sheet(test, scored[f"chosen {best['budget']}"].detections, folder / "predictions.png")
     write_text(folder / "report.md", markdown(rows, len(test.dataset), best, machine(), CONFIDENCE))
+    write_json(results, {"schema": SCHEMA, "machine": machine(), "search": source, "budgets": rows})
+    return True
+
+
+def draw_baselines(found: dict[str, Any]) -> dict[int, list[Arch]]:
+    """For each chosen candidate (by number), random architectures whose MACs are within 10% of its own."""
+    space = SearchSpace.from_dict(found["space"])
+    table = MacsTable(space, found["num_joints"])
+    by_number = {candidate["number"]: candidate for candidate in found["candidates"]}
+    drawn = {}
+    for number in sorted(set(found["chosen"].values())):
+        rng = np.random.default_rng([SEED, number])
+        macs = by_number[number]["costs"]["macs"]
+        drawn[number] = space.decode(sample_near(space, table, rng, macs, TOLERANCE, RANDOM))
+    return drawn
 
 
 def score_all(
-    name: str, found: dict[str, Any], test: Evaluator, baselines: SupernetEvaluator
+    name: str,
+    found: dict[str, Any],
+    drawn: dict[int, list[Arch]],
+    test: Evaluator,
+    evaluate: SupernetEvaluator,
 ) -> dict[str, Evaluation]:
-    """Every exported subnet and every baseline architecture on the test split."""
-    space = SearchSpace.from_dict(found["space"])
-    by_number = {candidate["number"]: candidate for candidate in found["candidates"]}
-    drawn = sorted({number for numbers in found["baseline"].values() for number in numbers})
-    scored = {}
-    with ProgressBar("test split", len(found["chosen"]) + len(drawn)) as bar:
+    """Every exported subnet and every random architecture on the test split."""
+    scored: dict[str, Evaluation] = {}
+    total = len(found["chosen"]) + sum(map(len, drawn.values()))
+    with ProgressBar("test split", total) as bar:
         for budget in found["chosen"]:
             net = load(f"runs/export/{name}-{budget}")
             scored[f"chosen {budget}"] = test(torch_runtime(net), net.arch.resolution)
             bar.update(len(scored))
-        for number in drawn:
-            (arch,) = space.decode(np.array([by_number[number]["codes"]], dtype=np.int64))
-            scored[f"random {number}"] = baselines(arch)
-            bar.update(len(scored))
+        for number, archs in drawn.items():
+            for index, arch in enumerate(archs):
+                scored[f"random {number}-{index}"] = evaluate(arch)
+                bar.update(len(scored))
     return scored
 
 
 def compare(
-    found: dict[str, Any], scored: dict[str, Evaluation], ground_truth: dict[str, Any]
+    found: dict[str, Any],
+    drawn: dict[int, list[Arch]],
+    scored: dict[str, Evaluation],
+    ground_truth: dict[str, Any],
 ) -> list[dict[str, Any]]:
-    """One row per budget: the nine figures, and the chosen subnet's AP minus the baselines' median."""
+    """One row per budget: the nine figures, and the chosen subnet's AP minus the random ones' median."""
     detections = {key: evaluation.detections for key, evaluation in scored.items()}
-    drawn = bootstrap_ap(ground_truth, detections, samples=SAMPLES, confidence=CONFIDENCE)
+    resampled = bootstrap_ap(ground_truth, detections, samples=SAMPLES, confidence=CONFIDENCE)
     by_number = {candidate["number"]: candidate for candidate in found["candidates"]}
     tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
     rows = []
     for budget in found["budgets"]:
-        key = f"chosen {budget['name']}"
-        randoms = [f"random {number}" for number in found["baseline"][budget["name"]]]
-        medians = np.median([drawn.draws[other] for other in randoms], axis=0)
+        key, number = f"chosen {budget['name']}", found["chosen"][budget["name"]]
+        randoms = [f"random {number}-{index}" for index in range(len(drawn[number]))]
+        medians = np.median([resampled.draws[other] for other in randoms], axis=0)
         random_ap = [scored[other].stats["AP"] for other in randoms]
-        interval = np.quantile(drawn.draws[key] - medians, tails)
-        chosen = by_number[found["chosen"][budget["name"]]]
+        interval = np.quantile(resampled.draws[key] - medians, tails)
+        chosen = by_number[number]
         rows.append(
             {
                 "budget": budget["name"],
                 "limit_macs": dict(budget["limits"])["macs"],
+                "candidate": number,
                 "macs": chosen["costs"]["macs"],
                 "val_AP": chosen["stats"]["AP"],
                 **scored[key].stats,
-                "AP_interval": [drawn.figures[key].low, drawn.figures[key].high],
-                "random_AP": sorted(random_ap),
-                "random_macs": [by_number[n]["costs"]["macs"] for n in found["baseline"][budget["name"]]],
+                "AP_interval": [resampled.figures[key].low, resampled.figures[key].high],
+                "random_AP": random_ap,
+                "random_macs": [count_macs(arch, found["num_joints"]) for arch in drawn[number]],
                 "random_median": float(np.median(random_ap)),
                 "gain": scored[key].stats["AP"] - float(np.median(random_ap)),
                 "gain_interval": interval.tolist(),

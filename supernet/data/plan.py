@@ -51,7 +51,9 @@ class BatchPlan:
 
     def __post_init__(self) -> None:
         if self.num_images < 1:
-            raise InputError("the training split holds no image; check data.root and the split's name")
+            raise InputError(
+                "the training split holds no image with a labelled person; check data.root and the split"
+            )
         if not 0 <= self.rank < self.world:
             raise InputError(f"rank {self.rank} is not below the number of processes, {self.world}")
         if self.batch_size < 1 or self.batch_size % self.world:

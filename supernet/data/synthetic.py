@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import logging
 import os
@@ -36,6 +37,12 @@ Progress = Callable[[int, int], None]
 _LOG = logging.getLogger(__name__)
 
 
+@functools.cache
+def _say_reused(folder: Path) -> None:
+    """Once for a folder and process, however many splits are opened."""
+    _LOG.info("synthetic data in %s is complete and is reused", folder)
+
+
 def ensure(
     root: str | os.PathLike[str], options: SyntheticOptions | None = None, progress: Progress | None = None
 ) -> Path:
@@ -57,7 +64,7 @@ def ensure(
     folder = Path(root)
     current = state(folder, options)
     if current == "complete":
-        _LOG.info("synthetic data in %s is complete and is reused", folder)
+        _say_reused(folder)
         return folder
     prepare(options)  # before anything is written, so that a bad poses file leaves nothing behind
     try:
