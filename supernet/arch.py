@@ -94,13 +94,14 @@ class Arch:
         """Read an architecture.
 
         Args:
-            source: a name in the zoo (`litepose-xs`), or a path to our `.yaml` or to the official `.json`
-                form.
+            source: a name in the zoo (`litepose-xs`), or a path to our `.yaml`, to a folder that
+                holds `arch.yaml` (an exported network), or to the official `.json` form.
 
         Raises:
             InputError: no such name or file, or the file does not describe a network.
         """
         path = require_conf("zoo", source, "architecture")
+        path = path / "arch.yaml" if path.is_dir() else path
         value = read_json(path, "architecture") if _is_json(path) else read_yaml(path, "architecture")
         try:
             return cls.from_dict(value)

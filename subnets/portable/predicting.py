@@ -37,7 +37,7 @@ class Summary:
 
     Attributes:
         frames: images that were read.
-        people: found in all of them.
+        people: found in all of them, those below the drawing score not counted.
         seconds: from the first read to the last write.
         busy: seconds that each step worked; they overlap, so their sum may exceed `seconds`.
         failures: what could not be read, one line each.
@@ -105,7 +105,7 @@ def predict(
                 begin = time.perf_counter()
                 outputs.add(item.frame, item.people, item.drawn)
                 summary.frames += 1
-                summary.people += len(item.people)
+                summary.people += int((item.people.scores >= draw_score).sum())
                 summary.seconds = time.perf_counter() - start
                 steps.count("write", begin)
                 if progress is not None:

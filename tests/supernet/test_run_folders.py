@@ -1,0 +1,55 @@
+"""Run folders: whose they are, and what failed starts leave in them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from supernet import InputError
+from supernet.cli import claim_run_folder
+
+
+@dataclass
+class Settings:
+    steps: int = 1
+    workers: int = 0
+
+
+def test_the_same_settings_go_on_and_others_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    assert not claim_run_folder(folder, Settings())
+    (folder / "log.jsonl").touch()
+    assert claim_run_folder(folder, Settings(workers=4), volatile=("workers",))
+    with pytest.raises(InputError, match=r"started with other settings \(steps: 1 there, 2 now\)"):
+        claim_run_folder(folder, Settings(steps=2))
+
+
+def test_a_start_that_made_nothing_holds_no_one_to_its_settings(tmp_path: Path) -> None:
+    assert not claim_run_folder(tmp_path / "run", Settings())
+    assert not claim_run_folder(tmp_path / "run", Settings(steps=2))
+    assert claim_run_folder(tmp_path / "run", Settings(steps=2))
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").touch()
+    with pytest.raises(InputError, match="holds other files"):
+        claim_run_folder(tmp_path, Settings())
+
+
+def test_bad_input_can_be_mended_under_the_same_name(tmp_path: Path) -> None:
+    def train(*overrides: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "supernet.train", "name=x", *overrides]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    first = train("data=crowdpose", "data.root=nowhere")
+    second = train("space=nowhere")
+    assert (first.returncode, second.returncode) == (2, 2)
+    assert "other settings" not in second.stderr
+    misspelt = train("train.stepz=3")
+    assert misspelt.stderr.startswith("error: Could not override 'train.stepz'.")
+    assert "To append" not in misspelt.stderr
+    assert "full_key" not in misspelt.stderr
