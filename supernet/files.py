@@ -148,6 +148,11 @@ def read_yaml(path: str | os.PathLike[str], what: str = "YAML file") -> Any:
 
 
 def remove_if_empty(folder: Path) -> None:
-    """Hydra makes the run folder before the command starts; an empty one is nothing to protect."""
+    """Hydra makes the run folder before the command starts; an empty one is nothing to protect.
+
+    Commands that only print have the current folder for theirs; that one stays.
+    """
+    if folder.resolve() == Path.cwd():
+        return
     if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
         folder.rmdir()
