@@ -24,7 +24,8 @@ class SearchOptions:
         baseline: random subnets per budget, within 10% of its limit, evaluated for comparison; 0 is none.
         warm_start: architectures (names or files) to evaluate first; a run's `candidates.json` means its
             front.
-        references: evaluate the released LitePose configurations for comparison if they are in the space.
+        references: evaluate the released LitePose architectures for comparison if they are in the space; with
+            the weights of this supernet, not the released ones.
         workers: processes on this host.
         storage: journal file, database URL or grpc://host:port; None is a journal in the run folder.
         lease: seconds of silence after which a worker's candidate is taken over.

@@ -35,7 +35,7 @@ def accuracy_against_cost(outcome: Outcome, axis: str) -> bytes:
         draw(drawn, marker="x", markersize=6, color=ORANGE, label=f"random baseline ({len(drawn)})", zorder=3)
     references = [c for c in outcome.candidates if c.origin == "reference"]
     if references:
-        draw(references, marker="D", markersize=6, color=GREEN, label="released LitePose", zorder=4)
+        draw(references, marker="D", markersize=6, color=GREEN, label="LitePose architectures", zorder=4)
         for one in references:
             _note(axes, one, axis, scale, one.label.removeprefix("litepose-"), GREEN)
     front = sorted(outcome.front, key=lambda c: c.costs[axis])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import asdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ from .strategy import Strategy
 from .strategy import load_strategy
 from .study import SearchStudy
 from .study import StudyOptions
+
+_LOG = logging.getLogger(__name__)
 
 JOURNAL = "study.journal"
 Named = tuple[tuple[str, tuple[int, ...]], ...]
@@ -217,6 +220,10 @@ def _warm_start(sources: list[str], space: SearchSpace) -> Named:
             found += _front_of(source, space)
             continue
         arch = Arch.load(source)
+        if Path(source, "model.safetensors").exists():
+            _LOG.warning(
+                "search.warm_start: %s is evaluated with this supernet's weights, not its own", source
+            )
         reason = space.mismatch(arch)
         if reason is not None:
             raise InputError(f"search.warm_start: {source} is not in space {space.name!r}: {reason}")

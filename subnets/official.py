@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,11 @@ from .state import require_match
 
 # Set by nn.DataParallel and DistributedDataParallel.
 _PREFIX = "module."
+_DTYPES = (
+    *(torch.float16, torch.bfloat16, torch.float32, torch.float64),
+    *(torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
+)
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 _COUNTER = "num_batches_tracked"
 # The released training code keeps the best score as a numpy number in its checkpoints; rebuilding one runs
 # no code.
@@ -58,9 +64,13 @@ def import_weights(sub: Subnet, weights: Mapping[str, Any] | str | os.PathLike[s
     wanted = export_weights(sub)
     present = {name: wanted[name] for name in wanted if name in tensors or not name.endswith(_COUNTER)}
     require_match(tensors, present, what)
-    for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
+    for name, target in present.items():
+        # What float32 makes of them counts: a double can be too large for it.
+        values = tensors[name].to(target.dtype)
+        if not torch.isfinite(values).all():
             raise InputError(f"{what}: {name} holds values that are not finite; the file is damaged")
+        if name.endswith("running_var") and (values < 0).any():
+            raise InputError(f"{what}: {name} holds a negative variance; the file is damaged")
     with torch.no_grad():
         for name, target in present.items():
             target.copy_(tensors[name])
@@ -127,7 +137,15 @@ def read_official(path: str | os.PathLike[str]) -> dict[str, Tensor]:
             warnings.simplefilter("ignore")
             value = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle fails in any way that Python knows
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        blocked = re.search(r"GLOBAL (\S+)", str(error))
+        if blocked:
+            raise InputError(
+                f"{what} cannot be read without running code (they hold a {blocked[1]}); "
+                "save the state dict alone, where you trust the file"
+            ) from None
+        # torch adds advice to read the file anyway, which is not ours to give.
+        said = str(error).split("WeightsUnpickler error:")[-1].split("Check the documentation")[0]
+        reason = " ".join(_ESCAPES.sub("", said).split())[:200] or type(error).__name__
         raise InputError(f"{what} cannot be read without running code, or are damaged: {reason}") from None
     return tensors_of(value, what)
 
@@ -156,4 +174,4 @@ def _is_plain(value: Any) -> bool:
     """Whether `value` is a dense tensor of real numbers that is held in memory."""
     if not isinstance(value, Tensor) or value.layout != torch.strided:
         return False
-    return not (value.is_quantized or value.is_meta or value.is_complex() or value.dtype == torch.bool)
+    return not (value.is_quantized or value.is_meta) and value.dtype in _DTYPES

@@ -100,9 +100,7 @@ class Arch:
         Raises:
             InputError: no such name or file, or the file does not describe a network.
         """
-        path = require_conf("zoo", source, "architecture")
-        path = path / "arch.yaml" if path.is_dir() else path
-        value = read_json(path, "architecture") if _is_json(path) else read_yaml(path, "architecture")
+        path, value = _read(source)
         try:
             return cls.from_dict(value)
         except InputError as error:
@@ -156,6 +154,8 @@ class Arch:
             about: facts to keep beside the network (source, costs, scores), which `read_about` gives back;
                 the official form has no place for them.
         """
+        if Path(path).suffix == ".gz":
+            raise InputError(f"{path}: an architecture is written as .yaml or .json, not compressed")
         if _is_json(path):
             if about:
                 raise InputError(f"the official JSON form keeps no notes; write {path} as .yaml to keep them")
@@ -173,16 +173,22 @@ def read_about(source: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         InputError: no such name or file, or it is no mapping.
     """
-    path = require_conf("zoo", source, "architecture")
-    value = read_json(path, "architecture") if _is_json(path) else read_yaml(path, "architecture")
+    value = _read(source)[1]
     about = value.get("about", {}) if isinstance(value, Mapping) else None
     if not isinstance(about, Mapping):
-        raise InputError(f"architecture {path}: about is no mapping of facts")
+        raise InputError(f"architecture {os.fspath(source)}: about is no mapping of facts")
     return dict(about)
 
 
+def _read(source: str | os.PathLike[str]) -> tuple[Path, Any]:
+    """The file that `source` names, and what is in it."""
+    path = require_conf("zoo", source, "architecture")
+    path = path / "arch.yaml" if path.is_dir() else path
+    return path, read_json(path, "architecture") if _is_json(path) else read_yaml(path, "architecture")
+
+
 def _is_json(path: str | os.PathLike[str]) -> bool:
-    return ".json" in Path(path).suffixes
+    return Path(path).name.endswith((".json", ".json.gz"))
 
 
 def _check_stage(stage: Stage, what: str) -> None:

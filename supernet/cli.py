@@ -56,6 +56,9 @@ def launch(command: str, schema: type[C], body: Callable[[C, Path], object]) -> 
     def task(config: DictConfig) -> None:
         folder = Path(HydraConfig.get().runtime.output_dir)
         try:
+            missing = sorted(str(key) for key in OmegaConf.missing_keys(config))
+            if missing:
+                raise InputError(f"{command} needs {', '.join(f'{key}=...' for key in missing)}; see --help")
             typed = cast(C, OmegaConf.to_object(config))
             body(typed, folder)
         except InputError as error:

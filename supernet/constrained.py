@@ -19,6 +19,8 @@ _GENE_SPREAD = 0.7
 _ROUNDS = 60
 _STALE_ROUNDS = 15
 _BATCH = 2048
+# Fewer than this many hits a round are taken for a search that gets nowhere.
+_HITS = 8
 
 
 class CostTable(Protocol):
@@ -73,7 +75,7 @@ def sample_near(
         raise InputError(_infeasible(space, target, tolerance, seen))
     tilts = rng.uniform(-_MAX_TILT, _MAX_TILT, size=_BATCH)
     stale = 0
-    for _ in range(_ROUNDS):
+    for _ in range(_ROUNDS + n // _HITS):
         before = len(found)
         costs = consider(tilted_codes(space, rng, tilts))
         stale = 0 if len(found) > before else stale + 1

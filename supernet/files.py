@@ -133,6 +133,17 @@ def read_json(path: str | os.PathLike[str], what: str = "JSON file") -> Any:
         raise InputError(f"{what} {path} is not valid JSON ({error}); is it truncated?") from None
 
 
+class _OneKeyOnce(yaml.SafeLoader):
+    """YAML without code, and without keys that a later line silently replaces."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise ValueError(f"key {key!r} is there more than once")
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: str | os.PathLike[str], what: str = "YAML file") -> Any:
     """The value in the YAML file `path`, read without running code.
 
@@ -141,7 +152,7 @@ def read_yaml(path: str | os.PathLike[str], what: str = "YAML file") -> Any:
     """
     text = read_text(path, what)
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _OneKeyOnce)
     except Exception as error:  # values of a wrong form (a date 2020-13-45, `!!int x`) fail in many ways
         line = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{what} {path} is not valid YAML ({line})") from None

@@ -234,6 +234,10 @@ class SearchSpace:
     def check_codes(self, codes: Codes) -> None:
         """Raise InputError unless `codes` is (N, G), integer, and every code one of its gene's choices."""
         genes = len(self.genes)
+        if not isinstance(codes, np.ndarray):
+            raise InputError(
+                f"codes of space {self.name!r} are an integer array, found {type(codes).__name__}"
+            )
         if codes.ndim != 2 or codes.shape[1] != genes or not np.issubdtype(codes.dtype, np.integer):
             raise InputError(
                 f"codes of space {self.name!r} are integers of shape (N, {genes}), "

@@ -192,3 +192,14 @@ def test_huge_number_in_json(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"img_size": ' + "9" * 5000 + "}")
     with pytest.raises(InputError, match="not valid JSON"):
         Arch.load(tmp_path / "a.json")
+
+
+def test_a_folder_stands_for_its_architecture(tmp_path: Path) -> None:
+    Arch.load("litepose-xs").save(tmp_path / "arch.yaml")
+    assert Arch.load(tmp_path) == Arch.load("litepose-xs")
+
+
+def test_nothing_is_written_under_a_compressed_name(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not compressed"):
+        Arch.load("litepose-xs").save(tmp_path / "arch.json.gz")
+    assert not list(tmp_path.iterdir())

@@ -75,3 +75,9 @@ def test_senseless_arguments(target: float, tolerance: float, n: int) -> None:
     space = SearchSpace.load("litepose")
     with pytest.raises(InputError, match="cannot draw"):
         sample_near(space, MacsTable(space), np.random.default_rng(0), target, tolerance, n)
+
+
+def test_many_near_a_target_are_all_different() -> None:
+    space = SearchSpace.load("litepose")
+    found = sample_near(space, MacsTable(space, 14), np.random.default_rng(0), 2e9, 0.02, 5000)
+    assert len({row.tobytes() for row in found}) == 5000

@@ -148,3 +148,10 @@ def test_checks() -> None:
     for _ in range(60):
         nested = [nested, nested]
     assert len(shown(nested)) < 1000
+
+
+def test_a_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text("stem: [16]\nwidth: 8\nstem: [24]\n")
+    with pytest.raises(InputError, match="key 'stem' is there more than once"):
+        read_yaml(path)
