@@ -64,7 +64,7 @@ class Evaluator:
         count = len(dataset) if options.images is None else min(options.images, len(dataset))
         if not count:
             raise InputError(f"{dataset.name} has no images to evaluate on")
-        self.dataset = _readable(dataset.subset(range(count)))
+        self.dataset = readable(dataset.subset(range(count)))
         self.options = options
         self.ground_truth = self.dataset.ground_truth()
         self.image_ids = [record.image_id for record in self.dataset.records]
@@ -139,7 +139,7 @@ class SupernetEvaluator:
         return self._calibration[resolution]
 
 
-def _readable(dataset: PoseDataset) -> PoseDataset:
+def readable(dataset: PoseDataset) -> PoseDataset:
     """`dataset`, with `on_error="skip"` without the images that cannot be decoded; those are named."""
     if dataset.on_error != "skip":
         return dataset
@@ -161,7 +161,7 @@ def calibration_batches(
     only one.
     """
     indices = np.linspace(0, len(dataset) - 1, min(images, len(dataset))).round().astype(int).tolist()
-    chosen = _readable(dataset.subset(indices))
+    chosen = readable(dataset.subset(indices))
     batch_size = min(batch_size, len(chosen))
     rng = np.random.default_rng(0)
     for start in range(0, len(chosen) - batch_size + 1, batch_size):

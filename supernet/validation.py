@@ -15,6 +15,7 @@ from .data.dataset import PoseDataset
 from .distributed import Ranks
 from .evaluation import Evaluator
 from .evaluation import SupernetEvaluator
+from .evaluation import readable
 from .evaluation_options import EvaluationOptions
 from .network import Supernet
 from .pose.scoring import score
@@ -42,7 +43,8 @@ class SharedScoring:
     """
 
     def __init__(self, val_set: PoseDataset, options: ValidationOptions, ranks: Ranks) -> None:
-        self.dataset = spread(val_set, options.images)
+        # Once for all ranks' shares, the ground truth and the pictures.
+        self.dataset = readable(spread(val_set, options.images))
         self._ranks = ranks
         share = self.dataset.subset(range(ranks.rank, len(self.dataset), ranks.world))
         protocol = EvaluationOptions(batch_size=options.batch_size, calibration_images=options.calibration)

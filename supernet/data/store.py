@@ -62,7 +62,7 @@ class Store:
                 return self._read_member(name, size)
             with file.open("rb") as stream:
                 return stream.read(size)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise InputError(f"{self.describe(name)} does not exist") from None
         except (
             OSError,

@@ -8,13 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from supernet import InputError
 from supernet.data.opening import open_dataset
 from supernet.data.options import DataOptions
+from supernet.distributed import Ranks
 from supernet.evaluation import Evaluator
 from supernet.evaluation import calibration_batches
 from supernet.evaluation_options import EvaluationOptions
+from supernet.train_options import ValidationOptions
+from supernet.validation import SharedScoring
 
 
 def empty_maps(images: np.ndarray) -> list[np.ndarray]:
@@ -39,6 +43,16 @@ def test_an_image_that_breaks_on_reading_is_left_out_and_named(crowdpose_root, c
     assert evaluator(empty_maps, 64).stats["AP"] == 0
     batches = list(calibration_batches(opened(crowdpose_root, "skip"), 64, images=10, batch_size=3))
     assert [batch.shape for batch in batches] == [(3, 3, 64, 64)] * 3
+
+
+def test_validation_in_training_scores_and_draws_the_same_images(crowdpose_root):
+    (crowdpose_root / "images/103.jpg").write_bytes(b"no picture")
+    options = ValidationOptions(images=0)
+    scoring = SharedScoring(opened(crowdpose_root, "skip"), options, Ranks(torch.device("cpu")))
+    ids = [record.image_id for record in scoring.dataset.records]
+    assert ids == [100, 101, 102, *range(104, 110)]
+    assert scoring.evaluator is not None
+    assert scoring.evaluator.image_ids == ids
 
 
 def test_without_skipping_it_is_an_error(crowdpose_root):
