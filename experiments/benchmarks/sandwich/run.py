@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import sys
 import time
 from pathlib import Path
 
@@ -103,7 +102,11 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     rows = [measure(*case, given.rounds) for case in CASES]
-    result = {"command": " ".join(["python", *sys.argv]), "machine": conditions(given.threads), "rows": rows}
+    result = {
+        "command": f"python -m experiments.benchmarks.sandwich.run --rounds {given.rounds}",
+        "machine": conditions(given.threads),
+        "rows": rows,
+    }
     (HERE / "result.json").write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(rows, indent=1))
 
