@@ -23,7 +23,7 @@ class PartNet(ModuleTree[Unit]):
 
     def forward(self, *inputs: Tensor) -> list[Tensor]:
         """The part's outputs for its inputs (1, C, H, W) each."""
-        return wire_part(self.part, lambda name, x: self.unit(name)(x), torch.add, list(inputs))
+        return wire_part(self.part, self._apply_unit, torch.add, list(inputs))
 
     def _apply_unit(self, name: str, x: Tensor) -> Tensor:
         output: Tensor = self.unit(name)(x)

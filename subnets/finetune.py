@@ -11,14 +11,13 @@ from typing import cast
 from supernet.cli import claim_run_folder
 from supernet.cli import is_first_rank
 from supernet.cli import launch
+from supernet.train import VOLATILE
 
 from .finetune_options import FinetuneCommand
 from .naming import register_slug
 
 if TYPE_CHECKING:
     from .network import Subnet
-
-VOLATILE = ("accelerator", "threads", "data.workers", "data.cache", "data.verify", "logger")
 
 
 def main() -> None:

@@ -147,6 +147,8 @@ def readable(dataset: PoseDataset) -> PoseDataset:
     left = dataset.subset([index for index, _ in stream_images(dataset)])
     for fault in dataset.skipped[before:]:
         _LOG.warning("%s; left out", fault)
+    # Nothing is left to skip: whoever filters it again need not decode it all once more.
+    left.on_error = "raise"
     if not len(left):
         raise InputError(f"{dataset.name}: none of its {len(dataset)} images can be read")
     return left

@@ -14,7 +14,7 @@ from supernet.evaluation import Evaluator
 from supernet.files import atomic_path
 from supernet.pose.drawing import draw_people
 from supernet.pose.overlays import contact_sheet
-from supernet.pose.people import People
+from supernet.prediction_pictures import people_of
 
 SHEET_IMAGES = 12
 # Weak people count for AP, but a picture of all of them shows none.
@@ -63,10 +63,7 @@ def prediction_sheet(test: Evaluator, detections: Sequence[dict[str, Any]], path
     pictures, titles = [], []
     for index in indices:
         record = test.dataset.records[index]
-        own = [found for found in detections if found["image_id"] == record.image_id]
-        keypoints = np.array([found["keypoints"] for found in own], np.float32).reshape(-1, joints, 3)
-        scores = np.array([found["score"] for found in own], np.float32)
-        people = People(keypoints, np.zeros((len(own), 1), np.float32), scores)
+        people = people_of(record.image_id, detections, joints)
         image = test.dataset.read_image(index)
         pictures.append(draw_people(image, people, test.dataset.skeleton, MIN_SCORE, MIN_JOINT))
         titles.append(f"{record.num_people} people, crowdIndex {record.crowd_index:.2f}")

@@ -54,10 +54,16 @@ def run_ranks(command: list[str]) -> int:
         said = None if rank == 0 else subprocess.DEVNULL
         ranks.append(subprocess.Popen(command, env=os.environ | group | own, stderr=said))
     try:
-        while any(rank.poll() is None for rank in ranks) and not any(rank.poll() for rank in ranks):
+        while None in (statuses := [rank.poll() for rank in ranks]) and not any(statuses):
             time.sleep(0.2)
-        time.sleep(1)  # the others, the first among them, may be about to say why
-        return next((rank.returncode for rank in ranks if rank.poll()), 0)
+        if any(statuses):
+            time.sleep(1)  # the others, the first among them, may be about to say why
+        return next(filter(None, statuses), 0)
+    except KeyboardInterrupt:
+        # The ranks were interrupted too; a second signal would not let them save.
+        for rank in ranks:
+            rank.wait()
+        raise
     finally:
         for rank in ranks:
             rank.terminate()
@@ -83,4 +89,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("stopped; `make demo` goes on from here", file=sys.stderr)
+        sys.exit(130)
