@@ -119,7 +119,7 @@ def evaluate(
         "evaluation": asdict(config.evaluation),
         "arch": opened.about.get("source") or opened.name,
     }
-    diagnosis = diagnose(evaluator.ground_truth, result.detections, dataset.skeleton.name, dataset.skeleton)
+    diagnosis = diagnose(evaluator.ground_truth, result.detections, dataset.protocol, dataset.skeleton)
     images = len(evaluator.dataset)
     score = net_score(name, opened.arch, result.stats, diagnosis, images, result.seconds, conditions)
     return score, result.detections, diagnosis

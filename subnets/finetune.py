@@ -11,7 +11,7 @@ from typing import cast
 from supernet.cli import claim_run_folder
 from supernet.cli import is_first_rank
 from supernet.cli import launch
-from supernet.train import VOLATILE
+from supernet.train_options import VOLATILE
 
 from .finetune_options import FinetuneCommand
 from .naming import register_slug

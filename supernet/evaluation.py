@@ -82,7 +82,7 @@ class Evaluator:
         people = infer_prepared(run, prepared, self.dataset.skeleton, self._inference(resolution))
         seconds = time.perf_counter() - start
         detections = to_coco_results(people, self.image_ids)
-        stats = score(self.ground_truth, detections, dataset=self.dataset.skeleton.name)
+        stats = score(self.ground_truth, detections, self.dataset.protocol, skeleton=self.dataset.skeleton)
         return Evaluation(stats, detections, seconds)
 
     def prepared(self, resolution: int) -> list[Prepared]:

@@ -14,10 +14,8 @@ from .cli import is_first_rank
 from .cli import launch
 from .data.source import DataConfig
 from .logger_options import LoggerOptions
+from .train_options import VOLATILE
 from .train_options import TrainOptions
-
-# What may differ when a run is taken up again, as it changes no result.
-VOLATILE = ("accelerator", "threads", "data.workers", "data.cache", "data.verify", "logger")
 
 
 @dataclass

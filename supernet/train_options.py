@@ -12,6 +12,8 @@ RULES = ("sandwich", "random")
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("cosine", "constant")
 WIDENING = ("kernel", "depth", "expansion", "width")
+# Settings of a command that may differ when its run is taken up again, as they change no result.
+VOLATILE = ("accelerator", "threads", "data.workers", "data.cache", "data.verify", "logger")
 
 
 @dataclass

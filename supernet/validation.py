@@ -55,7 +55,8 @@ class SharedScoring:
         everything = [one for part in self._ranks.gather(detections) for one in part]
         stats: dict[str, float] = {}
         if self._ranks.is_main:
-            stats = score(self.dataset.ground_truth(), everything, dataset=self.dataset.skeleton.name)
+            truth, layout = self.dataset.ground_truth(), self.dataset.skeleton
+            stats = score(truth, everything, self.dataset.protocol, skeleton=layout)
         return everything, self._ranks.share(stats)
 
 

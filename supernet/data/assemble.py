@@ -20,6 +20,7 @@ from .dataset import PoseDataset
 from .dataset import check_size
 from .dataset import mend_size
 from .faults import Faults
+from .options import LAYOUTS
 from .records import Record
 from .store import Store
 
@@ -33,6 +34,7 @@ def assemble(
     annotation_files: Sequence[str],
     folders: Sequence[str],
     *,
+    layout: str,
     on_error: str = "raise",
     verify: str = "headers",
 ) -> PoseDataset:
@@ -41,6 +43,7 @@ def assemble(
     Args:
         annotation_files: names in `store`, or paths of files elsewhere.
         folders: where images may lie in `store`.
+        layout: "crowdpose" or "coco": the scoring protocol of joints that are neither's.
         on_error, verify: as in `DataOptions`.
 
     Raises:
@@ -51,7 +54,8 @@ def assemble(
     for file in annotation_files:
         found = parse(_read(store, file), _describe(store, file), skeleton, faults)
         records = _join(records, found, _describe(store, file), faults)
-    dataset = PoseDataset(name, skeleton, records, store, folders, on_error=on_error)
+    protocol = skeleton.name if skeleton.name in LAYOUTS else layout
+    dataset = PoseDataset(name, skeleton, records, store, folders, protocol=protocol, on_error=on_error)
     if verify != "none":
         _check_headers(dataset, faults)
     if verify == "pixels":

@@ -48,7 +48,9 @@ def load_coco(
                     f"{store.describe(file)} does not exist; is {store.root} in the COCO layout?"
                 )
     folders = [folder for part in parts for folder in (part, f"images/{part}")] + ["images"]
-    return assemble(f"coco-{name}", layout, store, files, folders, on_error=on_error, verify=verify)
+    return assemble(
+        f"coco-{name}", layout, store, files, folders, layout="coco", on_error=on_error, verify=verify
+    )
 
 
 def _file(split: str) -> str:

@@ -43,7 +43,9 @@ def load_crowdpose(
     else:
         files = [_annotation_file(store, part) for part in _JOINED.get(split, (split,))]
     name = f"crowdpose-{os.path.basename(split).removesuffix('.json')}"
-    return assemble(name, layout, store, files, _IMAGE_FOLDERS, on_error=on_error, verify=verify)
+    return assemble(
+        name, layout, store, files, _IMAGE_FOLDERS, layout="crowdpose", on_error=on_error, verify=verify
+    )
 
 
 def _annotation_file(store: Store, split: str) -> str:

@@ -29,6 +29,7 @@ class PoseDataset:
     Attributes:
         name: such as "crowdpose-val".
         skeleton: the joint layout.
+        protocol: how it is scored, "crowdpose" or "coco".
         records: one per image.
         skipped: what was left out on opening, with `on_error="skip"`.
         swapped: ids of images whose annotation had width and height swapped (mended in `records`).
@@ -42,6 +43,7 @@ class PoseDataset:
         store: Store,
         folders: Sequence[str],
         *,
+        protocol: str = "crowdpose",
         on_error: str = "raise",
         skipped: Iterable[Skipped] = (),
         swapped: Iterable[int] = (),
@@ -49,6 +51,7 @@ class PoseDataset:
         """See the class; `folders` are where images may lie in `store`, the first that holds one counts."""
         self.name = name
         self.skeleton = skeleton
+        self.protocol = protocol
         self.records = tuple(records)
         self.on_error = on_error
         self.skipped = list(skipped)

@@ -61,7 +61,8 @@ def score(
         raise InputError("crowdposetools scores the 14 CrowdPose joints only; use scorer=faster-coco-eval")
     if protocol != "auto":
         return _SCORERS[protocol](truth, found, dataset, layout)
-    if dataset == "crowdpose" and importlib.util.find_spec("crowdposetools") and skeleton is None:
+    own = dataset == "crowdpose" and layout == Skeleton.load("crowdpose")
+    if own and importlib.util.find_spec("crowdposetools"):
         try:
             return by_crowdposetools(truth, found, dataset, layout)
         except (AttributeError, ImportError) as error:  # it uses names that numpy 1.24 dropped
