@@ -72,7 +72,7 @@ class SearchCommand:
         latency: a latency table written by `search.profile` (file, or name of its run), for
             budgets.latency_ms.
         seed: of everything random.
-        device: auto, cpu, cuda or cuda:1.
+        accelerator: auto, cpu, cuda or cuda:1.
         threads: of the CPU per worker; None shares the cores among the workers.
         data: where to evaluate; None uses the data that the supernet was trained with.
     """
@@ -87,6 +87,6 @@ class SearchCommand:
     evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
     latency: str | None = None
     seed: int = 0
-    device: str = "auto"
+    accelerator: str = "auto"
     threads: int | None = None
     data: DataConfig | None = None

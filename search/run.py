@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 # What may differ when a search is taken up again: it changes no result.
 VOLATILE = (
-    "device",
+    "accelerator",
     "threads",
     "search.workers",
     "search.lease",

@@ -88,7 +88,7 @@ def open_session(config: SearchCommand, data: DataConfig) -> Session:
     problem = Problem(costs, tuple(resolve_budgets(config.budgets, costs, num_joints)), num_joints)
     strategy = load_strategy(config.strategy, problem, config.strategy_options)
     options = plan_options(config, space)
-    device = find_device(config.device)
+    device = find_device(config.accelerator)
     train_set, val_set = open_split(data, "train"), open_split(data, "val")
     evaluator = Evaluator(val_set, config.evaluation)
     if not evaluator.dataset.num_people:
@@ -146,7 +146,7 @@ def find_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from None
+        raise InputError(f"accelerator {name!r} cannot be used: {str(error).splitlines()[0]}") from None
     return device
 
 

@@ -93,3 +93,12 @@ def test_unknown_option_lists_what_there_is(tmp_path: Path) -> None:
     done = run("train", "data=imagenet", cwd=tmp_path)
     assert done.returncode == 2
     assert "crowdpose" in done.stderr
+
+
+@pytest.mark.parametrize("command", MODULES)
+def test_no_setting_is_hidden_by_a_group(command: str, tmp_path: Path) -> None:
+    """Hydra takes `key=value` for the choice of a group wherever there is a folder `conf/key`."""
+    groups = {path.name for path in conf_folder(".").iterdir() if path.is_dir()}
+    chosen = {key for entry in primary(command)["defaults"] if isinstance(entry, dict) for key in entry}  # type: ignore[attr-defined]
+    settings = yaml.safe_load(run(command, "--cfg", "job", cwd=tmp_path).stdout)
+    assert not (groups - chosen) & set(settings)

@@ -34,7 +34,7 @@ def settings(trained: Path, **changes: Any) -> SearchCommand:
         "budgets": BudgetOptions(macs=[0.5, 0.8], names=["small", "large"]),
         "search": options,
         "evaluation": EvaluationOptions(batch_size=4, calibration_images=4),
-        "device": "cpu",
+        "accelerator": "cpu",
         "threads": 1,
     }
     return SearchCommand(**{**values, **changes})
@@ -169,7 +169,7 @@ def free_port() -> int:
         ({"budgets": BudgetOptions()}, "no budget given"),
         ({"budgets": BudgetOptions(latency_ms=[3])}, r"choose a measured device"),
         ({"latency": "nowhere.json"}, "latency table nowhere.json does not exist"),
-        ({"device": "abacus"}, "device 'abacus' cannot be used"),
+        ({"accelerator": "abacus"}, "accelerator 'abacus' cannot be used"),
         ({"warm_start": ["litepose-s"]}, "litepose-s is not in space 'nano': resolution 448"),
         ({"warm_start": ["missing.yaml"]}, "missing.yaml does not exist"),
     ],
