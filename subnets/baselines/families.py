@@ -1,0 +1,55 @@
+"""The families of comparison networks, and how a description becomes a network."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from supernet.errors import InputError
+
+from .arch import StaticArch
+from .higherhrnet import HigherHRNet
+from .network import StaticNetwork
+from .units import ConvUnit
+
+FAMILIES: dict[str, type[StaticNetwork]] = {"higherhrnet": HigherHRNet}
+
+
+def family_of(arch: StaticArch) -> type[StaticNetwork]:
+    """The class of `arch`'s family.
+
+    Raises:
+        InputError: there is no such family.
+    """
+    if arch.family not in FAMILIES:
+        raise InputError(f"family {arch.family!r} is not known; choose from {', '.join(FAMILIES)}")
+    return FAMILIES[arch.family]
+
+
+def build_static(arch: StaticArch, num_joints: int = 14, seed: int = 0) -> StaticNetwork:
+    """The network of `arch` with fresh weights from `seed`.
+
+    Raises:
+        InputError: its family or settings are not known.
+    """
+    net = family_of(arch)(arch, num_joints)
+    generator = torch.Generator().manual_seed(seed)
+    for module in net.modules():
+        if isinstance(module, ConvUnit):
+            _initialise(module, generator)
+    return net
+
+
+def _initialise(unit: ConvUnit, generator: torch.Generator) -> None:
+    """He normal by fan-in with an activation, else unit gain; outputs spread out, as our own networks'."""
+    conv = unit.conv
+    inputs = conv.in_channels // conv.groups * conv.kernel_size[0] ** 2
+    if isinstance(conv, nn.ConvTranspose2d):
+        inputs //= conv.stride[0] ** 2
+    gain = 2.0 if unit.act is not None else 1.0
+    with torch.no_grad():
+        conv.weight.normal_(0.0, math.sqrt(gain / inputs), generator=generator)
+        if conv.bias is not None:
+            conv.bias.zero_()
