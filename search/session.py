@@ -127,7 +127,7 @@ def _conditions(
         "supernet": str(trained.path),
         "training steps": trained.step,
         "space": f"{space.name} ({space.size():.3g} architectures)",
-        "scored on": f"{evaluator.dataset.name}, {len(evaluator.dataset)} images",
+        "scored on": evaluator.described,
         "flip test": config.evaluation.flip,
         "calibration images": config.evaluation.calibration_images,
         "MACs convention": config.budgets.convention,

@@ -36,6 +36,7 @@ def main() -> None:
 def run(config: EvaluateCommand, folder: Path) -> None:
     """Score every network that is not scored in `folder` yet; then tables, CSV and plot of all."""
     from supernet.data.source import open_split
+    from supernet.evaluation import scored_part
 
     from .console import open_console
     from .running import check_joints
@@ -52,6 +53,7 @@ def run(config: EvaluateCommand, folder: Path) -> None:
     dataset = open_split(config.data, config.split)
     for network in opened.values():
         check_joints(network, dataset)
+    dataset = scored_part(dataset, config.evaluation.images)  # once for all networks
     again = claim_run_folder(folder, config, VOLATILE)
     scores = [_scored(config, folder, dataset, name, network) for name, network in opened.items()]
     write_report(folder, scores)
@@ -59,6 +61,8 @@ def run(config: EvaluateCommand, folder: Path) -> None:
     if again:
         console.print(f"{folder} was started before; what it had was reused")
     show(console, scores, f"{dataset.name}, {scores[0].images} images")
+    if scores[0].skipped:
+        console.print(f"{len(scores[0].skipped)} records were left out; results.json lists them")
     console.print(f"results: {folder / 'results.json'}", soft_wrap=True)
 
 
@@ -120,8 +124,10 @@ def evaluate(
         "arch": opened.about.get("source") or opened.name,
     }
     diagnosis = diagnose(evaluator.ground_truth, result.detections, dataset.protocol, dataset.skeleton)
-    images = len(evaluator.dataset)
-    score = net_score(name, opened.arch, result.stats, diagnosis, images, result.seconds, conditions)
+    scored = evaluator.dataset
+    score = net_score(
+        name, opened.arch, result.stats, diagnosis, len(scored), result.seconds, conditions, scored.skipped
+    )
     return score, result.detections, diagnosis
 
 

@@ -61,9 +61,8 @@ def measure_scores(
             runs[f"{'INT8' if item.format == 'int8' else 'fp32'} ({item.runtime})"] = open_runtime(
                 job.folder / item.file, item.runtime
             )
-    data = f"{dataset.name}, {len(evaluator.dataset)} images"
     return [
-        Scores(name, data, "one scale, no flip", evaluator(run, opened.arch.resolution).stats)
+        Scores(name, evaluator.described, "one scale, no flip", evaluator(run, opened.arch.resolution).stats)
         for name, run in runs.items()
     ]
 

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
+from dataclasses import field
 from typing import Any
 
 from supernet.arch import Arch
 from supernet.cost import count_macs
 from supernet.cost import count_params
+from supernet.data.faults import Skipped
 from supernet.errors import InputError
 from supernet.pose.diagnosis import Diagnosis
 from supernet.pose.error_kinds import JOINT_TYPES
@@ -32,6 +34,7 @@ class NetScore:
         milliseconds: of network and grouping per image (mean over the run; preparation left out).
         diagnosis: what is wrong with the poses (`supernet.pose.diagnosis.Diagnosis.to_dict`).
         conditions: runtime, threads, protocol.
+        skipped: records of the split that were left out (`data.on_error=skip`): source, record, reason.
     """
 
     name: str
@@ -43,6 +46,7 @@ class NetScore:
     milliseconds: float
     diagnosis: dict[str, Any]
     conditions: dict[str, Any]
+    skipped: list[dict[str, str]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -84,6 +88,7 @@ def net_score(
     images: int,
     seconds: float,
     conditions: Mapping[str, Any],
+    skipped: Sequence[Skipped] = (),
 ) -> NetScore:
     """Put together a row."""
     num_joints = len(diagnosis.joints)
@@ -97,6 +102,7 @@ def net_score(
         milliseconds=1000 * seconds / images,
         diagnosis=diagnosis.to_dict(),
         conditions=dict(conditions),
+        skipped=[asdict(fault) for fault in skipped],
     )
 
 
@@ -105,12 +111,13 @@ def csv_text(scores: Sequence[NetScore]) -> str:
     figures = list(scores[0].stats)
     costs = ("macs", "macs_litepose", "params", "images", "milliseconds")
     people = ("people", "matched", "background", "misordered")
-    lines = [",".join(["name", *figures, *costs, *people, *JOINT_TYPES])]
+    lines = [",".join(["name", *figures, *costs, *people, *JOINT_TYPES, "skipped"])]
     for score in scores:
         values = [f"{score.stats[key]:.6f}" for key in figures]
         values += [str(getattr(score, key)) for key in costs]
         values += [str(score.diagnosis[key]) for key in people]
         values += [f"{share:.6f}" for share in score.kind_shares().values()]
+        values.append(str(len(score.skipped)))
         lines.append(",".join([_quoted(score.name), *values]))
     return "\n".join(lines) + "\n"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ from .arch import Arch
 from .calibration import calibrate
 from .data.batch import normalise
 from .data.dataset import PoseDataset
+from .data.faults import Faults
+from .data.faults import Skipped
 from .data.options import AugmentOptions
 from .data.streaming import stream_images
 from .data.transforms import sample
@@ -28,6 +31,7 @@ from .pose.inference import Prepared
 from .pose.inference import Run
 from .pose.inference import infer_prepared
 from .pose.inference import prepare
+from .pose.preprocess import check_shape
 from .pose.results import to_coco_results
 from .pose.scoring import score
 
@@ -56,15 +60,15 @@ class Evaluator:
         dataset: the split; prepared images are kept in memory per resolution.
         options: the protocol.
 
+    Attributes:
+        dataset: what is scored; its `skipped` lists what was left out, on opening or now.
+
     Raises:
-        InputError: the split is empty.
+        InputError: the split is empty, or holds an image that cannot be scored (`on_error="raise"`).
     """
 
     def __init__(self, dataset: PoseDataset, options: EvaluationOptions) -> None:
-        count = len(dataset) if options.images is None else min(options.images, len(dataset))
-        if not count:
-            raise InputError(f"{dataset.name} has no images to evaluate on")
-        self.dataset = readable(dataset.subset(range(count)))
+        self.dataset = scored_part(dataset, options.images)
         self.options = options
         self.ground_truth = self.dataset.ground_truth()
         self.image_ids = [record.image_id for record in self.dataset.records]
@@ -84,6 +88,13 @@ class Evaluator:
         detections = to_coco_results(people, self.image_ids)
         stats = score(self.ground_truth, detections, self.dataset.protocol, skeleton=self.dataset.skeleton)
         return Evaluation(stats, detections, seconds)
+
+    @property
+    def described(self) -> str:
+        """The split, how many of its images are scored, and how many records were left out."""
+        left_out = len(self.dataset.skipped)
+        note = f" ({left_out} records left out)" if left_out else ""
+        return f"{self.dataset.name}, {len(self.dataset)} images{note}"
 
     def prepared(self, resolution: int) -> list[Prepared]:
         """The split's images, resized for `resolution`."""
@@ -139,19 +150,56 @@ class SupernetEvaluator:
         return self._calibration[resolution]
 
 
+def scored_part(dataset: PoseDataset, images: int | None) -> PoseDataset:
+    """The `readable` ones of the first `images` images of `dataset` (None for all): what `Evaluator` scores.
+
+    Raises:
+        InputError: there is none, or one that cannot be scored (`on_error="raise"`).
+    """
+    count = len(dataset) if images is None else min(images, len(dataset))
+    if not count:
+        raise InputError(f"{dataset.name} has no images to evaluate on")
+    return readable(dataset.subset(range(count)))
+
+
 def readable(dataset: PoseDataset) -> PoseDataset:
-    """`dataset`, with `on_error="skip"` without the images that cannot be decoded; those are named."""
+    """`dataset`, with `on_error="skip"` without the images that cannot be scored: those that cannot be
+    decoded or are too long for a network. They are logged, and listed in the `skipped` of what is left.
+
+    Raises:
+        InputError: an image is too long (`on_error="raise"`), or none is left.
+    """
+    faults = Faults(dataset.on_error)
+    fitting = []
+    for index, record in enumerate(dataset.records):
+        try:
+            check_shape(record.width, record.height)
+            fitting.append(index)
+        except InputError as error:
+            faults.add(dataset.name, f"image {record.image_id}", str(error))
+    _log(faults.skipped)
+    left = dataset.subset(fitting)
+    left.skipped = [*dataset.skipped, *faults.skipped]
+    return _decodable(left)
+
+
+def _decodable(dataset: PoseDataset) -> PoseDataset:
+    """`dataset`, with `on_error="skip"` without the images that cannot be decoded."""
     if dataset.on_error != "skip":
         return dataset
     before = len(dataset.skipped)
     left = dataset.subset([index for index, _ in stream_images(dataset)])
-    for fault in dataset.skipped[before:]:
-        _LOG.warning("%s; left out", fault)
+    _log(left.skipped[before:])
     # Nothing is left to skip: whoever filters it again need not decode it all once more.
     left.on_error = "raise"
     if not len(left):
         raise InputError(f"{dataset.name}: none of its {len(dataset)} images can be read")
     return left
+
+
+def _log(faults: Iterable[Skipped]) -> None:
+    for fault in faults:
+        _LOG.warning("%s; left out", fault)
 
 
 def calibration_batches(
@@ -163,7 +211,7 @@ def calibration_batches(
     only one.
     """
     indices = np.linspace(0, len(dataset) - 1, min(images, len(dataset))).round().astype(int).tolist()
-    chosen = readable(dataset.subset(indices))
+    chosen = _decodable(dataset.subset(indices))
     batch_size = min(batch_size, len(chosen))
     rng = np.random.default_rng(0)
     for start in range(0, len(chosen) - batch_size + 1, batch_size):

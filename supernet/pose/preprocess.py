@@ -62,9 +62,8 @@ def preprocess(image: Any, resolution: int, scale: float = 1.0, square: bool = F
     if resolution < 1 or not scale > 0:
         raise InputError(f"resolution and scale must be positive, got {resolution} and {scale}")
     height, width = pixels.shape[:2]
+    check_shape(width, height)
     short, long = min(height, width), max(height, width)
-    if long > LONGEST * short:
-        raise InputError(f"an image of {width} x {height} pixels is over {LONGEST} times as long as wide")
     side = -(-round(resolution * scale * 1000) // (1000 * SHORT_MULTIPLE)) * SHORT_MULTIPLE
     if square:
         rows = columns = side
@@ -76,6 +75,16 @@ def preprocess(image: Any, resolution: int, scale: float = 1.0, square: bool = F
         rows, columns = (side, other) if height == short else (other, side)
     offset = ((columns - width * factor) / 2, (rows - height * factor) / 2)
     return View(place(pixels, factor, offset, (columns, rows)), factor, offset)
+
+
+def check_shape(width: int, height: int) -> None:
+    """Nothing, if an image of that many pixels is not too long for a network input.
+
+    Raises:
+        InputError: it is more than 32 times as long as wide.
+    """
+    if max(width, height) > LONGEST * min(width, height):
+        raise InputError(f"an image of {width} x {height} pixels is over {LONGEST} times as long as wide")
 
 
 def check_image(image: Any) -> UInt8:

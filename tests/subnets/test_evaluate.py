@@ -19,6 +19,7 @@ from subnets.evaluate_options import EvaluateCommand
 from supernet import Arch
 from supernet import InputError
 from supernet.data.source import DataConfig
+from supernet.data.source import ensure_data
 from supernet.evaluation_options import EvaluationOptions
 
 NINE = ["AP", "AP50", "AP75", "AR", "AR50", "AR75", "AP_easy", "AP_medium", "AP_hard"]
@@ -55,6 +56,28 @@ def test_several_networks_side_by_side(
     assert record["networks"][0]["images"] == 3
     assert isinstance(json.loads((tmp_path / "out" / "detections" / "net.json").read_text()), list)
     assert cv2.imread(str(tmp_path / "out" / "results.png")) is not None
+
+
+def test_what_is_left_out_is_counted_and_listed(
+    folder: Path, tiny_data: DataConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ensure_data(tiny_data)
+    root = tmp_path / "set"
+    shutil.copytree(tiny_data.root, root)
+    broken = sorted(json.loads((root / "json/crowdpose_test.json").read_text())["images"], key=id_of)[1]
+    (root / "images" / broken["file_name"]).write_bytes(b"no picture")
+    data = DataConfig(root=str(root), on_error="skip", verify="none", workers=0)
+    run(command(data, [str(folder), str(folder / "model.onnx")], runtime="onnxruntime"), tmp_path / "out")
+    assert "1 records were left out; results.json lists them" in " ".join(capsys.readouterr().out.split())
+    for network in json.loads((tmp_path / "out" / "results.json").read_text())["networks"]:
+        assert network["images"] == 2
+        assert [one["record"] for one in network["skipped"]] == [f"image {broken['id']}"]
+        assert broken["file_name"] in network["skipped"][0]["reason"]
+    assert [row["skipped"] for row in csv.DictReader((tmp_path / "out" / "results.csv").open())] == ["1", "1"]
+
+
+def id_of(image: dict[str, Any]) -> int:
+    return int(image["id"])
 
 
 def test_a_second_start_scores_only_what_is_missing(

@@ -6,6 +6,7 @@ import json
 import logging
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -43,6 +44,43 @@ def test_an_image_that_breaks_on_reading_is_left_out_and_named(crowdpose_root, c
     assert evaluator(empty_maps, 64).stats["AP"] == 0
     batches = list(calibration_batches(opened(crowdpose_root, "skip"), 64, images=10, batch_size=3))
     assert [batch.shape for batch in batches] == [(3, 3, 64, 64)] * 3
+
+
+def lengthen(root: Path, image_id: int) -> None:
+    """Make an image of the training split 40 times as wide as high."""
+    path = root / "json/crowdpose_train.json"
+    doc = json.loads(path.read_text())
+    doc["annotations"] = [one for one in doc["annotations"] if one["image_id"] != image_id]
+    for entry in doc["images"]:
+        if entry["id"] == image_id:
+            entry["width"], entry["height"] = 400, 10
+    path.write_text(json.dumps(doc))
+    cv2.imwrite(str(root / f"images/{image_id}.jpg"), np.zeros((10, 400, 3), np.uint8))
+
+
+def test_an_image_too_long_for_the_network_is_left_out_and_listed(crowdpose_root, caplog):
+    lengthen(crowdpose_root, 104)
+    (crowdpose_root / "images/103.jpg").write_bytes(b"no picture")
+    with caplog.at_level(logging.WARNING):
+        evaluator = Evaluator(opened(crowdpose_root, "skip"), EvaluationOptions())
+    assert evaluator.image_ids == [100, 101, 102, *range(105, 110)]
+    assert evaluator(empty_maps, 64).stats["AP"] == 0
+    assert [one.record for one in evaluator.dataset.skipped] == ["image 104", "image 103"]
+    assert evaluator.described == "crowdpose-train, 8 images (2 records left out)"
+    for told in ("400 x 10 pixels is over 32 times as long as wide", "103.jpg"):
+        assert caplog.text.count(told) == 1
+    # What was filtered once is taken as it is.
+    again = Evaluator(evaluator.dataset, EvaluationOptions())
+    assert (again.image_ids, again.dataset.skipped) == (evaluator.image_ids, evaluator.dataset.skipped)
+
+
+def test_an_image_too_long_for_the_network_is_named(crowdpose_root):
+    lengthen(crowdpose_root, 104)
+    dataset = opened(crowdpose_root, "raise")
+    with pytest.raises(InputError, match=r"crowdpose-train: image 104: an image of 400 x 10 .*on_error=skip"):
+        Evaluator(dataset, EvaluationOptions())
+    # Training and calibration crop it.
+    assert len(list(calibration_batches(dataset, 64, images=10, batch_size=5))) == 2
 
 
 def test_validation_in_training_scores_and_draws_the_same_images(crowdpose_root):
