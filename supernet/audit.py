@@ -7,8 +7,13 @@ from dataclasses import field
 from dataclasses import replace
 from pathlib import Path
 
+from .cli import claim_run_folder
 from .cli import launch
 from .data.source import DataConfig
+from .errors import InputError
+
+# What may differ when a run folder is used again: it does not change what a split's audit says.
+VOLATILE = ("splits", "data.on_error", "data.verify", "data.cache", "data.workers")
 
 
 @dataclass
@@ -34,13 +39,30 @@ def main() -> None:
 
 
 def run(config: AuditCommand, folder: Path) -> None:
-    """Write audit.json and the pictures of every split, and print a summary of each."""
+    """Write audit.json and the pictures of every split, and print a summary of each.
+
+    The same command again looks anew, as the files may have been mended in between.
+
+    Raises:
+        InputError: a split cannot be opened; said after all others are audited.
+    """
     from .data.audit import audit
-    from .data.source import open_split
+    from .data.source import ensure_data
+    from .data.source import open_ready_split
     from .progress import ProgressBar
 
     for split in config.splits:
-        dataset = open_split(replace(config.data, on_error="skip", verify="none", cache="none"), split)
+        config.data.split_name(split)
+    ensure_data(config.data)
+    data = replace(config.data, on_error="skip", verify="none", cache="none")
+    missing: dict[str, InputError] = {}
+    for split in config.splits:
+        try:
+            dataset = open_ready_split(data, split)
+        except InputError as error:
+            missing[split] = error
+            continue
+        claim_run_folder(folder, config, VOLATILE)
         done = 0
         with ProgressBar(f"audit {split}", len(dataset)) as bar:
 
@@ -51,7 +73,13 @@ def run(config: AuditCommand, folder: Path) -> None:
 
             report = audit(dataset, folder / split, pixels=config.pixels, progress=count)
         print(report.summary())
+    if len(missing) == len(config.splits):
+        raise next(iter(missing.values()), InputError("splits=[] names nothing to audit"))
     print(f"details and pictures: {folder}")
+    if missing:
+        listed = "; ".join(f"{split}: {error}" for split, error in missing.items())
+        rest = ",".join(split for split in config.splits if split not in missing)
+        raise InputError(f"not audited: {listed} (splits=[{rest}] asks only for what is there)")
 
 
 if __name__ == "__main__":
