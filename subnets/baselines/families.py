@@ -10,11 +10,19 @@ from torch import nn
 from supernet.errors import InputError
 
 from .arch import StaticArch
+from .efficienthrnet import EfficientHRNet
 from .higherhrnet import HigherHRNet
+from .lightweight_openpose import LightweightOpenPose
+from .lpn import LPN
 from .network import StaticNetwork
 from .units import ConvUnit
 
-FAMILIES: dict[str, type[StaticNetwork]] = {"higherhrnet": HigherHRNet}
+FAMILIES: dict[str, type[StaticNetwork]] = {
+    "higherhrnet": HigherHRNet,
+    "efficienthrnet": EfficientHRNet,
+    "lightweight-openpose": LightweightOpenPose,
+    "lpn": LPN,
+}
 
 
 def family_of(arch: StaticArch) -> type[StaticNetwork]:

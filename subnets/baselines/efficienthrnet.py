@@ -1,0 +1,158 @@
+"""EfficientHRNet (Neff et al., 2020): an EfficientNet whose maps at 1/4 to 1/32 feed the branches of an HRNet.
+
+Source: arXiv 2007.08090 and the released configurations. All widths and depths follow from three factors.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch import nn
+
+from .arch import StaticArch
+from .higherhrnet import HigherHead
+from .hrnet import Maps
+from .hrnet import stage
+from .network import StaticNetwork
+from .settings import read_settings
+from .units import ConvUnit
+from .units import UnitOptions
+
+# EfficientNet-B0: expansion, channels, blocks, stride, kernel of each group; and which groups feed a branch.
+GROUPS = (
+    (1, 16, 1, 1, 3),
+    (6, 24, 2, 2, 3),
+    (6, 40, 2, 2, 5),
+    (6, 80, 3, 2, 3),
+    (6, 112, 3, 1, 5),
+    (6, 192, 4, 2, 5),
+    (6, 320, 1, 1, 3),
+)
+TAPS = (1, 2, 4, 6)
+STEM = 32
+WIDTHS = (32, 64, 128, 256)
+# Branches of each level are this factor of those of the level before.
+WIDTH_STEP = 1.2455
+SQUEEZE = 4
+
+
+@dataclass(frozen=True)
+class EfficientHRNetSettings:
+    """The numbers of one network.
+
+    Attributes:
+        level: 0 for the baseline H0, 1 for H-1, ...: branch widths shrink by 1.2455 a level.
+        width: factor on EfficientNet-B0's channels, which are then rounded to multiples of 8.
+        depth: factor on EfficientNet-B0's blocks per group, rounded up.
+        modules: exchange modules of the stages of 2, 3 and 4 branches.
+        blocks: basic blocks per branch and module, and in the head.
+    """
+
+    level: int
+    width: float
+    depth: float
+    modules: tuple[int, ...]
+    blocks: int = 2
+
+
+def branch_widths(level: int) -> tuple[int, ...]:
+    """Channels of the four branches of H-`level`."""
+    return tuple(math.ceil(width * WIDTH_STEP**-level) for width in WIDTHS)
+
+
+def rounded(channels: float) -> int:
+    """The multiple of 8 that EfficientNet takes for `channels`: the nearest, but at least 90%."""
+    near = max(8, int(channels + 4) // 8 * 8)
+    return near + 8 if near < 0.9 * channels else near
+
+
+class SqueezeExcite(nn.Module):
+    """Channels scaled by what a small network makes of their means (Hu et al. 2018)."""
+
+    def __init__(self, channels: int, middle: int, options: UnitOptions) -> None:
+        super().__init__()
+        plain = replace(options, norm=False, bias=True)
+        self.squeeze = ConvUnit((channels, middle), 1, replace(plain, activation="silu"))
+        self.excite = ConvUnit((middle, channels), 1, replace(plain, activation=None))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W), each channel times a factor in 0..1."""
+        factor = torch.sigmoid(self.excite(self.squeeze(x.mean((2, 3), keepdim=True))))
+        return x * factor
+
+
+class MBConv(nn.Module):
+    """Inverted bottleneck with squeeze-and-excitation (Tan and Le 2019)."""
+
+    def __init__(
+        self, channels: tuple[int, int], expansion: int, kernel: int, stride: int, options: UnitOptions
+    ) -> None:
+        super().__init__()
+        width_in, width = channels
+        hidden = width_in * expansion
+        swish = replace(options, activation="silu")
+        expand = [ConvUnit((width_in, hidden), 1, swish)] if expansion != 1 else []
+        self.body = nn.Sequential(
+            *expand,
+            ConvUnit((hidden, hidden), kernel, swish, stride=stride, groups=hidden),
+            SqueezeExcite(hidden, max(1, width_in // SQUEEZE), options),
+            ConvUnit((hidden, width), 1, replace(options, activation=None)),
+        )
+        self.adds = stride == 1 and width_in == width
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in, H, W) to (B, out, H / stride, W / stride)."""
+        y: Tensor = self.body(x)
+        return x + y if self.adds else y
+
+
+class EfficientHRNet(StaticNetwork):
+    """EfficientHRNet of any level."""
+
+    def __init__(self, arch: StaticArch, num_joints: int = 14, fused: bool = False) -> None:
+        super().__init__(arch, num_joints, fused)
+        settings = read_settings(EfficientHRNetSettings, arch.settings)
+        options, widths, depth = self.options, branch_widths(settings.level), settings.blocks
+        channels = rounded(STEM * settings.width)
+        self.stem = ConvUnit((3, channels), 3, replace(options, activation="silu"), stride=2)
+        groups, sources = [], []
+        for expansion, width, count, stride, kernel in GROUPS:
+            blocks = []
+            for i in range(math.ceil(count * settings.depth)):
+                out = rounded(width * settings.width)
+                blocks.append(MBConv((channels, out), expansion, kernel, 1 if i else stride, options))
+                channels = out
+            groups.append(nn.Sequential(*blocks))
+            sources.append(channels)
+        self.groups = nn.ModuleList(groups)
+        # The reference gives these convolutions a bias beside their norm.
+        into = replace(options, bias=True)
+        taps = [sources[tap] for tap in TAPS]
+        starts = [(*taps[:2],), (*widths[:2], taps[2]), (*widths[:3], taps[3])]
+        self.starts = nn.ModuleList(
+            nn.ModuleList(ConvUnit(pair, 3, into) for pair in zip(start, widths, strict=False))
+            for start in starts
+        )
+        self.stages = nn.ModuleList(
+            stage(widths[: i + 2], [depth] * (i + 2), modules, options, last=i == len(starts) - 1)
+            for i, modules in enumerate(settings.modules)
+        )
+        self.head = HigherHead((widths[0], widths[0]), num_joints, depth, options)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """(B, 3, H, W), sides multiples of 32, to (B, 2J, H/4, W/4) and (B, J, H/2, W/2)."""
+        x = self.stem(images)
+        taps = []
+        for place, group in enumerate(self.groups):
+            x = group(x)
+            if place in TAPS:
+                taps.append(x)
+        maps: Maps = taps[:1]
+        for tap, starts, body in zip(taps[1:], self.starts, self.stages, strict=True):
+            maps = body([start(x) for start, x in zip(starts, [*maps, tap], strict=True)])  # type: ignore[arg-type]
+        output: list[Tensor] = self.head(maps[0])
+        return output
