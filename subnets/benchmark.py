@@ -91,10 +91,9 @@ def open_runs(
 
 
 def _fused(opened: Opened) -> Any:
-    from .fuse import fuse
+    from .any_network import fused_network
 
-    net = opened.require_net()
-    return net if net.fused else fuse(net)
+    return fused_network(opened.require_net())
 
 
 def _onnx_file(name: str, opened: Opened, scratch: Path) -> Path:
@@ -105,24 +104,26 @@ def _onnx_file(name: str, opened: Opened, scratch: Path) -> Path:
 
     path = scratch / f"{name}.onnx"
     if not path.exists():
-        manifest = Manifest(name, opened.arch.resolution, opened.skeleton, arch=opened.arch.to_dict())
+        arch = opened.arch
+        manifest = Manifest(name, arch.resolution, opened.skeleton, arch=arch.to_dict(), kind=opened.kind)
         export_onnx(_fused(opened), path, manifest)
     return path
 
 
 def _call(options: BenchmarkOptions, opened: Opened, run_: Run) -> Callable[[], object]:
     """What is measured: the network on noise, or the way from an image file to people."""
+    from .any_arch import input_shape_of
     from .comparing import normal_inputs
 
     if options.image is None:
-        side = opened.arch.resolution
-        height, width = options.input_shape or (side, side)
+        height, width = options.input_shape or input_shape_of(opened.arch)
         (images,) = normal_inputs([(options.batch, 3, height, width)])
         return partial(run_, images)
     from .portable.frames import read_rgb
     from .portable.predictor import Predictor
     from .portable.predictor import PredictorOptions
 
+    opened.require_people()
     path = Path(options.image)
     predictor = Predictor(run_, opened.skeleton, PredictorOptions(opened.arch.resolution))
     return lambda: predictor(read_rgb(path))
@@ -132,17 +133,15 @@ def _what(config: BenchmarkCommand) -> str:
     options = config.benchmark
     if options.image is not None:
         return f"{Path(options.image).name}: from file to people"
-    shape = (
-        "the square input" if options.input_shape is None else "{} x {} pixels".format(*options.input_shape)
-    )
+    shape = "its own input" if options.input_shape is None else "{} x {} pixels".format(*options.input_shape)
     return f"the network alone, batch {options.batch}, {shape}"
 
 
 def _row(name: tuple[str, str], opened: Opened, timing: Timing) -> dict[str, Any]:
-    from supernet.cost import count_macs
+    from .any_arch import macs_of
 
     network, runtime = name
-    macs = count_macs(opened.arch, opened.skeleton.num_joints)
+    macs = macs_of(opened.arch, opened.skeleton.num_joints)
     return {
         **timing.to_dict(),
         "network": network,

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 
-from supernet.arch import Arch
-from supernet.cost import count_macs
-from supernet.cost import count_params
 from supernet.cost import padded_shape
 
+from .any_arch import AnyArch
+from .any_arch import input_shape_of
+from .any_arch import macs_of
+from .any_arch import params_of
 from .formats import Written
 from .portable.manifest import PREPROCESSING
 from .portable.manifest import Manifest
@@ -59,7 +60,7 @@ class CardFacts:
     """
 
     manifest: Manifest
-    arch: Arch
+    arch: AnyArch
     trained: bool
     written: Sequence[Written]
     timings: Sequence[Timing] = ()
@@ -93,7 +94,7 @@ def card_text(facts: CardFacts) -> str:
 
 def _summary(facts: CardFacts) -> str:
     text = (
-        f"A LitePose network for multi-person 2D pose estimation, {facts.arch.resolution} pixels, "
+        f"{_kind(facts)} for multi-person 2D pose estimation, {facts.arch.resolution} pixels, "
         f"{facts.manifest.skeleton.num_joints} joints ({facts.manifest.skeleton.name})."
     )
     return (
@@ -103,18 +104,23 @@ def _summary(facts: CardFacts) -> str:
     )
 
 
+def _kind(facts: CardFacts) -> str:
+    family = facts.manifest.arch.get("family")
+    return "A LitePose network" if family is None else f"A comparison network (family {family})"
+
+
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _costs(arch: Arch, joints: int) -> str:
-    wide = padded_shape(arch.resolution, 480, 640)
+def _costs(arch: AnyArch, joints: int) -> str:
+    wide, (height, width) = padded_shape(arch.resolution, 480, 640), input_shape_of(arch)
     rows = [
-        ["parameters", f"{count_params(arch, joints):,}"],
-        [f"exact MACs, {arch.resolution} x {arch.resolution}", _giga(count_macs(arch, joints))],
-        [f"exact MACs, 4:3 image ({wide[1]} x {wide[0]})", _giga(count_macs(arch, joints, input_shape=wide))],
-        ["MACs by the LitePose paper's counting, square", _giga(count_macs(arch, joints, "litepose"))],
+        ["parameters", f"{params_of(arch, joints):,}"],
+        [f"exact MACs, 4:3 image ({wide[1]} x {wide[0]})", _giga(macs_of(arch, joints, input_shape=wide))],
+        [f"exact MACs, {height} x {width}", _giga(macs_of(arch, joints))],
+        ["MACs by the LitePose paper's counting, the same input", _giga(macs_of(arch, joints, "litepose"))],
     ]
     note = (
         "Exact MACs are the multiply-accumulates of convolutions and transposed convolutions. The paper "
@@ -149,8 +155,9 @@ def _latency(facts: CardFacts) -> str:
         [t.name, f"{t.median:.1f}", f"{t.low:.1f} to {t.high:.1f}", f"{t.best:.1f}"] for t in facts.timings
     ]
     head = ["runtime", "median ms", "10th to 90th percentile", "fastest"]
-    rounds, side = len(facts.timings[0].milliseconds), facts.arch.resolution
-    note = f"One {side} x {side} image, network alone, {rounds} interleaved rounds."
+    rounds = len(facts.timings[0].milliseconds)
+    height, width = facts.manifest.input_shape or input_shape_of(facts.arch)
+    note = f"One {height} x {width} image, network alone, {rounds} interleaved rounds."
     return f"{_table(head, rows)}\n\n{note} {conditions_line(facts.conditions)}."
 
 

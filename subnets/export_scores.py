@@ -48,7 +48,8 @@ def measure_scores(
     config: ExportCommand, opened: Opened, job: Job, written: Sequence[Written]
 ) -> list[Scores]:
     """Torch and the ONNX files on the test split, if `export.score_images` asks for it."""
-    if config.export.score_images == 0 or not opened.trained or job.manifest.peaks:
+    grouped = opened.kind == "embedding" and not job.manifest.peaks
+    if config.export.score_images == 0 or not opened.trained or not grouped:
         return []
     dataset = open_split(config.data, "test")
     check_joints(opened, dataset)

@@ -19,6 +19,10 @@ from supernet.files import remove_if_empty
 from supernet.files import write_json
 from supernet.files import write_text
 
+from .any_arch import input_shape_of
+from .any_network import AnyNetwork
+from .any_network import fused_network
+from .any_network import step_of
 from .bundle import write_bundle
 from .card import PICTURE
 from .card import CardFacts
@@ -34,8 +38,6 @@ from .folder import write_into
 from .formats import FORMATS
 from .formats import Job
 from .formats import Written
-from .fuse import fuse
-from .network import Subnet
 from .onnx_graph import check_input_shape
 from .portable.letterbox import letterbox
 from .portable.manifest import Manifest
@@ -77,7 +79,7 @@ def export(config: ExportCommand, opened: Opened, formats: Sequence[str], folder
             scores=scores,
             about={**opened.about, "exported": f"litepose-ofa {__version__}, arch={config.arch}"},
             picture=picture,
-            bundle=_is_bundled(config, written),
+            bundle=_is_bundled(config, opened, written),
         )
         if facts.bundle:
             write_bundle(temporary)
@@ -86,8 +88,9 @@ def export(config: ExportCommand, opened: Opened, formats: Sequence[str], folder
     return written
 
 
-def _is_bundled(config: ExportCommand, written: Sequence[Written]) -> bool:
-    return config.export.bundle and any(item.format == "onnx" for item in written)
+def _is_bundled(config: ExportCommand, opened: Opened, written: Sequence[Written]) -> bool:
+    wanted = config.export.bundle and opened.kind == "embedding"
+    return wanted and any(item.format == "onnx" for item in written)
 
 
 def make_job(config: ExportCommand, opened: Opened, folder: Path) -> Job:
@@ -97,16 +100,19 @@ def make_job(config: ExportCommand, opened: Opened, folder: Path) -> Job:
         InputError: an input shape that the network cannot take.
     """
     net, options = opened.require_net(), config.export
+    if options.peaks and opened.kind != "embedding":
+        raise InputError(f"{opened.name} gives {opened.kind} without tags; use export.peaks=0")
     shape = None
     if options.shapes == "fixed":
-        height, width = options.input_shape or (opened.arch.resolution, opened.arch.resolution)
-        shape = check_input_shape((height, width))
+        height, width = options.input_shape or input_shape_of(opened.arch)
+        shape = check_input_shape((height, width), step_of(net))
     manifest = Manifest(
         name=opened.name,
         resolution=opened.arch.resolution,
         skeleton=opened.skeleton,
         input_shape=shape,
         peaks=options.peaks,
+        kind=opened.kind,
         arch=opened.arch.to_dict(),
         about={**opened.about, "trained": opened.trained},
     )
@@ -115,7 +121,7 @@ def make_job(config: ExportCommand, opened: Opened, folder: Path) -> Job:
     def calibration() -> list[Floats]:
         return calibration_images(config.data, manifest, options)
 
-    return Job(net, net if net.fused else fuse(net), manifest, folder, options.tolerance, calibration)
+    return Job(net, fused_network(net), manifest, folder, options.tolerance, calibration)
 
 
 def calibration_images(data: DataConfig, manifest: Manifest, options: ExportOptions) -> list[Floats]:
@@ -140,7 +146,7 @@ def measure_latency(job: Job, written: Sequence[Written], options: ExportOptions
     """Torch and every written format on one image, interleaved."""
     if not options.latency_rounds:
         return []
-    shape = job.manifest.input_shape or (job.manifest.resolution, job.manifest.resolution)
+    shape = job.manifest.input_shape or input_shape_of(job.net.arch)
     (images,) = normal_inputs([(1, 3, *shape)])
     runs = {"torch": torch_runtime(job.fused, options.threads)}
     runs |= {
@@ -177,7 +183,7 @@ def _record(
     }
 
 
-def weights_digest(net: Subnet) -> str:
+def weights_digest(net: AnyNetwork) -> str:
     """SHA-256 over the names and bytes of all tensors."""
     digest = hashlib.sha256()
     for name, tensor in sorted(net.state_dict().items()):

@@ -17,7 +17,7 @@ from .finetune_options import FinetuneCommand
 from .naming import register_slug
 
 if TYPE_CHECKING:
-    from .network import Subnet
+    from .any_network import AnyNetwork
 
 
 def main() -> None:
@@ -43,7 +43,8 @@ def run(config: FinetuneCommand, folder: Path) -> None:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     options = SourceOptions(config.weights, config.supernet, config.skeleton)
-    net = open_source(config.arch, options).require_trained().require_net()
+    opened = open_source(config.arch, options)
+    net = (opened if config.scratch else opened.require_trained()).require_net()
     teacher = open_teacher(config.teacher) if config.teacher else None
     if is_first_rank():
         claim_run_folder(folder, config, VOLATILE)
@@ -61,7 +62,7 @@ def run(config: FinetuneCommand, folder: Path) -> None:
         open_console().print(result_table(folder))
 
 
-def open_teacher(teacher: str) -> Subnet:
+def open_teacher(teacher: str) -> AnyNetwork:
     """The network that teaches: the largest one of a training run, or what `arch=` would name."""
     from supernet.checkpoint import is_training_run
 

@@ -17,6 +17,7 @@ class FinetuneCommand:
     Attributes:
         arch: the network to continue: a folder, RUN:budget, or a name with weights= or supernet=.
         name: of the run; its folder is runs/finetune/<name>.
+        scratch: start from random weights where a name or file brings none.
         supernet, weights, skeleton: see `subnets.source.SourceOptions`.
         teacher: a training run, whose largest network teaches, or a network's folder; null learns from the
             ground truth alone.
@@ -32,6 +33,7 @@ class FinetuneCommand:
     supernet: str | None = None
     weights: str | None = None
     skeleton: str = "crowdpose"
+    scratch: bool = False
     teacher: str | None = None
     seed: int = 0
     accelerator: str = "auto"

@@ -5,15 +5,19 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from collections.abc import Iterable
+from typing import TypeVar
 
 from torch import Tensor
+from torch import nn
 
 from supernet.calibration import calibrate_by
 from supernet.training import Scores
 from supernet.validation import SharedScoring
 
-from .network import Subnet
+from .any_network import AnyNetwork
 from .runtime import open_runtime
+
+N = TypeVar("N", bound=nn.Module)
 
 
 class SubnetValidator:
@@ -28,7 +32,7 @@ class SubnetValidator:
         self._batches = batches
         self._scoring = scoring
 
-    def __call__(self, net: Subnet, step: int) -> Scores:
+    def __call__(self, net: AnyNetwork, step: int) -> Scores:
         """AP and AR of `net`, which is left as it is."""
         found = []
         if self._scoring.evaluator is not None:
@@ -40,7 +44,7 @@ class SubnetValidator:
         return Scores(figures, {"best": figures["AP"]})
 
 
-def calibrated(net: Subnet, batches: Iterable[Tensor]) -> Subnet:
+def calibrated(net: N, batches: Iterable[Tensor]) -> N:
     """A copy of `net` in evaluation mode, its batch norms calibrated on `batches`."""
     copied = copy.deepcopy(net)
     device = next(copied.parameters()).device

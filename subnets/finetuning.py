@@ -6,6 +6,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import torch
 from rich.table import Table
@@ -22,10 +23,12 @@ from supernet.training_job import TrainingJob
 from supernet.training_state import TrainingState
 from supernet.validation import SharedScoring
 
+from .any_arch import AnyArch
+from .any_network import AnyNetwork
+from .any_network import outputs_kind
 from .finetune_validation import SubnetValidator
 from .finetune_validation import calibrated
 from .folder import save
-from .network import Subnet
 
 RESULT = "finetune.json"
 SUBNET = "subnet"
@@ -36,7 +39,7 @@ CALIBRATION_BATCH = 16
 class OneSubnet:
     """The schedule of a single network: always itself, at its own resolution."""
 
-    def __init__(self, arch: Arch) -> None:
+    def __init__(self, arch: AnyArch) -> None:
         self._arch = arch
 
     def resolution(self, step: int) -> int:
@@ -45,10 +48,11 @@ class OneSubnet:
 
     def subnets(self, step: int) -> tuple[Sampled, ...]:
         """The network."""
-        return (Sampled("subnet", self._arch),)
+        # Whoever runs a single network does not look at its description.
+        return (Sampled("subnet", cast(Arch, self._arch)),)
 
 
-def finetune(job: TrainingJob, net: Subnet, teacher: Subnet | None = None) -> int:
+def finetune(job: TrainingJob, net: AnyNetwork, teacher: AnyNetwork | None = None) -> int:
     """Train `net` on, at its own resolution; every rank calls this.
 
     The job's folder ends up with `subnet/` (the network, batch norms calibrated) and `finetune.json` (val
@@ -65,6 +69,8 @@ def finetune(job: TrainingJob, net: Subnet, teacher: Subnet | None = None) -> in
     Raises:
         InputError: batch norms are fused, joints or an older checkpoint do not fit; see `TrainingJob.run`.
     """
+    if outputs_kind(net) != "embedding":
+        raise InputError("only networks that give heatmaps and tags are trained here; see subnets.topdown")
     if net.fused:
         raise InputError("a network with fused batch norms cannot be trained; take the unfused one")
     dataset = job.open_split("train")
@@ -91,7 +97,7 @@ def finetune(job: TrainingJob, net: Subnet, teacher: Subnet | None = None) -> in
     return signal
 
 
-def _inherited(job: TrainingJob, net: Subnet, validator: SubnetValidator) -> dict[str, float]:
+def _inherited(job: TrainingJob, net: AnyNetwork, validator: SubnetValidator) -> dict[str, float]:
     """Val figures before training; kept in the folder, as a resumed run no longer has those weights."""
     file = job.folder / RESULT
     known = (
@@ -107,7 +113,7 @@ def _inherited(job: TrainingJob, net: Subnet, validator: SubnetValidator) -> dic
 
 def _finish(
     job: TrainingJob,
-    state: TrainingState[Subnet],
+    state: TrainingState[AnyNetwork],
     batches: Callable[[], Iterable[Tensor]],
     inherited: dict[str, float],
     validator: SubnetValidator,
@@ -119,12 +125,13 @@ def _finish(
     finetuned = dict(validator(state.averaged, state.step).figures)
     if job.ranks.is_main:
         result = {"inherited": inherited, "finetuned": finetuned, "steps": state.step}
+        about = {"finetune": result, "trained": True}
         write_json(job.folder / RESULT, {"schema": SCHEMA, **result})
-        save(calibrated(state.averaged, batches()).cpu(), job.folder / SUBNET, {"finetune": result})
+        save(calibrated(state.averaged, batches()).cpu(), job.folder / SUBNET, about)
     job.ranks.barrier()
 
 
-def _frozen(teacher: Subnet, batches: Callable[[], Iterable[Tensor]], device: torch.device) -> Forward:
+def _frozen(teacher: AnyNetwork, batches: Callable[[], Iterable[Tensor]], device: torch.device) -> Forward:
     """`teacher` in evaluation mode, calibrated at the student's resolution, as a trainer calls it."""
     fixed = calibrated(teacher.to(device), batches()).requires_grad_(False)
     return lambda images, arch: list(fixed(images))

@@ -10,14 +10,15 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from supernet.arch import Arch
 from supernet.errors import InputError
 from supernet.files import new_folder
 
+from .any_arch import load_arch
+from .any_network import AnyNetwork
+from .any_network import empty_network
 from .meta import Meta
 from .meta import read_meta
 from .meta import write_meta
-from .network import Subnet
 from .state import read_safetensors
 from .state import require_match
 
@@ -25,7 +26,7 @@ ARCH_FILE = "arch.yaml"
 WEIGHTS_FILE = "model.safetensors"
 
 
-def save(net: Subnet, folder: str | os.PathLike[str], about: Mapping[str, Any] | None = None) -> None:
+def save(net: AnyNetwork, folder: str | os.PathLike[str], about: Mapping[str, Any] | None = None) -> None:
     """Write `net` as a new folder, which appears whole or not at all.
 
     Args:
@@ -40,7 +41,7 @@ def save(net: Subnet, folder: str | os.PathLike[str], about: Mapping[str, Any] |
         write_into(net, temporary, about)
 
 
-def write_into(net: Subnet, folder: Path, about: Mapping[str, Any] | None = None) -> None:
+def write_into(net: AnyNetwork, folder: Path, about: Mapping[str, Any] | None = None) -> None:
     """Write the three files of `net` into an existing folder (for callers that add files of their own)."""
     meta = Meta(net.num_joints, net.fused, net.skeleton, {**net.about, **(about or {})})
     write_meta(folder, meta)
@@ -49,7 +50,7 @@ def write_into(net: Subnet, folder: Path, about: Mapping[str, Any] | None = None
     save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
 
 
-def load(folder: str | os.PathLike[str]) -> Subnet:
+def load(folder: str | os.PathLike[str]) -> AnyNetwork:
     """The network of a folder that `save` wrote: equal weights bit for bit, on the CPU, in evaluation mode.
 
     Raises:
@@ -59,10 +60,10 @@ def load(folder: str | os.PathLike[str]) -> Subnet:
     if not path.is_dir():
         raise InputError(f"network folder {path} does not exist; check the path")
     meta = read_meta(path)
-    arch = Arch.load(path / ARCH_FILE)
+    arch = load_arch(path / ARCH_FILE)
     # Nothing is allocated or initialised before the weights are known to fit.
     with torch.device("meta"):
-        net = Subnet(arch, meta.num_joints, meta.fused)
+        net = empty_network(arch, meta.num_joints, meta.fused)
     tensors = read_safetensors(path / WEIGHTS_FILE)
     require_match(tensors, net.state_dict(), f"weights {path / WEIGHTS_FILE}")
     net.load_state_dict(tensors, assign=True)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from supernet.errors import InputError
 
+from .any_network import AnyNetwork
 from .comparing import comparison_shapes
 from .comparing import largest_difference
 from .comparing import normal_inputs
 from .comparing import require_same
-from .network import Subnet
 from .onnx_graph import export_onnx
 from .onnx_graph import file_bytes
 from .peak_head import peak_runtime
@@ -42,8 +42,8 @@ class Job:
         calibration: gives train images as the network takes them, (1, 3, H, W) each; for INT8.
     """
 
-    net: Subnet
-    fused: Subnet
+    net: AnyNetwork
+    fused: AnyNetwork
     manifest: Manifest
     folder: Path
     tolerance: float
@@ -105,9 +105,10 @@ def write_torch_export(job: Job) -> Written:
     """`model.pt2`, a torch.export program with the same free axes as the ONNX file."""
     import torch
 
+    from .any_network import step_of
     from .onnx_graph import example_input
 
-    example, dynamic = example_input(job.manifest.input_shape)
+    example, dynamic = example_input(job.manifest.input_shape, step_of(job.net))
     shapes = None if dynamic is None else (dynamic,)
     program = torch.export.export(job.fused, (example,), dynamic_shapes=shapes)
     path = job.folder / "model.pt2"

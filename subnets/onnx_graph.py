@@ -19,11 +19,16 @@ from .peak_head import append_peaks
 from .portable.manifest import METADATA_KEY
 from .portable.manifest import Manifest
 
-MAPS = ("quarter", "half")
+# The names of the outputs, by what a network gives (`Manifest.kind`).
+OUTPUTS = {"embedding": ("quarter", "half"), "heatmaps": ("heatmaps",), "fields": ("heatmaps", "fields")}
 STEP = 16
 TRACED = (64, 96)
 # Nodes whose meaning is the same for images of any size.
-SIZELESS = {"Conv", "ConvTranspose", "Clip", "Relu", "Add", "BatchNormalization"}
+SIZELESS = {
+    *("Conv", "ConvTranspose", "MaxPool", "BatchNormalization", "LayerNormalization", "Concat", "Resize"),
+    *("Clip", "Relu", "Elu", "Sigmoid", "Add", "Sub", "Mul", "Div", "Exp"),
+    *("ReduceMean", "ReduceMax", "ReduceSum"),
+}
 Shape = tuple[int, int]
 
 
@@ -46,7 +51,7 @@ def export_onnx(
     """
     shape = manifest.input_shape
     example = torch.zeros(1, 3, *(check_input_shape(shape) if shape else TRACED))
-    model = trace(net, (example,), ("images",), MAPS)
+    model = trace(net, (example,), ("images",), OUTPUTS[manifest.kind])
     if shape is None:
         free_axes(model)
     if manifest.peaks:
@@ -64,27 +69,27 @@ def _version() -> str:
     return __version__
 
 
-def check_input_shape(shape: Shape) -> Shape:
-    """`shape` (height, width) if the network takes it, else InputError."""
-    if min(shape) <= 0 or max(shape) > LARGEST_SIDE or shape[0] % STEP or shape[1] % STEP:
+def check_input_shape(shape: Shape, step: int = STEP) -> Shape:
+    """`shape` (height, width) if it is a multiple of `step` on both sides, else InputError."""
+    if min(shape) <= 0 or max(shape) > LARGEST_SIDE or shape[0] % step or shape[1] % step:
         raise InputError(
-            f"input_shape={list(shape)} must be two multiples of {STEP} up to {LARGEST_SIDE}: height, width"
+            f"input_shape={list(shape)} must be two multiples of {step} up to {LARGEST_SIDE}: height, width"
         )
     return shape
 
 
-def example_input(input_shape: Shape | None) -> tuple[torch.Tensor, dict[int, Any] | None]:
+def example_input(input_shape: Shape | None, step: int = STEP) -> tuple[torch.Tensor, dict[int, Any] | None]:
     """An input to trace with and its free axes (None: all fixed), for `torch.export`."""
     if input_shape is not None:
-        return torch.zeros(1, 3, *check_input_shape(input_shape)), None
-    most = LARGEST_SIDE // STEP
+        return torch.zeros(1, 3, *check_input_shape(input_shape, step)), None
+    most = LARGEST_SIDE // step
     dynamic = {
         0: torch.export.Dim("batch", min=1, max=LARGEST_BATCH),
-        2: STEP * torch.export.Dim("rows", min=2, max=most),
-        3: STEP * torch.export.Dim("columns", min=2, max=most),
+        2: step * torch.export.Dim("rows", min=2, max=most),
+        3: step * torch.export.Dim("columns", min=2, max=most),
     }
     # Unlike sizes on all axes, none of them 1: the exporter takes equal or unit sizes for fixed facts.
-    return torch.zeros(2, 3, 4 * STEP, 6 * STEP), dynamic
+    return torch.zeros(2, 3, 4 * step, 6 * step), dynamic
 
 
 def free_axes(model: Any) -> None:
@@ -93,9 +98,9 @@ def free_axes(model: Any) -> None:
     Tracing with symbolic sizes takes ten times as long and gives the same nodes: none of a convolutional
     network's depends on a size, which is checked here.
     """
-    kinds = {node.op_type for node in model.graph.node}
-    if not kinds <= SIZELESS:
-        raise AssertionError(f"nodes {sorted(kinds - SIZELESS)} may depend on the sizes traced with")
+    odd = {node.op_type for node in model.graph.node if not _is_sizeless(node)}
+    if odd:
+        raise AssertionError(f"nodes {sorted(odd)} may depend on the sizes traced with")
     del model.graph.value_info[:]
     dims = model.graph.input[0].type.tensor_type.shape.dim
     for axis, name in ((0, "batch"), (2, "height"), (3, "width")):
@@ -105,6 +110,12 @@ def free_axes(model: Any) -> None:
         dims[0].dim_param = "batch"
         for dim in (dims[2], dims[3]):
             dim.ClearField("dim_value")
+
+
+def _is_sizeless(node: Any) -> bool:
+    # A resize by a factor is one (its third input), a resize to a size (its fourth) is not.
+    resized_to = node.op_type == "Resize" and any(node.input[3:])
+    return node.op_type in SIZELESS and not resized_to
 
 
 def file_bytes(path: Path) -> int:

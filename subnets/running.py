@@ -27,8 +27,9 @@ def run_of(opened: Opened, runtime: str, threads: int | None = None) -> Run:
         threads: see `open_runtime`.
 
     Raises:
-        InputError: the network has no ONNX file, or is nothing but one.
+        InputError: the network has no ONNX file, or is nothing but one, or finds no people by itself.
     """
+    opened.require_people()
     if runtime == "auto":
         runtime = "onnxruntime" if opened.net is None else "torch"
     if runtime == "torch":

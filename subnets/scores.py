@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 
-from supernet.arch import Arch
-from supernet.cost import count_macs
-from supernet.cost import count_params
 from supernet.data.faults import Skipped
 from supernet.errors import InputError
 from supernet.pose.diagnosis import Diagnosis
 from supernet.pose.error_kinds import JOINT_TYPES
+
+from .any_arch import AnyArch
+from .any_arch import macs_of
+from .any_arch import params_of
 
 SCHEMA = 1
 
@@ -82,7 +83,7 @@ class NetScore:
 
 def net_score(
     name: str,
-    arch: Arch,
+    arch: AnyArch,
     stats: Mapping[str, float],
     diagnosis: Diagnosis,
     images: int,
@@ -95,9 +96,9 @@ def net_score(
     return NetScore(
         name=name,
         stats=dict(stats),
-        macs=count_macs(arch, num_joints),
-        macs_litepose=count_macs(arch, num_joints, "litepose"),
-        params=count_params(arch, num_joints),
+        macs=macs_of(arch, num_joints),
+        macs_litepose=macs_of(arch, num_joints, "litepose"),
+        params=params_of(arch, num_joints),
         images=images,
         milliseconds=1000 * seconds / images,
         diagnosis=diagnosis.to_dict(),

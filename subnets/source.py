@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from supernet.checkpoint import TrainedSupernet
     from supernet.data.source import DataConfig
 
-    from .network import Subnet
+    from .any_arch import AnyArch
+    from .any_network import AnyNetwork
 
 SUBNETS_FOLDER = "subnets"
 ONNX_SUFFIX = ".onnx"
@@ -62,18 +63,32 @@ class Opened:
         onnx: an ONNX file of it, if there is one.
         manifest: what that ONNX file says, if `net` is None.
         about: provenance and scores that the folder or file keeps.
+        kind: what it gives; see `Manifest.kind`.
     """
 
     name: str
-    arch: Arch
+    arch: AnyArch
     skeleton: Skeleton
     trained: bool
-    net: Subnet | None = None
+    net: AnyNetwork | None = None
     onnx: Path | None = None
     manifest: Manifest | None = None
     about: dict[str, Any] = field(default_factory=dict)
+    kind: str = "embedding"
 
-    def require_net(self) -> Subnet:
+    def require_people(self) -> Opened:
+        """Itself.
+
+        Raises:
+            InputError: its outputs cannot be grouped into people.
+        """
+        if self.kind == "heatmaps":
+            raise InputError(f"{self.name} works on crops of one person; use python -m subnets.topdown")
+        if self.kind != "embedding":
+            raise InputError(f"{self.name} gives {self.kind}: it is there for its cost and latency only")
+        return self
+
+    def require_net(self) -> AnyNetwork:
         """The torch network.
 
         Raises:
@@ -141,6 +156,7 @@ def _search_result(arch: str) -> Path | None:
 
 
 def _from_folder(path: Path, arch: str) -> Opened:
+    from .any_network import outputs_kind
     from .folder import load
 
     if not (path / META_FILE).is_file() and (path / SUBNETS_FOLDER).is_dir():
@@ -159,10 +175,11 @@ def _from_folder(path: Path, arch: str) -> Opened:
         net=net,
         onnx=onnx if onnx.is_file() else None,
         about=dict(net.about),
+        kind=outputs_kind(net),
     )
 
 
-def _skeleton_of(net: Subnet) -> Skeleton:
+def _skeleton_of(net: AnyNetwork) -> Skeleton:
     if net.skeleton is None:
         raise InputError(
             f"the network's folder does not name its {net.num_joints} joints; add a skeleton to meta.json"
@@ -171,17 +188,19 @@ def _skeleton_of(net: Subnet) -> Skeleton:
 
 
 def _from_onnx(path: Path) -> Opened:
+    from .any_arch import arch_from_dict
     from .portable.session import OnnxSession
 
     manifest = OnnxSession(path, threads=1).require_manifest()
     return Opened(
         name=manifest.name,
-        arch=Arch.from_dict(manifest.arch),
+        arch=arch_from_dict(manifest.arch),
         skeleton=manifest.skeleton,
         trained=bool(manifest.about.get("trained", True)),
         onnx=path,
         manifest=manifest,
         about=dict(manifest.about),
+        kind=manifest.kind,
     )
 
 
@@ -240,11 +259,13 @@ def _untrained(arch: str, skeleton: str) -> Opened:
 
     from supernet.calibration import calibrate_by
 
-    from .network import build
+    from .any_arch import load_arch
+    from .any_network import build_network
+    from .any_network import outputs_kind
 
-    layout = Skeleton.load(skeleton)
-    description = Arch.load(arch)
-    net = build(description, layout.num_joints)
+    description = load_arch(arch)
+    layout = Skeleton.load(_bound_layout(description) or skeleton)
+    net = build_network(description, layout.num_joints)
     # With norms as they come, a deep network magnifies float32 rounding a hundredfold: no use for
     # comparisons.
     generator = torch.Generator().manual_seed(0)
@@ -253,7 +274,16 @@ def _untrained(arch: str, skeleton: str) -> Opened:
     net.skeleton = layout
     name = Path(arch).stem
     net.about = {"name": name, "source": "random weights", "trained": False}
-    return Opened(name, description, layout, trained=False, net=net.eval(), about=dict(net.about))
+    kind, about = outputs_kind(net), dict(net.about)
+    return Opened(name, description, layout, trained=False, net=net.eval(), about=about, kind=kind)
+
+
+def _bound_layout(arch: AnyArch) -> str | None:
+    """The joint layout that a comparison network's family is bound to, if it is."""
+    from .baselines.arch import StaticArch
+    from .baselines.families import family_of
+
+    return family_of(arch).layout if isinstance(arch, StaticArch) else None
 
 
 def warn_untrained(opened: Opened) -> None:

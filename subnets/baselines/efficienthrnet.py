@@ -1,4 +1,4 @@
-"""EfficientHRNet (Neff et al., 2020): an EfficientNet whose maps at 1/4 to 1/32 feed the branches of an HRNet.
+"""EfficientHRNet (Neff et al., 2020): an EfficientNet whose maps at 1/4 to 1/32 feed the branches of HRNet.
 
 Source: arXiv 2007.08090 and the released configurations. All widths and depths follow from three factors.
 """
@@ -6,12 +6,15 @@ Source: arXiv 2007.08090 and the released configurations. All widths and depths 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 from torch import nn
+
+from supernet.errors import InputError
 
 from .arch import StaticArch
 from .higherhrnet import HigherHead
@@ -110,12 +113,43 @@ class MBConv(nn.Module):
         return x + y if self.adds else y
 
 
+class FedStage(nn.Module):
+    """An HRNet stage of which every branch starts with a convolution, the new one from the EfficientNet.
+
+    Args:
+        sources: channels of the maps before.
+        widths: channels of the branches.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[int],
+        widths: Sequence[int],
+        settings: EfficientHRNetSettings,
+        options: UnitOptions,
+    ) -> None:
+        super().__init__()
+        # The reference gives these convolutions a bias beside their norm.
+        into = replace(options, bias=True)
+        self.starts = nn.ModuleList(ConvUnit(pair, 3, into) for pair in zip(sources, widths, strict=True))
+        count, last = len(widths), len(widths) == len(WIDTHS)
+        modules = settings.modules[count - 2]
+        self.body = stage(widths, [settings.blocks] * count, modules, options, last)
+
+    def forward(self, maps: Maps) -> list[Tensor]:
+        """The maps before to those of the branches; the last stage gives the finest alone."""
+        output: list[Tensor] = self.body([start(x) for start, x in zip(self.starts, maps, strict=True)])
+        return output
+
+
 class EfficientHRNet(StaticNetwork):
     """EfficientHRNet of any level."""
 
     def __init__(self, arch: StaticArch, num_joints: int = 14, fused: bool = False) -> None:
         super().__init__(arch, num_joints, fused)
         settings = read_settings(EfficientHRNetSettings, arch.settings)
+        if len(settings.modules) != len(WIDTHS) - 1:
+            raise InputError(f"settings modules: expected 3 numbers, found {len(settings.modules)}")
         options, widths, depth = self.options, branch_widths(settings.level), settings.blocks
         channels = rounded(STEM * settings.width)
         self.stem = ConvUnit((3, channels), 3, replace(options, activation="silu"), stride=2)
@@ -129,17 +163,11 @@ class EfficientHRNet(StaticNetwork):
             groups.append(nn.Sequential(*blocks))
             sources.append(channels)
         self.groups = nn.ModuleList(groups)
-        # The reference gives these convolutions a bias beside their norm.
-        into = replace(options, bias=True)
         taps = [sources[tap] for tap in TAPS]
-        starts = [(*taps[:2],), (*widths[:2], taps[2]), (*widths[:3], taps[3])]
-        self.starts = nn.ModuleList(
-            nn.ModuleList(ConvUnit(pair, 3, into) for pair in zip(start, widths, strict=False))
-            for start in starts
-        )
+        before = ((taps[0],), widths[:2], widths[:3])
         self.stages = nn.ModuleList(
-            stage(widths[: i + 2], [depth] * (i + 2), modules, options, last=i == len(starts) - 1)
-            for i, modules in enumerate(settings.modules)
+            FedStage((*before[i], taps[i + 1]), widths[: i + 2], settings, options)
+            for i in range(len(before))
         )
         self.head = HigherHead((widths[0], widths[0]), num_joints, depth, options)
 
@@ -152,7 +180,7 @@ class EfficientHRNet(StaticNetwork):
             if place in TAPS:
                 taps.append(x)
         maps: Maps = taps[:1]
-        for tap, starts, body in zip(taps[1:], self.starts, self.stages, strict=True):
-            maps = body([start(x) for start, x in zip(starts, [*maps, tap], strict=True)])  # type: ignore[arg-type]
+        for tap, fed in zip(taps[1:], self.stages, strict=True):
+            maps = fed([*maps, tap])
         output: list[Tensor] = self.head(maps[0])
         return output

@@ -1,4 +1,4 @@
-"""Lightweight OpenPose (Osokin, 2018): a dilated MobileNet, heatmaps and part affinity fields, one refinement.
+"""Lightweight OpenPose (Osokin, 2018): a dilated MobileNet, then heatmaps and part affinity fields.
 
 For cost and latency only: its fields are neither trained nor grouped here.
 """
@@ -56,9 +56,7 @@ def separable(
 ) -> nn.Sequential:
     """3x3 depthwise and 1x1 convolution."""
     width_in = channels[0]
-    depthwise = ConvUnit(
-        (width_in, width_in), 3, options, stride=stride, groups=width_in, dilation=dilation
-    )
+    depthwise = ConvUnit((width_in, width_in), 3, options, stride=stride, groups=width_in, dilation=dilation)
     return nn.Sequential(depthwise, ConvUnit(channels, 1, options))
 
 
@@ -122,6 +120,7 @@ class LightweightOpenPose(StaticNetwork):
 
     outputs: ClassVar[str] = "fields"
     step: ClassVar[int] = 8
+    layout: ClassVar[str | None] = "coco"
 
     def __init__(self, arch: StaticArch, num_joints: int = 17, fused: bool = False) -> None:
         super().__init__(arch, num_joints, fused)

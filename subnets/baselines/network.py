@@ -34,10 +34,12 @@ class StaticNetwork(nn.Module):
             heatmaps, as a LitePose network), `heatmaps` ((B, J, H/4, W/4)), or `fields` (heatmaps and part
             affinity fields at 1/8).
         step: input sides are multiples of this.
+        layout: the joint layout that the family is bound to, if it is.
     """
 
     outputs: ClassVar[str] = "embedding"
     step: ClassVar[int] = 32
+    layout: ClassVar[str | None] = None
 
     def __init__(self, arch: StaticArch, num_joints: int = 14, fused: bool = False) -> None:
         super().__init__()
@@ -67,7 +69,7 @@ def fold_network(net: StaticNetwork) -> StaticNetwork:
         if isinstance(unit, ConvUnit):
             for key in [key for key in tensors if key.startswith(f"{name}.")]:
                 del tensors[key]
-            tensors |= {f"{name}.conv.{key}": value for key, value in unit.folded().state_dict().items()}
+            tensors |= {f"{name}.conv.{key}": value for key, value in unit.folded().items()}
     with torch.device("meta"):
         fused = type(net)(net.arch, net.num_joints, fused=True)
     fused.load_state_dict(tensors, assign=True)

@@ -9,7 +9,8 @@ from functools import partial
 
 from torch import Tensor
 from torch import nn
-from torch.nn.utils import fuse_conv_bn_eval
+
+from ..fuse import scale_and_shift
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": partial(nn.ReLU, inplace=True),
@@ -75,13 +76,19 @@ class ConvUnit(nn.Module):
             x = self.norm(x)
         return x if self.act is None else self.act(x)
 
-    def folded(self) -> nn.Module:
-        """The convolution with the norm folded in, in evaluation mode."""
+    def folded(self) -> dict[str, Tensor]:
+        """Weight and bias of the convolution with the norm (as in evaluation mode) folded in."""
+        weight, bias = self.conv.weight.detach(), self.conv.bias
         if self.norm is None:
-            return self.conv
-        transposed = isinstance(self.conv, nn.ConvTranspose2d)
-        folded: nn.Module = fuse_conv_bn_eval(self.conv, self.norm, transpose=transposed)
-        return folded
+            return {"weight": weight} if bias is None else {"weight": weight, "bias": bias.detach()}
+        scale, shift = (value.detach() for value in scale_and_shift(self.norm))
+        factor = scale.view(-1, 1, 1, 1)
+        if isinstance(self.conv, nn.ConvTranspose2d):
+            # Its weight is (in, out / groups, 4, 4): every input channel has the outputs of its group.
+            each = self.conv.in_channels // self.conv.groups
+            factor = scale.view(self.conv.groups, -1, 1, 1).repeat_interleave(each, 0)
+        shifted = shift if bias is None else shift + bias.detach().double() * scale
+        return {"weight": (weight.double() * factor).to(weight), "bias": shifted.to(weight)}
 
 
 class Residual(nn.Module):

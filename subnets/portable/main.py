@@ -85,7 +85,7 @@ def open_predictor(
         InputError: the file is missing or no such network.
     """
     session = OnnxSession(model, threads)
-    manifest = session.require_manifest()
+    manifest = session.require_manifest().require_people()
     settings = PredictorOptions(
         resolution=manifest.resolution,
         input_shape=manifest.input_shape,

@@ -36,6 +36,8 @@ class Manifest:
         input_shape: (height, width) when only that input fits; None when any multiple of 16 does.
         precision: `fp32` or `int8`.
         peaks: K when the graph ends in the K best peaks per joint instead of maps; 0 otherwise.
+        kind: what it gives: `embedding` (heatmaps and tags of everybody), `heatmaps` (of the one person in a
+            crop) or `fields` (heatmaps and part affinity fields); the runtime finds people with the first.
         arch: the architecture in its plain form.
         about: provenance and scores, for people.
     """
@@ -46,6 +48,7 @@ class Manifest:
     input_shape: tuple[int, int] | None = None
     precision: str = "fp32"
     peaks: int = 0
+    kind: str = "embedding"
     arch: Mapping[str, Any] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
 
@@ -60,12 +63,23 @@ class Manifest:
                 "input_shape": list(self.input_shape) if self.input_shape else None,
                 "precision": self.precision,
                 "peaks": self.peaks,
+                "kind": self.kind,
                 "preprocessing": PREPROCESSING,
                 "outputs": outputs_of(self),
                 "arch": dict(self.arch),
                 "about": dict(self.about),
             }
         )
+
+    def require_people(self) -> Manifest:
+        """Itself.
+
+        Raises:
+            InputError: its outputs cannot be grouped into people.
+        """
+        if self.kind != "embedding":
+            raise InputError(f"{self.name} gives {self.kind}, from which no people can be grouped here")
+        return self
 
     @classmethod
     def from_json(cls, text: str, where: str) -> Manifest:
@@ -88,6 +102,7 @@ class Manifest:
                 input_shape=(int(shape[0]), int(shape[1])) if shape else None,
                 precision=str(value["precision"]),
                 peaks=int(value["peaks"]),
+                kind=str(value.get("kind", "embedding")),
                 arch=dict(value["arch"]),
                 about=dict(value["about"]),
             )
@@ -104,6 +119,13 @@ def outputs_of(manifest: Manifest) -> dict[str, str]:
             "scores": "(B, J, K) heatmap value of the K best peaks of each joint, best first",
             "positions": "(B, J, K, 2) x, y in half-scale pixels (pixel i spans [i, i+1)), parabola-refined",
             "tags": "(B, J, K) associative-embedding tag at each peak",
+        }
+    if manifest.kind == "heatmaps":
+        return {"heatmaps": "(B, J, H/4, W/4) heatmaps of the person in the middle of the crop"}
+    if manifest.kind == "fields":
+        return {
+            "heatmaps": "(B, 19, H/8, W/8) heatmaps: joints, neck, background",
+            "fields": "(B, 38, H/8, W/8) part affinity fields",
         }
     return {
         "quarter": "(B, 2J, H/4, W/4) J heatmaps, then J tags",

@@ -1,0 +1,48 @@
+"""Networks of either kind: LitePose subnets and comparison networks."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from .any_arch import AnyArch
+from .baselines.arch import StaticArch
+from .baselines.families import build_static
+from .baselines.families import family_of
+from .baselines.network import StaticNetwork
+from .baselines.network import fold_network
+from .fuse import fuse
+from .network import Subnet
+from .network import build
+
+STEP = 16
+AnyNetwork: TypeAlias = Subnet | StaticNetwork
+
+
+def empty_network(arch: AnyArch, num_joints: int, fused: bool = False) -> AnyNetwork:
+    """The network of `arch` with whatever weights torch gives it."""
+    kind = family_of(arch) if isinstance(arch, StaticArch) else Subnet
+    return kind(arch, num_joints, fused)  # type: ignore[arg-type]
+
+
+def build_network(arch: AnyArch, num_joints: int, seed: int = 0) -> AnyNetwork:
+    """The network of `arch` with fresh weights from `seed`."""
+    if isinstance(arch, StaticArch):
+        return build_static(arch, num_joints, seed)
+    return build(arch, num_joints, seed)
+
+
+def fused_network(net: AnyNetwork) -> AnyNetwork:
+    """`net`, or where its batch norms are not folded yet, a copy in which they are."""
+    if net.fused:
+        return net
+    return fold_network(net) if isinstance(net, StaticNetwork) else fuse(net)
+
+
+def step_of(net: AnyNetwork) -> int:
+    """What both sides of the input of `net` are multiples of."""
+    return net.step if isinstance(net, StaticNetwork) else STEP
+
+
+def outputs_kind(net: AnyNetwork) -> str:
+    """What `net` gives: `embedding`, `heatmaps` or `fields` (see `StaticNetwork.outputs`)."""
+    return net.outputs if isinstance(net, StaticNetwork) else "embedding"

@@ -1,0 +1,152 @@
+"""Every comparison network that ships: published size, an independent counter, outputs, ONNX, folders."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from subnets.any_arch import load_arch
+from subnets.any_arch import macs_of
+from subnets.any_arch import params_of
+from subnets.any_network import build_network
+from subnets.any_network import empty_network
+from subnets.any_network import fused_network
+from subnets.baselines.arch import StaticArch
+from subnets.comparing import largest_difference
+from subnets.comparing import normal_inputs
+from subnets.folder import load
+from subnets.folder import save
+from subnets.module_cost import module_cost
+from subnets.network import Subnet
+from subnets.onnx_graph import export_onnx
+from subnets.portable.manifest import Manifest
+from subnets.runtime import open_runtime
+from subnets.runtime import torch_runtime
+from supernet import Arch
+from supernet import InputError
+from supernet.calibration import calibrate_by
+from supernet.cost import count_macs
+from supernet.cost import count_params
+from supernet.names import conf_names
+from supernet.pose import Skeleton
+from supernet.topology import layers
+
+# joints, parameters in M, exact MACs in G, as published or measured on the reference implementations.
+PUBLISHED = {
+    "higherhrnet-w32": (14, 28.642, 46.144),
+    "higherhrnet-w48": (14, 63.822, 149.329),
+    "efficienthrnet-h1": (14, 13.002, 13.087),
+    "efficienthrnet-h2": (17, 8.263, 7.030),
+    "efficienthrnet-h3": (14, 5.359, 3.738),
+    "efficienthrnet-h4": (17, 2.765, 1.807),
+}
+# The papers round to a decimal; docs/baselines.md says what they probably leave out.
+ROUNDED = {"lpn-50": (17, 2.9, 1.0), "lpn-101": (17, 5.3, 1.4), "lightweight-openpose": (17, 4.1, 9.0)}
+SMALL = {
+    "higherhrnet": {
+        "widths": [4, 8, 12],
+        "blocks": [[0, 1], [1, 0, 1]],
+        "modules": [1, 1],
+        "head": 6,
+        "stem": 8,
+        "bottlenecks": 1,
+        "head_blocks": 1,
+    },
+    "efficienthrnet": {"level": 8, "width": 0.25, "depth": 0.3, "modules": [1, 1, 1], "blocks": 1},
+    "lpn": {"depths": [1, 1, 1, 1], "widths": [8, 16, 16, 32], "deconvs": [16, 16]},
+    "lightweight-openpose": {"channels": 8, "heatmaps": 4, "fields": 6},
+}
+SIDES = {"embedding": [(28, 4), (14, 2)], "heatmaps": [(14, 4)], "fields": [(4, 8), (6, 8)]}
+
+
+def small(family: str) -> StaticArch:
+    return StaticArch(family, (96, 64), SMALL[family])
+
+
+@pytest.fixture(params=SMALL)
+def net(request):
+    """A small network of each family, its norms calibrated."""
+    made = build_network(small(request.param), num_joints=14, seed=1)
+    generator = torch.Generator().manual_seed(1)
+    calibrate_by(made, made, [torch.randn(4, 3, 64, 96, generator=generator) for _ in range(2)])
+    return made.eval()
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_sizes(name):
+    joints, params, macs = PUBLISHED[name]
+    arch = load_arch(name)
+    assert params_of(arch, joints) / 1e6 == pytest.approx(params, rel=5e-4)
+    assert macs_of(arch, joints) / 1e9 == pytest.approx(macs, rel=5e-4)
+
+
+@pytest.mark.parametrize("name", ROUNDED)
+def test_sizes_that_papers_round(name):
+    joints, params, macs = ROUNDED[name]
+    arch = load_arch(name)
+    assert params_of(arch, joints) / 1e6 == pytest.approx(params, rel=0.011)
+    assert macs_of(arch, joints) / 1e9 == pytest.approx(macs, rel=0.075)
+
+
+@pytest.mark.parametrize("name", conf_names("baselines"))
+def test_an_independent_counter_agrees_and_outputs_fit(name):
+    analysis = pytest.importorskip("fvcore.nn").FlopCountAnalysis
+    arch = load_arch(name)
+    with torch.device("meta"):
+        net = empty_network(arch, 14).eval()
+    # Whatever values: only sizes count.
+    net, images = net.to_empty(device="cpu"), torch.zeros(1, 3, 64, 96)
+    counter = analysis(net, images).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    assert counter.by_operator()["conv"] == macs_of(arch, 14, input_shape=(64, 96))
+    assert sum(p.numel() for p in net.parameters()) == params_of(arch, 14)
+    found = [tuple(output.shape) for output in net(images)]
+    if net.outputs == "fields":
+        assert found == [(1, 19, 8, 12), (1, 38, 8, 12)]
+    else:
+        assert found == [(1, c, 64 // s, 96 // s) for c, s in SIDES[net.outputs]]
+
+
+def test_both_countings_agree_with_the_closed_forms_on_a_litepose_network():
+    arch = Arch.load("litepose-xs")
+    with torch.device("meta"):
+        cost = module_cost(Subnet(arch, 14), (64, 96))
+    assert cost.params == count_params(arch, 14)
+    assert cost.exact == count_macs(arch, 14, "exact", (64, 96))
+    # Activations of a LitePose network are no modules of their own.
+    activations = sum(
+        layer.out_channels * (64 // layer.scale) * (96 // layer.scale)
+        for layer in layers(arch, 14)
+        if layer.activation is not None
+    )
+    assert cost.litepose + activations == count_macs(arch, 14, "litepose", (64, 96))
+
+
+def test_onnx_computes_the_same_at_every_shape(net, tmp_path):
+    kind = net.outputs
+    manifest = Manifest("small", 64, Skeleton.load("crowdpose"), arch=net.arch.to_dict(), kind=kind)
+    export_onnx(fused_network(net), tmp_path / "a.onnx", manifest)
+    run = open_runtime(tmp_path / "a.onnx", "onnxruntime", threads=1)
+    inputs = normal_inputs([(1, 3, 96, 64), (2, 3, 64, 128)])
+    assert largest_difference(run, torch_runtime(net), inputs) < 2e-4
+    assert run.manifest.kind == kind
+    if kind != "embedding":
+        with pytest.raises(InputError, match=f"small gives {kind}, from which no people can be grouped"):
+            run.manifest.require_people()
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_folders_keep_everything(net, fused, tmp_path):
+    kept = fused_network(net) if fused else net
+    save(kept, tmp_path / "net", {"name": "small"})
+    again = load(tmp_path / "net")
+    assert type(again) is type(net)
+    assert (again.arch, again.fused, again.about["name"]) == (net.arch, fused, "small")
+    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in kept.state_dict().items())
+    assert json.loads((tmp_path / "net/meta.json").read_text())["num_joints"] == 14
+
+
+def test_unknown_names_list_what_there_is():
+    with pytest.raises(InputError, match=r"neither a file nor a name that ships \(.*litepose-xs.*lpn-50"):
+        load_arch("higherhrnet-w99")
