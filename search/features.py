@@ -50,7 +50,9 @@ class Features:
 
 
 def _unit_scale(choices: tuple[int, ...]) -> Floats:
-    values = np.log(np.array(choices, dtype=np.float64))
+    sizes = np.array(choices, dtype=np.float64)
+    # A switch has no size: its choices are 0 and 1.
+    values = np.log(sizes) if sizes[0] else sizes
     scale: Floats = (values - values[0]) / (values[-1] - values[0])
     return scale
 

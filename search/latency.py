@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scipy.optimize import lsq_linear
 
 from supernet.additive import AdditiveTable
+from supernet.arch import SWITCHES
 from supernet.errors import InputError
 from supernet.space import Codes
 from supernet.space import SearchSpace
@@ -147,6 +148,9 @@ def require_within(space: SearchSpace, measured: SearchSpace) -> None:
         missing(f"stage {i} depth", stage.depth[-1:], tuple(range(1, other.depth[-1] + 1)))
     for i, (head, known) in enumerate(zip(space.head, measured.head, strict=True), start=1):
         missing(f"head {i}", head, known)
+    for key in SWITCHES:
+        for i, (switch, seen) in enumerate(zip(getattr(space, key), getattr(measured, key), strict=True), 1):
+            missing(f"{key} {i}", switch, seen)
 
 
 def open_latency(source: str, space: SearchSpace) -> LatencyTable:

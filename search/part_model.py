@@ -16,6 +16,7 @@ from sklearn.gaussian_process.kernels import WhiteKernel
 
 from supernet.cost import layer_macs
 from supernet.errors import InputError
+from supernet.topology import Layer
 
 from .parts import Part
 
@@ -31,7 +32,7 @@ class PartModel:
         milliseconds: (N,) their times.
 
     Raises:
-        InputError: a kind of part was not measured at all, or a time is not positive.
+        InputError: nothing was measured, or a time is not positive.
     """
 
     def __init__(self, parts: Sequence[Part], milliseconds: Floats) -> None:
@@ -40,15 +41,20 @@ class PartModel:
         self._models: dict[str, _Process] = {}
         for kind in KINDS:
             chosen = [i for i, part in enumerate(parts) if kind_of(part) == kind]
-            if not chosen:
-                raise InputError(f"latency of parts: no {kind} part was measured")
-            self._models[kind] = _Process([parts[i] for i in chosen], milliseconds[chosen])
+            if chosen:
+                self._models[kind] = _Process([parts[i] for i in chosen], milliseconds[chosen])
 
     def predict(self, parts: Sequence[Part]) -> Floats:
-        """(N,) milliseconds."""
+        """(N,) milliseconds.
+
+        Raises:
+            InputError: no part of a kind was measured.
+        """
         found = np.empty(len(parts))
         for kind in KINDS:
             chosen = [i for i, part in enumerate(parts) if kind_of(part) == kind]
+            if chosen and kind not in self._models:
+                raise InputError(f"latency of parts: no {kind} part was measured")
             if chosen:
                 found[chosen] = self._models[kind].predict([parts[i] for i in chosen])
         return found
@@ -89,13 +95,21 @@ def kind_of(part: Part) -> str:
 def features(part: Part) -> Floats:
     """Numbers that decide a part's time: logarithms of each layer's work and of the maps read and written."""
     found: list[float] = [np.log(part.resolution), float(part.is_residual), float(part.layers[0].scale)]
-    for layer in part.layers[:3]:
+    first: list[Layer | None] = list(part.layers[:3])
+    inputs: list[tuple[int, int] | None] = list(part.inputs)
+    if kind_of(part) == "head" and len(inputs) == 1:
+        # A deconvolution without a backbone map beside it: zeros stand for that one.
+        first, inputs = [part.layers[0], None, part.layers[1]], [inputs[0], None]
+    for layer in first:
+        if layer is None:
+            found += [0.0] * 4
+            continue
         side = part.resolution / layer.scale
         if layer.kind != "norm":
             found.append(np.log(layer_macs(layer, part.resolution, part.resolution, "exact")))
         found += [np.log(layer.out_channels * side**2), np.log(layer.out_channels), float(layer.kernel)]
-    found += [np.log(channels * side**2) for channels, side in part.inputs]
-    found += [np.log(channels) for channels, _ in part.inputs]
+    found += [np.log(one[0] * one[1] ** 2) if one else 0.0 for one in inputs]
+    found += [np.log(one[0]) if one else 0.0 for one in inputs]
     # What a convolution library does depends on whether channels fill its vectors.
-    found += [float(layer.out_channels % 16 == 0) for layer in part.layers[:3]]
+    found += [float(layer is not None and layer.out_channels % 16 == 0) for layer in first]
     return np.array(found, dtype=np.float64)

@@ -37,7 +37,7 @@ class Part:
         first = self.layers[0]
         if first.kind == "deconv":
             side = self.resolution // (first.scale * first.stride)
-            return tuple((layer.in_channels, side) for layer in self.layers[:2])
+            return tuple((layer.in_channels, side) for layer in self.layers if layer.kind == "deconv")
         return ((first.in_channels, self.resolution // (first.scale // first.stride)),)
 
     @property
@@ -90,11 +90,15 @@ def network_parts(arch: Arch, num_joints: int) -> list[Part]:
 def wire_part(part: Part, apply: Callable[[str, T], T], add: Callable[[T, T], T], inputs: list[T]) -> list[T]:
     """Run a part: `apply(layer name, value)` computes a layer, `add` a sum (see `supernet.topology.wire`)."""
     if part.layers[0].kind == "deconv":
-        x = apply("norm", add(apply("refined", inputs[0]), apply("raw", inputs[1])))
+        x = apply("refined", inputs[0])
+        if len(inputs) == 2:
+            x = add(x, apply("raw", inputs[1]))
+        x = apply("norm", x)
         outputs = [x]
-        for layer in part.layers[3:]:
+        rest = part.layers[len(inputs) + 1 :]
+        for layer in rest:
             x = apply(layer.name, x)
-        return outputs if len(part.layers) == 3 else [*outputs, x]
+        return [*outputs, x] if rest else outputs
     x = inputs[0]
     for layer in part.layers:
         x = apply(layer.name, x)

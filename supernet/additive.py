@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .checks import positive_int
+from .genes import ALWAYS_ON
 from .space import Codes
 from .space import SearchSpace
 from .topology import Layer
@@ -66,11 +67,17 @@ class AdditiveTable:
         self._stages = [self._later_blocks(stage) for stage in range(len(space.stages))]
 
     def _term(self, names: tuple[str, ...], part: Callable[..., Iterable[Layer]]) -> _Term:
-        columns = tuple(self._space.gene_index[name] for name in names)
-        choices = [self._space.genes[column].choices for column in columns]
+        # A switch that is always on has no gene.
+        columns = [self._space.gene_index.get(name) for name in names]
+        choices = [ALWAYS_ON if column is None else self._space.genes[column].choices for column in columns]
         combinations = itertools.product(*choices)
         values = [self._cost(resolution, tuple(part(*sizes))) for resolution, *sizes in combinations]
-        return _Term(columns, tuple(len(c) for c in choices), np.array(values, dtype=self._dtype))
+        found = [(column, len(c)) for column, c in zip(columns, choices, strict=True) if column is not None]
+        return _Term(
+            tuple(column for column, _ in found),
+            tuple(size for _, size in found),
+            np.array(values, dtype=self._dtype),
+        )
 
     def _first_block(self, stage: int) -> _Term:
         before = f"stages.{stage - 1}.width" if stage else "stem"
@@ -97,14 +104,15 @@ class AdditiveTable:
     def _head(self, step: int, num_joints: int) -> _Term:
         refined = f"head.{step - 1}" if step else "stages.3.width"
         return self._term(
-            ("resolution", refined, f"stages.{2 - step}.width", f"head.{step}"),
-            lambda refined, raw, width: head_layers(step, refined, raw, width, num_joints),
+            ("resolution", refined, f"stages.{2 - step}.width", f"head.{step}", f"fusion.{step}"),
+            lambda *sizes: head_layers(step, *sizes, num_joints),
         )
 
     def _raw_output(self, step: int, num_joints: int) -> _Term:
         source = "stem" if step == 2 else "stages.0.width"
         return self._term(
-            ("resolution", source), lambda channels: output_layers(step, "raw", channels, num_joints)
+            ("resolution", source, f"raw_outputs.{step - 1}"),
+            lambda channels, on: output_layers(step, "raw", channels, num_joints) if on else (),
         )
 
     def predict(self, codes: Codes) -> npt.NDArray[Any]:

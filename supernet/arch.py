@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from . import official_form
+from .checks import booleans
 from .checks import check_keys
 from .checks import check_schema
 from .checks import positive_int
@@ -23,6 +24,7 @@ from .names import require_conf
 SCHEMA = 1
 NUM_STAGES = 4
 NUM_HEADS = 3
+NUM_OUTPUTS = 2
 RESOLUTION_STEP = 32
 # Far above any network of this family; they keep a slip in a file from asking for terabytes.
 MAX_RESOLUTION = 4096
@@ -30,6 +32,8 @@ MAX_WIDTH = 2048
 MAX_DEPTH = 64
 MAX_KERNEL = 31
 MAX_EXPANSION = 16
+# Parts of the head that a network may do without, and how many there are of each.
+SWITCHES = {"fusion": NUM_HEADS, "raw_outputs": NUM_OUTPUTS}
 
 
 @dataclass(frozen=True)
@@ -66,16 +70,24 @@ class Arch:
         stem: output channels of the stem.
         stages: the four backbone stages.
         head: output channels of the three deconvolution steps.
+        fusion: per deconvolution step, whether the backbone's map of that scale is deconvolved and added.
+        raw_outputs: per output (1/4, 1/2), whether the backbone's map of that scale adds to it.
     """
 
     resolution: int
     stem: int
     stages: tuple[Stage, ...]
     head: tuple[int, ...]
+    fusion: tuple[bool, ...] = (True,) * NUM_HEADS
+    raw_outputs: tuple[bool, ...] = (True,) * NUM_OUTPUTS
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stages", tuple(self.stages))
         object.__setattr__(self, "head", tuple(self.head))
+        for key, count in SWITCHES.items():
+            object.__setattr__(self, key, tuple(map(bool, getattr(self, key))))
+            if len(getattr(self, key)) != count:
+                raise InputError(f"{key}: expected {count} switches, found {len(getattr(self, key))}")
         if self.resolution % RESOLUTION_STEP or self.resolution <= 0:
             raise InputError(f"resolution {self.resolution} is not a positive multiple of {RESOLUTION_STEP}")
         if len(self.stages) != NUM_STAGES:
@@ -117,7 +129,8 @@ class Arch:
             raise InputError(f"expected a mapping, found {type(value).__name__}")
         if official_form.is_official(value):
             value = official_form.to_plain(value)
-        check_keys(value, required=("resolution", "stem", "stages", "head"), optional=("schema", "about"))
+        optional = ("schema", "about", *SWITCHES)
+        check_keys(value, required=("resolution", "stem", "stages", "head"), optional=optional)
         check_schema(value, SCHEMA)
         stages = value["stages"]
         if not isinstance(stages, list | tuple):
@@ -127,10 +140,11 @@ class Arch:
             stem=positive_int(value["stem"], "stem"),
             stages=tuple(_stage(stage, f"stage {number}") for number, stage in enumerate(stages, start=1)),
             head=positive_ints(value["head"], "head"),
+            **{key: booleans(value[key], key) for key in SWITCHES if key in value},
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Our plain form: what `save` writes and `from_dict` reads."""
+        """Our plain form: what `save` writes and `from_dict` reads; switches that are all on are left out."""
         return {
             "schema": SCHEMA,
             "resolution": self.resolution,
@@ -140,10 +154,15 @@ class Arch:
                 for stage in self.stages
             ],
             "head": list(self.head),
+            **{key: list(getattr(self, key)) for key in SWITCHES if not all(getattr(self, key))},
         }
 
     def to_official(self) -> dict[str, Any]:
-        """The JSON form of the released LitePose configurations."""
+        """The JSON form of the released LitePose configurations.
+
+        Raises:
+            InputError: a part of the head is switched off, for which that form has no place.
+        """
         return official_form.from_plain(self.to_dict())
 
     def save(self, path: str | os.PathLike[str], about: Mapping[str, Any] | None = None) -> None:

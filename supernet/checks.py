@@ -33,6 +33,13 @@ def positive_ints(value: Any, what: str) -> tuple[int, ...]:
     return tuple(positive_int(item, what) for item in value)
 
 
+def booleans(value: Any, what: str) -> tuple[bool, ...]:
+    """`value` as a tuple if it is a non-empty list of true and false, else InputError naming `what`."""
+    if not isinstance(value, list | tuple) or not value or not all(isinstance(item, bool) for item in value):
+        raise InputError(f"{what}: expected a list of true and false, found {shown(value)}")
+    return tuple(value)
+
+
 def check_keys(
     value: Mapping[Any, Any], required: Iterable[str], optional: Iterable[str] = (), what: str = ""
 ) -> None:

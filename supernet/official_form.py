@@ -69,7 +69,14 @@ def _stage(stage: Any, number: int) -> dict[str, Any]:
 
 
 def from_plain(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Our plain form `value` in the official form."""
+    """Our plain form `value` in the official form.
+
+    Raises:
+        InputError: that form has no place for something.
+    """
+    for key in value:
+        if key not in ("schema", "resolution", "stem", "stages", "head"):
+            raise InputError(f"the official form has no place for {key}; keep this network as .yaml")
     return {
         "img_size": value["resolution"],
         "input_channel": value["stem"],

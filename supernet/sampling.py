@@ -12,8 +12,8 @@ import numpy as np
 from .arch import Arch
 from .data.plan import step_resolution
 from .errors import InputError
+from .genes import Gene
 from .space import Codes
-from .space import Gene
 from .space import SearchSpace
 from .train_options import SamplingOptions
 

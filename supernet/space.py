@@ -12,11 +12,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .arch import SWITCHES
 from .arch import Arch
-from .arch import Stage
 from .errors import InputError
 from .files import read_yaml
 from .files import write_yaml
+from .genes import ALWAYS_ON
+from .genes import Gene
+from .genes import arch_of
+from .genes import genes_of
+from .genes import values_of
 from .names import require_conf
 from .space_form import SCHEMA
 from .space_form import StageChoices
@@ -26,29 +31,12 @@ Codes = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Gene:
-    """One dimension of the space.
-
-    Attributes:
-        name: dotted name (`resolution`, `stages.0.width`, `stages.0.kernel.3`, `head.1`).
-        choices: ascending values; a code is an index into them.
-        stage: the stage it belongs to, or None.
-        block: the block of that stage whose kernel or expansion it is, or None.
-    """
-
-    name: str
-    choices: tuple[int, ...]
-    stage: int | None = None
-    block: int | None = None
-
-
-@dataclass(frozen=True)
 class SearchSpace:
     """The architectures that one supernet holds.
 
     Codes are rows of G gene indices: resolution, stem, then per stage width, depth, the kernels and the
-    expansions of the deepest stage's blocks, then the three head widths. Genes of blocks beyond a row's
-    depth are 0, so that equal architectures have equal codes.
+    expansions of the deepest stage's blocks, then the three head widths, then the head's switches that are
+    not always on. Genes of blocks beyond a row's depth are 0, so that equal architectures have equal codes.
     """
 
     name: str
@@ -56,6 +44,8 @@ class SearchSpace:
     stem: tuple[int, ...]
     stages: tuple[StageChoices, ...]
     head: tuple[tuple[int, ...], ...]
+    fusion: tuple[tuple[int, ...], ...] = (ALWAYS_ON,) * SWITCHES["fusion"]
+    raw_outputs: tuple[tuple[int, ...], ...] = (ALWAYS_ON,) * SWITCHES["raw_outputs"]
 
     @classmethod
     def load(cls, source: str | os.PathLike[str]) -> SearchSpace:
@@ -95,6 +85,11 @@ class SearchSpace:
                 for stage in self.stages
             ],
             "head": [list(widths) for widths in self.head],
+            **{
+                key: [[bool(choice) for choice in switch] for switch in switches]
+                for key, switches in self._switches.items()
+                if set(switches) != {ALWAYS_ON}
+            },
         }
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -104,14 +99,11 @@ class SearchSpace:
     @cached_property
     def genes(self) -> tuple[Gene, ...]:
         """The dimensions, in the order of the codes."""
-        found = [Gene("resolution", self.resolution), Gene("stem", self.stem)]
-        for i, stage in enumerate(self.stages):
-            found += [Gene(f"stages.{i}.width", stage.width, i), Gene(f"stages.{i}.depth", stage.depth, i)]
-            for key in ("kernel", "expansion"):
-                choices = getattr(stage, key)
-                found += [Gene(f"stages.{i}.{key}.{j}", choices, i, j) for j in range(stage.depth[-1])]
-        found += [Gene(f"head.{i}", widths) for i, widths in enumerate(self.head)]
-        return tuple(found)
+        return tuple(genes_of(self))
+
+    @property
+    def _switches(self) -> dict[str, tuple[tuple[int, ...], ...]]:
+        return {key: getattr(self, key) for key in SWITCHES}
 
     @cached_property
     def gene_index(self) -> dict[str, int]:
@@ -126,6 +118,7 @@ class SearchSpace:
     def size(self) -> int:
         """Exact number of different architectures."""
         total = len(self.resolution) * len(self.stem) * math.prod(len(widths) for widths in self.head)
+        total *= math.prod(len(switch) for switches in self._switches.values() for switch in switches)
         for stage in self.stages:
             per_block = len(stage.kernel) * len(stage.expansion)
             total *= len(stage.width) * sum(per_block**depth for depth in stage.depth)
@@ -157,6 +150,9 @@ class SearchSpace:
             pairs += [(f"stage {i} expansion", ratio, choices.expansion) for ratio in stage.expansions]
         heads = zip(arch.head, self.head, strict=True)
         pairs += [(f"head {i}", width, choices) for i, (width, choices) in enumerate(heads, start=1)]
+        for key, switches in self._switches.items():
+            found = zip(getattr(arch, key), switches, strict=True)
+            pairs += [(f"{key} {i}", on, tuple(map(bool, s))) for i, (on, s) in enumerate(found, start=1)]
         for what, value, allowed in pairs:
             if value not in allowed:
                 return f"{what} {value} is not one of {list(allowed)}"
@@ -211,15 +207,10 @@ class SearchSpace:
         codes = np.zeros((len(archs), len(self.genes)), dtype=np.int64)
         for row, arch in zip(codes, archs, strict=True):
             self.require(arch)
-            values = {"resolution": arch.resolution, "stem": arch.stem}
-            for i, stage in enumerate(arch.stages):
-                values |= {f"stages.{i}.width": stage.width, f"stages.{i}.depth": stage.depth}
-                values |= {f"stages.{i}.kernel.{j}": kernel for j, kernel in enumerate(stage.kernels)}
-                values |= {f"stages.{i}.expansion.{j}": ratio for j, ratio in enumerate(stage.expansions)}
-            values |= {f"head.{i}": width for i, width in enumerate(arch.head)}
-            for name, value in values.items():
-                column = self.gene_index[name]
-                row[column] = self.genes[column].choices.index(value)
+            for name, value in values_of(arch).items():
+                column = self.gene_index.get(name)
+                if column is not None:
+                    row[column] = self.genes[column].choices.index(value)
         return codes
 
     def decode(self, codes: Codes) -> list[Arch]:
@@ -229,7 +220,12 @@ class SearchSpace:
             InputError: wrong number of columns, or a code outside its gene's choices.
         """
         self.check_codes(codes)
-        return [self._decode_row(row) for row in codes.tolist()]
+        names = [gene.name for gene in self.genes]
+        choices = [gene.choices for gene in self.genes]
+        return [
+            arch_of({name: allowed[code] for name, allowed, code in zip(names, choices, row, strict=True)})
+            for row in codes.tolist()
+        ]
 
     def check_codes(self, codes: Codes) -> None:
         """Raise InputError unless `codes` is (N, G), integer, and every code one of its gene's choices."""
@@ -245,18 +241,3 @@ class SearchSpace:
             )
         if len(codes) and (codes.min() < 0 or (codes.max(axis=0) >= self.num_choices).any()):
             raise InputError(f"codes are outside the choices of space {self.name!r}")
-
-    def _decode_row(self, row: list[int]) -> Arch:
-        value = {gene.name: gene.choices[code] for gene, code in zip(self.genes, row, strict=True)}
-        stages = []
-        for i in range(len(self.stages)):
-            blocks = range(value[f"stages.{i}.depth"])
-            stages.append(
-                Stage(
-                    width=value[f"stages.{i}.width"],
-                    kernels=tuple(value[f"stages.{i}.kernel.{j}"] for j in blocks),
-                    expansions=tuple(value[f"stages.{i}.expansion.{j}"] for j in blocks),
-                )
-            )
-        head = tuple(value[f"head.{i}"] for i in range(len(self.head)))
-        return Arch(value["resolution"], value["stem"], tuple(stages), head)

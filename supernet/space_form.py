@@ -9,6 +9,8 @@ from typing import Any
 from .arch import NUM_HEADS
 from .arch import NUM_STAGES
 from .arch import RESOLUTION_STEP
+from .arch import SWITCHES
+from .checks import booleans
 from .checks import check_keys
 from .checks import check_schema
 from .checks import positive_ints
@@ -39,13 +41,17 @@ def read_choices(value: Any, default_name: str) -> dict[str, Any]:
     """
     if not isinstance(value, Mapping):
         raise InputError(f"expected a mapping, found {type(value).__name__}")
-    check_keys(value, required=("resolution", "stem", "stages", "head"), optional=("schema", "name"))
+    check_keys(
+        value, required=("resolution", "stem", "stages", "head"), optional=("schema", "name", *SWITCHES)
+    )
     check_schema(value, SCHEMA)
     name = value.get("name", default_name)
     if not isinstance(name, str) or not name:
         raise InputError(f"name: expected a text, found {shown(name)}")
     stages, head = value["stages"], value["head"]
-    for key, found, count in (("stages", stages, NUM_STAGES), ("head", head, NUM_HEADS)):
+    lists = [("stages", stages, NUM_STAGES), ("head", head, NUM_HEADS)]
+    lists += [(key, value[key], count) for key, count in SWITCHES.items() if key in value]
+    for key, found, count in lists:
         if not isinstance(found, list | tuple) or len(found) != count:
             raise InputError(f"{key}: expected a list of {count}, found {shown(found)}")
     return {
@@ -54,7 +60,16 @@ def read_choices(value: Any, default_name: str) -> dict[str, Any]:
         "stem": _choices(value["stem"], "stem"),
         "stages": tuple(_stage_choices(stage, f"stage {i}") for i, stage in enumerate(stages, start=1)),
         "head": tuple(_choices(widths, f"head {i}") for i, widths in enumerate(head, start=1)),
+        **{key: _switches(value[key], key) for key in SWITCHES if key in value},
     }
+
+
+def _switches(value: Any, what: str) -> tuple[tuple[int, ...], ...]:
+    found = tuple(booleans(choices, f"{what} {i}") for i, choices in enumerate(value, start=1))
+    for i, choices in enumerate(found, start=1):
+        if len(set(choices)) != len(choices):
+            raise InputError(f"{what} {i}: a choice is listed twice in {list(choices)}")
+    return tuple(tuple(sorted(map(int, choices))) for choices in found)
 
 
 def _choices(value: Any, what: str, multiple_of: int = 1, odd: bool = False) -> tuple[int, ...]:

@@ -88,20 +88,24 @@ def block_layers(
     yield Layer(f"{name}.project", "conv", hidden, width, 1, 1, True, None, scale)
 
 
-def head_layers(step: int, refined: int, raw: int, width: int, num_joints: int) -> Iterator[Layer]:
-    """Fusion deconvolution `step` (0..2) and, from step 1 on, the output of its refined map.
+def head_layers(
+    step: int, refined: int, raw: int, width: int, fusion: bool, num_joints: int
+) -> Iterator[Layer]:
+    """Deconvolution `step` (0..2) and, from step 1 on, the output of its refined map.
 
     Args:
         step: 0 to 2, giving maps at 1/8, 1/4 and 1/2.
         refined: channels of the refined path before this step.
         raw: channels of the backbone map that is deconvolved beside it (stage 3, 2, 1).
         width: channels of the refined path after this step.
+        fusion: whether the backbone map is deconvolved and added.
         num_joints: J.
     """
     scale = HEAD_SCALES[step]
     name = f"head.{step}"
     yield Layer(f"{name}.refined", "deconv", refined, width, DECONV_KERNEL, 2, False, None, scale)
-    yield Layer(f"{name}.raw", "deconv", raw, width, DECONV_KERNEL, 2, False, None, scale)
+    if fusion:
+        yield Layer(f"{name}.raw", "deconv", raw, width, DECONV_KERNEL, 2, False, None, scale)
     yield Layer(f"{name}.norm", "norm", width, width, 1, 1, True, "relu", scale)
     if step:
         yield from output_layers(step, "refined", width, num_joints)
@@ -141,8 +145,8 @@ def layers(arch: Arch, num_joints: int) -> tuple[Layer, ...]:
             found += block_layers(i, j, width_in, stage.width, expansion, kernel)
     refined = widths[4]
     for step, width in enumerate(arch.head):
-        found += head_layers(step, refined, widths[3 - step], width, num_joints)
-        if step:
+        found += head_layers(step, refined, widths[3 - step], width, arch.fusion[step], num_joints)
+        if step and arch.raw_outputs[step - 1]:
             found += output_layers(step, "raw", widths[2 - step], num_joints)
         refined = width
     return tuple(found)
@@ -189,9 +193,14 @@ def wire(arch: Arch, apply: Callable[[str, T], T], add: Callable[[T, T], T], ima
     outputs = []
     for step in range(len(arch.head)):
         name = f"head.{step}"
-        x = apply(f"{name}.norm", add(apply(f"{name}.refined", x), apply(f"{name}.raw", raws[3 - step])))
+        x = apply(f"{name}.refined", x)
+        if arch.fusion[step]:
+            x = add(x, apply(f"{name}.raw", raws[3 - step]))
+        x = apply(f"{name}.norm", x)
         if step:
-            refined = apply(f"{name}.output_refined.project", apply(f"{name}.output_refined.depthwise", x))
-            raw = apply(f"{name}.output_raw.project", apply(f"{name}.output_raw.depthwise", raws[2 - step]))
-            outputs.append(add(refined, raw))
+            output = apply(f"{name}.output_refined.project", apply(f"{name}.output_refined.depthwise", x))
+            if arch.raw_outputs[step - 1]:
+                raw = apply(f"{name}.output_raw.depthwise", raws[2 - step])
+                output = add(output, apply(f"{name}.output_raw.project", raw))
+            outputs.append(output)
     return outputs

@@ -118,6 +118,29 @@ def test_a_part_computes_the_same_in_onnx_and_torch_shapes(space: SearchSpace) -
     assert [tuple(x.shape) for x in found] == [tuple(x.shape) for x in expected]
 
 
+def test_heads_without_some_of_their_parts(space: SearchSpace) -> None:
+    torch = pytest.importorskip("torch")
+    from search.board_script import open_session
+    from search.board_script import session_run
+    from search.part_onnx import onnx_part
+    from search.part_torch import PartNet
+
+    both = [False, True]
+    heads = {"fusion": [[False], both, both], "raw_outputs": [both, [False]]}
+    other = SearchSpace.from_dict({**space.to_dict(), **heads})
+    parts = {part for arch in (other.smallest(), other.largest()) for part in network_parts(arch, 14)}
+    for part in (part for part in parts if part.group.startswith("head")):
+        found = session_run(open_session(onnx_part(part), 1))()
+        expected = PartNet(part)(*[torch.zeros(1, c, side, side) for c, side in part.inputs])
+        assert [tuple(x.shape) for x in found] == [tuple(x.shape) for x in expected]
+    table = LatencyTable(formula_device(other, make_design(other, 14, SIZES, 0)))
+    codes = other.sample_codes(np.random.default_rng(3), 50)
+    times = np.array([network_time(network_parts(arch, 14)) for arch in other.decode(codes)])
+    assert np.median(np.abs(table.predict(codes) / times - 1)) < 0.05
+    with pytest.raises(InputError, match="whose fusion 1 has no 1"):
+        LatencyTable(formula_device(other, make_design(other, 14, SIZES, 0)), space)
+
+
 def test_onnx_and_torch_run_equal_nodes(space: SearchSpace) -> None:
     """As many convolutions, activations and sums as the fused network has."""
     onnx = pytest.importorskip("onnx")
