@@ -34,6 +34,7 @@ def run(config: FinetuneCommand, folder: Path) -> None:
     from supernet.distributed import open_ranks
     from supernet.training_job import TrainingJob
 
+    from .any_network import build_network
     from .console import open_console
     from .finetuning import finetune
     from .finetuning import result_table
@@ -44,7 +45,11 @@ def run(config: FinetuneCommand, folder: Path) -> None:
         torch.set_num_threads(config.threads)
     options = SourceOptions(config.weights, config.supernet, config.skeleton)
     opened = open_source(config.arch, options)
-    net = (opened if config.scratch else opened.require_trained()).require_net()
+    if config.scratch and not opened.trained:
+        net = build_network(opened.arch, opened.require_net().num_joints, config.seed)
+        net.skeleton = opened.skeleton
+    else:
+        net = opened.require_trained().require_net()
     teacher = open_teacher(config.teacher) if config.teacher else None
     if is_first_rank():
         claim_run_folder(folder, config, VOLATILE)

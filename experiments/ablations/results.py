@@ -1,0 +1,90 @@
+"""The finished runs of the ablations, and paired differences between their networks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from experiments.ablations.plan import RESULT
+from experiments.ablations.plan import Run
+from supernet.pose.bootstrap import Floats
+from supernet.pose.bootstrap import bootstrap_ap
+from supernet.run_log import read_log
+
+SAMPLES = 1000
+CONFIDENCE = 0.95
+# Share of a run at whose end the loss is averaged.
+TAIL = 0.25
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A figure of one network minus that of another, both from the same seeds.
+
+    Attributes:
+        value: the mean over seeds.
+        low, high: ends of the interval.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 where the interval leaves no doubt, else 0."""
+        return int(self.low > 0) - int(self.high < 0)
+
+
+def is_finished(run: Run) -> bool:
+    """Whether a run is trained and scored."""
+    return (run.scores / RESULT).exists()
+
+
+def read_run(run: Run) -> dict[str, Any]:
+    """The figures of a finished run."""
+    (score,) = json.loads((run.scores / RESULT).read_text())["networks"]
+    lines = [line for line in read_log(run.folder / "log.jsonl") if line["kind"] == "train"]
+    tail = [line for line in lines if line["step"] > (1 - TAIL) * lines[-1]["step"]]
+    return {
+        "arm": run.arm,
+        "seed": run.seed,
+        **{figure: score["stats"][figure] for figure in ("AP", "AP50", "AR")},
+        "params": score["params"],
+        "macs": score["macs"],
+        "steps": lines[-1]["step"],
+        "loss": sum(line["loss"] for line in tail) / len(tail),
+    }
+
+
+def by_seed(first: Sequence[float], second: Sequence[float]) -> Difference:
+    """`second` minus `first`, seed by seed (two at least), with Student's interval over the seeds."""
+    delta = np.subtract(second, first)
+    mean, n = float(delta.mean()), len(delta)
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * delta.std(ddof=1) / np.sqrt(n))
+    return Difference(mean, mean - half, mean + half)
+
+
+def by_image(first: Sequence[Run], second: Sequence[Run], truth: Path) -> Difference:
+    """Mean AP of `second` minus that of `first`, with the bootstrap's interval over images."""
+    draws = np.mean([resampled(run, truth)[1] for run in second], axis=0)
+    draws -= np.mean([resampled(run, truth)[1] for run in first], axis=0)
+    value = np.mean([resampled(run, truth)[0] for run in second])
+    value -= np.mean([resampled(run, truth)[0] for run in first])
+    low, high = np.nanquantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Difference(float(value), float(low), float(high))
+
+
+@cache
+def resampled(run: Run, truth: Path) -> tuple[float, Floats]:
+    """AP of a run on all images, and on the same resamples of them for every run."""
+    found = {run.name: run.scores / "detections" / f"{run.network.name}.json"}
+    result = bootstrap_ap(truth, found, samples=SAMPLES, confidence=CONFIDENCE)
+    return result.figures[run.name].value, result.draws[run.name]
