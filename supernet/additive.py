@@ -105,7 +105,7 @@ class AdditiveTable:
         refined = f"head.{step - 1}" if step else "stages.3.width"
         return self._term(
             ("resolution", refined, f"stages.{2 - step}.width", f"head.{step}", f"fusion.{step}"),
-            lambda *sizes: head_layers(step, *sizes, num_joints),
+            lambda refined, raw, width, fusion: head_layers(step, refined, raw, width, fusion, num_joints),
         )
 
     def _raw_output(self, step: int, num_joints: int) -> _Term:

@@ -7,7 +7,6 @@ Writes results.json, report.md and one picture per ablation beside this file.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
@@ -108,7 +107,10 @@ def arm_rows(ablation: Ablation, rows: dict[Run, dict[str, Any]]) -> list[dict[s
 
 def table(arms: list[dict[str, Any]], claims: list[dict[str, Any]]) -> str:
     """Both tables of an ablation in Markdown."""
-    lines = ["| network | MACs | parameters | AP per seed | AP | AP50 | training loss |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| network | MACs | parameters | AP per seed | AP | AP50 | training loss |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for arm in arms:
         each = " ".join(f"{100 * value:.1f}" for value in arm["AP"])
         means = [sum(arm[key]) / len(arm[key]) for key in ("AP", "AP50", "loss")]
@@ -116,7 +118,10 @@ def table(arms: list[dict[str, Any]], claims: list[dict[str, Any]]) -> str:
             f"| {arm['arm']} | {arm['macs'] / 1e6:.1f} M | {arm['params']:,} | {each} | {100 * means[0]:.1f} "
             f"| {100 * means[1]:.1f} | {means[2]:.4f} |"
         )
-    lines += ["", "| from, to | paper | here, points of AP | over seeds | over images | training loss | verdict |"]
+    lines += [
+        "",
+        "| from, to | paper | here, points of AP | over seeds | over images | training loss | verdict |",
+    ]
     lines.append("|---|---|---|---|---|---|---|")
     for claim in claims:
         spans = [_span(100 * low, 100 * high) for low, high in (claim["over_seeds"], claim["over_images"])]

@@ -2,7 +2,8 @@
 
     python -m experiments.ablations.run --poses crowdpose_val.json [--only kernel fusion] [--workers 2]
 
-Started again it goes on; started twice, both share the work. Afterwards `python -m experiments.ablations.report`.
+Started again it goes on; started twice, both share the work. `python -m experiments.ablations.report` shows
+what is finished.
 """
 
 from __future__ import annotations

@@ -61,9 +61,9 @@ def test_a_whole_head_is_written_as_before() -> None:
     assert list(whole.to_dict()) == ["schema", "resolution", "stem", "stages", "head"]
     assert whole == dataclasses.replace(whole, fusion=[1, 1, 1], raw_outputs=[1, 1])  # type: ignore[arg-type]
     assert list(TINY.to_dict()) == ["schema", "name", "resolution", "stem", "stages", "head"]
-    assert SearchSpace.from_dict(
-        {**TINY.to_dict(), "fusion": [[True]] * 3, "raw_outputs": [[True]] * 2}
-    ) == TINY
+    assert (
+        SearchSpace.from_dict({**TINY.to_dict(), "fusion": [[True]] * 3, "raw_outputs": [[True]] * 2}) == TINY
+    )
     assert [gene.name for gene in TINY.genes][-3:] == ["head.0", "head.1", "head.2"]
 
 
