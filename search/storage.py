@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage
 from optuna.storages import GrpcStorageProxy
 from optuna.storages import InMemoryStorage
@@ -49,7 +51,9 @@ def _open(where: str) -> BaseStorage:
         host, _, port = where.removeprefix("grpc://").rstrip("/").rpartition(":")
         if not host or not port.isdigit():
             raise InputError(f"storage {where!r}: write grpc://host:port")
-        proxy = GrpcStorageProxy(host=host, port=int(port))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            proxy = GrpcStorageProxy(host=host, port=int(port))
         proxy.wait_server_ready(timeout=10)
         return proxy
     if "://" in where:
@@ -76,7 +80,7 @@ def patiently(work: Callable[[], T], where: str, patience: float) -> T:
         except InputError:
             raise
         except _failures() as error:
-            text = " ".join(str(error).split())[:300] or type(error).__name__
+            text = " ".join(str(error).partition("(Background on")[0].split())[:300] or type(error).__name__
             if isinstance(error, ValueError):
                 raise InputError(
                     f"storage {hidden_password(where)} cannot be read ({text}); is it damaged, or no storage?"

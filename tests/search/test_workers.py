@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from analytic import Formula
+from analytic import Scored
 from worker_process import OPTIONS
 from worker_process import STRATEGY
 from worker_process import shared_problem
@@ -27,6 +28,8 @@ from search.strategy import load_strategy
 from search.study import SearchStudy
 from search.study import StudyOptions
 from search.worker import search
+from supernet import Arch
+from supernet import InputError
 
 
 @pytest.fixture(scope="module")
@@ -166,21 +169,38 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-@pytest.fixture
-def proxy(tmp_path: Path) -> Iterator[str]:
+class Proxy:
     """A gRPC proxy of an SQLite database, in a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        port = free_port()
+        self.address = f"grpc://127.0.0.1:{port}"
+        code = (
+            "from optuna.storages import get_storage, run_grpc_proxy_server as serve;"
+            f"serve(get_storage('sqlite:///{folder}/study.db'), host='127.0.0.1', port={port})"
+        )
+        self._command = [sys.executable, "-W", "ignore", "-c", code]
+        self.start()
+
+    def start(self) -> None:
+        self._server = subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
+
+    def kill(self) -> None:
+        self._server.kill()
+        self._server.wait()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Proxy]:
     pytest.importorskip("grpc")
-    port = free_port()
-    code = (
-        "from optuna.storages import get_storage, run_grpc_proxy_server as serve;"
-        f"serve(get_storage('sqlite:///{tmp_path}/study.db'), host='127.0.0.1', port={port})"
-    )
-    server = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code], stderr=subprocess.DEVNULL)
-    try:
-        yield f"grpc://127.0.0.1:{port}"
-    finally:
-        server.kill()
-        server.wait()
+    server = Proxy(tmp_path)
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def proxy(server: Proxy) -> str:
+    return server.address
 
 
 def test_workers_through_a_grpc_proxy(proxy: str, tmp_path: Path, alone: list[Candidate]) -> None:
@@ -189,6 +209,34 @@ def test_workers_through_a_grpc_proxy(proxy: str, tmp_path: Path, alone: list[Ca
 
 def test_a_killed_worker_behind_a_grpc_proxy(proxy: str, tmp_path: Path, alone: list[Candidate]) -> None:
     kill_one(proxy, tmp_path / "log", alone)
+
+
+def test_all_killed_behind_a_grpc_proxy(proxy: str, tmp_path: Path, alone: list[Candidate]) -> None:
+    kill_all(proxy, tmp_path / "log", alone)
+
+
+def test_a_storage_that_dies_in_the_middle(server: Proxy, alone: list[Candidate]) -> None:
+    problem = shared_problem()
+    strategy = load_strategy("evolution", problem, STRATEGY)
+    formula = Formula(problem.space)
+    options = StudyOptions(patience=0.5, lease=2.0, poll=0.02)
+
+    def evaluate(arch: Arch) -> Scored:
+        if formula.calls == 3:
+            server.kill()
+        return formula(arch)
+
+    def go_on() -> list[Candidate]:
+        storage = open_storage(server.address)
+        study = SearchStudy(storage, "shared", problem, {"a": 1}, options, server.address)
+        return search(study, problem, strategy, evaluate, OPTIONS)
+
+    with pytest.raises(InputError, match="does not answer .* the same command goes on once it is back"):
+        go_on()
+    server.start()
+    assert told(go_on()) == told(alone)
+    # The evaluation that could not be recorded was done again.
+    assert formula.calls == len(alone) + 1
 
 
 def postgres_program(name: str) -> str | None:
