@@ -86,7 +86,7 @@ def _budget(name: str, limits: dict[str, Any], costs: Costs, num_joints: int) ->
     found = []
     for kind, value in limits.items():
         if kind not in costs.names:
-            mend = "; choose a measured device (device=...)" if kind == "latency_ms" else ""
+            mend = "; name a measured device with latency=..." if kind == "latency_ms" else ""
             raise InputError(f"budget {name!r}: no cost {kind!r} here ({', '.join(costs.names)} are){mend}")
         found.append((str(kind), amount(value, str(kind), costs, num_joints)))
     return Budget(name, tuple(found))

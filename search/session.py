@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
-from dataclasses import asdict
 from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from supernet.arch import Arch
 from supernet.checkpoint import TrainedSupernet
 from supernet.checkpoint import load_supernet
+from supernet.data.dataset import PoseDataset
 from supernet.data.source import DataConfig
 from supernet.data.source import open_split
+from supernet.distributed import pick_device
 from supernet.errors import InputError
 from supernet.evaluation import Evaluator
 from supernet.evaluation import SupernetEvaluator
-from supernet.files import read_json
-from supernet.names import conf_names
 from supernet.space import SearchSpace
 
 from .budgets import resolve_budgets
 from .costs import Costs
 from .costs import CostTable
+from .facts import conditions_of
+from .facts import facts_of
 from .latency import open_latency
 from .leak import leak_warning
+from .named import released
+from .named import warm_start
 from .options import SearchCommand
 from .plan import PlanOptions
 from .problem import Problem
@@ -37,10 +38,7 @@ from .strategy import load_strategy
 from .study import SearchStudy
 from .study import StudyOptions
 
-_LOG = logging.getLogger(__name__)
-
 JOURNAL = "study.journal"
-Named = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ def open_session(config: SearchCommand, data: DataConfig) -> Session:
     problem = Problem(costs, tuple(resolve_budgets(config.budgets, costs, num_joints)), num_joints)
     strategy = load_strategy(config.strategy, problem, config.strategy_options)
     options = plan_options(config, space)
-    device = find_device(config.accelerator)
+    device = pick_device(config.accelerator)
     train_set, val_set = open_split(data, "train"), open_split(data, "val")
     evaluator = Evaluator(val_set, config.evaluation)
     if not evaluator.dataset.num_people:
@@ -100,9 +98,9 @@ def open_session(config: SearchCommand, data: DataConfig) -> Session:
         problem,
         strategy,
         options,
-        _facts(config, trained, problem, options, data),
+        facts_of(config, trained, problem, options, data),
         (leak,) if leak else (),
-        _conditions(config, trained, evaluator, device),
+        conditions_of(config, trained, costs, evaluator, device),
     )
 
 
@@ -119,79 +117,12 @@ def open_study(config: SearchCommand, session: Session, folder: Path) -> SearchS
     return SearchStudy(storage, config.name, session.problem, session.facts, limits, where)
 
 
-def _conditions(
-    config: SearchCommand, trained: TrainedSupernet, evaluator: Evaluator, device: torch.device
-) -> dict[str, Any]:
-    space = trained.space
-    return {
-        "supernet": str(trained.path),
-        "training steps": trained.step,
-        "space": f"{space.name} ({space.size():.3g} architectures)",
-        "scored on": evaluator.described,
-        "flip test": config.evaluation.flip,
-        "calibration images": config.evaluation.calibration_images,
-        "MACs convention": config.budgets.convention,
-        "strategy": config.strategy,
-        "seed": config.seed,
-        "device": f"{device}, {torch.get_num_threads()} threads per worker, {config.search.workers} workers",
-        "torch": torch.__version__,
-    }
-
-
-def find_device(name: str) -> torch.device:
-    """The torch device of that name; `auto` is CUDA where there is one."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"accelerator {name!r} cannot be used: {str(error).splitlines()[0]}") from None
-    return device
-
-
-def _trained_on(trained: TrainedSupernet, data: DataConfig) -> Any:
+def _trained_on(trained: TrainedSupernet, data: DataConfig) -> PoseDataset:
     """The split that the supernet saw, by its own settings if its data is still there."""
     known = trained.config.get("data", {})
-    same = {**asdict(data)}
     if known.get("root") == data.root:
-        same["train_split"] = known.get("train_split", data.train_split)
-    return open_split(DataConfig(**_rebuilt(same)), "train")
-
-
-def _rebuilt(value: dict[str, Any]) -> dict[str, Any]:
-    from supernet.data.options import AugmentOptions
-    from supernet.data.render_options import SyntheticOptions
-
-    value["augment"] = AugmentOptions(**value["augment"])
-    if value.get("render") is not None:
-        value["render"] = SyntheticOptions(**value["render"])
-    return value
-
-
-def _facts(
-    config: SearchCommand, trained: TrainedSupernet, problem: Problem, options: PlanOptions, data: DataConfig
-) -> dict[str, Any]:
-    digest = hashlib.sha256(trained.path.read_bytes()).hexdigest()[:16]
-    return {
-        "supernet": digest,
-        "space": problem.space.to_dict(),
-        "budgets": [[budget.name, [list(limit) for limit in budget.limits]] for budget in problem.budgets],
-        "convention": config.budgets.convention,
-        "strategy": [config.strategy, dict(config.strategy_options)],
-        "plan": [options.seed, options.evaluations, options.batch, options.baseline],
-        "named": [
-            [list(named) for named in _plain(group)] for group in (options.warm_start, options.references)
-        ],
-        "evaluation": {
-            key: list(v) if isinstance(v, tuple) else v for key, v in asdict(config.evaluation).items()
-        },
-        "splits": [data.layout, data.train_split, data.val_split, data.skeleton],
-    }
-
-
-def _plain(named: Named) -> list[tuple[str, list[int]]]:
-    return [(label, list(codes)) for label, codes in named]
+        data = replace(data, train_split=known.get("train_split", data.train_split))
+    return open_split(data, "train")
 
 
 def plan_options(config: SearchCommand, space: SearchSpace) -> PlanOptions:
@@ -201,48 +132,6 @@ def plan_options(config: SearchCommand, space: SearchSpace) -> PlanOptions:
         evaluations=config.search.evaluations,
         batch=config.search.batch,
         baseline=config.search.baseline,
-        warm_start=_warm_start(config.search.warm_start, space),
-        references=_released(space) if config.search.references else (),
+        warm_start=warm_start(config.search.warm_start, space),
+        references=released(space) if config.search.references else (),
     )
-
-
-def _released(space: SearchSpace) -> Named:
-    """The zoo's architectures that are in the space."""
-    archs = {name: Arch.load(name) for name in conf_names("zoo")}
-    inside = [(name, arch) for name, arch in archs.items() if space.contains(arch)]
-    return tuple((name, tuple(space.encode([arch])[0].tolist())) for name, arch in inside)
-
-
-def _warm_start(sources: list[str], space: SearchSpace) -> Named:
-    found: list[tuple[str, tuple[int, ...]]] = []
-    for source in sources:
-        if source.endswith(".json") and Path(source).name.startswith("candidates"):
-            found += _front_of(source, space)
-            continue
-        arch = Arch.load(source)
-        if Path(source, "model.safetensors").exists():
-            _LOG.warning(
-                "search.warm_start: %s is evaluated with this supernet's weights, not its own", source
-            )
-        reason = space.mismatch(arch)
-        if reason is not None:
-            raise InputError(f"search.warm_start: {source} is not in space {space.name!r}: {reason}")
-        found.append((Path(source).stem, tuple(space.encode([arch])[0].tolist())))
-    return tuple(found)
-
-
-def _front_of(source: str, space: SearchSpace) -> list[tuple[str, tuple[int, ...]]]:
-    """The front of another search, whose space may differ as long as the architectures are in this one."""
-    value = read_json(source, "candidates of a search")
-    try:
-        other = SearchSpace.from_dict(value["space"])
-        front = set(value["front"])
-        rows = [candidate["codes"] for candidate in value["candidates"] if candidate["number"] in front]
-    except (KeyError, TypeError):
-        raise InputError(f"{source} holds no candidates of a search") from None
-    import numpy as np
-
-    archs = [arch for arch in other.decode(np.array(rows, dtype=np.int64)) if space.contains(arch)]
-    if not archs:
-        raise InputError(f"search.warm_start: nothing on the front in {source} is in space {space.name!r}")
-    return [(f"{source}", tuple(row)) for row in space.encode(archs).tolist()]
