@@ -49,7 +49,7 @@ def _runner(
     net = net.to(**place)
     generator = torch.Generator().manual_seed(0)
     inputs = [torch.randn(1, c, side, side, generator=generator).to(**place) for c, side in shapes]
-    call: Callable[..., object] = torch.compile(net) if compiled else net
+    call: Callable[..., object] = _compile(net) if compiled else net
     if not device.device.startswith("cuda"):
         return lambda: _inference(call, inputs)
 
@@ -58,6 +58,14 @@ def _runner(
         torch.cuda.synchronize(device.device)
 
     return run
+
+
+def _compile(net: nn.Module) -> Callable[..., object]:
+    """`net` compiled for its one input size, or an error; forgotten at the next call of this function."""
+    # All networks share one `forward`: past eight versions of it torch would silently run the rest eagerly.
+    torch.compiler.reset()
+    compiled: Callable[..., object] = torch.compile(net, dynamic=False, fullgraph=True)
+    return compiled
 
 
 def _inference(call: Callable[..., object], inputs: list[torch.Tensor]) -> None:
