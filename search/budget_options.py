@@ -15,7 +15,8 @@ class BudgetOptions:
         macs: MACs each: `0.9G`, `300M`; `30%` or a number up to 1 is a share of the largest subnet; the name
             or file of an architecture means as much as it has.
         params: parameters each, in the same forms.
-        latency_ms: milliseconds each, by the table that `latency` names; `30%` is a share of the largest subnet.
+        latency_ms: milliseconds each, by the table that `latency` names; `30%` is a share of the largest
+            subnet.
         names: one for each of the above in that order; default: the budget as it was written.
         named: further budgets by name, each with one or more limits, {phone: {macs: 0.9G, params: 2M}}.
         convention: how MACs are counted: `exact`, or `litepose` as the paper does.
