@@ -44,11 +44,16 @@ def interruptions() -> int:
 def time_once(run: Run, seconds: float) -> tuple[float, int]:
     """Median milliseconds, and of how many runs: after a warm-up, as many as `seconds` hold.
 
+    The warm-up is two runs, or one where that alone takes the seconds.
+
     A run during which the system gave the processor to something else says nothing about the device: it
     counts only where even four times the seconds hold too few others.
     """
+    start = time.perf_counter()
     for _ in range(WARM_UP):
         run()
+        if time.perf_counter() - start >= seconds:
+            break
     clean: list[float] = []
     disturbed: list[float] = []
     start = time.perf_counter()
@@ -69,27 +74,37 @@ def time_once(run: Run, seconds: float) -> tuple[float, int]:
     return statistics.median(counted), len(counted)
 
 
+def visit_order(count: int, rounds: int, seed: int = 0) -> list[list[int]]:
+    """Which of `count` things is visited when: all of them in every round, each round in another order."""
+    order = list(range(count))
+    shuffle = random.Random(seed).shuffle
+    found = []
+    for _ in range(rounds):
+        shuffle(order)
+        found.append(order.copy())
+    return found
+
+
 def time_rounds(
     items: list[tuple[str, Callable[[], Run]]],
     rounds: int,
     seconds: float,
-    seed: int = 0,
     told: Callable[[int], object] | None = None,
 ) -> dict[str, list[tuple[float, int]]]:
     """{name: [(milliseconds, runs) per round]} of (name, make) pairs, where `make()` gives something to run.
 
-    Every round visits all items once in a random order of its own, so that a device that heats up or is busy
-    for a while slows all of them alike, and the rounds can be compared.
+    Every round visits all items once in an order of its own, so that a device that heats up or is busy for a
+    while slows all of them alike, and what it does can be told from what they take.
     """
     found: dict[str, list[tuple[float, int]]] = {name: [] for name, _ in items}
-    order = list(items)
-    shuffle = random.Random(seed).shuffle
-    for number in range(rounds):
-        shuffle(order)
-        for done, (name, make) in enumerate(order):
+    done = 0
+    for order in visit_order(len(items), rounds):
+        for place in order:
+            name, make = items[place]
             found[name].append(time_once(make(), seconds))
+            done += 1
             if told is not None:
-                told(number * len(order) + done + 1)
+                told(done)
     return found
 
 

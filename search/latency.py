@@ -69,7 +69,7 @@ class LatencyTable:
         Raises:
             InputError: the file is missing, damaged, or of another space.
         """
-        measured = Measurements.load(path)
+        measured = Measurements.load(path).steady()
         try:
             return cls(measured, space)
         except InputError as error:

@@ -85,13 +85,23 @@ def check_against(table: LatencyTable, held_out: Measurements) -> LatencyCheck:
 
 def draw_check(check: LatencyCheck) -> bytes:
     """Predicted against measured, as PNG."""
-    from .plots import BLUE
-    from .plots import GREY
     from .plots import new_figure
     from .plots import png
 
     figure, axes = new_figure(5.4, 5.2)
-    ends = [0.9 * min(check.measured.min(), check.predicted.min()), 1.1 * max(check.measured.max(), 1e-9)]
+    plot_check(axes, check)
+    return png(figure)
+
+
+def plot_check(axes: Any, check: LatencyCheck) -> None:
+    """Predicted against measured, into matplotlib axes."""
+    from .plots import BLUE
+    from .plots import GREY
+
+    ends = [
+        0.9 * min(check.measured.min(), check.predicted.min()),
+        1.1 * max(check.measured.max(), check.predicted.max()),
+    ]
     axes.plot(ends, ends, color=GREY, linewidth=1)
     axes.fill_between(
         ends, [0.9 * e for e in ends], [1.1 * e for e in ends], color=GREY, alpha=0.3, label="10%"
@@ -104,4 +114,3 @@ def draw_check(check: LatencyCheck) -> bytes:
     axes.set_title(f"{check.about.get('runtime')}, {check.about.get('threads')} threads", fontsize=10)
     axes.grid(alpha=0.25, which="both")
     axes.legend(loc="lower right")
-    return png(figure)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from supernet.files import write_json
 from supernet.space import Codes
 from supernet.space import SearchSpace
 
+from .drift import steady_rounds
+
 Floats = npt.NDArray[np.float64]
 SCHEMA = 1
 KIND = "litepose-ofa latency"
@@ -27,7 +30,7 @@ KIND = "litepose-ofa latency"
 
 @dataclass(frozen=True)
 class Measurements:
-    """Times in milliseconds, one column per round.
+    """Times in milliseconds as they were measured, one column per round.
 
     Attributes:
         space: whose parts and networks were measured.
@@ -72,6 +75,12 @@ class Measurements:
             },
             indent=None,
         )
+
+    def steady(self) -> Measurements:
+        """The same without slow changes of the device's speed; of everything that one run measured."""
+        rows = steady_rounds(np.vstack([self.parts, self.networks]))
+        parts, networks = np.split(rows, [len(self.parts)])
+        return replace(self, parts=parts, networks=networks)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Measurements:
@@ -126,5 +135,6 @@ def middle(times: Floats) -> Floats:
 
 
 def retest_spread(times: Floats) -> Floats:
-    """(N,) relative difference between rounds of the same thing: (largest - smallest) / median."""
-    return np.asarray(np.ptp(times, axis=1) / middle(times))
+    """(N,) relative difference between the first and the second half of the rounds, each by its median."""
+    half = times.shape[1] // 2
+    return np.asarray(np.abs(middle(times[:, :half]) - middle(times[:, half:])) / middle(times))

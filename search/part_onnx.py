@@ -39,7 +39,7 @@ class _Graph:
 
     def _weight(self, *shape: int) -> str:
         name = f"w{len(self.weights)}"
-        values = 0.1 * self._rng.standard_normal(shape).astype(np.float32)
+        values = np.float32(0.1) * self._rng.standard_normal(shape, dtype=np.float32)
         self.weights.append(numpy_helper.from_array(values, name))
         return name
 

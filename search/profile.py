@@ -83,7 +83,7 @@ def summary(table: Path, folder: Path) -> None:
     from .latency_check import draw_check
     from .measurements import Measurements
 
-    check = check_table(Measurements.load(table))
+    check = check_table(Measurements.load(table).steady())
     write_bytes(folder / "latency.png", draw_check(check))
     print(f"{table}: {check.shown()}", file=sys.stdout)
 

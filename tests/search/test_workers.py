@@ -231,7 +231,7 @@ def test_a_storage_that_dies_in_the_middle(server: Proxy, alone: list[Candidate]
         study = SearchStudy(storage, "shared", problem, {"a": 1}, options, server.address)
         return search(study, problem, strategy, evaluate, OPTIONS)
 
-    with pytest.raises(InputError, match="does not answer .* the same command goes on once it is back"):
+    with pytest.raises(InputError, match=r"does not answer .* the same command goes on once it is back"):
         go_on()
     server.start()
     assert told(go_on()) == told(alone)
