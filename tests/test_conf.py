@@ -24,6 +24,8 @@ MODULES = {
     "evaluate": "subnets.evaluate",
     "predict": "subnets.predict",
     "benchmark": "subnets.benchmark",
+    "topdown": "subnets.topdown",
+    "costs": "subnets.costs",
     "sweep": "supernet.sweep",
 }
 

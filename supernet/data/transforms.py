@@ -60,21 +60,27 @@ def sample(
 def warp_image(image: UInt8Image, augmentation: Augmentation, out: UInt8Image | None = None) -> UInt8Image:
     """The (R, R, 3) uint8 crop of `image`; black outside it, as in test-time padding.
 
-    Linear interpolation reads 2x2 pixels, so an image that shrinks by 2 or more is first averaged over whole
-    blocks; that removes aliasing without moving anything.
-
     Args:
         image: (H, W, 3) uint8.
         augmentation: where to.
         out: contiguous (R, R, 3) array to write to.
     """
-    side = augmentation.resolution
-    matrix = augmentation.matrix
+    return warp_pixels(image, augmentation.matrix, (augmentation.resolution,) * 2, out)
+
+
+def warp_pixels(
+    image: UInt8Image, matrix: FloatArray, size: tuple[int, int], out: UInt8Image | None = None
+) -> UInt8Image:
+    """`image` (H, W, 3) under the 2x3 `matrix`, as an image of `size` (width, height), black outside it.
+
+    Linear interpolation reads 2x2 pixels, so an image that shrinks by 2 or more is first averaged over whole
+    blocks; that removes aliasing without moving anything.
+    """
     blocks = int(1.0 / math.sqrt(abs(np.linalg.det(matrix[:, :2]))) + 1e-9)
     if blocks >= 2:
         image = average_blocks(image, blocks)
         matrix = matrix * np.array([blocks, blocks, 1.0])
-    warped = cv2.warpAffine(image, pixel_centre_matrix(matrix), (side, side), dst=out, flags=cv2.INTER_LINEAR)
+    warped = cv2.warpAffine(image, pixel_centre_matrix(matrix), size, dst=out, flags=cv2.INTER_LINEAR)
     return np.asarray(warped, dtype=np.uint8)
 
 

@@ -1,0 +1,173 @@
+"""The top-down path: crops and back, targets and decoding, training, scoring on either kind of boxes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from subnets.any_network import build_network
+from subnets.baselines.arch import StaticArch
+from subnets.person_crops import crop_of_box
+from subnets.person_crops import crop_targets
+from subnets.person_crops import decode_crop
+from subnets.person_crops import warp_crop
+from subnets.topdown_scoring import find_people
+from subnets.topdown_scoring import predicted_boxes
+from subnets.topdown_scoring import score_people
+from subnets.topdown_scoring import true_boxes
+from subnets.topdown_training import PersonBatches
+from subnets.topdown_training import train_crops
+from supernet import InputError
+from supernet.data.source import open_split
+from supernet.pose.people import People
+from supernet.train_options import OptimizerOptions
+
+ROOT = Path(__file__).parents[3]
+SHAPE = (96, 64)
+ARCH = StaticArch("lpn", SHAPE, {"depths": [1, 1, 1, 1], "widths": [8, 16, 16, 32], "deconvs": [16, 16]})
+OPTIMIZER = OptimizerOptions(lr=3e-3, warmup=5, ema=0.0)
+
+
+def perfect_people(dataset, shape, mirrored=False):
+    """People decoded from the very targets that a network is trained to give."""
+    found = []
+    for record in dataset.records:
+        poses = []
+        for box, keypoints in zip(record.boxes, record.keypoints, strict=True):
+            crop = crop_of_box(box, shape, angle=20.0 if mirrored else 0.0, mirrored=mirrored)
+            heats, _ = crop_targets(keypoints, crop, shape, dataset.skeleton.flip)
+            pose = decode_crop(heats, crop)
+            poses.append(pose[list(dataset.skeleton.flip)] if mirrored else pose)
+        keypoints = np.array(poses, np.float32).reshape(-1, dataset.skeleton.num_joints, 3)
+        found.append(People(keypoints, np.zeros((len(keypoints), 1)), keypoints[..., 2].mean(1)))
+    return found
+
+
+def test_a_crop_shows_its_box_in_the_middle_with_a_margin():
+    crop = crop_of_box(np.array([10.0, 20.0, 30.0, 80.0]), (256, 192))
+    middle = crop.matrix[:, :2] @ [25, 60] + crop.matrix[:, 2]
+    assert middle == pytest.approx([96, 128])
+    top = crop.matrix[:, :2] @ [25, 20] + crop.matrix[:, 2]
+    assert top == pytest.approx([96, 128 - 128 / 1.25])
+    image = np.zeros((120, 60, 3), np.uint8)
+    image[20:100, 10:40] = 255
+    pixels = warp_crop(image, crop, (256, 192))
+    assert pixels.shape == (256, 192, 3)
+    assert pixels[128, 96].min() == 255
+    assert pixels[:20].max() == 0
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_decoding_the_targets_gives_the_joints_back(tiny_data, mirrored):
+    dataset = open_split(tiny_data, "test")
+    people = perfect_people(dataset, (256, 192), mirrored)
+    stats, detections = score_people(dataset, people)
+    assert stats["AP"] > 0.97
+    assert len(detections) == dataset.num_people
+
+
+def test_training_lowers_the_loss_and_resumes_exactly(tiny_data, tmp_path):
+    dataset = open_split(tiny_data, "train")
+    batches = PersonBatches(dataset, SHAPE, batch_size=4, seed=0)
+
+    def fresh():
+        return build_network(ARCH, 14, seed=0)
+
+    whole, broken = fresh(), fresh()
+    assert train_crops(whole, batches, OPTIMIZER, 20, tmp_path / "whole") == 0
+    stops = dict.fromkeys(range(3), None)
+
+    def fails(step):
+        if step == len(stops):
+            raise RuntimeError("killed")
+        return batches(step)
+
+    import subnets.topdown_training as module
+
+    module.SAVE_EVERY, before = 2, module.SAVE_EVERY
+    try:
+        with pytest.raises(RuntimeError, match="killed"):
+            train_crops(broken, fails, OPTIMIZER, 20, tmp_path / "broken")
+    finally:
+        module.SAVE_EVERY = before
+    broken = fresh()
+    train_crops(broken, batches, OPTIMIZER, 20, tmp_path / "broken")
+    mine, theirs = dict(whole.named_parameters()), dict(broken.named_parameters())
+    assert all(torch.equal(value, theirs[name]) for name, value in mine.items())
+
+    def loss_of(net):
+        images, wanted, counted = batches(1000)
+        with torch.no_grad():
+            return module.crop_loss(net.train()(images)[0], wanted, counted)
+
+    assert loss_of(whole) < 0.5 * loss_of(fresh())
+
+
+def test_boxes_from_a_prediction_surround_its_joints(tiny_data, tmp_path):
+    dataset = open_split(tiny_data, "test")
+    _, detections = score_people(dataset, perfect_people(dataset, (256, 192)))
+    (tmp_path / "found.json").write_text(json.dumps(detections))
+    boxes = predicted_boxes(tmp_path / "found.json", dataset)
+    assert [len(found) for found, _ in boxes] == [len(found) for found, _ in true_boxes(dataset)]
+    record = dataset.records[0]
+    joints = record.keypoints[0][record.keypoints[0][:, 2] > 0, :2]
+    assert boxes[0][0][0] == pytest.approx([*joints.min(0), *np.ptp(joints, axis=0)], abs=2.0)
+    with pytest.raises(InputError, match="nowhere"):
+        predicted_boxes(tmp_path / "nowhere.json", dataset)
+
+
+def test_the_flip_test_exchanges_left_and_right(tiny_data):
+    dataset = open_split(tiny_data, "test").subset([0])
+    mirror = list(dataset.skeleton.flip)
+    left = np.zeros((1, 14, 24, 16), np.float32)
+    left[:, :, 12, 3] = 1.0
+
+    def run(images):
+        # Every joint at column 3, in the mirrored image (the second call) where it belongs: 15 - 3.
+        run.calls += 1
+        return [np.repeat(left if run.calls % 2 else left[..., ::-1], len(images), 0)]
+
+    run.calls = 0
+    assert mirror != list(range(14))
+    plain = find_people(
+        lambda images: [np.repeat(left, len(images), 0)], dataset, true_boxes(dataset), SHAPE, False
+    )
+    flipped = find_people(run, dataset, true_boxes(dataset), SHAPE, True)
+    assert np.array_equal(plain[0].keypoints, flipped[0].keypoints)
+
+
+def test_the_command_trains_scores_and_goes_on(tiny_data, tmp_path):
+    ARCH.save(tmp_path / "small-lpn.yaml")
+    options = ("topdown.steps=2", "topdown.batch_size=2", "topdown.calibration=4", "topdown.images=2")
+    data = ("data=crowdpose", f"data.root={tiny_data.root}", "data.workers=0", "threads=1")
+
+    def command(*overrides):
+        line = [sys.executable, "-m", "subnets.topdown", *data, *overrides]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return subprocess.run(
+            line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200
+        )
+
+    done = command("arch=small-lpn.yaml", *options)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "runs/topdown/small-lpn/result.json").read_text())
+    assert {"AP", "AP_hard"} <= set(result["stats"])
+    folder = "runs/topdown/small-lpn/network"
+    again = command(
+        f"arch={folder}",
+        "name=again",
+        *("topdown.steps=0", "topdown.images=2", "topdown.batch_size=2"),
+        "topdown.boxes=runs/topdown/small-lpn/detections.json",
+    )
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "runs/topdown/again/result.json").exists()
+    refused = command("arch=litepose-xs", "name=no")
+    assert refused.returncode == 2
+    assert "litepose-xs is no top-down network" in refused.stderr
