@@ -57,9 +57,9 @@ CLAIMS = {
     ),
     "raw_outputs": (Claim("no_raw_outputs", "kernel7", "no figure"),),
     "shrinking": (
-        Claim("branches4", "branches3", "higher with less on the fine branches"),
-        Claim("branches3", "branches2", "higher with less on the fine branches"),
-        Claim("branches4", "branches1", "higher with less on the fine branches"),
+        Claim("multi_branch", "shrunk", "higher, no figure"),
+        Claim("shrunk", "single_branch", "higher, no figure"),
+        Claim("multi_branch", "single_branch", "higher, no figure"),
     ),
 }
 
