@@ -44,7 +44,8 @@ def group_options() -> list[tuple[str, str]]:
             if isinstance(entry, dict):
                 ((key, _),) = entry.items()
                 group = key.removeprefix("override ").removeprefix("optional ")
-                found += [(command, f"{group}={name}") for name in conf_names(group)]
+                # An experiment is for some commands: see below.
+                found += [(command, f"{group}={name}") for name in conf_names(group) if group != "experiment"]
     return found
 
 
