@@ -37,6 +37,8 @@ def run(config: EvaluateCommand, folder: Path) -> None:
     """Score every network that is not scored in `folder` yet; then tables, CSV and plot of all."""
     from supernet.data.source import open_split
     from supernet.evaluation import scored_part
+    from supernet.pose.grouping import DecodeOptions
+    from supernet.pose.scoring import check_scorer
 
     from .console import open_console
     from .running import check_joints
@@ -53,6 +55,8 @@ def run(config: EvaluateCommand, folder: Path) -> None:
     dataset = open_split(config.data, config.split)
     for network in opened.values():
         check_joints(network, dataset)
+    DecodeOptions(oks_nms=config.oks_nms)
+    check_scorer(dataset.protocol, config.scorer, dataset.skeleton)
     dataset = scored_part(dataset, config.evaluation.images)  # once for all networks
     again = claim_run_folder(folder, config, VOLATILE)
     scores = [_scored(config, folder, dataset, name, network) for name, network in opened.items()]
@@ -100,6 +104,7 @@ def evaluate(
     """
     from supernet.evaluation import Evaluator
     from supernet.pose.diagnosis import diagnose
+    from supernet.pose.grouping import DecodeOptions
 
     from .running import manifest_of
     from .running import run_of
@@ -111,7 +116,8 @@ def evaluate(
             f"{opened.onnx} gives peaks and no heatmaps; evaluate the same network exported with peaks=0"
         )
     square = manifest is not None and manifest.input_shape is not None
-    evaluator = Evaluator(dataset, replace(config.evaluation, square=square))
+    options = replace(config.evaluation, square=square)
+    evaluator = Evaluator(dataset, options, config.scorer, DecodeOptions(oks_nms=config.oks_nms))
     # The first pass warms up and prepares the images; it is not counted.
     evaluator.prepared(opened.arch.resolution)
     result = evaluator(run_of(opened, config.runtime, config.threads), opened.arch.resolution)
@@ -120,6 +126,8 @@ def evaluate(
         "split": config.split,
         "runtime": config.runtime,
         "threads": config.threads,
+        "scorer": config.scorer,
+        "oks_nms": config.oks_nms,
         "evaluation": asdict(config.evaluation),
         "arch": opened.about.get("source") or opened.name,
     }

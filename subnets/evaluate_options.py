@@ -22,6 +22,9 @@ class EvaluateCommand:
         threads: of the runtime; null leaves it to it.
         weights, supernet, skeleton: see `subnets.source.SourceOptions`.
         data: what to evaluate on.
+        scorer: auto (crowdposetools where it is there and runs, else faster-coco-eval: the same figures), or
+            one of crowdposetools, faster-coco-eval, pycocotools (COCO only).
+        oks_nms: leave out people whose OKS with a better one exceeds this (0..1); null keeps all.
         evaluation: flip and multi-scale test, number of images.
     """
 
@@ -34,4 +37,6 @@ class EvaluateCommand:
     supernet: str | None = None
     skeleton: str = "crowdpose"
     data: DataConfig = field(default_factory=DataConfig)
+    scorer: str = "auto"
+    oks_nms: float | None = None
     evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)

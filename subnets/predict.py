@@ -79,7 +79,9 @@ def open_predictor(config: PredictCommand, opened: Opened) -> Predictor:
         flip=wanted.flip,
         scales=tuple(wanted.scales),
         min_score=wanted.min_score,
-        decode=DecodeOptions(wanted.max_people, wanted.threshold, wanted.tag_threshold),
+        decode=DecodeOptions(
+            wanted.max_people, wanted.threshold, wanted.tag_threshold, oks_nms=wanted.oks_nms
+        ),
     )
     return Predictor(run_of(opened, config.runtime, config.threads), opened.skeleton, options)
 

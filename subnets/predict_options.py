@@ -17,6 +17,7 @@ class PredictOptions:
         scales: multi-scale test, multiples of the resolution.
         threshold: heatmap value above which a peak is a joint; > 0.
         tag_threshold: largest tag distance at which a joint joins a person; > 0.
+        oks_nms: leave out people whose OKS with a better one exceeds this (0..1); null keeps all.
         max_people: at most this many people in an image.
         min_score: people below this score are left out.
         draw: write pictures (or a video) with the skeletons.
@@ -29,6 +30,7 @@ class PredictOptions:
     scales: list[float] = field(default_factory=lambda: [1.0])
     threshold: float = 0.1
     tag_threshold: float = 1.0
+    oks_nms: float | None = None
     max_people: int = 30
     min_score: float = 0.0
     draw: bool = True

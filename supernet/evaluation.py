@@ -26,6 +26,7 @@ from .data.transforms import warp_image
 from .errors import InputError
 from .evaluation_options import EvaluationOptions
 from .network import Supernet
+from .pose.grouping import DecodeOptions
 from .pose.inference import InferenceOptions
 from .pose.inference import Prepared
 from .pose.inference import Run
@@ -59,6 +60,8 @@ class Evaluator:
     Args:
         dataset: the split; prepared images are kept in memory per resolution.
         options: the protocol.
+        scorer: as for `supernet.pose.score`.
+        decode: thresholds and limits of grouping.
 
     Attributes:
         dataset: what is scored; its `skipped` lists what was left out, on opening or now.
@@ -67,10 +70,18 @@ class Evaluator:
         InputError: the split is empty, or holds an image that cannot be scored (`on_error="raise"`).
     """
 
-    def __init__(self, dataset: PoseDataset, options: EvaluationOptions) -> None:
+    def __init__(
+        self,
+        dataset: PoseDataset,
+        options: EvaluationOptions,
+        scorer: str = "auto",
+        decode: DecodeOptions | None = None,
+    ) -> None:
         self.dataset = scored_part(dataset, options.images)
         self.options = options
         self.ground_truth = self.dataset.ground_truth()
+        self._scorer = scorer
+        self._decode = decode or DecodeOptions()
         self.image_ids = [record.image_id for record in self.dataset.records]
         self._prepared: dict[int, list[Prepared]] = {}
 
@@ -86,7 +97,9 @@ class Evaluator:
         people = infer_prepared(run, prepared, self.dataset.skeleton, self._inference(resolution))
         seconds = time.perf_counter() - start
         detections = to_coco_results(people, self.image_ids)
-        stats = score(self.ground_truth, detections, self.dataset.protocol, skeleton=self.dataset.skeleton)
+        stats = score(
+            self.ground_truth, detections, self.dataset.protocol, self._scorer, self.dataset.skeleton
+        )
         return Evaluation(stats, detections, seconds)
 
     @property
@@ -110,6 +123,7 @@ class Evaluator:
             scales=tuple(self.options.scales),
             square=self.options.square,
             batch_size=self.options.batch_size,
+            decode=self._decode,
         )
 
 

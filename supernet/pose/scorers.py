@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
 from .results import Record
 from .skeletons import Skeleton
 
@@ -112,11 +111,9 @@ def no_results(gt: Any) -> Any:
 
 
 def by_crowdposetools(truth: Record, found: list[Record], dataset: str, layout: Skeleton) -> dict[str, float]:
-    try:
-        from crowdposetools.coco import COCO
-        from crowdposetools.cocoeval import COCOeval
-    except ModuleNotFoundError:
-        raise InputError("crowdposetools is not installed; use scorer=faster-coco-eval") from None
+    from crowdposetools.coco import COCO
+    from crowdposetools.cocoeval import COCOeval
+
     if not found:
         return by_faster_coco_eval(truth, found, dataset, layout)  # its loadRes cannot take an empty list
     # It reads the crowd indices from the annotation file itself, so both must be files.

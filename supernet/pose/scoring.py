@@ -52,15 +52,12 @@ def score(
     Raises:
         InputError: unreadable or inconsistent input; unknown image ids; a scorer that is not there.
     """
-    protocol = _protocol(dataset, scorer)
-    layout = Skeleton.load(skeleton or dataset)
+    layout = check_scorer(dataset, scorer, skeleton)
     truth = read_ground_truth(ground_truth, layout)
     found = read_detections(detections, truth, layout)
     prepare_truth(truth, dataset)
-    if protocol == "crowdposetools" and layout != Skeleton.load("crowdpose"):
-        raise InputError("crowdposetools scores the 14 CrowdPose joints only; use scorer=faster-coco-eval")
-    if protocol != "auto":
-        return _SCORERS[protocol](truth, found, dataset, layout)
+    if scorer != "auto":
+        return _SCORERS[scorer](truth, found, dataset, layout)
     own = dataset == "crowdpose" and layout == Skeleton.load("crowdpose")
     if own and importlib.util.find_spec("crowdposetools"):
         try:
@@ -70,14 +67,29 @@ def score(
     return by_faster_coco_eval(truth, found, dataset, layout)
 
 
-def _protocol(dataset: str, scorer: str) -> str:
+def check_scorer(
+    dataset: str, scorer: str, skeleton: Skeleton | str | os.PathLike[str] | None = None
+) -> Skeleton:
+    """The joint layout that `score` would go by with these arguments, if it can go by them.
+
+    Raises:
+        InputError: it cannot; the scorer is unknown, not there, or does not score the data set.
+    """
     if dataset not in ("crowdpose", "coco"):
         raise InputError(f"unknown scoring protocol {dataset!r}; use crowdpose or coco")
     if scorer not in SCORERS:
         raise InputError(f"unknown scorer {scorer!r}; use one of {', '.join(SCORERS)}")
     if (scorer, dataset) in (("crowdposetools", "coco"), ("pycocotools", "crowdpose")):
         raise InputError(f"{scorer} does not score {dataset}; use scorer=faster-coco-eval")
-    return scorer
+    layout = Skeleton.load(skeleton or dataset)
+    if scorer == "crowdposetools":
+        if not importlib.util.find_spec(scorer):
+            raise InputError("crowdposetools is not installed; use scorer=faster-coco-eval")
+        if layout != Skeleton.load("crowdpose"):
+            raise InputError(
+                "crowdposetools scores the 14 CrowdPose joints only; use scorer=faster-coco-eval"
+            )
+    return layout
 
 
 def prepare_truth(truth: Record, dataset: str) -> None:

@@ -18,9 +18,11 @@ from subnets.evaluate import run
 from subnets.evaluate_options import EvaluateCommand
 from supernet import Arch
 from supernet import InputError
+from supernet import evaluation
 from supernet.data.source import DataConfig
 from supernet.data.source import ensure_data
 from supernet.evaluation_options import EvaluationOptions
+from supernet.pose import score
 
 NINE = ["AP", "AP50", "AP75", "AR", "AR50", "AR75", "AP_easy", "AP_medium", "AP_hard"]
 
@@ -106,6 +108,28 @@ def test_random_weights_and_other_joints_are_refused(
     with pytest.raises(InputError, match=r"finds the 17 joints of 'coco', .* labels the 14 of 'crowdpose'"):
         run(command(tiny_data, str(tmp_path / "coco")), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_scorer_and_suppression_are_settings(
+    folder: Path, tiny_data: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for settings, told in (
+        ({"scorer": "mine"}, "unknown scorer 'mine'"),
+        ({"scorer": "pycocotools"}, "pycocotools does not score crowdpose"),
+        ({"scorer": "crowdposetools"}, "crowdposetools is not installed"),
+        ({"oks_nms": 2.0}, "oks_nms must lie between 0 and 1"),
+    ):
+        with pytest.raises(InputError, match=told):
+            run(command(tiny_data, str(folder), **settings), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    asked = []
+    monkeypatch.setattr(evaluation, "score", lambda *given: asked.append(given[3]) or score(*given))
+    found = {}
+    for name, oks_nms in (("all", None), ("some", 0.01)):
+        run(command(tiny_data, str(folder), scorer="faster-coco-eval", oks_nms=oks_nms), tmp_path / name)
+        found[name] = json.loads((tmp_path / name / "detections" / "net.json").read_text())
+    assert set(asked) == {"faster-coco-eval"}
+    assert 0 < len(found["some"]) < len(found["all"])
 
 
 def test_a_folder_without_onnx_file_is_told_to_export(
