@@ -19,6 +19,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf import OmegaConf
+from omegaconf.errors import InterpolationResolutionError
 from omegaconf.errors import OmegaConfBaseException
 
 from .errors import InputError
@@ -34,6 +35,8 @@ EXIT_BAD_INPUT = 2
 _HYDRA_HINT = re.compile(
     r" ?(To append to your (config|default list) use \S+|full_key: .*|Config search path:.*)"
 )
+_RESOLVING = re.compile(r"\w+ (raised )?while resolving interpolation: ")
+_MISSING = re.compile(r"Missing mandatory value: (\S+)")
 CONFIG_FILE = "config.yaml"
 
 
@@ -50,6 +53,7 @@ def launch(command: str, schema: type[C], body: Callable[[C, Path], object]) -> 
     Exits with status 2 and one line on bad input; a traceback is left for bugs.
     """
     ConfigStore.instance().store(name=f"{command}_schema", node=schema)
+    OmegaConf.register_new_resolver("run_name", check_run_name, replace=True)
     # Hydra prints and exits by itself unless asked for the exception.
     os.environ["HYDRA_FULL_ERROR"] = "1"
 
@@ -72,11 +76,26 @@ def launch(command: str, schema: type[C], body: Callable[[C, Path], object]) -> 
     try:
         sys.argv[1:] = with_job_names(sys.argv[1:])
         hydra.main(version_base="1.3", config_path="pkg://conf", config_name=command)(task)()
+    except InterpolationResolutionError as error:
+        # The run folder's name is made of settings before the command sees them.
+        fail(InputError(_MISSING.sub(rf"{command} needs \1=...; see --help", _RESOLVING.sub("", str(error)))))
     except (InputError, HydraException, OmegaConfBaseException) as error:
         fail(error)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+
+
+def check_run_name(name: object) -> str:
+    """`name` if it can be that of a run's folder: one path component, within `runs/<task>/`.
+
+    Raises:
+        InputError: it is empty, holds a path separator, or begins with a dot.
+    """
+    text = str(name)
+    if not text.strip() or text.startswith(".") or any(mark in text for mark in "/\\\0"):
+        raise InputError(f"name={text} cannot name a run folder; use letters and digits, without / or \\")
+    return text
 
 
 def fail(error: BaseException) -> NoReturn:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from supernet import InputError
+from supernet.cli import check_run_name
 from supernet.cli import claim_run_folder
 
 
@@ -53,3 +54,34 @@ def test_bad_input_can_be_mended_under_the_same_name(tmp_path: Path) -> None:
     assert misspelt.stderr.startswith("error: Could not override 'train.stepz'.")
     assert "To append" not in misspelt.stderr
     assert "full_key" not in misspelt.stderr
+
+
+@pytest.mark.parametrize("name", ["../x", "..", ".", "", " ", "/tmp/x", "a/b", "a\\b", ".hidden"])
+def test_a_name_that_leads_elsewhere_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match="cannot name a run folder"):
+        check_run_name(name)
+
+
+@pytest.mark.parametrize("flags", [(), ("-m",)])
+def test_nothing_is_made_outside_the_runs(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "subnets.convert",
+        *flags,
+        "arch=litepose-xs",
+        "weights=a.pth",
+        "name=../x",
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "error: name=../x cannot name a run folder; use letters and digits, without / or \\"
+    ]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_setting_is_named(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "subnets.predict"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "error: predict needs source=...; see --help\n")
