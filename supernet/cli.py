@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -36,6 +37,8 @@ _HYDRA_HINT = re.compile(
     r" ?(To append to your (config|default list) use \S+|full_key: .*|Config search path:.*)"
 )
 _RESOLVING = re.compile(r"\w+ (raised )?while resolving interpolation: ")
+# What the user's disk or permissions forbid, not a fault of ours.
+_DISK_ERRORS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR, errno.EEXIST)
 _MISSING = re.compile(r"Missing mandatory value: (\S+)")
 CONFIG_FILE = "config.yaml"
 
@@ -65,7 +68,9 @@ def launch(command: str, schema: type[C], body: Callable[[C, Path], object]) -> 
                 raise InputError(f"{command} needs {', '.join(f'{key}=...' for key in missing)}; see --help")
             typed = cast(C, OmegaConf.to_object(config))
             body(typed, folder)
-        except InputError as error:
+        except (InputError, OSError) as error:
+            if not is_users(error):
+                raise
             remove_if_empty(folder)
             # Past this point Hydra adds lines of its own; in a sweep it has to see the failure, to name
             # the job.
@@ -79,11 +84,18 @@ def launch(command: str, schema: type[C], body: Callable[[C, Path], object]) -> 
     except InterpolationResolutionError as error:
         # The run folder's name is made of settings before the command sees them.
         fail(InputError(_MISSING.sub(rf"{command} needs \1=...; see --help", _RESOLVING.sub("", str(error)))))
-    except (InputError, HydraException, OmegaConfBaseException) as error:
+    except (InputError, HydraException, OmegaConfBaseException, OSError) as error:
+        if not is_users(error):
+            raise
         fail(error)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+
+
+def is_users(error: BaseException) -> bool:
+    """Whether the user can mend what `error` says; everything else is a bug and keeps its traceback."""
+    return not isinstance(error, OSError) or error.errno in _DISK_ERRORS
 
 
 def check_run_name(name: object) -> str:
@@ -106,6 +118,8 @@ def fail(error: BaseException) -> NoReturn:
 
 def one_line(error: BaseException) -> str:
     """The message of `error` (and of its cause, where Hydra wraps one) in one line."""
+    if isinstance(error, OSError):
+        return f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}"
     parts: list[str] = []
     link: BaseException | None = error
     while link is not None and len(parts) < 2:

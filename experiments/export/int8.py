@@ -1,32 +1,35 @@
 """What INT8 costs in AP: fp32 and INT8 ONNX files of trained networks on the whole synthetic test split.
 
-    python experiments/export/int8.py runs/search/demo:p30 runs/search/demo:p85
+    python experiments/export/int8.py --supernet runs/train/demo --random 3
 
-Exports each network (batch norms folded), quantises it on training images, scores both files in
+Takes the largest, the smallest and some random subnets of a trained supernet; with `--archs` folders or
+RUN:budget instead. Exports each (batch norms folded), quantises it on training images, scores both files in
 onnxruntime, and gives the difference with a paired bootstrap interval over images. Writes int8.json beside
 itself.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from subnets.export_options import ExportCommand
 from subnets.export_options import ExportOptions
-from subnets.exporting import calibration_images
 from subnets.exporting import make_job
 from subnets.formats import write_int8
 from subnets.formats import write_onnx
 from subnets.naming import slug
 from subnets.runtime import open_runtime
+from subnets.source import SourceOptions
 from subnets.source import open_source
 from subnets.timing import conditions
-from subnets.timing import interleave
+from supernet import SearchSpace
+from supernet.cost import count_macs
 from supernet.data.render_options import SyntheticOptions
 from supernet.data.source import DataConfig
 from supernet.data.source import open_split
@@ -41,12 +44,34 @@ CALIBRATION = (16, 128)
 
 
 def main() -> None:
-    """Measure the networks named on the command line."""
+    """Measure the networks that the command line asks for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--supernet", help="training run whose subnets to take")
+    parser.add_argument("--random", type=int, default=3, help="random subnets besides largest, smallest")
+    parser.add_argument("--archs", nargs="*", default=[], help="networks with weights of their own")
+    options = parser.parse_args()
     data = synthetic_data()
     evaluator = Evaluator(open_split(data, "test"), EvaluationOptions(batch_size=1))
-    rows = [row for arch in sys.argv[1:] for row in compare(arch, data, evaluator)]
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        archs = list(options.archs)
+        if options.supernet:
+            archs += ["largest", "smallest", *random_archs(options.supernet, options.random, Path(folder))]
+        for arch in archs:
+            rows += compare(arch, options.supernet, data, evaluator)
     record = {"conditions": conditions(1), "images": len(evaluator.dataset), "networks": rows}
     (HERE / "int8.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+def random_archs(supernet: str, count: int, folder: Path) -> list[str]:
+    """Architecture files of random members of the supernet's space."""
+    space, rng = SearchSpace.load(f"{supernet}/space.yaml"), np.random.default_rng(7)
+    paths = [folder / f"random-{number}.yaml" for number in range(count)]
+    for path in paths:
+        space.sample(rng).save(path)
+    return [str(path) for path in paths]
 
 
 def synthetic_data() -> DataConfig:
@@ -58,38 +83,32 @@ def synthetic_data() -> DataConfig:
     return DataConfig(**settings)
 
 
-def compare(arch: str, data: DataConfig, evaluator: Evaluator) -> list[dict[str, Any]]:
+def compare(arch: str, supernet: str | None, data: DataConfig, evaluator: Evaluator) -> list[dict[str, Any]]:
     """One network: a row for each number of calibration images."""
-    opened = open_source(arch).require_trained()
+    opened = open_source(arch, SourceOptions(supernet=supernet)).require_trained()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for images in CALIBRATION:
-            options = ExportOptions(calibration_images=images)
-            config = ExportCommand(arch=arch, export=options, data=data)
+            config = ExportCommand(arch=arch, export=ExportOptions(calibration_images=images), data=data)
             job = make_job(config, opened, Path(folder))
             files = [Path(folder) / write(job).file for write in (write_onnx, write_int8)]
-            runs = dict(
-                zip(("fp32", "int8"), (open_runtime(file, "onnxruntime", 1) for file in files), strict=True)
-            )
-            results = {name: evaluator(run, opened.arch.resolution) for name, run in runs.items()}
+            results = {
+                name: evaluator(open_runtime(file, "onnxruntime", 1), opened.arch.resolution)
+                for name, file in zip(("fp32", "int8"), files, strict=True)
+            }
             found = {name: result.detections for name, result in results.items()}
-            interval = bootstrap_ap(evaluator.ground_truth, found, samples=SAMPLES).differences[
-                "fp32", "int8"
-            ]
-            (image,) = calibration_images(data, job.manifest, ExportOptions(calibration_images=1))
-            timings = interleave({name: partial(run, image) for name, run in runs.items()}, rounds=100)
+            intervals = bootstrap_ap(evaluator.ground_truth, found, samples=SAMPLES)
+            change = intervals.differences["fp32", "int8"]
             rows.append(
                 {
                     "network": slug(arch),
+                    "resolution": opened.arch.resolution,
+                    "MMACs": round(count_macs(opened.arch, opened.skeleton.num_joints) / 1e6, 1),
                     "calibration images": images,
                     "AP fp32": round(results["fp32"].stats["AP"], 4),
                     "AP int8": round(results["int8"].stats["AP"], 4),
-                    "difference": [
-                        round(value, 4) for value in (interval.value, interval.low, interval.high)
-                    ],
+                    "difference": [round(value, 4) for value in (change.value, change.low, change.high)],
                     "MB": [round(file.stat().st_size / 1e6, 3) for file in files],
-                    "median ms, one thread": [round(timing.median, 2) for timing in timings],
-                    "fastest ms": [round(timing.best, 2) for timing in timings],
                 }
             )
             print(json.dumps(rows[-1]), flush=True)

@@ -119,7 +119,8 @@ def summary_lines(summary: Summary, folder: Path) -> list[str]:
         f"{step} {1000 * seconds / max(1, summary.frames):.1f}" for step, seconds in summary.busy.items()
     )
     return [
-        f"{summary.frames} images, {summary.people} people, {summary.rate:.1f} images/s; results in {folder}",
+        f"{summary.frames} images, {summary.people} people of score {summary.draw_score:g} or more "
+        f"(and {summary.weaker} below), {summary.rate:.1f} images/s; results in {folder}",
         f"ms per image (steps overlap): {busy}",
     ]
 

@@ -37,7 +37,9 @@ class Summary:
 
     Attributes:
         frames: images that were read.
-        people: found in all of them, those below the drawing score not counted.
+        people: found in all of them, with the drawing score or more.
+        weaker: people below it, in the results but not in the pictures.
+        draw_score: where the two part.
         seconds: from the first read to the last write.
         busy: seconds that each step worked; they overlap, so their sum may exceed `seconds`.
         failures: what could not be read, one line each.
@@ -46,6 +48,8 @@ class Summary:
 
     frames: int = 0
     people: int = 0
+    weaker: int = 0
+    draw_score: float = DRAW_SCORE
     seconds: float = 0.0
     busy: dict[str, float] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
@@ -90,7 +94,7 @@ def predict(
     Raises:
         InputError: the source gives nothing, or the folder cannot be written to.
     """
-    summary = Summary(failures=frames.failures)
+    summary = Summary(failures=frames.failures, draw_score=draw_score)
     steps = _Steps(predictor, drawn, _Meter() if meter else None, draw_score, summary.busy)
     start = time.perf_counter()
     with open_outputs(folder, frames) as outputs:
@@ -105,7 +109,9 @@ def predict(
                 begin = time.perf_counter()
                 outputs.add(item.frame, item.people, item.drawn)
                 summary.frames += 1
-                summary.people += int((item.people.scores >= draw_score).sum())
+                strong = int((item.people.scores >= draw_score).sum())
+                summary.people += strong
+                summary.weaker += len(item.people) - strong
                 summary.seconds = time.perf_counter() - start
                 steps.count("write", begin)
                 if progress is not None:

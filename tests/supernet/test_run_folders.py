@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import pytest
 from supernet import InputError
 from supernet.cli import check_run_name
 from supernet.cli import claim_run_folder
+from supernet.cli import is_users
 
 
 @dataclass
@@ -85,3 +87,17 @@ def test_a_missing_setting_is_named(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "subnets.predict"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (2, "error: predict needs source=...; see --help\n")
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("in the way")
+    command = [sys.executable, "-m", "subnets.convert", "arch=litepose-xs", "weights=a.pth", "name=x"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "error: runs/convert/x cannot be read or written: Not a directory\n"
+
+
+def test_only_the_users_faults_are_told_in_one_line() -> None:
+    assert is_users(InputError("bad"))
+    assert is_users(OSError(errno.EROFS, "Read-only file system", "runs"))
+    assert not is_users(FileNotFoundError(errno.ENOENT, "No such file or directory", "x"))

@@ -15,6 +15,7 @@ import argparse
 import json
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ WIDTH, HEIGHT = 640, 480
 PEOPLE = 4
 STEPS = ("decode", "prepare", "network", "group")
 SIGMA = 2.0
+TAG_STEP = 3.0
 
 
 def main() -> None:
@@ -109,17 +111,19 @@ def maps_of(scene: Scene, opened: Opened) -> list[np.ndarray]:
     rng = np.random.default_rng(0)
     half = rng.normal(0, 0.01, (1, joints, height // 2, width // 2)).astype(np.float32)
     quarter = rng.normal(0, 0.01, (1, 2 * joints, height // 4, width // 4)).astype(np.float32)
-    for number, person in enumerate(scene.people):
-        keypoints = np.asarray(person[0], float).reshape(-1, 3)
-        places = keypoints[:, :2] * view.scale + view.offset
-        for joint in np.flatnonzero(keypoints[:, 2] > 0):
-            for maps, stride in ((half[0], 2), (quarter[0], 4)):
-                rows, columns = np.mgrid[: maps.shape[1], : maps.shape[2]] + 0.5
-                x, y = places[joint] / stride
-                square = (columns - x) ** 2 + (rows - y) ** 2
-                maps[joint] = np.maximum(maps[joint], np.exp(-square / (2 * SIGMA**2)))
-                if stride == 4:
-                    maps[joints + joint][square < 16] = 2.0 * number + rng.normal(0, 0.1)
+    keypoints = np.stack([np.asarray(person[0], float).reshape(-1, 3) for person in scene.people])
+    for maps, stride in ((half[0], 2), (quarter[0], 4)):
+        rows, columns = np.mgrid[: maps.shape[1], : maps.shape[2]] + 0.5
+        for joint in range(joints):
+            people = np.flatnonzero(keypoints[:, joint, 2] > 0)
+            if not len(people):
+                continue
+            x, y = ((keypoints[people, joint, :2] * view.scale + view.offset) / stride).T[..., None, None]
+            square = (columns - x) ** 2 + (rows - y) ** 2
+            maps[joint] = np.maximum(maps[joint], np.exp(-square.min(axis=0) / (2 * SIGMA**2)))
+            if stride == 4:
+                # Every pixel carries the tag of the person whose joint is nearest.
+                maps[joints + joint] += TAG_STEP * people[square.argmin(axis=0)]
     return [quarter, half]
 
 
@@ -167,7 +171,7 @@ def one_by_one(predictor: Predictor, files: list[bytes], images: int) -> tuple[d
         marks.append(time.perf_counter())
         if index >= 0:
             people += len(found)
-            for step, start, end in zip(STEPS, marks, marks[1:], strict=True):
+            for step, (start, end) in zip(STEPS, pairwise(marks), strict=True):
                 taken[step].append(1000 * (end - start))
     return {step: float(np.median(values)) for step, values in taken.items()}, people / images
 
