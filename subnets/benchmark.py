@@ -57,7 +57,8 @@ def run(config: BenchmarkCommand, folder: Path) -> None:
         calls = {name: _call(config.benchmark, networks[name[0]], run_) for name, run_ in runs.items()}
         claim_run_folder(folder, config)
         titles = {" / ".join(name): call for name, call in calls.items()}
-        timings = interleave(titles, config.benchmark.rounds, config.benchmark.warmup, config.benchmark.seed)
+        wanted = config.benchmark
+        timings = interleave(titles, wanted.rounds, wanted.warmup, wanted.seed, lead_in=1)
     where = conditions(config.threads)
     rows = [_row(name, networks[name[0]], timing) for name, timing in zip(calls, timings, strict=True)]
     write_json(

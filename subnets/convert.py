@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from supernet.cli import launch
+from supernet.files import remove_if_empty
 
 from .naming import register_slug
 
@@ -38,9 +38,7 @@ def run(config: ConvertCommand, folder: Path) -> None:
     """Write `config.weights` as the network folder `folder`."""
     from .official import convert
 
-    # Hydra has made the folder; an empty one is nothing to protect.
-    with contextlib.suppress(OSError):
-        folder.rmdir()
+    remove_if_empty(folder)
     convert(config.arch, config.weights, folder, config.num_joints)
     print(f"wrote {folder}")
 

@@ -108,6 +108,7 @@ def evaluate(
 
     from .running import manifest_of
     from .running import run_of
+    from .running import runtime_of
     from .scores import net_score
 
     manifest = manifest_of(opened, config.runtime)
@@ -124,7 +125,7 @@ def evaluate(
     conditions = {
         "data": dataset.name,
         "split": config.split,
-        "runtime": config.runtime,
+        "runtime": runtime_of(opened, config.runtime),
         "threads": config.threads,
         "scorer": config.scorer,
         "oks_nms": config.oks_nms,

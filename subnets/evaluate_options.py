@@ -18,7 +18,8 @@ class EvaluateCommand:
         arch: one or several networks: folders, RUN:budget, .onnx files, or names with weights= or supernet=.
         name: of the evaluation; its folder is runs/evaluate/<name>.
         split: train, val or test.
-        runtime: torch, onnxruntime or openvino (the last two on a folder's model.onnx).
+        runtime: torch, onnxruntime or openvino (the last two on a folder's model.onnx), or auto (torch, but
+            onnxruntime for an .onnx file).
         threads: of the runtime; null leaves it to it.
         weights, supernet, skeleton: see `subnets.source.SourceOptions`.
         data: what to evaluate on.
@@ -31,7 +32,7 @@ class EvaluateCommand:
     arch: Any = "???"
     name: str = "default"
     split: str = "test"
-    runtime: str = "torch"
+    runtime: str = "auto"
     threads: int | None = None
     weights: str | None = None
     supernet: str | None = None

@@ -154,7 +154,7 @@ def measure_latency(job: Job, written: Sequence[Written], options: ExportOptions
         for w in written
     }
     calls = {name: partial(run, images) for name, run in runs.items()}
-    return interleave(calls, options.latency_rounds)
+    return interleave(calls, options.latency_rounds, lead_in=1)
 
 
 def _record(

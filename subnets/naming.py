@@ -15,7 +15,8 @@ _LONGEST = 60
 def slug(arch: Any) -> str:
     """A folder name for one or several `arch=` values.
 
-    `litepose-xs` stays, `runs/search/demo:low` gives `demo-low`, `nets/a.onnx` gives `a`.
+    `litepose-xs` stays, `runs/search/demo:low` gives `demo-low`, `nets/a.onnx` gives `a`, `a/model_int8.onnx`
+    gives `a-int8`.
     """
     values = arch if isinstance(arch, list | tuple) else [arch]
     text = "_".join(_one(str(value)) for value in values)
@@ -25,8 +26,9 @@ def slug(arch: Any) -> str:
 def _one(value: str) -> str:
     path = PurePath(value)
     name = path.stem if path.suffix in {".yaml", ".yml", ".json", ".onnx"} else path.name
-    if name == "model" and path.parent.name:
-        name = path.parent.name
+    # The files of an export are all called so: model.onnx, model_int8.onnx.
+    if path.parent.name and re.fullmatch(r"model(_\w+)?", name):
+        name = path.parent.name + name.removeprefix("model").replace("_", "-")
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")
 
 

@@ -30,8 +30,7 @@ def run_of(opened: Opened, runtime: str, threads: int | None = None) -> Run:
         InputError: the network has no ONNX file, or is nothing but one, or finds no people by itself.
     """
     opened.require_people()
-    if runtime == "auto":
-        runtime = "onnxruntime" if opened.net is None else "torch"
+    runtime = runtime_of(opened, runtime)
     if runtime == "torch":
         return open_runtime(opened.require_net(), "torch", threads)
     if runtime in ON_FILES:
@@ -43,9 +42,16 @@ def run_of(opened: Opened, runtime: str, threads: int | None = None) -> Run:
     return open_runtime(opened.net, runtime, threads)
 
 
+def runtime_of(opened: Opened, runtime: str) -> str:
+    """The runtime that `auto` means for `opened`; others as they are."""
+    if runtime != "auto":
+        return runtime
+    return "onnxruntime" if opened.net is None else "torch"
+
+
 def manifest_of(opened: Opened, runtime: str) -> Manifest | None:
     """What the ONNX file says that `run_of` would run; None for torch."""
-    if opened.onnx is None or runtime == "torch" or (runtime == "auto" and opened.net is not None):
+    if opened.onnx is None or runtime_of(opened, runtime) == "torch":
         return None
     from .portable.session import OnnxSession
 

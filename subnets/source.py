@@ -8,9 +8,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
-from typing import cast
 
-from supernet.arch import Arch
 from supernet.errors import InputError
 from supernet.pose.skeletons import Skeleton
 
@@ -18,19 +16,11 @@ from .meta import META_FILE
 from .portable.manifest import Manifest
 
 if TYPE_CHECKING:
-    from supernet.checkpoint import TrainedSupernet
-    from supernet.data.source import DataConfig
-
     from .any_arch import AnyArch
     from .any_network import AnyNetwork
 
 SUBNETS_FOLDER = "subnets"
 ONNX_SUFFIX = ".onnx"
-# Architectures whose random weights keep a new network's values in a usual range.
-CALIBRATION_BATCHES = 4
-CALIBRATION_SIDE = 128
-# Training images that set the batch-norm statistics of a supernet's subnet.
-CALIBRATION_IMAGES = 64
 
 
 @dataclass
@@ -130,15 +120,22 @@ def open_source(arch: str, options: SourceOptions | None = None) -> Opened:
         opened = _from_onnx(path)
     elif path.is_dir():
         opened = _from_folder(path, arch)
-    elif options.supernet:
-        return _from_supernet(arch, options.supernet)
-    elif options.weights:
-        return _from_official(arch, options.weights, options.skeleton)
     else:
-        return _untrained(arch, options.skeleton)
+        return _named(arch, options)
     if options.weights or options.supernet:
         raise InputError(f"{arch} has weights of its own; leave out weights= and supernet=")
     return opened
+
+
+def _named(arch: str, options: SourceOptions) -> Opened:
+    """An architecture alone, with weights from elsewhere."""
+    from . import named
+
+    if options.supernet:
+        return named.from_supernet(arch, options.supernet)
+    if options.weights:
+        return named.from_official(arch, options.weights, options.skeleton)
+    return named.untrained(arch, options.skeleton)
 
 
 def _search_result(arch: str) -> Path | None:
@@ -170,7 +167,7 @@ def _from_folder(path: Path, arch: str) -> Opened:
     return Opened(
         name=name,
         arch=net.arch,
-        skeleton=_skeleton_of(net),
+        skeleton=skeleton_of(net),
         trained=bool(net.about.get("trained", True)),
         net=net,
         onnx=onnx if onnx.is_file() else None,
@@ -179,7 +176,12 @@ def _from_folder(path: Path, arch: str) -> Opened:
     )
 
 
-def _skeleton_of(net: AnyNetwork) -> Skeleton:
+def skeleton_of(net: AnyNetwork) -> Skeleton:
+    """The joint layout of `net`.
+
+    Raises:
+        InputError: it has none.
+    """
     if net.skeleton is None:
         raise InputError(
             f"the network's folder does not name its {net.num_joints} joints; add a skeleton to meta.json"
@@ -202,88 +204,6 @@ def _from_onnx(path: Path) -> Opened:
         about=dict(manifest.about),
         kind=manifest.kind,
     )
-
-
-def _from_supernet(arch: str, run: str) -> Opened:
-    from supernet.calibration import calibrate
-    from supernet.checkpoint import load_supernet
-    from supernet.data.source import open_split
-    from supernet.evaluation import calibration_batches
-
-    from .extract import extract
-
-    trained = load_supernet(run)
-    ends = {"largest": trained.space.largest, "smallest": trained.space.smallest}
-    chosen = ends[arch]() if arch in ends else Arch.load(arch)
-    trained.net.require(chosen)
-    # A supernet's running statistics belong to no subnet.
-    train_set = open_split(_training_data(trained), "train")
-    calibrate(trained.net, chosen, calibration_batches(train_set, chosen.resolution, CALIBRATION_IMAGES, 16))
-    net = extract(trained.net, chosen).eval()
-    net.skeleton = train_set.skeleton
-    name = arch if arch in ends else Path(arch).stem
-    about = {"name": name, "source": f"supernet {run}", "supernet": run, "step": trained.step}
-    return Opened(name, chosen, _skeleton_of(net), trained=True, net=net, about=about)
-
-
-def _training_data(trained: TrainedSupernet) -> DataConfig:
-    from omegaconf import OmegaConf
-
-    from supernet.data.source import DataConfig
-
-    known = trained.config.get("data")
-    if not known:
-        raise InputError(
-            f"{trained.path} does not say which data it was trained with; extract it in a search"
-        )
-    return cast(DataConfig, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DataConfig), known)))
-
-
-def _from_official(arch: str, weights: str, skeleton: str) -> Opened:
-    from .network import build
-    from .official import import_weights
-
-    layout = Skeleton.load(skeleton)
-    description = Arch.load(arch)
-    net = build(description, layout.num_joints).eval()
-    import_weights(net, weights)
-    net.skeleton = layout
-    name = Path(arch).stem
-    return Opened(
-        name, description, layout, trained=True, net=net, about={"name": name, "source": f"weights {weights}"}
-    )
-
-
-def _untrained(arch: str, skeleton: str) -> Opened:
-    import torch
-
-    from supernet.calibration import calibrate_by
-
-    from .any_arch import load_arch
-    from .any_network import build_network
-    from .any_network import outputs_kind
-
-    description = load_arch(arch)
-    layout = Skeleton.load(_bound_layout(description) or skeleton)
-    net = build_network(description, layout.num_joints)
-    # With norms as they come, a deep network magnifies float32 rounding a hundredfold: no use for
-    # comparisons.
-    generator = torch.Generator().manual_seed(0)
-    sides = (2, 3, CALIBRATION_SIDE, CALIBRATION_SIDE)
-    calibrate_by(net, net, [torch.randn(sides, generator=generator) for _ in range(CALIBRATION_BATCHES)])
-    net.skeleton = layout
-    name = Path(arch).stem
-    net.about = {"name": name, "source": "random weights", "trained": False}
-    kind, about = outputs_kind(net), dict(net.about)
-    return Opened(name, description, layout, trained=False, net=net.eval(), about=about, kind=kind)
-
-
-def _bound_layout(arch: AnyArch) -> str | None:
-    """The joint layout that a comparison network's family is bound to, if it is."""
-    from .baselines.arch import StaticArch
-    from .baselines.families import family_of
-
-    return family_of(arch).layout if isinstance(arch, StaticArch) else None
 
 
 def warn_untrained(opened: Opened) -> None:

@@ -61,7 +61,11 @@ class Timing:
 
 
 def interleave(
-    candidates: Mapping[str, Callable[[], object]], rounds: int, warmup: int = 3, seed: int = 0
+    candidates: Mapping[str, Callable[[], object]],
+    rounds: int,
+    warmup: int = 3,
+    seed: int = 0,
+    lead_in: int = 0,
 ) -> list[Timing]:
     """Time all `candidates` under the same conditions.
 
@@ -72,12 +76,16 @@ def interleave(
         rounds: measured calls of each; >= 1.
         warmup: calls before that, not measured.
         seed: of the order within rounds.
+        lead_in: calls of the same candidate right before each measured one. Threads of a runtime go on
+            spinning for a while after a call and would take a core from the next candidate.
     """
     rng = np.random.default_rng(seed)
     names = list(candidates)
     taken: dict[str, list[float]] = {name: [] for name in names}
     for round_ in range(-warmup, rounds):
         for index in rng.permutation(len(names)):
+            for _ in range(lead_in):
+                candidates[names[index]]()
             start = time.perf_counter()
             candidates[names[index]]()
             elapsed = time.perf_counter() - start

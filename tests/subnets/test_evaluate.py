@@ -44,7 +44,7 @@ def folder(small_folder: Path, small_onnx: Path, tmp_path: Path) -> Path:
 def test_several_networks_side_by_side(
     folder: Path, tiny_data: DataConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = command(tiny_data, [str(folder), str(folder / "model.onnx")], runtime="onnxruntime")
+    config = command(tiny_data, [str(folder), str(folder / "model.onnx")])
     run(config, tmp_path / "out")
     shown = capsys.readouterr().out
     for text in ("AP_hard", "GMACs", "inversion", "left_shoulder", "3 images"):
@@ -52,9 +52,9 @@ def test_several_networks_side_by_side(
     rows = list(csv.DictReader((tmp_path / "out" / "results.csv").open()))
     assert [row["name"] for row in rows] == ["net", "net-2"]
     assert list(rows[0])[1:10] == NINE
-    # The same network in the same runtime.
     assert [rows[0][key] for key in NINE] == [rows[1][key] for key in NINE]
     record = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [row["conditions"]["runtime"] for row in record["networks"]] == ["torch", "onnxruntime"]
     assert record["networks"][0]["images"] == 3
     assert isinstance(json.loads((tmp_path / "out" / "detections" / "net.json").read_text()), list)
     assert cv2.imread(str(tmp_path / "out" / "results.png")) is not None

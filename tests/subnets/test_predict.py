@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,7 @@ def test_torch_and_onnx_find_the_same_people(
 ) -> None:
     for name, arch in (("torch", small_folder), ("onnx", small_onnx)):
         run(command(photos, arch), tmp_path / name)
-    assert "2 images, " in capsys.readouterr().out
+    assert "2 images, 0 people of score 0.3 or more (and " in capsys.readouterr().out
     torch_results, onnx_results = (
         json.loads((tmp_path / name / "predictions.json").read_text()) for name in ("torch", "onnx")
     )
@@ -94,3 +96,15 @@ def test_option_ranges() -> None:
         PredictOptions(limit=0)
     with pytest.raises(InputError, match="positive numbers"):
         PredictOptions(scales=[0.0])
+
+
+def test_the_command_tells_a_broken_image_and_writes_nothing(small_onnx: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    command = [sys.executable, "-m", "subnets.predict", "source=broken.jpg", f"arch={small_onnx}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert [line for line in done.stderr.splitlines() if line.startswith("error: ")] == [
+        "error: broken.jpg is a truncated JPEG; fetch it again"
+    ]
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.rglob("predictions.json"))

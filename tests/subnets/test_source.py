@@ -82,6 +82,7 @@ def test_nothing_of_that_name() -> None:
         ("runs/search/demo:low", "demo-low"),
         ("nets/a.onnx", "a"),
         ("runs/export/mine/model.onnx", "mine"),
+        ("runs/export/mine/model_int8.onnx", "mine-int8"),
         ("b.yaml", "b"),
         (["litepose-xs", "runs/search/demo:low"], "litepose-xs_demo-low"),
         ("..", "default"),

@@ -86,18 +86,43 @@ def test_it_finds_and_draws_the_same_people(consumer: Path, small_onnx: Path) ->
         (["empty"], "folder empty holds no images"),
         (["broken.jpg", "--model", "none.onnx"], "ONNX file none.onnx does not exist"),
         (["camera:97"], "camera 97 cannot be opened"),
+        (["odd.avi"], "odd.avi"),
     ],
 )
 def test_bad_input_is_one_line(consumer: Path, arguments: list[str], message: str) -> None:
     (consumer / "empty").mkdir(exist_ok=True)
     data = cv2.imencode(".jpg", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
     (consumer / "broken.jpg").write_bytes(data[: len(data) // 2])
+    (consumer / "odd.avi").write_bytes(video(consumer / "clip.avi").replace(b"MJPG", b"QQQQ"))
     done = python(consumer, "bundle/predict.py", *arguments, "--out", "bad")
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (consumer / "bad" / "predictions.json").exists()
+
+
+def test_a_cut_video_is_told_and_its_frames_kept(consumer: Path) -> None:
+    data = video(consumer / "clip.avi")
+    (consumer / "cut.avi").write_bytes(data[: len(data) // 2])
+    done = python(consumer, "bundle/predict.py", "cut.avi", "--out", "cut", "--threads", "1")
+    frames = len(json.loads((consumer / "cut" / "images.json").read_text()))
+    assert 0 < frames < 20
+    assert done.returncode == 2
+    assert done.stderr == f"error: video cut.avi ends after {frames} of 20 frames; is it truncated?\n"
+    assert "people of score 0.3 or more" in done.stdout
+    again = python(consumer, "bundle/predict.py", "cut.avi", "--out", "cut")
+    assert (again.returncode, "holds predictions already" in again.stderr) == (2, True)
+
+
+def video(path: Path) -> bytes:
+    """Twenty frames of noise as Motion JPEG, which opens even when it is cut."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (64, 48))
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        writer.write(rng.integers(0, 255, (48, 64, 3), np.uint8))
+    writer.release()
+    return path.read_bytes()
 
 
 def test_what_travels_is_portable(consumer: Path) -> None:
