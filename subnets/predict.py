@@ -90,7 +90,7 @@ def failure_line(summary: Summary, most: int = 5) -> str:
     """The failures of a prediction in one line."""
     listed = "; ".join(summary.failures[:most])
     more = f"; and {len(summary.failures) - most} more" if len(summary.failures) > most else ""
-    return f"{listed}{more} (the other {summary.frames} images are done)"
+    return f"{listed}{more} (the other images are done: {summary.frames})"
 
 
 class _Progress:

@@ -23,6 +23,7 @@ VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpe
 _CAMERA = re.compile(r"(?:camera:?)?(\d+)|camera")
 # Containers count their frames only roughly; fewer than this share of the announced ones means a cut file.
 _COMPLETE = 0.98
+_FFMPEG_QUIET = "-8"
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,6 +173,8 @@ def _camera(number: int, limit: int | None) -> Frames:
 
 
 def _capture(source: str | int) -> Any:
+    # What FFmpeg says about a broken file is said by us in one line; read when OpenCV first needs FFmpeg.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", _FFMPEG_QUIET)
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:

@@ -87,13 +87,15 @@ def test_it_finds_and_draws_the_same_people(consumer: Path, small_onnx: Path) ->
         (["broken.jpg", "--model", "none.onnx"], "ONNX file none.onnx does not exist"),
         (["camera:97"], "camera 97 cannot be opened"),
         (["odd.avi"], "odd.avi"),
+        (["cut.mp4"], "video cut.mp4 cannot be opened: truncated, or in a format that OpenCV does not know"),
     ],
 )
 def test_bad_input_is_one_line(consumer: Path, arguments: list[str], message: str) -> None:
     (consumer / "empty").mkdir(exist_ok=True)
     data = cv2.imencode(".jpg", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
     (consumer / "broken.jpg").write_bytes(data[: len(data) // 2])
-    (consumer / "odd.avi").write_bytes(video(consumer / "clip.avi").replace(b"MJPG", b"QQQQ"))
+    (consumer / "odd.avi").write_bytes(video(consumer / "clip.avi", "MJPG").replace(b"MJPG", b"QQQQ"))
+    (consumer / "cut.mp4").write_bytes(video(consumer / "clip.mp4", "mp4v")[:5000])
     done = python(consumer, "bundle/predict.py", *arguments, "--out", "bad")
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
@@ -103,7 +105,8 @@ def test_bad_input_is_one_line(consumer: Path, arguments: list[str], message: st
 
 
 def test_a_cut_video_is_told_and_its_frames_kept(consumer: Path) -> None:
-    data = video(consumer / "clip.avi")
+    # Motion JPEG in AVI opens even when it is cut.
+    data = video(consumer / "clip.avi", "MJPG")
     (consumer / "cut.avi").write_bytes(data[: len(data) // 2])
     done = python(consumer, "bundle/predict.py", "cut.avi", "--out", "cut", "--threads", "1")
     frames = len(json.loads((consumer / "cut" / "images.json").read_text()))
@@ -115,9 +118,9 @@ def test_a_cut_video_is_told_and_its_frames_kept(consumer: Path) -> None:
     assert (again.returncode, "holds predictions already" in again.stderr) == (2, True)
 
 
-def video(path: Path) -> bytes:
-    """Twenty frames of noise as Motion JPEG, which opens even when it is cut."""
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (64, 48))
+def video(path: Path, codec: str) -> bytes:
+    """Twenty frames of noise."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 10.0, (64, 48))
     rng = np.random.default_rng(0)
     for _ in range(20):
         writer.write(rng.integers(0, 255, (48, 64, 3), np.uint8))
