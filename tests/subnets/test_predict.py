@@ -38,13 +38,16 @@ def command(source: Path, arch: Path, **settings: Any) -> PredictCommand:
 def test_torch_and_onnx_find_the_same_people(
     photos: Path, small_folder: Path, small_onnx: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    options = PredictOptions(threshold=0.02, draw_score=0.5)
     for name, arch in (("torch", small_folder), ("onnx", small_onnx)):
-        run(command(photos, arch), tmp_path / name)
-    assert "2 images, 0 people of score 0.3 or more (and " in capsys.readouterr().out
+        run(command(photos, arch, predict=options), tmp_path / name)
     torch_results, onnx_results = (
         json.loads((tmp_path / name / "predictions.json").read_text()) for name in ("torch", "onnx")
     )
     assert len(torch_results) == len(onnx_results) > 0
+    strong = sum(result["score"] >= 0.5 for result in onnx_results)
+    line = f"2 images, {strong} people of score 0.5 or more (and {len(onnx_results) - strong} below), "
+    assert line in capsys.readouterr().out.splitlines()[2]
     for ours, theirs in zip(torch_results, onnx_results, strict=True):
         assert np.abs(np.subtract(ours["keypoints"], theirs["keypoints"])).max() < 0.05
     assert (tmp_path / "torch" / "a.jpg").exists()
