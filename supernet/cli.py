@@ -27,6 +27,7 @@ from .errors import InputError
 from .files import read_yaml
 from .files import remove_if_empty
 from .files import write_text
+from .sweep_names import launcher_mend
 from .sweep_names import with_job_names
 
 C = TypeVar("C")
@@ -127,7 +128,8 @@ def one_line(error: BaseException) -> str:
         if text and not any(text in part for part in parts):
             parts.append(text)
         link = link.__cause__
-    return ": ".join(parts) or type(error).__name__
+    message = ": ".join(parts) or type(error).__name__
+    return message + launcher_mend(message)
 
 
 def is_first_rank() -> bool:

@@ -1,7 +1,8 @@
-"""Folder names of a multirun: what varies between its jobs, and nothing else."""
+"""Multiruns: folder names that hold what varies between the jobs, and launchers that are not installed."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -9,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 MULTIRUN = ("-m", "--multirun")
 # Never part of a job's folder name.
 ALWAYS_LEFT_OUT = ("name", "experiment")
+_NO_LAUNCHER = re.compile(r"Could not load 'hydra/launcher/(joblib|submitit|ray)")
 
 
 def with_job_names(arguments: Sequence[str]) -> list[str]:
@@ -33,3 +35,9 @@ def with_job_names(arguments: Sequence[str]) -> list[str]:
     first = places[0]
     added = f"hydra.job.config.override_dirname.exclude_keys=[{keys}]"
     return [*arguments[:first], added, *arguments[first:]]
+
+
+def launcher_mend(message: str) -> str:
+    """What to add to Hydra's `message` when it misses a launcher's package; else nothing."""
+    missing = _NO_LAUNCHER.search(message)
+    return f" It comes with: pip install 'litepose-ofa[{missing[1]}]'" if missing else ""

@@ -162,8 +162,9 @@ def test_wandb_offline_keeps_a_run_to_sync(scored):
 
 def test_a_multirun_of_two_by_two_side_by_side_and_its_summary(launch, environment, tmp_path):
     grid = ("train.steps=4", "train.optimizer.lr=0.001,0.01", "train.loss.positive_weight=0,5")
-    pytest.importorskip("joblib", reason="the optional package hydra-joblib-launcher is not installed")
-    settings = ("name=grid", *grid, "hydra/launcher=joblib")
+    package = "hydra_plugins.hydra_joblib_launcher"
+    pytest.importorskip(package, reason="the optional package hydra-joblib-launcher is not installed")
+    settings = ("name=grid", *grid, "hydra/launcher=local_joblib")
     done = launch(tmp_path, *settings, launcher=("-m", "supernet.train", "-m"))
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "runs/train/grid"
