@@ -24,6 +24,7 @@ from omegaconf.errors import InterpolationResolutionError
 from omegaconf.errors import OmegaConfBaseException
 
 from .errors import InputError
+from .files import DISK_FULL
 from .files import read_yaml
 from .files import remove_if_empty
 from .files import write_text
@@ -39,7 +40,7 @@ _HYDRA_HINT = re.compile(
 )
 _RESOLVING = re.compile(r"\w+ (raised )?while resolving interpolation: ")
 # What the user's disk or permissions forbid, not a fault of ours.
-_DISK_ERRORS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR, errno.EEXIST)
+_DISK_ERRORS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, *DISK_FULL)
 _MISSING = re.compile(r"Missing mandatory value: (\S+)")
 CONFIG_FILE = "config.yaml"
 

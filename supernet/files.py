@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import json
 import os
@@ -10,6 +11,7 @@ import shutil
 import tempfile
 import zlib
 from collections import Counter
+from collections.abc import Callable
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,9 @@ from typing import Any
 import yaml
 
 from .errors import InputError
+
+# The disk is full, or a quota or file size limit was hit.
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
@@ -38,6 +43,21 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def clear_when_full(advice: Callable[[], str]) -> Iterator[None]:
+    """Turn the error of a full disk into one line that ends in `advice()`.
+
+    Raises:
+        InputError: the disk is full, or a quota or file size limit was hit.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        raise InputError(f"nothing more can be written ({error.strerror}); {advice()}") from None
 
 
 @contextlib.contextmanager

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import InputError
 from .train_options import GuardOptions
-
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class NonFiniteGuard:
@@ -42,21 +37,3 @@ class NonFiniteGuard:
                 f"{self._last_good() or 'none'}; start a new run with a lower train.optimizer.lr or a "
                 "smaller train.optimizer.clip"
             )
-
-
-@contextmanager
-def clear_when_full(last_good: Callable[[], Path | None]) -> Iterator[None]:
-    """Turn the error of a full disk into one line that names the last good checkpoint.
-
-    Raises:
-        InputError: the disk is full, or a quota or file size limit was hit.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _DISK_FULL:
-            raise
-        raise InputError(
-            f"nothing more can be written ({error.strerror}); the last good checkpoint is "
-            f"{last_good() or 'none'}; free some space and start the same command again to go on from there"
-        ) from None

@@ -24,7 +24,6 @@ from .data.loader import Loader
 from .distributed import Ranks
 from .errors import InputError
 from .guards import NonFiniteGuard
-from .guards import clear_when_full
 from .interrupts import StopRequest
 from .losses import PoseLoss
 from .optimizer import learning_rate
@@ -129,14 +128,13 @@ class Trainer(Generic[M]):
             the number of the signal that stopped it before, after a checkpoint was written; 0 at the end.
 
         Raises:
-            InputError: too many steps were skipped, the disk is full, or an image cannot be read.
+            InputError: too many steps were skipped, or an image cannot be read.
         """
         state, options = self.state, self._options
         self._remark_best()
         with (
             StopRequest() as stop,
             ProgressBar("training", self.total, state.step, shown=self._ranks.is_main) as bar,
-            clear_when_full(self._checkpoints.last),
         ):
             for batch in self._loader.batches(state.step, self.total):
                 for fault in batch.skipped:

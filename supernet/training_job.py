@@ -23,6 +23,7 @@ from .data.source import DataConfig
 from .data.source import ensure_data
 from .data.source import open_ready_split
 from .distributed import Ranks
+from .files import clear_when_full
 from .logger_options import LoggerOptions
 from .run_log import RunLog
 from .run_sinks import open_sinks
@@ -89,34 +90,37 @@ class TrainingJob:
             the number of the signal that stopped it after saving, or 0.
 
         Raises:
-            InputError: settings, data or an older checkpoint in the folder do not fit; see `Trainer.fit`.
+            InputError: settings, data or an older checkpoint in the folder do not fit, or the disk is full;
+                see `Trainer.fit`.
         """
         checkpoints = self._resume(state)
-        loader = self._loader(dataset, schedule)
-        log = self._open_log(state.step) if self.ranks.is_main else None
-        try:
-            trainer = Trainer(
-                state,
-                loader,
-                schedule,
-                self.options,
-                ranks=self.ranks,
-                checkpoints=checkpoints,
-                log=log,
-                config=self.config,
-                forward=forward,
-                teacher=teacher,
-                prepare=prepare,
-                validate=validator(log),
-            )
-            self._announce(state.step, trainer.total)
-            signal = trainer.fit()
-        finally:
-            loader.close()
-            if log is not None:
-                log.close()
-        if self.ranks.is_main:
-            draw_curves(self.folder)
+        # Around the log's and the loader's end too: what is still to be flushed may not fit either.
+        with clear_when_full(lambda: _on_full_disk(checkpoints.last())):
+            loader = self._loader(dataset, schedule)
+            log = self._open_log(state.step) if self.ranks.is_main else None
+            try:
+                trainer = Trainer(
+                    state,
+                    loader,
+                    schedule,
+                    self.options,
+                    ranks=self.ranks,
+                    checkpoints=checkpoints,
+                    log=log,
+                    config=self.config,
+                    forward=forward,
+                    teacher=teacher,
+                    prepare=prepare,
+                    validate=validator(log),
+                )
+                self._announce(state.step, trainer.total)
+                signal = trainer.fit()
+            finally:
+                loader.close()
+                if log is not None:
+                    log.close()
+            if self.ranks.is_main:
+                draw_curves(self.folder)
         return signal
 
     def _resume(self, state: TrainingState[M]) -> CheckpointFolder:
@@ -155,3 +159,8 @@ class TrainingJob:
             print(f"going on in {self.folder} from step {done} of {total}", file=sys.stderr)
         else:
             print(f"training {total} steps in {self.folder}", file=sys.stderr)
+
+
+def _on_full_disk(last: Path | None) -> str:
+    good = f"the last good checkpoint is {last or 'none'}"
+    return f"{good}; free some space and start the same command again to go on from there"

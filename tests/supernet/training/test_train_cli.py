@@ -126,6 +126,20 @@ def test_bad_settings_end_in_one_line(launch, tmp_path, override, message):
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_a_full_disk_ends_in_one_line_and_goes_on_later(launch, command, environment, tmp_path):
+    """A file may hold 64 KiB, less than a checkpoint and more than the log."""
+    limited = ["bash", "-c", 'ulimit -f 64 && exec "$@"', "_", *command("name=full")]
+    done = subprocess.run(limited, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: nothing more can be written (File too large)")
+    assert "the last good checkpoint is none" in last
+    assert not any((tmp_path / "runs/train/full/checkpoints").iterdir())
+    again = launch(tmp_path, "name=full")
+    assert again.returncode == 0, again.stderr
+
+
 def test_validation_is_logged_drawn_and_keeps_the_best(scored):
     lines = [line for line in read_log(scored / "log.jsonl") if line["kind"] == "validation"]
     assert [line["step"] for line in lines] == [4, 8]
