@@ -14,6 +14,9 @@ from supernet.evaluation import Evaluator
 from supernet.evaluation import SupernetEvaluator
 from supernet.evaluation_options import EvaluationOptions
 
+# Training images for batch-norm calibration.
+CALIBRATION = 128
+
 
 def data_config(trained: TrainedSupernet) -> DataConfig:
     """The data that a supernet was trained on."""
@@ -21,7 +24,7 @@ def data_config(trained: TrainedSupernet) -> DataConfig:
     return cast(DataConfig, OmegaConf.to_object(merged))
 
 
-def evaluator(trained: TrainedSupernet, split: str, calibration: int = 128) -> SupernetEvaluator:
+def evaluator(trained: TrainedSupernet, split: str, calibration: int = CALIBRATION) -> SupernetEvaluator:
     """Scores subnets of `trained` on all of a split."""
     config = data_config(trained)
     options = EvaluationOptions(calibration_images=calibration)

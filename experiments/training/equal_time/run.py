@@ -1,112 +1,110 @@
-"""Sandwich + distillation against one random subnet per step (the reference's way), at equal wall-clock time.
+"""Sandwich + distillation against one random subnet per step at equal wall-clock time, on rendered scenes.
 
-Both are trained by the real command with the demo's recipe; the second gets as many steps as fit into the
-time of the first, measured in turns beforehand. Scored on the test split: smallest, three in the middle,
-largest.
+    python -m experiments.training.equal_time.run time     # seconds per step, in turns; nothing else may run
+    python -m experiments.training.equal_time.run train    # step counts follow from those times
+    python -m experiments.training.equal_time.run report   # test AP, table, picture
 
-    python -m experiments.training.equal_time.run [--steps 1400] [--threads 2]
+`train` and `report` find what is done and go on from there, also with `--arms` and `--seeds` in several
+processes: a run is over after so many steps, so pauses and neighbours change nothing.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from experiments.training.scoring import between
-from experiments.training.scoring import evaluator
-from subnets.timing import conditions
-from supernet.arch import Arch
-from supernet.checkpoint import load_supernet
-from supernet.cost import count_macs
+from experiments.training.equal_time.report import report
+from supernet.files import read_json
+from supernet.files import write_json
 from supernet.run_log import read_log
-from supernet.space import SearchSpace
 
-HERE = Path(__file__).resolve().parent
-RULES = {
-    "sandwich": ["train.sampling.rule=sandwich", "train.sampling.random=1", "train.sampling.largest_first=0"],
-    "random": ["train.sampling.rule=random", "train.sampling.random=1", "train.sampling.largest_first=0"],
-}
-# Shares of the largest network's MACs between which the middle subnets lie.
-LOW, HIGH = 0.25, 0.85
-
-
-def command(name: str, rule: str, steps: int, threads: int) -> list[str]:
-    settings = [f"train.steps={steps}", f"threads={threads}", "data.workers=1", "train.validation.every=0"]
-    return ["-m", "supernet.train", f"name={name}", *RULES[rule], *settings]
+RUNS = Path("runs/train")
+TIMES = Path("runs/experiments/equal_time/times.json")
+RANDOM = ["train.sampling.rule=random", "train.sampling.random=1"]
+SANDWICH = ["train.sampling.rule=sandwich", "train.sampling.random=1"]
+# Of the demo's recipe: steps of the largest network alone for each step after them.
+WARMUP = 1700 / 900
+ARMS = ("sandwich", "random", "scratch")
+RATES = (0.01, 0.03)
+# Share of the full time that a run gets which only serves to choose a learning rate.
+SHORT = 0.5
 
 
-def train(name: str, rule: str, steps: int, threads: int) -> float:
-    """Train; the seconds that all steps took together."""
-    subprocess.run([sys.executable, *command(name, rule, steps, threads)], check=True)
-    lines = read_log(Path("runs/train") / name / "log.jsonl")
-    return sum(line["seconds"] for line in lines if line["kind"] == "train")
+def command(name: str, *settings: str) -> list[str]:
+    common = ["threads=1", "data.workers=1", "train.sampling.resolutions=[64,96,96]"]
+    return ["-m", "supernet.train", f"name={name}", *common, *settings]
 
 
-def step_times(threads: int, rounds: int = 3, steps: int = 60) -> dict[str, float]:
-    """Seconds per step of both rules, measured in turns."""
-    taken: dict[str, list[float]] = {rule: [] for rule in RULES}
+def measure(rounds: int, steps: int) -> None:
+    """Write the median seconds per step of the largest network alone, the sandwich and a random subnet."""
+    kinds = {"largest": [f"train.sampling.largest_first={steps}"], "sandwich": SANDWICH, "random": RANDOM}
+    taken: dict[str, list[float]] = {kind: [] for kind in kinds}
     for number in range(rounds):
-        for rule in RULES:
-            taken[rule].append(train(f"time-{rule}-{number}", rule, steps, threads) / steps)
-    return {rule: float(np.median(values)) for rule, values in taken.items()}
+        for kind, settings in kinds.items():
+            name = f"equal-time-{kind}-{number}"
+            first = [] if kind == "largest" else ["train.sampling.largest_first=0"]
+            rest = [f"train.steps={steps}", "train.log_every=10", "train.optimizer.lr=1e-4"]
+            subprocess.run([sys.executable, *command(name, *settings, *first, *rest)], check=True)
+            lines = [line for line in read_log(RUNS / name / "log.jsonl") if line["kind"] == "train"]
+            taken[kind] += [line["seconds"] / 10 for line in lines[1:]]
+    write_json(TIMES, {kind: round(float(np.median(values)), 4) for kind, values in taken.items()})
+    print(TIMES.read_text())
 
 
-def chosen_subnets(space: SearchSpace) -> dict[str, Arch]:
-    """Smallest, three random ones of different size, largest."""
-    archs = space.decode(space.sample_codes(np.random.default_rng(7), 400))
-    middle = between(archs, [count_macs(arch) for arch in archs], LOW, HIGH, 3)
-    return {
-        "smallest": space.smallest(),
-        **{f"middle {i}": arch for i, arch in enumerate(middle, start=1)},
-        "largest": space.largest(),
-    }
+def arm_settings(arm: str, seconds: float) -> list[str]:
+    """The overrides of an arm that fill `seconds` by the measured times."""
+    times = read_json(TIMES, "step times")
+    after = seconds / (WARMUP * times["largest"] + times["sandwich"])
+    first = round(WARMUP * after)
+    rest = {
+        "sandwich": after,
+        "random": after * times["sandwich"] / times["random"],
+        "scratch": seconds / times["random"],
+    }[arm]
+    first = 0 if arm == "scratch" else first
+    rule = SANDWICH if arm == "sandwich" else RANDOM
+    return [*rule, f"train.sampling.largest_first={first}", f"train.steps={first + round(rest)}"]
 
 
-def draw(rows: list[dict], path: Path) -> None:
-    figure = Figure(figsize=(6, 3.8), layout="constrained")
-    axes = figure.subplots()
-    for rule, style in (("sandwich", "o-"), ("random", "s--")):
-        label = "sandwich + distillation" if rule == "sandwich" else "one random subnet per step"
-        axes.plot([r["macs"] / 1e6 for r in rows], [100 * r[rule] for r in rows], style, label=label)
-    axes.set(xlabel="exact MACs (millions)", ylabel="test AP (%)", ylim=(0, None))
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
-    figure.savefig(path, dpi=130)
+def train(name: str, arm: str, seconds: float, rate: float, seed: int) -> float:
+    """Train, or find it trained; mean val AP of smallest, largest and two random subnets at the end."""
+    scored = ["train.validation.every=1000000", "train.validation.images=0", "train.validation.pictures=0"]
+    settings = [*arm_settings(arm, seconds), f"train.optimizer.lr={rate}", f"seed={seed}", *scored]
+    subprocess.run([sys.executable, *command(name, *settings)], check=True)
+    last = [line for line in read_log(RUNS / name / "log.jsonl") if line["kind"] == "validation"][-1]
+    return float(np.mean([value for key, value in last.items() if key.startswith("AP/")]))
+
+
+def choose_rate(arm: str, seconds: float) -> tuple[float, dict[float, float]]:
+    """The learning rate with the best val AP after short runs, and what each one reached."""
+    found = {rate: train(f"equal-{arm}-lr{rate}", arm, SHORT * seconds, rate, 0) for rate in RATES}
+    return max(found, key=lambda rate: found[rate]), found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--steps", type=int, default=1400, help="sandwich steps")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("phase", choices=("time", "train", "report"))
+    parser.add_argument("--seconds", type=float, default=165, help="of training, per arm and seed")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1))
     given = parser.parse_args()
-    times = step_times(given.threads)
-    steps = {"sandwich": given.steps, "random": round(given.steps * times["sandwich"] / times["random"])}
-    seconds = {rule: train(f"equal-{rule}", rule, steps[rule], given.threads) for rule in RULES}
-    rows: list[dict] = []
-    for rule in RULES:
-        trained = load_supernet(f"runs/train/equal-{rule}", "last")
-        score = evaluator(trained, "test")
-        for place, (name, arch) in enumerate(chosen_subnets(trained.space).items()):
-            if place == len(rows):
-                rows.append({"subnet": name, "resolution": arch.resolution, "macs": count_macs(arch)})
-            rows[place][rule] = round(score(arch).stats["AP"], 4)
-            print(name, rule, rows[place][rule], flush=True)
-    result = {
-        "commands": [" ".join(["python", *command(f"equal-{r}", r, steps[r], given.threads)]) for r in RULES],
-        "machine": conditions(given.threads),
-        "seconds per step, measured in turns": {rule: round(value, 4) for rule, value in times.items()},
-        "steps": steps,
-        "seconds of training": {rule: round(value, 1) for rule, value in seconds.items()},
-        "test AP": rows,
-    }
-    (HERE / "result.json").write_text(json.dumps(result, indent=1) + "\n")
-    draw(rows, HERE / "equal_time.png")
+    if given.phase == "time":
+        measure(rounds=3, steps=60)
+    elif given.phase == "train":
+        for arm in given.arms:
+            rate, _ = choose_rate(arm, given.seconds)
+            for seed in given.seeds:
+                train(f"equal-{arm}-{seed}", arm, given.seconds, rate, seed)
+    else:
+        settings = {arm: " ".join(arm_settings(arm, given.seconds)) for arm in given.arms}
+        rates = {arm: choose_rate(arm, given.seconds)[1] for arm in given.arms}
+        runs = {arm: [RUNS / f"equal-{arm}-{seed}" for seed in given.seeds] for arm in given.arms}
+        about = {"seconds per step": read_json(TIMES), "settings": settings, "val AP by learning rate": rates}
+        report(runs, about)
 
 
 if __name__ == "__main__":
