@@ -5,7 +5,7 @@ then each is fine-tuned by the same recipe and scored again in the same way.
 
     python -m experiments.training.inherited.run runs/train/demo [--subnets 12] [--steps 200] [--threads 1]
 
-A second start goes on after the subnets that are done; `--first N` ends after the first N of them.
+A second start goes on with the subnets that are left; `--only 0 2 4` leaves the others to other processes.
 """
 
 from __future__ import annotations
@@ -97,14 +97,15 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("run")
     parser.add_argument("--subnets", type=int, default=12)
-    parser.add_argument("--first", type=int, default=None)
+    parser.add_argument("--only", type=int, nargs="+", default=None)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     trained = load_supernet(given.run, "last")
     chosen = subnets(trained, given.subnets)
-    rows = [row(given, trained, arch, number) for number, arch in enumerate(chosen[: given.first])]
-    if len(rows) == len(chosen):
+    mine = range(given.subnets) if given.only is None else given.only
+    rows = [row(given, trained, chosen[number], number) for number in mine]
+    if given.only is None:
         about = {
             "command": " ".join(["python -m experiments.training.inherited.run", *sys.argv[1:]]),
             "recipe": " ".join(RECIPE),
