@@ -14,6 +14,7 @@ import argparse
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -74,9 +75,16 @@ def train(name: str, arm: str, seconds: float, rate: float, seed: int) -> float:
     """Train, or find it trained; mean val AP of smallest, largest and two random subnets at the end."""
     scored = ["train.validation.every=1000000", "train.validation.images=0", "train.validation.pictures=0"]
     settings = [*arm_settings(arm, seconds), f"train.optimizer.lr={rate}", f"seed={seed}", *scored]
-    subprocess.run([sys.executable, *command(name, *settings)], check=True)
-    last = [line for line in read_log(RUNS / name / "log.jsonl") if line["kind"] == "validation"][-1]
-    return float(np.mean([value for key, value in last.items() if key.startswith("AP/")]))
+    log = RUNS / name / "log.jsonl"
+    # Validation comes last: a log that holds one is complete.
+    if not (log.exists() and validations(log)):
+        subprocess.run([sys.executable, *command(name, *settings)], check=True)
+    figures = validations(log)[-1]
+    return float(np.mean([value for key, value in figures.items() if key.startswith("AP/")]))
+
+
+def validations(log: Path) -> list[dict[str, Any]]:
+    return [line for line in read_log(log) if line["kind"] == "validation"]
 
 
 def choose_rate(arm: str, seconds: float) -> tuple[float, dict[float, float]]:
