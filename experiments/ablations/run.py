@@ -22,15 +22,17 @@ from experiments.ablations.plan import Run
 from experiments.ablations.plan import ablations
 from experiments.ablations.plan import data_settings
 from experiments.ablations.plan import runs
+from experiments.ablations.poses import POSES
+from experiments.ablations.poses import write_poses
 
 LOCKS = Path("runs/ablations")
 
 
-def commands(run: Run, poses: str) -> list[list[str]]:
+def commands(run: Run) -> list[list[str]]:
     """Training and evaluation of one run."""
     train = ["subnets.finetune", f"experiment={RECIPE}", f"arch={run.arch}", f"seed={run.seed}"]
     score = ["subnets.evaluate", f"arch={run.network}", "split=val", "threads=1", *data_settings()]
-    return [["-m", *command, f"name={run.name}", f"data.poses={poses}"] for command in (train, score)]
+    return [["-m", *command, f"name={run.name}", f"data.poses={POSES}"] for command in (train, score)]
 
 
 def claimed(run: Run) -> IO[str] | None:
@@ -45,13 +47,13 @@ def claimed(run: Run) -> IO[str] | None:
     return lock
 
 
-def execute(run: Run, poses: str) -> bool:
+def execute(run: Run) -> bool:
     """Do what is left of a run; whether it is finished now or is another process's."""
     lock = claimed(run)
     if lock is None:
         return True
     with lock, (LOCKS / f"{run.name}.log").open("a") as log:
-        for result, command in zip((run.network, run.scores / RESULT), commands(run, poses), strict=True):
+        for result, command in zip((run.network, run.scores / RESULT), commands(run), strict=True):
             if result.exists():
                 continue
             print(f"{run.name}: {command[1]}", flush=True)
@@ -69,8 +71,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="runs at a time, one thread each")
     given = parser.parse_args()
     todo = runs([known[name] for name in given.only])
+    write_poses(given.poses)
     with ThreadPoolExecutor(given.workers) as pool:
-        finished = list(pool.map(lambda run: execute(run, given.poses), todo))
+        finished = list(pool.map(execute, todo))
     sys.exit(0 if all(finished) else 1)
 
 
