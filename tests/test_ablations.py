@@ -8,6 +8,7 @@ import pytest
 
 from experiments.ablations.plan import ablations
 from experiments.ablations.plan import runs
+from experiments.ablations.poses import fitting
 from experiments.ablations.report import CLAIMS
 from experiments.ablations.report import verdict
 from experiments.ablations.results import Difference
@@ -50,3 +51,13 @@ def test_intervals_and_verdicts() -> None:
         "disagrees",
         "cannot tell",
     ]
+
+
+def test_crowds_of_few_people_of_some_size_are_kept() -> None:
+    images = [{"id": i, "width": 200, "height": 100} for i in range(4)]
+    people = [{"image_id": 0, "bbox": [0, 0, 9, 40]}, {"image_id": 0, "bbox": [0, 0, 9, 90]}]
+    people += [{"image_id": 1, "bbox": [0, 0, 9, 39]}, *({"image_id": 2, "bbox": [0, 0, 9, 80]},) * 6]
+    found = fitting({"images": images, "annotations": people, "categories": []})
+    assert [image["id"] for image in found["images"]] == [0]
+    assert found["annotations"] == people[:2]
+    assert found["categories"] == []

@@ -1,6 +1,6 @@
 """The crowds that a small network can learn in minutes: few people, none of them tiny.
 
-    python -m experiments.ablations.poses crowdpose_val.json      # writes runs/ablations/poses.json
+python -m experiments.ablations.poses crowdpose_val.json      # writes runs/ablations/poses.json
 """
 
 from __future__ import annotations
