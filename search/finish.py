@@ -43,7 +43,6 @@ def save_subnet(session: Session, candidate: Candidate, budget: str, folder: Pat
         "costs": dict(candidate.costs),
         "macs_convention": session.problem.costs.convention,
         "val": dict(candidate.stats or {}),
-        "supernet": str(session.trained.path),
-        "training_steps": session.trained.step,
+        **session.trained.provenance(),
     }
     save(extract(session.trained.net, arch), folder, about)

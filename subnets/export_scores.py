@@ -62,8 +62,9 @@ def measure_scores(
             runs[f"{'INT8' if item.format == 'int8' else 'fp32'} ({item.runtime})"] = open_runtime(
                 job.folder / item.file, item.runtime
             )
+    data = f"{config.data.root}: {evaluator.described}"
     return [
-        Scores(name, evaluator.described, "one scale, no flip", evaluator(run, opened.arch.resolution).stats)
+        Scores(name, data, "one scale, no flip", evaluator(run, opened.arch.resolution).stats)
         for name, run in runs.items()
     ]
 

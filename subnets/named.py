@@ -58,7 +58,7 @@ def from_supernet(arch: str, run: str) -> Opened:
     net = extract(trained.net, chosen).eval()
     net.skeleton = train_set.skeleton
     name = arch if arch in ends else Path(arch).stem
-    about = {"name": name, "source": f"supernet {run}", "supernet": run, "step": trained.step}
+    about = {"name": name, "source": f"supernet {run}", **trained.provenance()}
     return Opened(name, chosen, skeleton_of(net), trained=True, net=net, about=about)
 
 

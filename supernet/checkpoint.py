@@ -107,6 +107,21 @@ class TrainedSupernet:
     step: int
     path: Path
 
+    def provenance(self) -> dict[str, Any]:
+        """How it was trained, for the folders of networks that are taken from it."""
+        data, train = self.config.get("data") or {}, self.config.get("train") or {}
+        return {
+            "supernet": str(self.path),
+            "training_steps": self.step,
+            "training": {
+                "space": self.config.get("space"),
+                "seed": self.config.get("seed"),
+                "batch_size": train.get("batch_size"),
+                "data": data.get("root"),
+                "split": data.get("train_split"),
+            },
+        }
+
 
 def load_supernet(run: str | os.PathLike[str], which: str = "best") -> TrainedSupernet:
     """The supernet that a run trained.

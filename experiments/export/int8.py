@@ -5,7 +5,7 @@
 Takes the largest, the smallest and some random subnets of a trained supernet; with `--archs` folders or
 RUN:budget instead. Exports each (batch norms folded), quantises it on training images, scores both files in
 onnxruntime, and gives the difference with a paired bootstrap interval over images. Writes int8.json beside
-itself.
+itself after every row; what it holds is not measured again.
 """
 
 from __future__ import annotations
@@ -35,10 +35,12 @@ from supernet.data.source import DataConfig
 from supernet.data.source import open_split
 from supernet.evaluation import Evaluator
 from supernet.evaluation_options import EvaluationOptions
+from supernet.files import read_json
 from supernet.files import read_yaml
+from supernet.files import write_json
 from supernet.pose import bootstrap_ap
 
-HERE = Path(__file__).resolve().parent
+RECORD = Path(__file__).resolve().parent / "int8.json"
 SAMPLES = 500
 CALIBRATION = (16, 128)
 
@@ -54,15 +56,17 @@ def main() -> None:
     options = parser.parse_args()
     data = synthetic_data()
     evaluator = Evaluator(open_split(data, "test"), EvaluationOptions(batch_size=1))
-    rows = []
+    record = read_json(RECORD) if RECORD.exists() else {"conditions": conditions(1), "networks": []}
+    record["images"] = len(evaluator.dataset)
     with tempfile.TemporaryDirectory() as folder:
         archs = list(options.archs)
         if options.supernet:
             archs += ["largest", "smallest", *random_archs(options.supernet, options.random, Path(folder))]
         for arch in archs:
-            rows += compare(arch, options.supernet, data, evaluator)
-    record = {"conditions": conditions(1), "images": len(evaluator.dataset), "networks": rows}
-    (HERE / "int8.json").write_text(json.dumps(record, indent=1) + "\n")
+            done = [row["calibration images"] for row in record["networks"] if row["network"] == slug(arch)]
+            for images in sorted(set(CALIBRATION) - set(done)):
+                record["networks"].append(compare(arch, options.supernet, images, data, evaluator))
+                write_json(RECORD, record)
 
 
 def random_archs(supernet: str, count: int, folder: Path) -> list[str]:
@@ -83,36 +87,34 @@ def synthetic_data() -> DataConfig:
     return DataConfig(**settings)
 
 
-def compare(arch: str, supernet: str | None, data: DataConfig, evaluator: Evaluator) -> list[dict[str, Any]]:
-    """One network: a row for each number of calibration images."""
+def compare(
+    arch: str, supernet: str | None, images: int, data: DataConfig, evaluator: Evaluator
+) -> dict[str, Any]:
+    """The row of one network, INT8 calibrated on so many `images`."""
     opened = open_source(arch, SourceOptions(supernet=supernet)).require_trained()
-    rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for images in CALIBRATION:
-            config = ExportCommand(arch=arch, export=ExportOptions(calibration_images=images), data=data)
-            job = make_job(config, opened, Path(folder))
-            files = [Path(folder) / write(job).file for write in (write_onnx, write_int8)]
-            results = {
-                name: evaluator(open_runtime(file, "onnxruntime", 1), opened.arch.resolution)
-                for name, file in zip(("fp32", "int8"), files, strict=True)
-            }
-            found = {name: result.detections for name, result in results.items()}
-            intervals = bootstrap_ap(evaluator.ground_truth, found, samples=SAMPLES)
-            change = intervals.differences["fp32", "int8"]
-            rows.append(
-                {
-                    "network": slug(arch),
-                    "resolution": opened.arch.resolution,
-                    "MMACs": round(count_macs(opened.arch, opened.skeleton.num_joints) / 1e6, 1),
-                    "calibration images": images,
-                    "AP fp32": round(results["fp32"].stats["AP"], 4),
-                    "AP int8": round(results["int8"].stats["AP"], 4),
-                    "difference": [round(value, 4) for value in (change.value, change.low, change.high)],
-                    "MB": [round(file.stat().st_size / 1e6, 3) for file in files],
-                }
-            )
-            print(json.dumps(rows[-1]), flush=True)
-    return rows
+        config = ExportCommand(arch=arch, export=ExportOptions(calibration_images=images), data=data)
+        job = make_job(config, opened, Path(folder))
+        files = [Path(folder) / write(job).file for write in (write_onnx, write_int8)]
+        results = {
+            name: evaluator(open_runtime(file, "onnxruntime", 1), opened.arch.resolution)
+            for name, file in zip(("fp32", "int8"), files, strict=True)
+        }
+        sizes = [round(file.stat().st_size / 1e6, 3) for file in files]
+    found = {name: result.detections for name, result in results.items()}
+    change = bootstrap_ap(evaluator.ground_truth, found, samples=SAMPLES).differences["fp32", "int8"]
+    row = {
+        "network": slug(arch),
+        "resolution": opened.arch.resolution,
+        "MMACs": round(count_macs(opened.arch, opened.skeleton.num_joints) / 1e6, 1),
+        "calibration images": images,
+        "AP fp32": round(results["fp32"].stats["AP"], 4),
+        "AP int8": round(results["int8"].stats["AP"], 4),
+        "difference": [round(value, 4) for value in (change.value, change.low, change.high)],
+        "MB": sizes,
+    }
+    print(json.dumps(row), flush=True)
+    return row
 
 
 if __name__ == "__main__":
