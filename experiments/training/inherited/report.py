@@ -25,6 +25,14 @@ def interval(inherited: np.ndarray, finetuned: np.ndarray) -> tuple[float, float
     return round(float(low), 2), round(float(high), 2)
 
 
+def agreeing(inherited: np.ndarray, finetuned: np.ndarray, gap: float) -> tuple[int, int]:
+    """Pairs whose inherited APs are `gap` or more apart: those that fine-tuning leaves in order, and all."""
+    left, right = np.triu_indices(len(inherited), 1)
+    before, after = inherited[left] - inherited[right], finetuned[left] - finetuned[right]
+    apart = np.abs(before) >= gap
+    return int((before * after > 0)[apart].sum()), int(apart.sum())
+
+
 def draw(rows: Sequence[Mapping[str, Any]], tau: float, path: Path) -> None:
     figure = Figure(figsize=(4.8, 4.2), layout="constrained")
     axes = figure.subplots()
@@ -48,6 +56,7 @@ def report(rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> dict[
         "kendall_tau": round(float(tau.statistic), 3),
         "interval_95": interval(before, after),
         "p_value": float(tau.pvalue),
+        "pairs_in_order_by_gap": {str(gap): agreeing(before, after, gap) for gap in (0.0, 0.01, 0.02)},
         "mean_gain": round(float((after - before).mean()), 4),
     }
     (HERE / "result.json").write_text(json.dumps({**about, **found, "rows": rows}, indent=1) + "\n")
