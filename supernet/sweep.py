@@ -19,12 +19,10 @@ class SweepCommand:
     Attributes:
         runs: the folder of the multirun, such as runs/train/lr.
         metric: the figure to rank by; null takes the best AP if the runs were validated, else a loss.
-        name: not used; runs have names.
     """
 
     runs: str = "???"
     metric: str | None = None
-    name: str = "sweep"
 
 
 def main() -> None:
