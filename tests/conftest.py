@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+# The helpers beside the tests.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 # Two test processes share two cores; more threads in each would only get in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -1,63 +1,112 @@
-"""Every command that README and docs show is one that the commands accept."""
+"""What README and docs show is what the commands accept, and what is there."""
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import re
-import shlex
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+from doc_pages import CONFIGS
+from doc_pages import DOCS
+from doc_pages import RECORDS
+from doc_pages import ROOT
+from doc_pages import Command
+from doc_pages import commands
+from doc_pages import links
+from doc_pages import write_files
 from hydra import compose
 from hydra import initialize_config_module
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+from omegaconf import open_dict
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
 MODULES = {target.partition(":")[0]: script.removeprefix("litepose-") for script, target in SCRIPTS.items()}
-
-
-def commands() -> list[tuple[str, str, str]]:
-    """(page, module, arguments) of each `python -m package.module ...` line, continuations joined."""
-    found = []
-    for page in PAGES:
-        text = re.sub(r"\\\n\s*", " ", page.read_text())
-        for line in text.splitlines():
-            match = re.match(r"(?:\s*|.*`)python -m ([a-z]+\.[a-z_]+)([^`]*)", line)
-            if match:
-                found.append((page.name, match[1], match[2].partition(" #")[0].strip()))
-    return found
+SHOWN = sorted({str(c): c for page in (*DOCS, *RECORDS, *CONFIGS) for c in commands(page)}.items())
 
 
 def test_there_are_commands_to_check() -> None:
-    assert len(commands()) > 10
+    pages = {command.page for _, command in SHOWN}
+    assert {"README.md", "docs/tutorial.md", "docs/data.md", "conf/train.yaml"} <= pages
+    assert len(SHOWN) > 80
+    assert Command(
+        "docs/data.md", "subnets.predict", "source=data/tongs/test arch=largest supernet=tongs name=tongs"
+    )
 
 
-@pytest.mark.parametrize(("page", "module", "arguments"), commands())
-def test_the_command_composes(page: str, module: str, arguments: str) -> None:
-    assert module in MODULES, f"{page} names {module}, which is no command"
-    name = MODULES[module]
-    overrides = [word for word in shlex.split(arguments) if "=" in word and "..." not in word]
-    schema = schema_of(module)
-    if hasattr(importlib.import_module(module), "register_slug"):
-        importlib.import_module(module).register_slug()
-    GlobalHydra.instance().clear()
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of settings that docs/data.md tells its reader to write."""
+    folder = tmp_path_factory.mktemp("example")
+    write_files(ROOT / "docs/data.md", folder)
+    return folder / "settings"
+
+
+@pytest.mark.parametrize("command", [command for _, command in SHOWN], ids=[name for name, _ in SHOWN])
+def test_the_command_composes(command: Command, settings: Path) -> None:
+    """Misspelt keys and values out of range are found; what the reader fills in stands for itself."""
+    assert command.module in MODULES, f"no command {command.module}"
+    module = importlib.import_module(command.module)
+    name = MODULES[command.module]
+    if hasattr(module, "register_slug"):
+        module.register_slug()
+    (schema,) = (value for key, value in vars(module).items() if key.endswith("Command"))
     ConfigStore.instance().store(name=f"{name}_schema", node=schema)
+    GlobalHydra.instance().clear()
+    overrides = [first_of(word) for word in command.words if not word.startswith("hydra")]
+    if "--config-dir" in command.text:
+        overrides.append(f"hydra.searchpath=[file://{settings}]")
     with initialize_config_module("conf", version_base="1.3"):
-        compose(name, [re.sub(r"^-m$", "", word) for word in overrides if not sweep(word)])
+        config = compose(name, overrides)
+    with open_dict(config):
+        for key in OmegaConf.missing_keys(config):
+            OmegaConf.update(config, key, "x")
+    assert isinstance(OmegaConf.to_object(config), schema)
 
 
-def sweep(word: str) -> bool:
-    """Whether an override lists values to sweep over (a comma outside brackets)."""
-    return "," in re.sub(r"\[[^\]]*\]", "", word)
+def first_of(word: str) -> str:
+    """An override as it is; of one that sweeps over values, its first value."""
+    override = OverridesParser.create().parse_override(word)
+    if not override.is_sweep_override():
+        return word
+    return f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}"
 
 
-def schema_of(module: str) -> type:
-    """The settings dataclass of a command."""
-    found = [value for key, value in vars(importlib.import_module(module)).items() if key.endswith("Command")]
-    assert len(found) == 1
-    schema: type = found[0]
-    return schema
+def test_every_command_is_documented() -> None:
+    shown = {command.module for page in DOCS for command in commands(page)}
+    assert shown == set(MODULES)
+
+
+def test_every_command_stands_in_its_own_help() -> None:
+    for module, name in MODULES.items():
+        (command, *_) = commands(ROOT / f"conf/{name}.yaml")
+        assert command.module == module
+
+
+@pytest.mark.parametrize("page", [*DOCS, *RECORDS], ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in links(page):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+    for script in re.findall(r"python ((?:experiments|docs)/[\w/]+\.py)", page.read_text()):
+        assert (ROOT / script).exists(), f"{page.name} runs {script}"
+
+
+def test_the_index_names_every_page() -> None:
+    index = links(ROOT / "docs/README.md")
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        assert page.name in index or page.name == "README.md", f"docs/README.md leaves out {page.name}"
+
+
+def test_the_settings_page_is_what_the_source_says() -> None:
+    spec = importlib.util.spec_from_file_location("settings_page", ROOT / "docs/settings.py")
+    assert spec is not None
+    assert spec.loader is not None
+    made: Any = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    assert (ROOT / "docs/settings.md").read_text() == made.page(), "run: python docs/settings.py"

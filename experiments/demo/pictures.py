@@ -66,7 +66,8 @@ def prediction_sheet(test: Evaluator, detections: Sequence[dict[str, Any]], path
         people = people_of(record.image_id, detections, joints)
         image = test.dataset.read_image(index)
         pictures.append(draw_people(image, people, test.dataset.skeleton, MIN_SCORE, MIN_JOINT))
-        titles.append(f"{record.num_people} people, crowdIndex {record.crowd_index:.2f}")
+        count = "1 person" if record.num_people == 1 else f"{record.num_people} people"
+        titles.append(f"{count}, crowd index {record.crowd_index:.2f}")
     sheet = contact_sheet(pictures, titles, columns=4, cell=(240, 240))
     with atomic_path(path) as temporary:
         # A palette makes a third of the file, and the eye sees no difference.
