@@ -39,8 +39,8 @@ def commands(page: Path) -> list[Command]:
     name = str(page.relative_to(ROOT))
     found = []
     for module, rest in _COMMAND.findall(text):
-        words = re.split(r"\s+#|\s\(|[,;]\s|\s>", rest)[0]
-        found.append(Command(name, module, words.strip(" .:")))
+        words = re.split(r"\s+#|\s\(|[,;:]\s|\s>", rest)[0].strip()
+        found.append(Command(name, module, words if words.endswith("...") else words.rstrip(".:")))
     return found
 
 

@@ -24,15 +24,15 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
-from omegaconf import open_dict
 
 SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
 MODULES = {target.partition(":")[0]: script.removeprefix("litepose-") for script, target in SCRIPTS.items()}
-SHOWN = sorted({str(c): c for page in (*DOCS, *RECORDS, *CONFIGS) for c in commands(page)}.items())
+# The same command on two pages is one.
+SHOWN = {c.text: c for page in (*CONFIGS, *RECORDS, *DOCS) for c in commands(page) if c.words}
 
 
 def test_there_are_commands_to_check() -> None:
-    pages = {command.page for _, command in SHOWN}
+    pages = {command.page for command in SHOWN.values()}
     assert {"README.md", "docs/tutorial.md", "docs/data.md", "conf/train.yaml"} <= pages
     assert len(SHOWN) > 80
     assert Command(
@@ -48,7 +48,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "settings"
 
 
-@pytest.mark.parametrize("command", [command for _, command in SHOWN], ids=[name for name, _ in SHOWN])
+@pytest.mark.parametrize("command", SHOWN.values(), ids=str)
 def test_the_command_composes(command: Command, settings: Path) -> None:
     """Misspelt keys and values out of range are found; what the reader fills in stands for itself."""
     assert command.module in MODULES, f"no command {command.module}"
@@ -64,9 +64,8 @@ def test_the_command_composes(command: Command, settings: Path) -> None:
         overrides.append(f"hydra.searchpath=[file://{settings}]")
     with initialize_config_module("conf", version_base="1.3"):
         config = compose(name, overrides)
-    with open_dict(config):
-        for key in OmegaConf.missing_keys(config):
-            OmegaConf.update(config, key, "x")
+    for key in re.findall(r"^(\w+): \?\?\?$", OmegaConf.to_yaml(config), re.MULTILINE):
+        config[key] = "x"
     assert isinstance(OmegaConf.to_object(config), schema)
 
 
@@ -79,7 +78,8 @@ def first_of(word: str) -> str:
 
 
 def test_every_command_is_documented() -> None:
-    shown = {command.module for page in DOCS for command in commands(page)}
+    pages = [page for page in DOCS if page.name != "settings.md"]
+    shown = {command.module for page in pages for command in commands(page)}
     assert shown == set(MODULES)
 
 

@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 from doc_pages import ROOT
+from doc_pages import commands
 from doc_pages import python_blocks
 from doc_pages import shell_lines
 from doc_pages import write_files
+
+from supernet import SearchSpace
 
 README = ROOT / "README.md"
 RENDER = ["data.render.train=8", "data.render.val=4", "data.render.test=4", "data.render.size=64"]
@@ -24,11 +27,11 @@ TRAIN = [
     "data.workers=0",
     "threads=1",
 ]
-SEARCH = ["strategy=random", "search.evaluations=3", "search.baseline=0", "evaluation.calibration_images=2"]
+SEARCH = ["strategy=random", "search.baseline=0", "evaluation.calibration_images=2"]
 # What makes the commands of the README small; a command that is not here is not run, and the test says so.
 SMALL = {
     "supernet.train name=mine": ["space=nano", *TRAIN, *RENDER],
-    "search.run supernet=mine": SEARCH,
+    "search.run supernet=mine": [*SEARCH, "search.evaluations=2", "search.warm_start=[smallest.yaml]"],
     "subnets.export": ["export.latency_rounds=1", *RENDER],
     "subnets.evaluate": RENDER,
     "subnets.predict": [],
@@ -68,6 +71,7 @@ def small(line: str) -> list[str]:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty folder in which the README's first commands have run."""
     folder = tmp_path_factory.mktemp("reader")
+    SearchSpace.load("nano").smallest().save(folder / "smallest.yaml")
     for line in shell_lines(README, "From data to device"):
         if "source=photo.jpg" in line:
             photo = next((folder / "data/synthetic/images").glob("*.jpg"))
@@ -104,8 +108,12 @@ def test_the_same_commands_on_data_in_crowdposes_layout(home: Path) -> None:
 def test_joints_of_ones_own(tmp_path: Path) -> None:
     write_files(ROOT / "docs/data.md", tmp_path)
     lines = shell_lines(ROOT / "docs/data.md", "Your own images and joints")
-    printed = [run(line, tmp_path, *(TRAIN if "supernet.train" in line else [])) for line in lines]
-    assert "429 people" in printed[1]
+    more = {"train": TRAIN, "evaluate": ["evaluation.images=4"], "predict": ["predict.limit=4"]}
+    printed = [
+        run(line, tmp_path, *next((value for key, value in more.items() if f".{key} " in line), ()))
+        for line in lines
+    ]
+    assert "coco-train: 200 images, 400 people" in printed[1]
     assert "hinge" in printed[3]
     found = json.loads((tmp_path / "runs/predict/tongs/predictions.json").read_text())
     assert all(len(person["keypoints"]) == 9 for person in found)
@@ -120,3 +128,15 @@ def test_the_readme_in_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     names: dict[str, object] = {}
     exec(compile(block.replace("200_000", "2_000"), "README.md", "exec"), names)
     assert (tmp_path / "my-net/model.safetensors").is_file()
+
+
+def test_every_command_of_the_readme_is_run() -> None:
+    """By the tests above, or by those of the command itself."""
+    elsewhere = {
+        "supernet.describe arch=litepose-s": "supernet/test_describe.py",
+        "subnets.convert arch=litepose-s weights=FILE name=NAME": "subnets/official/test_convert.py",
+    }
+    for command in commands(README):
+        line = f"{command.module} {command.text}"
+        if not any(key in line for key in SMALL):
+            assert command.module in (ROOT / "tests" / elsewhere[line]).read_text()

@@ -17,7 +17,7 @@ from supernet.files import write_json
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parents[1] / "docs/tutorial.md"
 # The steps up to here need nothing of the reader's own.
-LAST = "## 6."
+LAST = "## 7."
 
 
 def steps() -> list[tuple[str, str]]:
