@@ -64,7 +64,7 @@ def conditions_of(
     """What the report says of how the figures came about."""
     space, about = trained.space, _measured_on(costs)
     latency = (
-        f"{about.get('device')}, {about.get('runtime')}, {about.get('threads')} threads, "
+        f"{about.get('device')}, {about.get('runtime')}, threads {about.get('threads')}, "
         f"{about.get('precision')}, measured {str(about.get('date'))[:10]}"
     )
     return {

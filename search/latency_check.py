@@ -95,6 +95,9 @@ def draw_check(check: LatencyCheck) -> bytes:
 
 def plot_check(axes: Any, check: LatencyCheck) -> None:
     """Predicted against measured, into matplotlib axes."""
+    from matplotlib.ticker import LogLocator
+    from matplotlib.ticker import NullFormatter
+
     from .plots import BLUE
     from .plots import GREY
 
@@ -109,8 +112,12 @@ def plot_check(axes: Any, check: LatencyCheck) -> None:
     axes.plot(check.measured, check.predicted, "o", color=BLUE, markersize=4)
     axes.set_xscale("log")
     axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("measured (ms)")
     axes.set_ylabel("predicted (ms)")
-    axes.set_title(f"{check.about.get('runtime')}, {check.about.get('threads')} threads", fontsize=10)
+    axes.set_title(f"{check.about.get('runtime')}, threads: {check.about.get('threads')}", fontsize=10)
     axes.grid(alpha=0.25, which="both")
     axes.legend(loc="lower right")
