@@ -43,13 +43,17 @@ class AccuracyPredictor:
 
     Attributes:
         model: name of the chosen model.
+        held_out: (N,) its predictions of the measured architectures, each by a fit without its fold.
         quality: its cross-validated quality, and that of the others in `qualities`.
     """
 
-    def __init__(self, features: Features, fitted: Model, model: str, qualities: dict[str, Quality]) -> None:
+    def __init__(
+        self, features: Features, fitted: Model, model: str, held_out: Floats, qualities: dict[str, Quality]
+    ) -> None:
         self._features = features
         self._fitted = fitted
         self.model = model
+        self.held_out = held_out
         self.qualities = qualities
 
     @property
@@ -89,7 +93,7 @@ def fit_predictor(
     out = {name: out_of_fold(make, x, ap, seed) for name, make in chosen.items()}
     qualities = {name: measure_quality(values, ap, seed) for name, values in out.items()}
     best = max(qualities, key=lambda name: qualities[name].tau)
-    return AccuracyPredictor(features, chosen[best](seed).fit(x, ap), best, qualities)
+    return AccuracyPredictor(features, chosen[best](seed).fit(x, ap), best, out[best], qualities)
 
 
 def out_of_fold(make: Callable[[int], Model], x: Floats, y: Floats, seed: int) -> Floats:

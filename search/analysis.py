@@ -10,14 +10,10 @@ import numpy as np
 from supernet.space import Codes
 
 from .accuracy import FEWEST
-from .accuracy import Quality
+from .accuracy import AccuracyPredictor
 from .accuracy import fit_predictor
-from .accuracy import measure_quality
-from .accuracy import out_of_fold
 from .candidate import Candidate
 from .costs import Floats
-from .features import Features
-from .models import MODELS
 from .operators import unique_rows
 from .outcome import Outcome
 from .outcome import cost_rows
@@ -25,24 +21,6 @@ from .pareto import hypervolume_2d
 from .problem import Problem
 
 SAMPLES = 2000
-
-
-@dataclass(frozen=True)
-class PredictorCheck:
-    """Predictions of architectures that the model had not seen, in folds.
-
-    Attributes:
-        model: its name.
-        predicted, measured: (N,) AP.
-        quality: rank correlation and error with intervals.
-        others: the quality of the models that were not chosen.
-    """
-
-    model: str
-    predicted: Floats
-    measured: Floats
-    quality: Quality
-    others: dict[str, Quality]
 
 
 @dataclass(frozen=True)
@@ -60,24 +38,18 @@ class GeneEffect:
     cost: float
 
 
-def check_predictor(outcome: Outcome, seed: int = 0) -> PredictorCheck | None:
-    """The predictor that fits all candidates best; None if they are too few, or all score the same."""
+def fit_all(outcome: Outcome, seed: int = 0) -> tuple[AccuracyPredictor, Floats] | None:
+    """A predictor fitted on all candidates, and their measured AP; None if they are too few, or all score
+    the same.
+    """
     codes, ap = measured(outcome.candidates)
     if len(codes) < 2 * FEWEST or np.ptp(ap) == 0:
         return None
-    predictor = fit_predictor(outcome.problem.costs, codes, ap, seed)
-    x = Features(outcome.problem.space, outcome.problem.costs)(codes)
-    held_out = out_of_fold(MODELS[predictor.model], x, ap, seed)
-    quality = measure_quality(held_out, ap, seed)
-    others = {name: value for name, value in predictor.qualities.items() if name != predictor.model}
-    return PredictorCheck(predictor.model, held_out, ap, quality, others)
+    return fit_predictor(outcome.problem.costs, codes, ap, seed), ap
 
 
-def gene_effects(outcome: Outcome, seed: int = 0) -> list[GeneEffect]:
+def gene_effects(problem: Problem, predictor: AccuracyPredictor, seed: int = 0) -> list[GeneEffect]:
     """Effects by predicted AP, the largest first."""
-    problem = outcome.problem
-    codes, ap = measured(outcome.candidates)
-    predictor = fit_predictor(problem.costs, codes, ap, seed)
     rng = np.random.default_rng(seed)
     sample = problem.space.sample_codes(rng, SAMPLES)
     low, high = (values[0] for values in (problem.costs.of_smallest(), problem.costs.of_largest()))

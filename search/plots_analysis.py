@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .accuracy import AccuracyPredictor
 from .analysis import GeneEffect
-from .analysis import PredictorCheck
 from .costs import Floats
 from .plots import BLUE
 from .plots import GREY
@@ -18,17 +18,17 @@ from .plots import png
 MOST_GENES = 16
 
 
-def predicted_against_measured(check: PredictorCheck) -> bytes:
+def predicted_against_measured(predictor: AccuracyPredictor, measured: Floats) -> bytes:
     """Scatter of held-out predictions."""
     figure, axes = new_figure(5.2, 4.8)
-    ends = [
-        100 * min(check.predicted.min(), check.measured.min()),
-        100 * max(check.predicted.max(), check.measured.max()),
-    ]
+    both = 100 * np.concatenate([predictor.held_out, measured])
+    ends = [both.min(), both.max()]
     axes.plot(ends, ends, color=GREY, linewidth=1)
-    axes.plot(100 * check.measured, 100 * check.predicted, "o", color=BLUE, markersize=3.5, alpha=0.7)
-    low, high = check.quality.tau_interval
-    axes.set_title(f"{check.model}: tau {check.quality.tau:.2f} ({low:.2f} to {high:.2f})", fontsize=10)
+    axes.plot(100 * measured, 100 * predictor.held_out, "o", color=BLUE, markersize=3.5, alpha=0.7)
+    low, high = predictor.quality.tau_interval
+    axes.set_title(
+        f"{predictor.model}: tau {predictor.quality.tau:.2f} ({low:.2f} to {high:.2f})", fontsize=10
+    )
     axes.set_xlabel("measured AP (%)")
     axes.set_ylabel("predicted AP (%), held out")
     axes.grid(alpha=0.25)

@@ -14,8 +14,8 @@ import numpy as np
 from supernet.files import write_bytes
 from supernet.files import write_text
 
-from .analysis import PredictorCheck
-from .analysis import check_predictor
+from .accuracy import AccuracyPredictor
+from .analysis import fit_all
 from .analysis import gene_effects
 from .analysis import hypervolumes
 from .candidate import SEARCH
@@ -71,25 +71,25 @@ def analysis_parts(outcome: Outcome, folder: Path) -> list[str]:
         volumes = hypervolumes(outcome.problem, searched)
         picture = progress(volumes, [one.round for one in searched])
         pictures["progress"] = (picture, "Progress of the front's hypervolume")
-    check = check_predictor(outcome)
-    if check is not None:
-        picture = predicted_against_measured(check)
+    fitted = fit_all(outcome)
+    if fitted is not None:
+        picture = predicted_against_measured(*fitted)
         pictures["predictor"] = (picture, "Predicted against measured AP, by models that had not seen them")
-        effects = gene_effects(outcome)
+        effects = gene_effects(outcome.problem, fitted[0])
         picture = gene_bars(effects, outcome.problem.costs.names[0])
         pictures["genes"] = (picture, "What the genes move, by predicted AP")
     for name, (picture, text) in pictures.items():
         write_bytes(folder / f"{name}.png", picture)
         parts += [f"<h2>{html.escape(text)}</h2>", image(picture, text)]
-        if name == "predictor" and check is not None:
-            parts.append(quality_table(check))
+        if name == "predictor" and fitted is not None:
+            parts.append(quality_table(fitted[0]))
     return parts
 
 
-def quality_table(check: PredictorCheck) -> str:
+def quality_table(predictor: AccuracyPredictor) -> str:
     """Cross-validated quality of every model, the chosen one first."""
     rows = []
-    for name, quality in {check.model: check.quality, **check.others}.items():
+    for name, quality in sorted(predictor.qualities.items(), key=lambda item: item[0] != predictor.model):
         low, high = quality.tau_interval
         least, most = quality.mae_interval
         error = f"{100 * quality.mae:.2f} ({100 * least:.2f} to {100 * most:.2f})"

@@ -63,7 +63,8 @@ def load_strategy(name: str, problem: Problem, options: Mapping[str, Any] | None
     try:
         factory = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise InputError(f"strategy {name!r} cannot be imported: {error}") from None
+        mend = "" if name in KNOWN else " (is its folder the present one, or in PYTHONPATH?)"
+        raise InputError(f"strategy {name!r} cannot be imported: {error}{mend}") from None
     if not callable(factory) or not callable(getattr(factory, "ask", None)):
         raise InputError(f"strategy {name!r} is no class with a method ask(history, count, rng)")
     values = dict(options or {})

@@ -1,16 +1,17 @@
 """Bar 1: strategies on the tabular benchmark, seed by seed, and the paper's scheme beside them.
 
-    python experiments/search/compare.py [seeds]
+    python experiments/search/compare.py [--figure AP] [--seeds 10]
 
 Reads nano.npz, writes compare.json and compare.png beside this file.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -18,6 +19,7 @@ import numpy as np
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from search.costs import Floats
 from search.feasible import sample_fitting
 from search.operators import crossover
 from search.operators import mutate
@@ -32,6 +34,7 @@ from supernet import SearchSpace
 from supernet.space import Codes
 
 HERE = Path(__file__).resolve().parent
+COLORS = {"predictor": "#1f6feb", "evolution": "#e8710a", "random": "#8a929c"}
 BUDGETS = (0.3, 0.45, 0.65, 0.85)
 # The whole front is searched, so the largest subnet is a budget as well.
 SEARCHED = (*BUDGETS, 1.0)
@@ -74,76 +77,116 @@ def run_paper(table: TabularBenchmark, share: float, rng: np.random.Generator) -
     return everything
 
 
-def distinct_until(table: TabularBenchmark, runs: list[Codes], regret: float) -> tuple[float, float]:
-    """Distinct evaluations over all budgets until their mean regret is at most `regret`; the last regret.
+def paper_curve(table: TabularBenchmark, runs: list[Codes]) -> Floats:
+    """(41, 2) after every generation: distinct evaluations over all budgets, and mean regret in AP points.
 
-    All budgets' searches run side by side, generation by generation; an architecture counts once per budget,
-    since the scheme searches every budget by itself. Infinite if they never get there.
+    All budgets' searches run side by side; an architecture counts once per budget, since the scheme searches
+    every budget by itself.
     """
-    counts, regrets = [], []
+    curve = []
     for steps in range(POPULATION, POPULATION * (GENERATIONS + 1) + 1, POPULATION):
-        counts.append(sum(len(np.unique(run[:steps], axis=0)) for run in runs))
+        count = sum(len(np.unique(run[:steps], axis=0)) for run in runs)
         each = [table.regrets(run[:steps], [b])[0] for run, b in zip(runs, BUDGETS, strict=True)]
-        regrets.append(float(np.mean(each)))
-    reached = [count for count, value in zip(counts, regrets, strict=True) if value <= regret]
-    return (min(reached) if reached else float("inf")), regrets[-1]
+        curve.append([count, 100 * np.mean(each)])
+    return np.array(curve)
 
 
-def main(seeds: int = 10) -> None:
-    quiet_optuna()
-    table = TabularBenchmark.load(HERE / "nano.npz", SearchSpace.load("nano"))
-    result: dict[str, object] = {
-        "architectures": len(table.codes),
-        "seeds": seeds,
-        "evaluations": EVALUATIONS,
+def first_at_most(counts: Floats, regrets: Floats, regret: float) -> int | None:
+    """Evaluations at which (N,) regrets first are at most that; None if they never are."""
+    reached = counts[regrets <= regret + 1e-9]
+    return int(reached[0]) if len(reached) else None
+
+
+def stats(values: Floats | list[float]) -> dict[str, float]:
+    """Mean, median and range."""
+    array = np.array(values)
+    return {
+        "mean": float(array.mean()),
+        "median": float(np.median(array)),
+        "min": float(array.min()),
+        "max": float(array.max()),
     }
-    figure, axes = plt.subplots(figsize=(7, 4.4), dpi=120, layout="constrained")
-    regret_of = {}
-    for name, color in (("predictor", "#1f6feb"), ("evolution", "#e8710a"), ("random", "#8a929c")):
+
+
+def compare(table: TabularBenchmark, seeds: int) -> tuple[dict[str, Any], dict[str, tuple[Floats, ...]]]:
+    """The figures, and by name the curves: evaluations (N,), hypervolumes and regrets (seeds, N)."""
+    result: dict[str, Any] = {"architectures": len(table.codes), "seeds": seeds, "evaluations": EVALUATIONS}
+    curves: dict[str, tuple[Floats, ...]] = {}
+    counts = np.arange(1, EVALUATIONS + 1)
+    for name in COLORS:
         start = time.process_time()
         runs = [run_strategy(table, name, seed) for seed in range(seeds)]
         spent = time.process_time() - start
-        volumes = np.array([[table.hypervolume(run[:i]) for i in range(1, len(run) + 1)] for run in runs])
-        regrets = np.array([100 * table.regrets(run, BUDGETS).mean() for run in runs])
-        regret_of[name] = regrets
+        volumes = np.array([[100 * table.hypervolume(run[:i]) for i in counts] for run in runs])
+        regrets = np.array([[100 * table.regrets(run[:i], BUDGETS).mean() for i in counts] for run in runs])
+        curves[name] = (counts, volumes, regrets)
         result[name] = {
-            "hypervolume": stats(100 * volumes[:, -1]),
-            "gap": float(100 - 100 * volumes[:, -1].mean()),
-            "regret": stats(regrets),
+            "hypervolume": stats(volumes[:, -1]),
+            "gap": float(100 - volumes[:, -1].mean()),
+            "evaluations_to_99": [first_at_most(counts, 100 - v, 1.0) for v in volumes],
+            "regret": stats(regrets[:, -1]),
             "processor_seconds_per_search": spent / seeds,
         }
         print(name, json.dumps(result[name]), flush=True)
-        axes.plot(np.arange(1, EVALUATIONS + 1), 100 * volumes.mean(axis=0), color=color, label=name)
-        axes.fill_between(
-            np.arange(1, EVALUATIONS + 1),
-            *100 * np.quantile(volumes, (0, 1), axis=0),
-            color=color,
-            alpha=0.15,
-        )
-    needed, ends = [], []
+    paper = []
     for seed in range(seeds):
         runs = [run_paper(table, share, np.random.default_rng([seed, i])) for i, share in enumerate(BUDGETS)]
-        count, end = distinct_until(table, runs, regret_of["predictor"].mean() / 100)
-        needed.append(count)
-        ends.append(100 * end)
+        paper.append(paper_curve(table, runs))
+    counts_of = np.array([curve[:, 0] for curve in paper])
+    regrets_of = np.array([curve[:, 1] for curve in paper])
+    wanted, mean = result["predictor"]["regret"]["mean"], curves["predictor"][2].mean(axis=0)
+    last = regrets_of[:, -1].mean()
+    reached = first_at_most(counts, mean, last)
+    papers = first_at_most(counts_of.mean(axis=0), regrets_of.mean(axis=0), last)
     result["paper"] = {
-        "distinct_for_the_predictors_regret": sorted(needed),
-        "times_more": float(np.median(needed)) / EVALUATIONS,
-        "regret_at_the_end": stats(np.array(ends)),
+        "regret_at_the_end": stats(regrets_of[:, -1]),
+        "distinct_at_the_end": stats(counts_of[:, -1]),
+        "distinct_for_the_predictors_last_mean_regret": [
+            first_at_most(one, regret, wanted) for one, regret in zip(counts_of, regrets_of, strict=True)
+        ],
+        "distinct_for_the_papers_last_mean_regret": papers,
+        "predictors_evaluations_for_the_papers_last_mean_regret": reached,
+        "times_fewer": papers / reached if papers and reached else None,
     }
     print("paper", json.dumps(result["paper"]))
-    axes.axhline(99, color="#444", linewidth=0.8, linestyle=":")
-    axes.set(xlabel="distinct evaluations", ylabel="hypervolume, % of the true front's", ylim=(80, 100.2))
-    axes.grid(alpha=0.25)
-    axes.legend(title=f"mean and range of {seeds} seeds")
-    figure.savefig(HERE / "compare.png")
-    (HERE / "compare.json").write_text(json.dumps(result, indent=1) + "\n")
+    curves["paper"] = (counts_of, regrets_of)
+    return result, curves
 
 
-def stats(values: np.ndarray) -> dict[str, float]:
-    """Mean and range."""
-    return {"mean": float(values.mean()), "min": float(values.min()), "max": float(values.max())}
+def draw(curves: dict[str, tuple[Floats, ...]], seeds: int, path: Path) -> None:
+    """Hypervolume and regret over evaluations."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), dpi=110, layout="constrained")
+    for name, color in COLORS.items():
+        counts, volumes, regrets = curves[name]
+        left.plot(counts, volumes.mean(axis=0), color=color, label=name)
+        left.fill_between(counts, *np.quantile(volumes, (0, 1), axis=0), color=color, alpha=0.15)
+        right.plot(counts, regrets.mean(axis=0), color=color, label=name)
+    counts, regrets = curves["paper"]
+    right.plot(counts.mean(axis=0), regrets.mean(axis=0), color="#2e9e5b", label="paper's scheme, 4 searches")
+    left.axhline(99, color="#444", linewidth=0.8, linestyle=":")
+    left.set(xlabel="distinct evaluations", ylabel="hypervolume, % of the true front's", ylim=(75, 100.5))
+    right.set(
+        xlabel="distinct evaluations, all budgets together", ylabel="mean AP regret of four budgets, points"
+    )
+    right.set(xscale="log", ylim=(-0.05, None), xlim=(8, None))
+    for axes in (left, right):
+        axes.grid(alpha=0.25)
+        axes.legend(title=f"mean of {seeds} seeds" + (", range shaded" if axes is left else ""), fontsize=9)
+    figure.savefig(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--figure", default="AP")
+    parser.add_argument("--seeds", type=int, default=10)
+    given = parser.parse_args()
+    quiet_optuna()
+    table = TabularBenchmark.load(HERE / "nano.npz", SearchSpace.load("nano"), given.figure)
+    result, curves = compare(table, given.seeds)
+    suffix = "" if given.figure == "AP" else f"_{given.figure}"
+    draw(curves, given.seeds, HERE / f"compare{suffix}.png")
+    (HERE / f"compare{suffix}.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main()

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from search.budget_options import BudgetOptions
 from search.budgets import resolve_budgets
@@ -15,6 +16,7 @@ from supernet import InputError
 from supernet import SearchSpace
 from supernet.cost import count_macs
 from supernet.cost import count_params
+from supernet.names import conf_folder
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,10 @@ def test_amounts(costs: Costs) -> None:
 
 def test_names_of_networks_are_budgets_and_each_meets_its_own(costs: Costs) -> None:
     names = ["litepose-xs", "litepose-s", "litepose-m", "litepose-l"]
-    budgets = resolve_budgets(BudgetOptions(macs=names, names=["XS", "S", "M", "L"]), costs, 14)
+    preset = yaml.safe_load((conf_folder("search") / "litepose.yaml").read_text())["budgets"]
+    assert preset == {"macs": names, "names": ["XS", "S", "M", "L"]}
+    budgets = resolve_budgets(BudgetOptions(**preset), costs, 14)
+    assert [budget.name for budget in budgets] == ["XS", "S", "M", "L"]
     assert [round(dict(b.limits)["macs"] / 1e9, 4) for b in budgets] == [0.8829, 3.6141, 5.2637, 9.962]
     values = costs.predict(costs.space.encode([Arch.load(name) for name in names]))
     assert all(budget.admits(costs, values[i : i + 1])[0] for i, budget in enumerate(budgets))

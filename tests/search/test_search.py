@@ -129,11 +129,22 @@ def test_a_users_own_strategy(problem: Problem) -> None:
     assert len({c.codes for c in found}) == len(found) == 20
 
 
+def test_the_strategy_in_the_docs(problem: Problem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "search.md").read_text()
+    (tmp_path / "mystrategies.py").write_text(page.partition("```python\n")[2].partition("```")[0])
+    monkeypatch.syspath_prepend(tmp_path)
+    strategy = load_strategy("mystrategies:Neighbours", problem, {"start": 8})
+    study = SearchStudy(open_storage("memory"), "s", problem, {}, FAST)
+    found = search(study, problem, strategy, Formula(problem.space), PlanOptions(0, 30, 4))
+    assert len({c.codes for c in found}) == len(found) == 30
+    assert max(c.ap for c in found[8:]) > max(c.ap for c in found[:8])
+
+
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
         ("best", {}, "not one of predictor, evolution, random"),
-        ("no_such_module:Thing", {}, "cannot be imported"),
+        ("no_such_module:Thing", {}, "cannot be imported: .*PYTHONPATH"),
         ("json:dumps", {}, "no class with a method ask"),
         ("evolution", {"depth": 3}, "depth"),
         ("evolution", {"rate": 0.0}, "rate in"),

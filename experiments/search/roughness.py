@@ -1,0 +1,43 @@
+"""How much of a table's scores small sums of gene effects cannot explain.
+
+    python experiments/search/roughness.py [TABLE.npz]
+
+Least squares on all architectures, main effects and pairwise interactions of the (two-valued) genes; writes
+roughness.json beside this file.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from search.accuracy import tau_of
+
+HERE = Path(__file__).resolve().parent
+
+
+def main(table: Path) -> None:
+    with np.load(table, allow_pickle=False) as file:
+        codes, scores, figures = file["codes"], file["scores"].astype(np.float64), file["figures"].tolist()
+    free = 2.0 * codes[:, codes.max(axis=0) > 0] - 1
+    pairs = [free[:, i] * free[:, j] for i, j in itertools.combinations(range(free.shape[1]), 2)]
+    terms = np.column_stack([np.ones(len(free)), free, *pairs])
+    result = {}
+    for name, values in zip(figures, scores.T, strict=True):
+        fitted = terms @ np.linalg.lstsq(terms, values, rcond=None)[0]
+        left = ((values - fitted) ** 2).sum() / (len(values) - terms.shape[1])
+        result[name] = {
+            "deviation_points": 100 * float(values.std()),
+            "residual_points": 100 * float(np.sqrt(left)),
+            "tau_of_the_fit": tau_of(fitted, values),
+        }
+    (HERE / "roughness.json").write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main(Path(*sys.argv[1:2]) if len(sys.argv) > 1 else HERE / "nano.npz")

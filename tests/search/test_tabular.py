@@ -1,0 +1,96 @@
+"""The tabular benchmark: a small space of a trained supernet, evaluated exhaustively once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from search.accuracy import fit_predictor
+from search.accuracy import tau_of
+from search.plan import PlanOptions
+from search.storage import open_storage
+from search.strategy import load_strategy
+from search.study import SearchStudy
+from search.tabular import TabularBenchmark
+from search.worker import search
+from supernet import InputError
+from supernet import SearchSpace
+from supernet.space import Codes
+
+FILE = Path(__file__).resolve().parents[2] / "experiments" / "search" / "nano.npz"
+BUDGETS = (0.3, 0.45, 0.65, 0.85)
+
+
+@pytest.fixture(scope="module")
+def table() -> TabularBenchmark:
+    return TabularBenchmark.load(FILE, SearchSpace.load("nano"))
+
+
+def searched(table: TabularBenchmark, name: str, seed: int = 0) -> Codes:
+    problem = table.problem((*BUDGETS, 1.0))
+    study = SearchStudy(open_storage("memory"), "s", problem, {})
+    found = search(study, problem, load_strategy(name, problem), table, PlanOptions(seed, 100, 8))
+    return np.stack([candidate.row for candidate in found])
+
+
+def test_the_whole_space_is_there(table: TabularBenchmark) -> None:
+    assert len(table.codes) == table.space.size() == 2048
+    assert len(np.unique(table.codes, axis=0)) == 2048
+    with np.load(FILE) as file:
+        assert file["macs"].tolist() == table.macs.tolist()
+        assert "make_tabular.py" in str(file["provenance"])
+        assert file["scores"][:, 0].astype(float).tolist() == table.ap.tolist()
+    largest, smallest = table.space.encode([table.space.largest(), table.space.smallest()])
+    assert table.lookup(largest[None])[0] > table.lookup(smallest[None])[0]
+    assert table(table.space.largest()).stats["AP"] == table.lookup(largest[None])[0]
+
+
+def test_hypervolume_and_regret_are_those_of_the_definition(table: TabularBenchmark) -> None:
+    assert table.hypervolume(table.codes) == 1.0
+    assert table.regrets(table.codes, BUDGETS).tolist() == [0.0] * 4
+    some = table.codes[[5, 900, 2000]]
+    x = np.log(table.costs.predict(some)[:, 0])
+    low, high = np.log(table.macs.min()), np.log(table.macs.max())
+    x, y = (x - low) / (high - low), (table.lookup(some) - table.ap.min()) / np.ptp(table.ap)
+    grid = (np.arange(1000) + 0.5) / 1000
+
+    def area(x: np.ndarray, y: np.ndarray) -> float:
+        return float(np.mean([y[x <= at].max(initial=0.0) for at in grid]))
+
+    whole_x = (np.log(table.macs) - low) / (high - low)
+    whole = area(whole_x, (table.ap - table.ap.min()) / np.ptp(table.ap))
+    assert table.hypervolume(some) == pytest.approx(area(x, y) / whole, abs=2e-3)
+    within = table.macs <= 0.45 * table.macs.max()
+    worst = table.codes[within][table.ap[within].argmin()]
+    assert table.regrets(worst[None], [0.45]) == [table.ap[within].max() - table.ap[within].min()]
+
+
+def test_the_predictor_finds_the_front(table: TabularBenchmark) -> None:
+    found, drawn = searched(table, "predictor"), searched(table, "random")
+    assert len(np.unique(found, axis=0)) == len(np.unique(drawn, axis=0)) == 100
+    assert table.hypervolume(found) >= 0.96
+    assert 1 - table.hypervolume(found) <= 0.5 * (1 - table.hypervolume(drawn))
+    assert table.regrets(found, BUDGETS).mean() <= 0.003
+
+
+def test_the_accuracy_predictor_ranks_what_it_has_not_seen(table: TabularBenchmark) -> None:
+    order = np.random.default_rng(0).permutation(2048)
+    drawn, held = order[:300], order[300:]
+    predictor = fit_predictor(table.costs, table.codes[drawn], table.ap[drawn], models=("gp",))
+    tau = tau_of(predictor.predict(table.codes[held])[0], table.ap[held])
+    assert tau >= 0.78
+    assert tau > tau_of(table.macs[held], table.ap[held]) + 0.2
+    assert predictor.quality.tau == tau_of(predictor.held_out, table.ap[drawn])
+    low, high = predictor.quality.tau_interval
+    assert low < predictor.quality.tau < high
+
+
+def test_what_is_no_table_of_the_space(table: TabularBenchmark, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        TabularBenchmark.load(tmp_path / "none.npz", table.space)
+    with pytest.raises(InputError, match="cannot be read: 'AP95'"):
+        TabularBenchmark.load(FILE, table.space, "AP95")
+    with pytest.raises(InputError, match=r"has 2048 architectures, of which 1 were evaluated"):
+        TabularBenchmark(table.space, table.codes[:1], table.ap[:1])
