@@ -168,7 +168,7 @@ def draw(curves: dict[str, tuple[Floats, ...]], seeds: int, path: Path) -> None:
     right.set(
         xlabel="distinct evaluations, all budgets together", ylabel="mean AP regret of four budgets, points"
     )
-    right.set(xscale="log", ylim=(-0.05, None), xlim=(8, None))
+    right.set(xscale="log", ylim=(-0.05, 3.2), xlim=(8, None))
     for axes in (left, right):
         axes.grid(alpha=0.25)
         axes.legend(title=f"mean of {seeds} seeds" + (", range shaded" if axes is left else ""), fontsize=9)
