@@ -74,8 +74,8 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     figure.savefig(path, dpi=130)
 
 
-def report(runs: Mapping[str, Sequence[Path]], about: Mapping[str, Any]) -> None:
-    """Score all `runs` by arm, and write result.json and the picture beside this file."""
+def report(runs: Mapping[str, Sequence[Path]], about: Mapping[str, Any], name: str) -> None:
+    """Score all `runs` by arm, and write NAME.json and NAME.png beside this file."""
     found = {arm: [scores(run) for run in folders] for arm, folders in runs.items()}
     space = SearchSpace.load(next(iter(runs.values()))[0] / "space.yaml")
     rows = [
@@ -89,7 +89,7 @@ def report(runs: Mapping[str, Sequence[Path]], about: Mapping[str, Any]) -> None
     ]
     steps = {arm: [{key: one[key] for key in ("steps", "skipped")} for one in found[arm]] for arm in found}
     result = {"machine": conditions(1), **about, "steps": steps, "test AP": rows}
-    (HERE / "result.json").write_text(json.dumps(result, indent=1) + "\n")
-    draw(rows, HERE / "equal_time.png")
+    (HERE / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    draw(rows, HERE / f"{name}.png")
     for row in rows:
         print(row["subnet"], *(f"{arm} {100 * np.mean(row[arm]):.1f}" for arm in found))

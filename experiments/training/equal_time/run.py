@@ -4,6 +4,7 @@
     python -m experiments.training.equal_time.run train    # step counts follow from those times
     python -m experiments.training.equal_time.run report   # test AP, table, picture
 
+`--seconds` sets the time of each arm; `--rate` a learning rate for all of them instead of the better of two.
 `train` and `report` find what is done and go on from there, also with `--arms` and `--seeds` in several
 processes: a run is over after so many steps, so pauses and neighbours change nothing.
 """
@@ -87,9 +88,14 @@ def validations(log: Path) -> list[dict[str, Any]]:
     return [line for line in read_log(log) if line["kind"] == "validation"]
 
 
+def run_name(arm: str, seconds: float, last: object) -> str:
+    return f"equal-{seconds:g}s-{arm}-{last}"
+
+
 def choose_rate(arm: str, seconds: float) -> tuple[float, dict[float, float]]:
     """The learning rate with the best val AP after short runs, and what each one reached."""
-    found = {rate: train(f"equal-{arm}-lr{rate}", arm, SHORT * seconds, rate, 0) for rate in RATES}
+    short = SHORT * seconds
+    found = {rate: train(run_name(arm, short, f"lr{rate}"), arm, short, rate, 0) for rate in RATES}
     return max(found, key=lambda rate: found[rate]), found
 
 
@@ -99,20 +105,29 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=165, help="of training, per arm and seed")
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1))
+    parser.add_argument("--rate", type=float, help="learning rate of all arms")
     given = parser.parse_args()
+
+    def rate_of(arm: str) -> tuple[float, dict[float, float]]:
+        return (given.rate, {}) if given.rate else choose_rate(arm, given.seconds)
+
     if given.phase == "time":
         measure(rounds=3, steps=60)
     elif given.phase == "train":
         for arm in given.arms:
-            rate, _ = choose_rate(arm, given.seconds)
+            rate, _ = rate_of(arm)
             for seed in given.seeds:
-                train(f"equal-{arm}-{seed}", arm, given.seconds, rate, seed)
+                train(run_name(arm, given.seconds, seed), arm, given.seconds, rate, seed)
     else:
         settings = {arm: " ".join(arm_settings(arm, given.seconds)) for arm in given.arms}
-        rates = {arm: choose_rate(arm, given.seconds)[1] for arm in given.arms}
-        runs = {arm: [RUNS / f"equal-{arm}-{seed}" for seed in given.seeds] for arm in given.arms}
-        about = {"seconds per step": read_json(TIMES), "settings": settings, "val AP by learning rate": rates}
-        report(runs, about)
+        rates = {
+            arm: dict(zip(("rate", "val AP of short runs"), rate_of(arm), strict=True)) for arm in given.arms
+        }
+        runs = {
+            arm: [RUNS / run_name(arm, given.seconds, seed) for seed in given.seeds] for arm in given.arms
+        }
+        about = {"seconds per step": read_json(TIMES), "settings": settings, "learning rates": rates}
+        report(runs, about, f"{given.seconds:g}s")
 
 
 if __name__ == "__main__":
