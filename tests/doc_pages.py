@@ -12,6 +12,8 @@ DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 RECORDS = sorted((ROOT / "experiments").rglob("*.md"))
 CONFIGS = sorted((ROOT / "conf").rglob("*.yaml"))
 _COMMAND = re.compile(r"(?:python -m|torchrun [^`]*? -m) ((?:supernet|search|subnets)\.[a-z_]+)([^`\n]*)")
+# Up to a comment or the sentence around it; quoted parts as they are.
+_ARGUMENTS = re.compile(r"(?:'[^']*'|\"[^\"]*\"|(?!\s+#|\s\(|[,;:]\s|\s>)[^'\"])*")
 _FILE = re.compile(r"^`([\w/]+\.\w+)`[^\n]*:\n\n```\w+\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
@@ -39,7 +41,7 @@ def commands(page: Path) -> list[Command]:
     name = str(page.relative_to(ROOT))
     found = []
     for module, rest in _COMMAND.findall(text):
-        words = re.split(r"\s+#|\s\(|[,;:]\s|\s>", rest)[0].strip()
+        words = _ARGUMENTS.match(rest)[0].strip()  # type: ignore[index]
         found.append(Command(name, module, words if words.endswith("...") else words.rstrip(".:")))
     return found
 
