@@ -135,6 +135,7 @@ def _draw_costs(axes: Any, scores: Sequence[NetScore]) -> None:
         axes.annotate(score.name, place, (4, 5), textcoords="offset points", fontsize=8)
     axes.set(xlabel="GMACs (exact, square input)", ylabel="AP, %", title="accuracy and cost")
     axes.margins(x=0.25, y=0.15)
+    axes.locator_params(axis="x", nbins=5)
     axes.grid(alpha=0.3)
 
 
