@@ -18,6 +18,7 @@ from .naming import register_slug
 
 if TYPE_CHECKING:
     from .any_network import AnyNetwork
+    from .source import Opened
 
 
 def main() -> None:
@@ -34,7 +35,6 @@ def run(config: FinetuneCommand, folder: Path) -> None:
     from supernet.distributed import open_ranks
     from supernet.training_job import TrainingJob
 
-    from .any_network import build_network
     from .console import open_console
     from .finetuning import finetune
     from .finetuning import result_table
@@ -45,11 +45,7 @@ def run(config: FinetuneCommand, folder: Path) -> None:
         torch.set_num_threads(config.threads)
     options = SourceOptions(config.weights, config.supernet, config.skeleton)
     opened = open_source(config.arch, options)
-    if config.scratch and not opened.trained:
-        net = build_network(opened.arch, opened.require_net().num_joints, config.seed)
-        net.skeleton = opened.skeleton
-    else:
-        net = opened.require_trained().require_net()
+    net = fresh(opened, config.seed) if config.scratch else opened.require_trained().require_net()
     teacher = open_teacher(config.teacher) if config.teacher else None
     if is_first_rank():
         claim_run_folder(folder, config, VOLATILE)
@@ -65,6 +61,17 @@ def run(config: FinetuneCommand, folder: Path) -> None:
         sys.exit(128 + signal)
     if is_main:
         open_console().print(result_table(folder))
+
+
+def fresh(opened: Opened, seed: int) -> AnyNetwork:
+    """The network with random weights from `seed`, or with its own if it brings some."""
+    from .any_network import build_network
+
+    net = opened.require_net()
+    if not opened.trained:
+        net = build_network(opened.arch, net.num_joints, seed)
+        net.skeleton = opened.skeleton
+    return net
 
 
 def open_teacher(teacher: str) -> AnyNetwork:

@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from subnets import build
 from subnets import load
+from subnets.finetune import fresh
 from subnets.finetuning import finetune
 from subnets.finetuning import result_table
 from subnets.fuse import fuse
+from subnets.source import open_source
 from supernet import InputError
 from supernet.distributed import Ranks
 from supernet.run_log import read_log
@@ -136,3 +139,14 @@ def test_the_command(tiny_data, small_folder, tmp_path):
     assert "inherited" in done.stdout
     assert "finetuned" in done.stdout
     assert (tmp_path / "runs/finetune/more/subnet/model.safetensors").exists()
+
+
+def test_random_weights_follow_the_seed_and_given_ones_stay(small_arch, small_folder, tmp_path):
+    small_arch.save(tmp_path / "a.yaml")
+    first, again, other = (fresh(open_source(str(tmp_path / "a.yaml")), seed) for seed in (1, 1, 2))
+    name = "stem.conv.conv.weight"
+    assert torch.equal(first.state_dict()[name], build(small_arch, seed=1).state_dict()[name])
+    assert torch.equal(first.state_dict()[name], again.state_dict()[name])
+    assert not torch.equal(first.state_dict()[name], other.state_dict()[name])
+    kept = fresh(open_source(str(small_folder)), 1)
+    assert torch.equal(kept.state_dict()[name], load(small_folder).state_dict()[name])
