@@ -13,7 +13,7 @@ MARKS = "osD^v"
 def draw(path: Path, arms: list[dict[str, Any]], claims: list[dict[str, Any]]) -> None:
     """Left: AP by network, one line per seed, their mean as a bar. Right: differences with both intervals."""
     figure = Figure(figsize=(10, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    left, right = figure.subplots(1, 2, width_ratios=(1.2, 1))
     names = [f"{arm['arm']}\n{arm['macs'] / 1e6:.1f} M" for arm in arms]
     for seed in sorted({seed for arm in arms for seed in arm["seed"]}):
         points = [
@@ -32,9 +32,10 @@ def draw(path: Path, arms: list[dict[str, Any]], claims: list[dict[str, Any]]) -
             right.plot([low, high], [i + shift] * 2, color=colour, lw=2)
             label = key.replace("_", " ") if i == 0 else None
             right.plot([value], [i + shift], "o", color=colour, label=label)
+    if claims:
+        right.legend(frameon=False, fontsize=8)
+        right.set_ylim(len(claims) - 0.5, -0.5)
     right.axvline(0, color="0.5", lw=0.8)
     right.set_yticks(range(len(claims)), [f"{c['worse']} to\n{c['better']}" for c in claims])
-    right.set_ylim(len(claims) - 0.5, -0.5)
     right.set(xlabel="points of AP gained, 95% intervals", title="right of 0: as the paper says")
-    right.legend(frameon=False, fontsize=8)
     figure.savefig(path, dpi=120)
