@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from supernet.cli import claim_run_folder
 from supernet.cli import launch
 from supernet.errors import InputError
+from supernet.run_folders import claim_run_folder
 
 from .profile_options import ProfileCommand
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from typing import Any
 from typing import cast
 
-from supernet.cli import claim_run_folder
 from supernet.cli import fail
 from supernet.cli import launch
 from supernet.data.source import DataConfig
 from supernet.errors import InputError
+from supernet.run_folders import claim_run_folder
 
 from .options import SearchCommand
 

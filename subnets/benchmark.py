@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
-from supernet.cli import claim_run_folder
 from supernet.cli import launch
 from supernet.errors import InputError
+from supernet.run_folders import claim_run_folder
 
 from .benchmark_options import BenchmarkCommand
 from .benchmark_options import BenchmarkOptions

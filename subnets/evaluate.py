@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
-from supernet.cli import claim_run_folder
 from supernet.cli import launch
 from supernet.errors import InputError
+from supernet.run_folders import claim_run_folder
 
 from .evaluate_options import EvaluateCommand
 from .export_options import as_list

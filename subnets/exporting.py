@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from supernet import __version__
-from supernet.cli import claim_run_folder
 from supernet.data.source import DataConfig
 from supernet.data.source import open_split
 from supernet.errors import InputError
@@ -18,6 +17,7 @@ from supernet.files import new_folder
 from supernet.files import remove_if_empty
 from supernet.files import write_json
 from supernet.files import write_text
+from supernet.run_folders import claim_run_folder
 
 from .any_arch import input_shape_of
 from .any_network import AnyNetwork
@@ -198,8 +198,8 @@ def exported_already(config: ExportCommand, folder: Path, opened: Opened) -> boo
     Raises:
         InputError: it holds something else, or the export of other weights.
     """
-    from supernet.cli import CONFIG_FILE
     from supernet.files import read_json
+    from supernet.run_folders import CONFIG_FILE
 
     if not (folder / CONFIG_FILE).exists():
         return False

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from typing import Any
 from typing import cast
 
-from supernet.cli import claim_run_folder
 from supernet.cli import is_first_rank
 from supernet.cli import launch
+from supernet.run_folders import claim_run_folder
 from supernet.train_options import VOLATILE
 
 from .finetune_options import FinetuneCommand

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from supernet.cli import CONFIG_FILE
-from supernet.cli import claim_run_folder
 from supernet.cli import launch
 from supernet.errors import InputError
+from supernet.run_folders import CONFIG_FILE
+from supernet.run_folders import claim_run_folder
 
 from .naming import register_slug
 from .predict_options import PredictCommand

@@ -7,10 +7,10 @@ from dataclasses import field
 from dataclasses import replace
 from pathlib import Path
 
-from .cli import claim_run_folder
 from .cli import launch
 from .data.source import DataConfig
 from .errors import InputError
+from .run_folders import claim_run_folder
 
 # What may differ when a run folder is used again: it does not change what a split's audit says.
 VOLATILE = ("splits", "data.on_error", "data.verify", "data.cache", "data.workers")

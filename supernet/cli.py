@@ -1,4 +1,4 @@
-"""What every command shares: a typed config, one-line errors with exit status 2, and run folders."""
+"""What every command shares: a typed config and one-line errors with exit status 2."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from typing import NoReturn
 from typing import TypeVar
 from typing import cast
@@ -25,9 +24,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from .errors import InputError
 from .files import DISK_FULL
-from .files import read_yaml
 from .files import remove_if_empty
-from .files import write_text
+from .run_folders import check_run_name
 from .sweep_names import launcher_mend
 from .sweep_names import with_job_names
 
@@ -42,7 +40,6 @@ _RESOLVING = re.compile(r"\w+ (raised )?while resolving interpolation: ")
 # What the user's disk or permissions forbid, not a fault of ours.
 _DISK_ERRORS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, *DISK_FULL)
 _MISSING = re.compile(r"Missing mandatory value: (\S+)")
-CONFIG_FILE = "config.yaml"
 
 
 def launch(command: str, schema: type[C], body: Callable[[C, Path], object]) -> None:
@@ -100,18 +97,6 @@ def is_users(error: BaseException) -> bool:
     return not isinstance(error, OSError) or error.errno in _DISK_ERRORS
 
 
-def check_run_name(name: object) -> str:
-    """`name` if it can be that of a run's folder: one path component, within `runs/<task>/`.
-
-    Raises:
-        InputError: it is empty, holds a path separator, or begins with a dot.
-    """
-    text = str(name)
-    if not text.strip() or text.startswith(".") or any(mark in text for mark in "/\\\0"):
-        raise InputError(f"name={text} cannot name a run folder; use letters and digits, without / or \\")
-    return text
-
-
 def fail(error: BaseException) -> NoReturn:
     """Print the error as one line and exit with the status of bad input."""
     print(f"error: {one_line(error)}", file=sys.stderr)
@@ -136,52 +121,3 @@ def one_line(error: BaseException) -> str:
 def is_first_rank() -> bool:
     """Whether this process is alone, or the first of those that torchrun started."""
     return os.environ.get("RANK", "0") == "0"
-
-
-def claim_run_folder(folder: Path, config: object, volatile: tuple[str, ...] = ()) -> bool:
-    """Make `folder` this config's own, or find that it already is.
-
-    The config is kept in the folder as `config.yaml`. A second start with the same config may go on in the
-    folder; one with another config is refused, so that nothing is overwritten or mixed.
-
-    Args:
-        folder: the run folder.
-        config: the command's config dataclass.
-        volatile: dotted keys that may differ between starts (workers, devices, logging).
-
-    Returns:
-        True if the folder was there already with the same config (so: resume), False if it is new.
-
-    Raises:
-        InputError: the folder belongs to another config, or holds files of something else.
-    """
-    text = OmegaConf.to_yaml(OmegaConf.structured(config))
-    file = folder / CONFIG_FILE
-    if file.exists():
-        changed = _difference(
-            read_yaml(file, "run config"), OmegaConf.to_container(OmegaConf.create(text)), volatile
-        )
-        # A start that failed before it made anything holds no one to its settings.
-        if changed and any(path != file for path in folder.iterdir()):
-            raise InputError(
-                f"run folder {folder} was started with other settings ({', '.join(changed[:4])}); "
-                "choose another name=..., or remove the folder"
-            )
-        if not changed:
-            return True
-    elif folder.exists() and any(folder.iterdir()):
-        raise InputError(f"run folder {folder} holds other files; choose another name=...")
-    write_text(file, text)
-    return False
-
-
-def _difference(old: Any, new: Any, ignored: tuple[str, ...], prefix: str = "") -> list[str]:
-    """Dotted keys whose values differ, with both values."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        found = []
-        for key in [*old, *(key for key in new if key not in old)]:
-            dotted = f"{prefix}.{key}" if prefix else str(key)
-            if dotted not in ignored:
-                found += _difference(old.get(key), new.get(key), ignored, dotted)
-        return found
-    return [] if old == new else [f"{prefix}: {old!r} there, {new!r} now"]

@@ -11,11 +11,11 @@ from typing import Any
 
 from rich.table import Table
 
-from .cli import CONFIG_FILE
 from .errors import InputError
 from .files import atomic_path
 from .files import read_yaml
 from .files import write_text
+from .run_folders import CONFIG_FILE
 from .run_log import read_log
 
 LOG = "log.jsonl"

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 from typing import cast
 
-from .cli import claim_run_folder
 from .cli import is_first_rank
 from .cli import launch
 from .data.source import DataConfig
 from .logger_options import LoggerOptions
+from .run_folders import claim_run_folder
 from .train_options import VOLATILE
 from .train_options import TrainOptions
 

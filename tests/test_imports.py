@@ -73,3 +73,8 @@ def test_nothing_imports_a_command() -> None:
 def test_only_the_door_imports_hydra() -> None:
     using = {name for name, found in IMPORTS.items() if any(t.partition(".")[0] == "hydra" for t in found)}
     assert using == HYDRA
+
+
+def test_library_code_does_not_reach_hydra_through_others() -> None:
+    reaching = {name for name, found in IMPORTS.items() if found & HYDRA}
+    assert reaching - HYDRA <= COMMANDS

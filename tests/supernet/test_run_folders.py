@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from supernet import InputError
-from supernet.cli import check_run_name
-from supernet.cli import claim_run_folder
 from supernet.cli import is_users
+from supernet.run_folders import check_run_name
+from supernet.run_folders import claim_run_folder
 
 
 @dataclass
