@@ -70,7 +70,7 @@ def conditions_of(
     return {
         "supernet": str(trained.path),
         "training steps": trained.step,
-        "space": f"{space.name} ({space.size():.3g} architectures)",
+        "space": f"{space.name} ({shown_size(space.size())} architectures)",
         "scored on": f"{evaluator.dataset.name}, {len(evaluator.dataset)} images",
         "flip test": config.evaluation.flip,
         "calibration images": config.evaluation.calibration_images,
@@ -81,3 +81,8 @@ def conditions_of(
         "device": f"{device}, {torch.get_num_threads()} threads per worker, {config.search.workers} workers",
         "torch": torch.__version__,
     }
+
+
+def shown_size(size: int) -> str:
+    """A number of architectures for people: in full up to a million."""
+    return f"{size:,}" if size <= 1_000_000 else f"{size:.3g}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 from .accuracy import AccuracyPredictor
@@ -36,17 +37,17 @@ def predicted_against_measured(predictor: AccuracyPredictor, measured: Floats) -
 
 
 def gene_bars(effects: Sequence[GeneEffect], cost: str) -> bytes:
-    """AP and cost that each gene moves."""
+    """AP and cost that each gene moves, side by side: each has a scale of its own."""
     shown = list(effects)[:MOST_GENES][::-1]
-    figure, axes = new_figure(6.8, 0.9 + 0.3 * len(shown))
-    place = np.arange(len(shown))
-    axes.barh(place + 0.2, [100 * e.ap for e in shown], height=0.4, color=BLUE, label="AP, points")
-    axes.barh(
-        place - 0.2, [100 * e.cost for e in shown], height=0.4, color=ORANGE, label=f"{cost}, % of the range"
+    figure, (left, right) = plt.subplots(
+        1, 2, sharey=True, figsize=(8.0, 0.9 + 0.27 * len(shown)), dpi=120, layout="constrained"
     )
-    axes.set_yticks(place, [e.name for e in shown])
-    axes.legend(loc="lower right", fontsize=9)
-    axes.grid(alpha=0.25, axis="x")
+    left.barh([e.name for e in shown], [100 * e.ap for e in shown], color=BLUE)
+    left.set_xlabel("AP, points")
+    right.barh([e.name for e in shown], [100 * e.cost for e in shown], color=ORANGE)
+    right.set_xlabel(f"{cost}, % of the range")
+    for axes in (left, right):
+        axes.grid(alpha=0.25, axis="x")
     return png(figure)
 
 
