@@ -94,7 +94,8 @@ def launch(command: str, schema: type[C], body: Callable[[C, Path], object]) -> 
 
 def is_users(error: BaseException) -> bool:
     """Whether the user can mend what `error` says; everything else is a bug and keeps its traceback."""
-    return not isinstance(error, OSError) or error.errno in _DISK_ERRORS
+    # Hydra's missing config is an OSError too, without a number.
+    return not isinstance(error, OSError) or isinstance(error, HydraException) or error.errno in _DISK_ERRORS
 
 
 def fail(error: BaseException) -> NoReturn:
@@ -105,7 +106,7 @@ def fail(error: BaseException) -> NoReturn:
 
 def one_line(error: BaseException) -> str:
     """The message of `error` (and of its cause, where Hydra wraps one) in one line."""
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and not isinstance(error, HydraException):
         return f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}"
     parts: list[str] = []
     link: BaseException | None = error
