@@ -60,13 +60,7 @@ def image_entry(entry: Any, usual: Collection[str]) -> ImageEntry:
     Raises:
         BadEntry: it is wrong.
     """
-    if not isinstance(entry, Mapping):
-        raise BadEntry(f"is {entry!r:.40}, not an object")
-    for key in usual:
-        if key not in entry:
-            raise BadEntry(f"has no {key}, unlike the others")
-    if not is_integer(entry.get("id")):
-        raise BadEntry(f"id is {entry.get('id')!r:.40}, not an integer")
+    _check_form(entry, usual)
     name = entry.get("file_name")
     if (
         not isinstance(name, str)
@@ -106,13 +100,7 @@ def person_entry(
     Raises:
         BadEntry: it is wrong.
     """
-    if not isinstance(entry, Mapping):
-        raise BadEntry(f"is {entry!r:.40}, not an object")
-    for key in usual:
-        if key not in entry:
-            raise BadEntry(f"has no {key}, unlike the others")
-    if not is_integer(entry.get("id")):
-        raise BadEntry(f"id is {entry.get('id')!r:.40}, not an integer")
+    _check_form(entry, usual)
     if entry["id"] in seen:
         raise BadEntry("its id occurs twice")
     seen.add(entry["id"])
@@ -137,6 +125,17 @@ def person_entry(
         except ValueError as error:
             raise BadEntry(f"segmentation {error}") from None
     return Person(entry["id"], image.image_id, keypoints, box, count, crowd, area, region)
+
+
+def _check_form(entry: Any, usual: Collection[str]) -> None:
+    """Nothing, if `entry` is an object with an id and the `usual` keys."""
+    if not isinstance(entry, Mapping):
+        raise BadEntry(f"is {entry!r:.40}, not an object")
+    for key in usual:
+        if key not in entry:
+            raise BadEntry(f"has no {key}, unlike the others")
+    if not is_integer(entry.get("id")):
+        raise BadEntry(f"id is {entry.get('id')!r:.40}, not an integer")
 
 
 def _keypoints(value: Any, skeleton: Skeleton, image: ImageEntry) -> FloatArray:
