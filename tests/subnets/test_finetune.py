@@ -11,10 +11,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra import compose
+from hydra import initialize_config_module
+from hydra.core.config_store import ConfigStore
 
 from subnets import build
 from subnets import load
 from subnets.finetune import fresh
+from subnets.finetune_options import FinetuneCommand
 from subnets.finetuning import finetune
 from subnets.finetuning import result_table
 from subnets.fuse import fuse
@@ -22,6 +26,7 @@ from subnets.source import open_source
 from supernet import InputError
 from supernet.distributed import Ranks
 from supernet.run_log import read_log
+from supernet.train import TrainCommand
 from supernet.train_options import CheckpointOptions
 from supernet.train_options import OptimizerOptions
 from supernet.train_options import TrainOptions
@@ -150,3 +155,14 @@ def test_random_weights_follow_the_seed_and_given_ones_stay(small_arch, small_fo
     assert not torch.equal(first.state_dict()[name], other.state_dict()[name])
     kept = fresh(open_source(str(small_folder)), 1)
     assert torch.equal(kept.state_dict()[name], load(small_folder).state_dict()[name])
+
+
+@pytest.mark.parametrize(("tuning", "training"), [("finetune_demo", "demo"), ("finetune", "default")])
+def test_the_recipes_go_on_with_the_targets_and_losses_of_training(tuning, training):
+    def recipe(command, schema, train):
+        ConfigStore.instance().store(name=f"{command}_schema", node=schema)
+        with initialize_config_module("conf", version_base="1.3"):
+            return compose(command, overrides=[f"train={train}"]).train
+
+    mine, theirs = recipe("finetune", FinetuneCommand, tuning), recipe("train", TrainCommand, training)
+    assert (mine.sigma, mine.loss) == (theirs.sigma, theirs.loss)
