@@ -7,7 +7,11 @@ from collections.abc import Sequence
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from .errors import InputError
+
 MULTIRUN = ("-m", "--multirun")
+# What Hydra shows instead of running; it ends in a traceback when asked for both.
+_SHOWING = re.compile(r"(--cfg|--info)(=.*)?|-[ci]")
 # Never part of a job's folder name.
 ALWAYS_LEFT_OUT = ("name", "experiment")
 _NO_LAUNCHER = re.compile(r"Could not load 'hydra/launcher/(joblib|submitit|ray)")
@@ -24,9 +28,15 @@ def with_job_names(arguments: Sequence[str]) -> list[str]:
 
     Raises:
         HydraException: an override cannot be parsed.
+        InputError: a multirun and something to show are asked for at once.
     """
+    if not any(flag in arguments for flag in MULTIRUN):
+        return list(arguments)
+    shown = next((argument for argument in arguments if _SHOWING.fullmatch(argument)), None)
+    if shown is not None:
+        raise InputError(f"{shown} shows the settings of one run; leave out -m and give one value of each")
     places = [i for i, argument in enumerate(arguments) if "=" in argument and not argument.startswith("-")]
-    if not places or not any(flag in arguments for flag in MULTIRUN):
+    if not places:
         return list(arguments)
     parsed = OverridesParser.create().parse_overrides([arguments[i] for i in places])
     fixed = [override.key_or_group for override in parsed if not override.is_sweep_override()]

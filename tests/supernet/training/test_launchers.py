@@ -66,3 +66,18 @@ def test_it_runs_two_jobs(launch, tmp_path, name):
     assert done.returncode == 0, done.stderr
     logs = (tmp_path / "runs/train/two").glob("*/log.jsonl")
     assert sorted(path.parent.name for path in logs) == ["seed=0", "seed=1"]
+
+
+def test_a_plain_plugin_name_composes_too(launch, tmp_path):
+    require("local_joblib")
+    done = launch(tmp_path, "hydra/launcher=joblib", "--cfg", "job")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("shown", [("--cfg", "job"), ("--info", "defaults"), ("-c", "all")])
+def test_showing_the_settings_of_a_multirun_is_refused_in_one_line(launch, tmp_path, shown):
+    done = launch(tmp_path, "seed=0,1", *shown, launcher=MULTIRUN)
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines() == [
+        f"error: {shown[0]} shows the settings of one run; leave out -m and give one value of each"
+    ]
