@@ -8,6 +8,7 @@ from dataclasses import field
 from supernet.data.source import DataConfig
 from supernet.logger_options import LoggerOptions
 from supernet.train_options import TrainOptions
+from supernet.train_options import at_least
 
 
 @dataclass
@@ -41,3 +42,8 @@ class FinetuneCommand:
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainOptions = field(default_factory=TrainOptions)
     logger: LoggerOptions = field(default_factory=LoggerOptions)
+
+    def __post_init__(self) -> None:
+        at_least("seed", self.seed, 0)
+        if self.threads is not None:
+            at_least("threads", self.threads, 1)

@@ -27,7 +27,7 @@ class Snapshot:
     """What a checkpoint holds.
 
     Attributes:
-        tensors: by name; the part before the first dot says whose (model, ema, exp_avg, ...).
+        tensors: by name; the part before the first dot says whose (model, ema, optimizer).
         meta: values that JSON can hold.
     """
 

@@ -16,6 +16,7 @@ from .logger_options import LoggerOptions
 from .run_folders import claim_run_folder
 from .train_options import VOLATILE
 from .train_options import TrainOptions
+from .train_options import at_least
 
 
 @dataclass
@@ -38,6 +39,11 @@ class TrainCommand:
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainOptions = field(default_factory=TrainOptions)
     logger: LoggerOptions = field(default_factory=LoggerOptions)
+
+    def __post_init__(self) -> None:
+        at_least("seed", self.seed, 0)
+        if self.threads is not None:
+            at_least("threads", self.threads, 1)
 
 
 def main() -> None:

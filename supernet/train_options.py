@@ -82,6 +82,12 @@ class OptimizerOptions:
     def __post_init__(self) -> None:
         one_of("train.optimizer.name", self.name, OPTIMIZERS)
         one_of("train.optimizer.schedule", self.schedule, SCHEDULES)
+        lowest = 0.0 if self.name == "adamw" else 1e-6  # Nesterov's momentum cannot be 0
+        if len(self.betas) != 2 or not (lowest <= self.betas[0] < 1 and 0 <= self.betas[1] < 1):
+            raise InputError(
+                f"train.optimizer.betas={list(self.betas)} must be two numbers from 0 up, below 1"
+                + ("" if self.name == "adamw" else "; the first, SGD's momentum, above 0")
+            )
         self.betas = (self.betas[0], self.betas[1])
         for name in ("lr", "weight_decay", "warmup", "final", "clip", "ema"):
             at_least(f"train.optimizer.{name}", getattr(self, name), 0)
@@ -198,8 +204,8 @@ class TrainOptions:
             at_least(f"train.{name}", getattr(self, name), 1)
         if self.steps is not None:
             at_least("train.steps", self.steps, 1)
-        elif not self.epochs > 0:
-            raise InputError(f"train.epochs={self.epochs} must be above 0")
+        elif not 0 < self.epochs < float("inf"):
+            raise InputError(f"train.epochs={self.epochs} must be a finite number above 0")
 
     def total_steps(self, num_images: int) -> int:
         """Optimizer steps of the whole run over `num_images` training images."""

@@ -22,7 +22,6 @@ from .checkpoint import CheckpointFolder
 from .data.batch import Batch
 from .data.loader import Loader
 from .distributed import Ranks
-from .errors import InputError
 from .guards import NonFiniteGuard
 from .interrupts import StopRequest
 from .losses import PoseLoss
@@ -98,11 +97,6 @@ class Trainer(Generic[M]):
         prepare: Callable[[], None] = lambda: None,
         validate: Callable[[M, int], Scores] | None = None,
     ) -> None:
-        share = options.batch_size // ranks.world
-        if share % options.accumulate:
-            raise InputError(
-                f"train.accumulate={options.accumulate} does not divide the {share} images of each process"
-            )
         self.state = state
         self.total = options.total_steps(loader.plan.num_images)
         self._loader = loader

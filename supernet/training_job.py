@@ -23,6 +23,7 @@ from .data.source import DataConfig
 from .data.source import ensure_data
 from .data.source import open_ready_split
 from .distributed import Ranks
+from .errors import InputError
 from .files import clear_when_full
 from .logger_options import LoggerOptions
 from .run_log import RunLog
@@ -50,6 +51,9 @@ class TrainingJob:
         ranks: the processes that share the work.
         logger: further places for the figures.
         config: the settings as plain values, kept in each checkpoint.
+
+    Raises:
+        InputError: `batch_size`, `seed`, `sigma` or `accumulate` is out of its range.
     """
 
     folder: Path
@@ -59,6 +63,19 @@ class TrainingJob:
     ranks: Ranks
     logger: LoggerOptions = field(default_factory=LoggerOptions)
     config: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # Before anything is written: a folder with files of a run holds it to its settings.
+        self._loader_options()
+        share, accumulate = self.options.batch_size // self.ranks.world, self.options.accumulate
+        if share % accumulate:
+            raise InputError(
+                f"train.accumulate={accumulate} does not divide the {share} images of each process"
+            )
+
+    def _loader_options(self) -> LoaderOptions:
+        options = self.options
+        return LoaderOptions(batch_size=options.batch_size, seed=self.seed, sigma=options.sigma)
 
     def open_split(self, role: str) -> PoseDataset:
         """A split of the data; the first rank renders it, if need be, before the others look for it."""
@@ -133,10 +150,9 @@ class TrainingJob:
         return checkpoints
 
     def _loader(self, dataset: PoseDataset, schedule: Schedule) -> Loader:
-        options = self.options
         return Loader(
             dataset,
-            LoaderOptions(batch_size=options.batch_size, seed=self.seed, sigma=options.sigma),
+            self._loader_options(),
             schedule.resolution,
             augment=self.data.augment,
             workers=self.data.workers,

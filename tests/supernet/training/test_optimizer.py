@@ -8,12 +8,14 @@ import pytest
 import torch
 from torch import nn
 
+from supernet import InputError
 from supernet import Supernet
 from supernet.optimizer import FlatGradient
 from supernet.optimizer import MovingAverage
 from supernet.optimizer import learning_rate
 from supernet.optimizer import make_optimizer
 from supernet.train_options import OptimizerOptions
+from supernet.train_options import TrainOptions
 
 
 def test_learning_rate_warms_up_then_follows_a_cosine():
@@ -83,3 +85,16 @@ def test_moving_average_follows_the_warmed_up_decay():
         expected = decay * expected + (1 - decay) * source.weight.detach()
     torch.testing.assert_close(next(average.net.parameters()).data, expected)
     assert not any(p.requires_grad for p in average.net.parameters())
+
+
+@pytest.mark.parametrize(
+    "options", [{"betas": (1.0, 0.9)}, {"betas": (0.9,)}, {"name": "sgd", "betas": (0, 0)}]
+)
+def test_betas_that_no_optimizer_takes_are_refused(options):
+    with pytest.raises(InputError, match=r"train\.optimizer\.betas"):
+        OptimizerOptions(**options)
+
+
+def test_endless_training_is_refused():
+    with pytest.raises(InputError, match=r"train\.epochs=inf must be a finite number"):
+        TrainOptions(epochs=float("inf"))

@@ -116,6 +116,11 @@ def test_a_second_start_finds_it_done_and_other_settings_are_refused(launch, bro
         ("space=nowhere", "space 'nowhere' is neither a file nor a name"),
         ("data.root=nowhere", "nowhere"),
         ("accelerator=warp", "accelerator=warp cannot be used"),
+        ("train.sigma=0", "sigma=0.0 must be a positive number"),
+        ("seed=-1", "seed=-1 must be 0 or more"),
+        ("threads=0", "threads=0 must be 1 or more"),
+        ("train.accumulate=3", "train.accumulate=3 does not divide"),
+        ("train.optimizer.betas=[0.9]", "train.optimizer.betas=[0.9] must be two numbers"),
     ],
 )
 def test_bad_settings_end_in_one_line(launch, tmp_path, override, message):
@@ -124,6 +129,8 @@ def test_bad_settings_end_in_one_line(launch, tmp_path, override, message):
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+    # Nothing that would hold the next start to these settings.
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} <= {"config.yaml"}
 
 
 def test_a_full_disk_ends_in_one_line_and_goes_on_later(launch, command, environment, tmp_path):
