@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TypeAlias
 
 from .any_arch import AnyArch
@@ -46,3 +47,12 @@ def step_of(net: AnyNetwork) -> int:
 def outputs_kind(net: AnyNetwork) -> str:
     """What `net` gives: `embedding`, `heatmaps` or `fields` (see `StaticNetwork.outputs`)."""
     return net.outputs if isinstance(net, StaticNetwork) else "embedding"
+
+
+def weights_digest(net: AnyNetwork) -> str:
+    """SHA-256 over the names and bytes of all tensors."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(net.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -54,7 +54,9 @@ def run(config: BenchmarkCommand, folder: Path) -> None:
     networks = dict(zip(distinct_slugs(archs), (open_source(arch, options) for arch in archs), strict=True))
     with tempfile.TemporaryDirectory() as scratch:
         runs = open_runs(networks, runtimes, config.threads, Path(scratch))
-        calls = {name: _call(config.benchmark, networks[name[0]], run_) for name, run_ in runs.items()}
+        calls = {
+            name: _call(config.benchmark, networks[name[0]], name[1], run_) for name, run_ in runs.items()
+        }
         claim_run_folder(folder, config)
         titles = {" / ".join(name): call for name, call in calls.items()}
         wanted = config.benchmark
@@ -111,13 +113,17 @@ def _onnx_file(name: str, opened: Opened, scratch: Path) -> Path:
     return path
 
 
-def _call(options: BenchmarkOptions, opened: Opened, run_: Run) -> Callable[[], object]:
+def _call(options: BenchmarkOptions, opened: Opened, runtime: str, run_: Run) -> Callable[[], object]:
     """What is measured: the network on noise, or the way from an image file to people."""
     from .any_arch import input_shape_of
     from .comparing import normal_inputs
+    from .running import manifest_of
 
+    # The file's own shape also for the same network in torch, which stands beside it.
+    manifest = manifest_of(opened, "onnxruntime")
+    shape = manifest.input_shape if manifest else None
     if options.image is None:
-        height, width = options.input_shape or input_shape_of(opened.arch)
+        height, width = options.input_shape or shape or input_shape_of(opened.arch)
         (images,) = normal_inputs([(options.batch, 3, height, width)])
         return partial(run_, images)
     from .portable.frames import read_rgb
@@ -126,7 +132,9 @@ def _call(options: BenchmarkOptions, opened: Opened, run_: Run) -> Callable[[], 
 
     opened.require_people()
     path = Path(options.image)
-    predictor = Predictor(run_, opened.skeleton, PredictorOptions(opened.arch.resolution))
+    peaks = runtime != "torch" and manifest is not None and manifest.peaks > 0
+    settings = PredictorOptions(opened.arch.resolution, shape, peaks)
+    predictor = Predictor(run_, opened.skeleton, settings)
     return lambda: predictor(read_rgb(path))
 
 

@@ -17,7 +17,8 @@ class BenchmarkOptions:
         rounds: measured calls of every candidate, interleaved.
         warmup: calls before that.
         batch: images per call.
-        input_shape: [height, width] for all networks; null takes each one's own (its square).
+        input_shape: [height, width] for all networks; null takes each one's own (its square, or
+            the fixed shape of its ONNX file).
         image: a picture for the whole way from file to people; null measures the network alone.
         seed: of the order within rounds.
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
@@ -78,11 +77,17 @@ def _scored(
     from supernet.files import write_json
     from supernet.pose.diagnosis_plot import plot_diagnosis
 
+    from .running import digest_of
     from .scores import NetScore
 
     path = folder / "networks" / f"{name}.json"
     if path.exists():
-        return NetScore.from_dict(read_json(path, "score"), str(path))
+        score = NetScore.from_dict(read_json(path, "score"), str(path))
+        if score.conditions.get("weights_sha256") != digest_of(opened, config.runtime):
+            raise InputError(
+                f"{path} is the score of other weights than {name} has now; choose another name=..."
+            )
+        return score
     score, detections, diagnosis = evaluate(config, dataset, name, opened)
     write_json(folder / "detections" / f"{name}.json", detections, indent=None)
     plot_diagnosis(diagnosis, folder / "diagnosis" / f"{name}.png", name)
@@ -106,6 +111,8 @@ def evaluate(
     from supernet.pose.diagnosis import diagnose
     from supernet.pose.grouping import DecodeOptions
 
+    from .running import digest_of
+    from .running import fitting_options
     from .running import manifest_of
     from .running import run_of
     from .running import runtime_of
@@ -116,8 +123,7 @@ def evaluate(
         raise InputError(
             f"{opened.onnx} gives peaks and no heatmaps; evaluate the same network exported with peaks=0"
         )
-    square = manifest is not None and manifest.input_shape is not None
-    options = replace(config.evaluation, square=square)
+    options = fitting_options(config.evaluation, opened.arch, manifest)
     evaluator = Evaluator(dataset, options, config.scorer, DecodeOptions(oks_nms=config.oks_nms))
     # The first pass warms up and prepares the images; it is not counted.
     evaluator.prepared(opened.arch.resolution)
@@ -126,6 +132,7 @@ def evaluate(
         "data": dataset.name,
         "split": config.split,
         "runtime": runtime_of(opened, config.runtime),
+        "weights_sha256": digest_of(opened, config.runtime),
         "threads": config.threads,
         "scorer": config.scorer,
         "oks_nms": config.oks_nms,

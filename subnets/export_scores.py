@@ -23,6 +23,7 @@ from .portable.predicting import DRAW_SCORE
 from .portable.predictor import Predictor
 from .portable.predictor import PredictorOptions
 from .running import check_joints
+from .running import fitting_options
 from .runtime import Run
 from .runtime import open_runtime
 from .runtime import torch_runtime
@@ -53,9 +54,8 @@ def measure_scores(
         return []
     dataset = open_split(config.data, "test")
     check_joints(opened, dataset)
-    square = job.manifest.input_shape is not None
-    options = EvaluationOptions(images=config.export.score_images, batch_size=1, square=square)
-    evaluator = Evaluator(dataset, options)
+    options = EvaluationOptions(images=config.export.score_images, batch_size=1)
+    evaluator = Evaluator(dataset, fitting_options(options, opened.arch, job.manifest))
     runs: dict[str, Run] = {"fp32 (torch)": torch_runtime(job.net)}
     for item in written:
         if item.runtime == "onnxruntime":

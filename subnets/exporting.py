@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 from functools import partial
@@ -20,9 +19,9 @@ from supernet.files import write_text
 from supernet.run_folders import claim_run_folder
 
 from .any_arch import input_shape_of
-from .any_network import AnyNetwork
 from .any_network import fused_network
 from .any_network import step_of
+from .any_network import weights_digest
 from .bundle import write_bundle
 from .card import PICTURE
 from .card import CardFacts
@@ -181,15 +180,6 @@ def _record(
         "latency": {"conditions": dict(where), "milliseconds": [timing.to_dict() for timing in timings]},
         "scores": [{**vars(score), "stats": dict(score.stats)} for score in scores],
     }
-
-
-def weights_digest(net: AnyNetwork) -> str:
-    """SHA-256 over the names and bytes of all tensors."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(net.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def exported_already(config: ExportCommand, folder: Path, opened: Opened) -> bool:

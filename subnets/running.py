@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from supernet.errors import InputError
@@ -13,6 +15,9 @@ from .source import Opened
 
 if TYPE_CHECKING:
     from supernet.data.dataset import PoseDataset
+    from supernet.evaluation_options import EvaluationOptions
+
+    from .any_arch import AnyArch
 
 ON_FILES = ("onnxruntime", "openvino")
 
@@ -56,6 +61,36 @@ def manifest_of(opened: Opened, runtime: str) -> Manifest | None:
     from .portable.session import OnnxSession
 
     return opened.manifest or OnnxSession(opened.onnx, threads=1).require_manifest()
+
+
+def digest_of(opened: Opened, runtime: str) -> str:
+    """SHA-256 of what `run_of` would run: of the weights in torch, else of the ONNX file."""
+    if runtime_of(opened, runtime) != "torch" and opened.onnx is not None:
+        return hashlib.sha256(opened.onnx.read_bytes()).hexdigest()
+    from .any_network import weights_digest
+
+    return weights_digest(opened.require_net())
+
+
+def fitting_options(
+    options: EvaluationOptions, arch: AnyArch, manifest: Manifest | None
+) -> EvaluationOptions:
+    """`options` for a network that takes only one input shape, if its manifest names one.
+
+    Raises:
+        InputError: that shape is not the square of its resolution, or a multi-scale test is asked for.
+    """
+    shape = manifest.input_shape if manifest is not None else None
+    if shape is None:
+        return options
+    if shape != (arch.resolution, arch.resolution):
+        raise InputError(
+            f"an ONNX file of the fixed shape {shape[0]} x {shape[1]} is not scored, only the square of "
+            f"{arch.resolution} or free shapes; export it once more with export.shapes=dynamic"
+        )
+    if tuple(options.scales) != (1.0,):
+        raise InputError("a multi-scale test needs a network that takes any input shape")
+    return replace(options, square=True, batch_size=1)
 
 
 def check_joints(opened: Opened, dataset: PoseDataset) -> None:

@@ -112,7 +112,7 @@ class Evaluator:
     def prepared(self, resolution: int) -> list[Prepared]:
         """The split's images, resized for `resolution`."""
         if resolution not in self._prepared:
-            images = [self.dataset.read_image(index) for index in range(len(self.dataset))]
+            images = (self.dataset.read_image(index) for index in range(len(self.dataset)))
             self._prepared[resolution] = prepare(images, self._inference(resolution))
         return self._prepared[resolution]
 

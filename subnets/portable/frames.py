@@ -76,8 +76,11 @@ def open_frames(source: str | os.PathLike[str], limit: int | None = None) -> Fra
         limit: frames to read at most; None reads all (a camera goes on until interrupted).
 
     Raises:
-        InputError: nothing there, an empty folder, or a file that is neither image nor video.
+        InputError: nothing there, an empty folder, a file that is neither image nor video, or a limit
+            below 1.
     """
+    if limit is not None and limit < 1:
+        raise InputError(f"limit {limit} must be 1 or more")
     text = os.fspath(source)
     path = Path(text)
     if path.is_dir():

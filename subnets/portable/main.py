@@ -118,7 +118,9 @@ def summary_lines(summary: Summary, folder: Path) -> list[str]:
     busy = ", ".join(
         f"{step} {1000 * seconds / max(1, summary.frames):.1f}" for step, seconds in summary.busy.items()
     )
+    stopped = ["stopped by hand; what was found until then is kept"] * summary.interrupted
     return [
+        *stopped,
         f"{summary.frames} images, {summary.people} people of score {summary.draw_score:g} or more "
         f"(and {summary.weaker} below), {summary.rate:.1f} images/s; results in {folder}",
         f"ms per image (steps overlap): {busy}",

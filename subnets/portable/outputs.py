@@ -124,10 +124,14 @@ def _replacing(path: Path) -> Iterator[IO[str]]:
 
 
 class _Video:
-    """A video that opens with its first frame, whose size is that of all."""
+    """A video that opens with its first frame, whose size is that of all; it gets its name when the block
+    ends well.
+    """
 
     def __init__(self, path: Path, rate: float) -> None:
         self._path = path
+        # OpenCV takes the container from the suffix, so the temporary name keeps it.
+        self._temporary = path.with_name(f".part.{path.name}")
         self._rate = rate
         self._writer: Any = None
         self._size: tuple[int, int] | None = None
@@ -135,16 +139,23 @@ class _Video:
     def __enter__(self) -> _Video:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self._writer is not None:
-            self._writer.release()
+    def __exit__(self, kind: object, *_: object) -> None:
+        if self._writer is None:
+            return
+        self._writer.release()
+        if kind is None:
+            os.replace(self._temporary, self._path)
+        else:
+            self._temporary.unlink(missing_ok=True)
 
     def add(self, image: UInt8Image) -> None:
         """Append `image` (H, W, 3) RGB; one of another size is fitted to the first one's."""
         size = (image.shape[1], image.shape[0])
         if self._writer is None:
             self._size = size
-            self._writer = cv2.VideoWriter(str(self._path), cv2.VideoWriter.fourcc(*"mp4v"), self._rate, size)
+            self._writer = cv2.VideoWriter(
+                str(self._temporary), cv2.VideoWriter.fourcc(*"mp4v"), self._rate, size
+            )
             if not self._writer.isOpened():
                 raise InputError(f"video {self._path} cannot be written with this OpenCV; use draw=false")
         if size != self._size:

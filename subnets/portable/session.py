@@ -29,8 +29,11 @@ class OnnxSession:
         """Open `path` for the CPU with that many threads (None: onnxruntime's choice, every core).
 
         Raises:
-            InputError: onnxruntime is not installed, or the file is missing or no ONNX model.
+            InputError: onnxruntime is not installed, the file is missing or no ONNX model, or `threads` is
+            below 1.
         """
+        if threads is not None and threads < 1:
+            raise InputError(f"threads={threads} must be 1 or more")
         self.path = Path(path)
         if not self.path.is_file():
             raise InputError(f"ONNX file {self.path} does not exist; check the path")
@@ -51,8 +54,17 @@ class OnnxSession:
         self.manifest = None if text is None else Manifest.from_json(text, f"ONNX file {self.path}")
 
     def __call__(self, images: Floats) -> list[Floats]:
-        """The outputs for `images` (B, 3, H, W)."""
-        return [np.asarray(value) for value in self._session.run(None, {self._input: images})]
+        """The outputs for `images` (B, 3, H, W).
+
+        Raises:
+            InputError: the graph does not take that shape, or fails.
+        """
+        try:
+            outputs = self._session.run(None, {self._input: images})
+        except Exception as error:  # as above
+            line = " ".join(str(error).split())
+            raise InputError(f"{self.path} does not run on images of shape {images.shape} ({line})") from None
+        return [np.asarray(value) for value in outputs]
 
     def require_manifest(self) -> Manifest:
         """The manifest.

@@ -16,12 +16,16 @@ from subnets import build
 from subnets import save
 from subnets.evaluate import run
 from subnets.evaluate_options import EvaluateCommand
+from subnets.fuse import fuse
+from subnets.onnx_graph import export_onnx
+from subnets.portable.manifest import Manifest
 from supernet import Arch
 from supernet import InputError
 from supernet import evaluation
 from supernet.data.source import DataConfig
 from supernet.data.source import ensure_data
 from supernet.evaluation_options import EvaluationOptions
+from supernet.pose import Skeleton
 from supernet.pose import score
 
 NINE = ["AP", "AP50", "AP75", "AR", "AR50", "AR75", "AP_easy", "AP_medium", "AP_hard"]
@@ -95,6 +99,31 @@ def test_a_second_start_scores_only_what_is_missing(
     assert json.loads((tmp_path / "out" / "results.json").read_text())["networks"][0]["images"] == 77
     with pytest.raises(InputError, match=r"other settings \(split: 'test' there, 'val' now"):
         run(command(tiny_data, str(folder), split="val"), tmp_path / "out")
+
+
+def test_a_score_of_other_weights_is_not_taken_for_this_ones(
+    folder: Path, small_arch: Arch, tiny_data: DataConfig, tmp_path: Path
+) -> None:
+    config = command(tiny_data, str(folder))
+    run(config, tmp_path / "out")
+    shutil.rmtree(folder)
+    other: Subnet = build(small_arch, num_joints=14, seed=4)
+    save(other, folder)
+    with pytest.raises(InputError, match="is the score of other weights than net has now"):
+        run(config, tmp_path / "out")
+
+
+def test_a_fixed_shape_is_scored_in_its_square_alone(
+    small_net: Subnet, tiny_data: DataConfig, tmp_path: Path
+) -> None:
+    for name, shape in (("square", (96, 96)), ("wide", (64, 96))):
+        manifest = Manifest("x", 96, Skeleton.load("crowdpose"), shape, arch=small_net.arch.to_dict())
+        export_onnx(fuse(small_net), tmp_path / f"{name}.onnx", manifest)
+    run(command(tiny_data, str(tmp_path / "square.onnx")), tmp_path / "out")
+    record = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert record["networks"][0]["images"] == 3
+    with pytest.raises(InputError, match="fixed shape 64 x 96 is not scored, only the square of 96"):
+        run(command(tiny_data, str(tmp_path / "wide.onnx")), tmp_path / "out2")
 
 
 def test_random_weights_and_other_joints_are_refused(

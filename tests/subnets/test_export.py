@@ -15,6 +15,9 @@ import pytest
 from subnets import Subnet
 from subnets import load
 from subnets import save
+from subnets.benchmark import run as benchmark
+from subnets.benchmark_options import BenchmarkCommand
+from subnets.benchmark_options import BenchmarkOptions
 from subnets.comparing import relative_difference
 from subnets.export import run
 from subnets.export_options import ExportCommand
@@ -93,8 +96,26 @@ def test_a_fixed_shape_is_the_only_one_taken(small_folder: Path, small_net: Subn
     session = open_runtime(tmp_path / "out" / "model.onnx", "onnxruntime")
     images = np.random.default_rng(0).standard_normal((1, 3, 64, 96), dtype=np.float32)
     assert relative_difference(session(images), open_runtime(small_net)(images)) < 1e-4
-    with pytest.raises(Exception, match="dimensions"):
+    with pytest.raises(InputError, match=r"does not run on images of shape \(1, 3, 96, 96\)"):
         session(np.zeros((1, 3, 96, 96), np.float32))
+
+
+def test_a_fixed_shape_is_timed_on_its_own_input(small_folder: Path, tmp_path: Path) -> None:
+    options = ExportOptions(shapes="fixed", input_shape=[64, 96], latency_rounds=0, bundle=False)
+    run(command(small_folder, export=options), tmp_path / "fixed")
+    run(
+        command(small_folder, export=ExportOptions(peaks=5, latency_rounds=0, bundle=False)),
+        tmp_path / "peaks",
+    )
+    cv2.imwrite(str(tmp_path / "photo.png"), np.zeros((90, 120, 3), np.uint8))
+    archs = [str(tmp_path / name) for name in ("fixed", "peaks")]
+    for name, image in (("network", None), ("whole", str(tmp_path / "photo.png"))):
+        wanted = BenchmarkOptions(rounds=1, warmup=0, image=image)
+        benchmark(
+            BenchmarkCommand(arch=archs, runtime="onnxruntime", threads=1, benchmark=wanted), tmp_path / name
+        )
+        rows = json.loads((tmp_path / name / "results.json").read_text())["rows"]
+        assert [row["network"] for row in rows] == ["fixed", "peaks"]
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,9 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
         open_frames(tmp_path)
     with pytest.raises(InputError, match="camera 96 cannot be opened"):
         open_frames("camera:96")
+    for limit in (0, -1):
+        with pytest.raises(InputError, match=f"limit {limit} must be 1 or more"):
+            open_frames(tmp_path, limit)
 
 
 def test_a_camera_is_read_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ import pytest
 from subnets.portable.frames import Frame
 from subnets.portable.frames import Frames
 from subnets.portable.frames import open_frames
+from subnets.portable.main import summary_lines
 from subnets.portable.predicting import predict
 from subnets.portable.predictor import Predictor
 from subnets.portable.predictor import PredictorOptions
@@ -161,6 +162,19 @@ def test_a_failure_leaves_no_half_results(tmp_path: Path) -> None:
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_a_video_that_fails_half_way_is_not_in_the_way_of_the_next_start(tmp_path: Path) -> None:
+    def fail(summary: Any) -> None:
+        if summary.frames == 2:
+            raise RuntimeError("disk lost")
+
+    source = clip(tmp_path / "clip.mp4", 5)
+    with pytest.raises(RuntimeError, match="disk lost"):
+        predict(open_frames(source), predictor(), tmp_path / "out", progress=fail)
+    assert list((tmp_path / "out").iterdir()) == []
+    predict(open_frames(source), predictor(), tmp_path / "out")
+    assert sum(1 for _ in open_frames(tmp_path / "out" / "video.mp4")) == 5
+
+
 def test_an_interrupt_keeps_what_was_found(tmp_path: Path) -> None:
     def stop(summary: Any) -> None:
         if summary.frames == 2:
@@ -170,6 +184,7 @@ def test_an_interrupt_keeps_what_was_found(tmp_path: Path) -> None:
         open_frames(clip(tmp_path / "clip.mp4", 50)), predictor(), tmp_path / "out", progress=stop
     )
     assert summary.interrupted
+    assert summary_lines(summary, tmp_path)[0].startswith("stopped by hand")
     assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())) == 2
 
 
