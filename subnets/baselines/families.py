@@ -8,14 +8,17 @@ import torch
 from torch import nn
 
 from supernet.errors import InputError
+from supernet.initialise import BRANCH_SCALE
 
 from .arch import StaticArch
 from .efficienthrnet import EfficientHRNet
+from .efficienthrnet import MBConv
 from .higherhrnet import HigherHRNet
 from .lightweight_openpose import LightweightOpenPose
 from .lpn import LPN
 from .network import StaticNetwork
 from .units import ConvUnit
+from .units import Residual
 
 FAMILIES: dict[str, type[StaticNetwork]] = {
     "higherhrnet": HigherHRNet,
@@ -47,7 +50,17 @@ def build_static(arch: StaticArch, num_joints: int = 14, seed: int = 0) -> Stati
     for module in net.modules():
         if isinstance(module, ConvUnit):
             _initialise(module, generator)
+    for module in net.modules():
+        if isinstance(module, Residual) or (isinstance(module, MBConv) and module.adds):
+            _calm(module)
     return net
+
+
+def _calm(block: Residual | MBConv) -> None:
+    """Let a residual branch start small, by its last norm: deep random networks magnify rounding else."""
+    *_, last = (unit for unit in block.body.modules() if isinstance(unit, ConvUnit) and unit.norm is not None)
+    assert last.norm is not None
+    nn.init.constant_(last.norm.weight, BRANCH_SCALE)
 
 
 def _initialise(unit: ConvUnit, generator: torch.Generator) -> None:

@@ -24,6 +24,7 @@ from subnets.onnx_graph import export_onnx
 from subnets.portable.manifest import Manifest
 from subnets.runtime import open_runtime
 from subnets.runtime import torch_runtime
+from subnets.source import open_source
 from supernet import Arch
 from supernet import InputError
 from supernet.calibration import calibrate_by
@@ -145,6 +146,14 @@ def test_folders_keep_everything(net, fused, tmp_path):
     assert (again.arch, again.fused, again.about["name"]) == (net.arch, fused, "small")
     assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in kept.state_dict().items())
     assert json.loads((tmp_path / "net/meta.json").read_text())["num_joints"] == 14
+
+
+def test_deep_random_networks_do_not_magnify_rounding():
+    net = open_source("lpn-50").require_net()
+    images = torch.randn(1, 3, 128, 96, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        single, double = net(images)[0], net.double()(images.double())[0]
+    assert (single - double).abs().max() < 1e-4 * double.abs().max()
 
 
 def test_unknown_names_list_what_there_is():

@@ -107,7 +107,7 @@ def test_training_lowers_the_loss_and_resumes_exactly(tiny_data, tmp_path):
         with torch.no_grad():
             return module.crop_loss(net.train()(images)[0], wanted, counted)
 
-    assert loss_of(whole) < 0.5 * loss_of(fresh())
+    assert loss_of(whole) < 0.6 * loss_of(fresh())
 
 
 def test_boxes_from_a_prediction_surround_its_joints(tiny_data, tmp_path):
