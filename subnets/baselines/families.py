@@ -16,6 +16,7 @@ from .efficienthrnet import MBConv
 from .higherhrnet import HigherHRNet
 from .lightweight_openpose import LightweightOpenPose
 from .lpn import LPN
+from .lpn import GlobalContext
 from .network import StaticNetwork
 from .units import ConvUnit
 from .units import Residual
@@ -26,6 +27,9 @@ FAMILIES: dict[str, type[StaticNetwork]] = {
     "lightweight-openpose": LightweightOpenPose,
     "lpn": LPN,
 }
+
+# Of the last weights of global context at the start.
+CONTEXT_SCALE = 0.1
 
 
 def family_of(arch: StaticArch) -> type[StaticNetwork]:
@@ -53,6 +57,10 @@ def build_static(arch: StaticArch, num_joints: int = 14, seed: int = 0) -> Stati
     for module in net.modules():
         if isinstance(module, Residual) or (isinstance(module, MBConv) and module.adds):
             _calm(module)
+        elif isinstance(module, GlobalContext):
+            # The reference starts it at 0; its layer norm magnifies what is left of an almost even mean.
+            with torch.no_grad():
+                module.excite.conv.weight.mul_(CONTEXT_SCALE)
     return net
 
 
