@@ -24,7 +24,8 @@ def draw(path: Path, arms: list[dict[str, Any]], claims: list[dict[str, Any]]) -
     left.bar(range(len(arms)), means, color="0.9", zorder=0)
     left.set_xticks(range(len(arms)), names)
     left.set(ylabel="AP on rendered val crowds, %", title="network and exact MACs")
-    left.legend(frameon=False, fontsize=8)
+    left.set_ylim(0, 1.2 * max(100 * value for arm in arms for value in arm["AP"]))
+    left.legend(frameon=False, fontsize=8, ncols=3, loc="upper left")
     for i, claim in enumerate(claims):
         value = 100 * claim["difference"]
         for key, shift, colour in (("over_images", -0.12, "C0"), ("over_seeds", 0.12, "C1")):
