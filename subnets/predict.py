@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from supernet.cli import launch
 from supernet.errors import InputError
+from supernet.files import read_json
+from supernet.files import write_json
 from supernet.run_folders import CONFIG_FILE
 from supernet.run_folders import claim_run_folder
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from .portable.predicting import Summary
     from .portable.predictor import Predictor
     from .source import Opened
+
+# Kept beside the results when some of the source is not in them.
+UNREAD_FILE = "unread.json"
 
 
 def main() -> None:
@@ -41,6 +46,12 @@ def run(config: PredictCommand, folder: Path) -> None:
 
     if (folder / CONFIG_FILE).exists() and (folder / RESULTS_FILE).exists():
         claim_run_folder(folder, config)
+        unread = folder / UNREAD_FILE
+        if unread.exists():
+            failures = listed(read_json(unread, "list of failures")["failures"])
+            raise InputError(
+                f"{folder} holds these predictions already, but: {failures}; choose another name=..."
+            )
         print(f"{folder} holds these predictions already; choose another name=... to predict again")
         return
     options = SourceOptions(config.weights, config.supernet, config.skeleton)
@@ -53,8 +64,11 @@ def run(config: PredictCommand, folder: Path) -> None:
         summary = predict(frames, predictor, folder, wanted.draw, wanted.meter, wanted.draw_score, progress)
     for line in summary_lines(summary, folder):
         print(line)
+    lacking = [*summary.failures, *(["stopped by the user"] if summary.interrupted else [])]
+    if lacking:
+        write_json(folder / UNREAD_FILE, {"schema": 1, "failures": lacking})
     if summary.failures:
-        raise InputError(failure_line(summary))
+        raise InputError(f"{listed(summary.failures)} (the other images are done: {summary.frames})")
 
 
 def open_predictor(config: PredictCommand, opened: Opened) -> Predictor:
@@ -86,11 +100,10 @@ def open_predictor(config: PredictCommand, opened: Opened) -> Predictor:
     return Predictor(run_of(opened, config.runtime, config.threads), opened.skeleton, options)
 
 
-def failure_line(summary: Summary, most: int = 5) -> str:
-    """The failures of a prediction in one line."""
-    listed = "; ".join(summary.failures[:most])
-    more = f"; and {len(summary.failures) - most} more" if len(summary.failures) > most else ""
-    return f"{listed}{more} (the other images are done: {summary.frames})"
+def listed(failures: list[str], most: int = 5) -> str:
+    """The first failures, and how many more there are."""
+    more = f"; and {len(failures) - most} more" if len(failures) > most else ""
+    return "; ".join(failures[:most]) + more
 
 
 class _Progress:

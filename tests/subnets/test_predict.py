@@ -73,6 +73,8 @@ def test_broken_images_are_told_after_the_others_are_done(
     with pytest.raises(InputError, match=r"c\.jpg is a truncated JPEG.*\(the other images are done: 2\)"):
         run(command(photos, small_folder), tmp_path / "out")
     assert len(json.loads((tmp_path / "out" / "images.json").read_text())) == 2
+    with pytest.raises(InputError, match=r"already, but: .*c\.jpg is a truncated JPEG.*choose another name"):
+        run(command(photos, small_folder), tmp_path / "out")
 
 
 @pytest.mark.parametrize(
