@@ -44,7 +44,7 @@ def main() -> int:
             "command": command,
             "status": done.returncode,
             "seconds": round(time.monotonic() - start),
-            "last_line": lines[-1] if lines else "",
+            "last_line": lines[-1].replace(f"{Path.cwd()}/", "") if lines else "",
         }
         rows.append(row)
         print(f"| `{command}` | {row['status']} | {row['seconds']} |", flush=True)
