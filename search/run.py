@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
-from typing import cast
 
 from supernet.cli import fail
 from supernet.cli import launch
@@ -72,16 +71,15 @@ def data_of(config: SearchCommand) -> DataConfig:
     """The data to search on: `data=...`, else what the supernet was trained with."""
     if config.data is not None:
         return config.data
-    from omegaconf import OmegaConf
-
     from supernet.checkpoint import find_checkpoint
+    from supernet.data.source import data_from
     from supernet.snapshot import read_snapshot
 
     path = find_checkpoint(config.supernet, config.checkpoint)
     known: Any = read_snapshot(path).meta["config"].get("data")
     if not known:
         raise InputError(f"{path} does not say which data it was trained with; choose it with data=...")
-    return cast(DataConfig, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DataConfig), known)))
+    return data_from(known)
 
 
 def start_workers(config: SearchCommand, folder: Path) -> list[BaseProcess]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
 
 import torch
-from omegaconf import OmegaConf
 
 from supernet.arch import Arch
 from supernet.calibration import calibrate
@@ -14,6 +12,7 @@ from supernet.calibration import calibrate_by
 from supernet.checkpoint import TrainedSupernet
 from supernet.checkpoint import load_supernet
 from supernet.data.source import DataConfig
+from supernet.data.source import data_from
 from supernet.data.source import open_split
 from supernet.errors import InputError
 from supernet.evaluation import calibration_batches
@@ -68,7 +67,7 @@ def _training_data(trained: TrainedSupernet) -> DataConfig:
         raise InputError(
             f"{trained.path} does not say which data it was trained with; extract it in a search"
         )
-    return cast(DataConfig, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DataConfig), known)))
+    return data_from(known)
 
 
 def from_official(arch: str, weights: str, skeleton: str) -> Opened:

@@ -24,13 +24,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
 
 from search.costs import Costs
 from search.operators import unique_rows
 from supernet.arch import Arch
 from supernet.checkpoint import load_supernet
 from supernet.data.source import DataConfig
+from supernet.data.source import data_from
 from supernet.data.source import open_split
 from supernet.evaluation import Evaluator
 from supernet.evaluation import SupernetEvaluator
@@ -59,9 +59,7 @@ class Scorer:
 
     def __init__(self, run: str, images: int, calibration: int, fresh: bool = False) -> None:
         self.trained = load_supernet(run)
-        known = OmegaConf.merge(OmegaConf.structured(DataConfig), self.trained.config["data"])
-        data = OmegaConf.to_object(known)
-        assert isinstance(data, DataConfig)
+        data = data_from(self.trained.config["data"])
         self.options = EvaluationOptions(images=images, batch_size=20, calibration_images=calibration)
         scored_on = freshly_rendered(data, images) if fresh else data
         self.evaluator = Evaluator(open_split(scored_on, "val"), self.options)

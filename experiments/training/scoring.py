@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import cast
-
-from omegaconf import OmegaConf
-
 from supernet.arch import Arch
 from supernet.checkpoint import TrainedSupernet
 from supernet.data.source import DataConfig
+from supernet.data.source import data_from
 from supernet.data.source import open_split
 from supernet.evaluation import Evaluator
 from supernet.evaluation import SupernetEvaluator
@@ -20,8 +17,7 @@ CALIBRATION = 128
 
 def data_config(trained: TrainedSupernet) -> DataConfig:
     """The data that a supernet was trained on."""
-    merged = OmegaConf.merge(OmegaConf.structured(DataConfig), trained.config["data"])
-    return cast(DataConfig, OmegaConf.to_object(merged))
+    return data_from(trained.config["data"])
 
 
 def evaluator(trained: TrainedSupernet, split: str, calibration: int = CALIBRATION) -> SupernetEvaluator:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from typing import Any
+from typing import cast
 
 from ..errors import InputError
 from .options import DataOptions
@@ -40,6 +42,13 @@ class DataConfig(DataOptions):
         if role not in SPLITS:
             raise InputError(f"split {role!r} is not one of {', '.join(SPLITS)}")
         return str(getattr(self, f"{role}_split"))
+
+
+def data_from(known: Any) -> DataConfig:
+    """The data settings of a run, from the mapping that its checkpoints and `config.yaml` keep."""
+    from omegaconf import OmegaConf
+
+    return cast(DataConfig, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DataConfig), known)))
 
 
 def ensure_data(config: DataConfig) -> Path:
