@@ -25,6 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 from .errors import InputError
 from .files import DISK_FULL
 from .files import remove_if_empty
+from .names import conf_names
 from .run_folders import check_run_name
 from .sweep_names import launcher_mend
 from .sweep_names import with_job_names
@@ -39,6 +40,7 @@ _HYDRA_HINT = re.compile(
 _RESOLVING = re.compile(r"\w+ (raised )?while resolving interpolation: ")
 # What the user's disk or permissions forbid, not a fault of ours.
 _DISK_ERRORS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, *DISK_FULL)
+_ROOT_IS_NULL = "Unexpected type for root: NoneType"
 _MISSING = re.compile(r"Missing mandatory value: (\S+)")
 
 
@@ -87,9 +89,25 @@ def launch(command: str, schema: type[C], body: Callable[[C, Path], object]) -> 
         if not is_users(error):
             raise
         fail(error)
+    except AssertionError as error:
+        # Hydra's, at `data.root=...` where `data` is null: it does not say which override it was.
+        if _ROOT_IS_NULL not in str(error):
+            raise
+        fail(InputError(_mend_of_null_group(sys.argv[1:])))
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+
+
+def _mend_of_null_group(arguments: list[str]) -> str:
+    """What to say where an override reaches into a group for which no option is chosen."""
+    chosen = {argument.partition("=")[0] for argument in arguments}
+    for argument in arguments:
+        group, dot, _ = argument.partition("=")[0].partition(".")
+        if dot and group not in chosen and conf_names(group):
+            options = ", ".join(conf_names(group))
+            return f"{argument} is a setting of the group {group}: choose {group}=... too ({options})"
+    return "a setting belongs to a group for which no option is chosen; see --help"
 
 
 def is_users(error: BaseException) -> bool:

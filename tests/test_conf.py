@@ -85,6 +85,14 @@ def test_misspelt_override_is_one_line_and_status_2(command: str, tmp_path: Path
     assert "naem" in done.stderr
 
 
+def test_setting_of_a_group_that_is_not_chosen_names_the_group(tmp_path: Path) -> None:
+    done = run("search", "supernet=x", "data.root=y", "budgets.macs=[0.5]", cwd=tmp_path)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: data.root=y is a setting of the group data: choose data=... too (")
+    assert "synthetic" in line
+
+
 def test_mistyped_value_names_the_key(tmp_path: Path) -> None:
     done = run("train", "seed=soon", cwd=tmp_path)
     assert done.returncode == 2
