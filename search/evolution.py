@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from supernet.errors import InputError
 from supernet.space import Codes
 
 from .budgets import Budget
@@ -18,6 +17,8 @@ from .operators import mutate
 from .operators import unique_rows
 from .problem import History
 from .problem import Problem
+from .strategy_checks import number_option
+from .strategy_checks import whole_option
 
 TRIES = 50
 
@@ -31,18 +32,24 @@ class EvolutionStrategy:
         parents: the best of each budget that have children.
         mutation: share of children by mutation; the others by crossover.
         rate: chance of each gene to change in a mutation.
+
+    Raises:
+        InputError: an option is out of its range.
     """
 
     def __init__(
         self, problem: Problem, initial: int = 40, parents: int = 4, mutation: float = 0.5, rate: float = 0.1
     ) -> None:
-        if initial < 1 or parents < 1 or not 0 <= mutation <= 1 or not 0 < rate <= 1:
-            raise InputError("evolution takes initial >= 1, parents >= 1, mutation in [0, 1], rate in (0, 1]")
         self._problem = problem
-        self._initial = initial
-        self._parents = parents
-        self._mutation = mutation
-        self._rate = rate
+        self._initial = whole_option("initial", initial, 1)
+        self._parents = whole_option("parents", parents, 1)
+        self._mutation = number_option("mutation", mutation, 1.0)
+        self._rate = number_option("rate", rate, 1.0, above_zero=True)
+
+    @property
+    def initial(self) -> int:
+        """Architectures that are drawn before anything is learnt from them."""
+        return self._initial
 
     def ask(self, history: History, count: int, rng: np.random.Generator) -> Codes:
         """(m, G) codes; see `Strategy.ask`."""

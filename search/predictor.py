@@ -6,18 +6,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from supernet.errors import InputError
 from supernet.space import Codes
 
+from .accuracy import FEWEST
 from .accuracy import fit_predictor
 from .acquisition import choose_batch
 from .feasible import sample_all_sizes
 from .feasible import sample_fitting
 from .front_evolution import FrontOptions
 from .front_evolution import evolve_front
+from .models import MODELS
 from .operators import unique_rows
 from .problem import History
 from .problem import Problem
+from .strategy_checks import names_option
+from .strategy_checks import number_option
+from .strategy_checks import whole_option
 
 
 class PredictorStrategy:
@@ -29,7 +33,10 @@ class PredictorStrategy:
         kappa: standard deviations of the prediction that are added to its mean when candidates are compared.
         population: of the evolution on the predictor.
         generations: of the evolution on the predictor.
-        models: the models to choose from (default all).
+        models: the models to choose from, of ridge, gp and forest (default all).
+
+    Raises:
+        InputError: an option is out of its range.
     """
 
     def __init__(
@@ -41,13 +48,19 @@ class PredictorStrategy:
         generations: int = 60,
         models: tuple[str, ...] = (),
     ) -> None:
-        if initial < 10:
-            raise InputError(f"strategy_options.initial={initial} must be 10 or more for a first fit")
         self._problem = problem
-        self._initial = initial
-        self._kappa = kappa
-        self._front = FrontOptions(population, generations)
-        self._models = tuple(models)
+        # What a first fit needs.
+        self._initial = whole_option("initial", initial, FEWEST)
+        self._kappa = number_option("kappa", kappa)
+        self._front = FrontOptions(
+            whole_option("population", population, 2), whole_option("generations", generations, 0)
+        )
+        self._models = names_option("models", models, MODELS)
+
+    @property
+    def initial(self) -> int:
+        """Architectures that are drawn before anything is learnt from them."""
+        return self._initial
 
     def ask(self, history: History, count: int, rng: np.random.Generator) -> Codes:
         """(m, G) codes; see `Strategy.ask`."""

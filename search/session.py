@@ -33,6 +33,7 @@ from .options import SearchCommand
 from .plan import PlanOptions
 from .problem import Problem
 from .storage import open_storage
+from .strategy import KNOWN
 from .strategy import Strategy
 from .strategy import load_strategy
 from .study import SearchStudy
@@ -86,6 +87,7 @@ def open_session(config: SearchCommand, data: DataConfig) -> Session:
     problem = Problem(costs, tuple(resolve_budgets(config.budgets, costs, num_joints)), num_joints)
     strategy = load_strategy(config.strategy, problem, config.strategy_options)
     options = plan_options(config, space)
+    require_more_than_draws(config, strategy)
     device = pick_device(config.accelerator)
     train_set, val_set = open_split(data, "train"), open_split(data, "val")
     evaluator = Evaluator(val_set, config.evaluation)
@@ -102,6 +104,16 @@ def open_session(config: SearchCommand, data: DataConfig) -> Session:
         (leak,) if leak else (),
         conditions_of(config, trained, costs, evaluator, device),
     )
+
+
+def require_more_than_draws(config: SearchCommand, strategy: Strategy) -> None:
+    """Raise InputError if the evaluations end before `strategy` has learnt anything from them."""
+    initial, evaluations = getattr(strategy, "initial", 0), config.search.evaluations
+    if config.strategy in KNOWN and evaluations <= initial:
+        raise InputError(
+            f"search.evaluations={evaluations} leaves strategy={config.strategy} nothing to choose: "
+            f"its first {initial} are drawn at random; raise it, or take strategy=random"
+        )
 
 
 def open_study(config: SearchCommand, session: Session, folder: Path) -> SearchStudy:

@@ -164,7 +164,10 @@ def free_port() -> int:
     [
         ({"supernet": "nowhere"}, "training run 'nowhere' does not exist"),
         ({"strategy": "magic"}, "not one of predictor, evolution, random"),
-        ({"strategy": "predictor", "strategy_options": {"initial": 4}}, "must be 10 or more"),
+        (
+            {"strategy": "predictor", "strategy_options": {"initial": 4}},
+            "initial=4 must be a whole number, 10 or more",
+        ),
         ({"budgets": BudgetOptions(macs=["1k"])}, "below the smallest subnet of space 'nano'; reachable"),
         ({"budgets": BudgetOptions()}, "no budget given"),
         ({"budgets": BudgetOptions(latency_ms=[3])}, "name a measured device with latency="),

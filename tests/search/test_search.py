@@ -147,10 +147,26 @@ def test_the_strategy_in_the_docs(problem: Problem, tmp_path: Path, monkeypatch:
         ("no_such_module:Thing", {}, "cannot be imported: .*PYTHONPATH"),
         ("json:dumps", {}, "no class with a method ask"),
         ("evolution", {"depth": 3}, "depth"),
-        ("evolution", {"rate": 0.0}, "rate in"),
-        ("predictor", {"initial": 3}, "must be 10 or more"),
+        ("evolution", {"rate": 0.0}, r"strategy_options\.rate=0\.0 must be a number, above 0, 1 at most"),
+        ("evolution", {"mutation": -0.5}, r"mutation=-0\.5 must be a number, 0 or more, 1 at most"),
+        ("evolution", {"parents": 1.5}, r"parents=1\.5 must be a whole number, 1 or more"),
+        ("evolution", {"initial": "40"}, "initial='40' must be a whole number"),
+        ("predictor", {"initial": 3}, "initial=3 must be a whole number, 10 or more"),
+        ("predictor", {"kappa": float("nan")}, "kappa=nan must be a number"),
+        ("predictor", {"kappa": "x"}, "kappa='x' must be a number"),
+        ("predictor", {"population": 1}, "population=1 must be a whole number, 2 or more"),
+        ("predictor", {"generations": -1}, "generations=-1 must be a whole number, 0 or more"),
+        ("predictor", {"models": ["nope"]}, r"models=\['nope'\] must be a list of ridge, gp, forest"),
+        ("predictor", {"models": "ridge"}, "models='ridge' must be a list of"),
     ],
 )
 def test_bad_strategies(problem: Problem, name: str, options: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         load_strategy(name, problem, options)
+
+
+def test_the_smallest_population_works(problem: Problem) -> None:
+    options = {"initial": 10, "population": 2, "generations": 0, "models": ["ridge"]}
+    study = SearchStudy(open_storage("memory"), "s", problem, {}, FAST)
+    strategy = load_strategy("predictor", problem, options)
+    assert len(search(study, problem, strategy, Formula(problem.space), PlanOptions(0, 14, 4))) == 14
