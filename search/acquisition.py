@@ -40,11 +40,12 @@ def choose_batch(
     known_costs = history.costs
     free = np.ones(len(pool), dtype=bool)
     chosen: list[int] = []
-    for turn in range(min(count, len(pool))):
+    # Turns go on from round to round, whatever the size of a batch.
+    for turn in range(len(history), len(history) + min(count, len(pool))):
         axis = turn // 2 % logs.shape[1]
         value = gains(known_logs[:, axis], known_ap, logs[:, axis], hope)
         if turn % 2 and problem.budgets:
-            budget = problem.budgets[(len(history) + turn) // 2 % len(problem.budgets)]
+            budget = problem.budgets[turn // 2 % len(problem.budgets)]
             inside = budget.admits(problem.costs, costs)
             known = known_ap[budget.admits(problem.costs, known_costs)]
             better = np.where(inside, hope - known.max(initial=0.0), -np.inf)

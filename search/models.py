@@ -57,15 +57,16 @@ class GaussianProcess:
     """
 
     def __init__(self, seed: int = 0) -> None:
-        kernel = (
-            ConstantKernel(1.0, (1e-3, 1e3)) * RBF(3.0, (0.3, 100.0))
-            + ConstantKernel(1.0, (1e-3, 1e3)) * DotProduct(1.0, sigma_0_bounds="fixed")
-            + WhiteKernel(0.05, (1e-5, 1.0))
-        )
-        self._model = GaussianProcessRegressor(kernel, random_state=seed)
+        self._seed = seed
 
     def fit(self, x: Floats, y: Floats) -> GaussianProcess:
         """See `Model`."""
+        kernel = (
+            ConstantKernel(1.0, (1e-3, 1e3)) * RBF(self._length_scales(x.shape[1]), (0.3, 100.0))
+            + ConstantKernel(1.0, (1e-3, 1e3)) * DotProduct(1.0, sigma_0_bounds="fixed")
+            + WhiteKernel(0.05, (1e-5, 1.0))
+        )
+        self._model = GaussianProcessRegressor(kernel, random_state=self._seed)
         self._center, self._y_center, self._y_scale = x.mean(axis=0), y.mean(), y.std() or 1.0
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -76,6 +77,18 @@ class GaussianProcess:
         """See `Model`."""
         mean, deviation = self._model.predict(x - self._center, return_std=True)
         return mean * self._y_scale + self._y_center, deviation * self._y_scale
+
+    def _length_scales(self, features: int) -> float | Floats:
+        return 3.0
+
+
+class RelevanceGaussianProcess(GaussianProcess):
+    """The same with a length scale per feature, automatic relevance determination (Rasmussen & Williams 2006,
+    section 5.1).
+    """
+
+    def _length_scales(self, features: int) -> Floats:
+        return np.full(features, 3.0)
 
 
 class Forest:
@@ -95,4 +108,9 @@ class Forest:
         return each.mean(axis=0), each.std(axis=0)
 
 
-MODELS: dict[str, Callable[[int], Model]] = {"ridge": Ridge, "gp": GaussianProcess, "forest": Forest}
+MODELS: dict[str, Callable[[int], Model]] = {
+    "ridge": Ridge,
+    "gp": GaussianProcess,
+    "gp_ard": RelevanceGaussianProcess,
+    "forest": Forest,
+}

@@ -83,7 +83,7 @@ class PredictorStrategy:
         return chosen
 
     def _design(self, history: History, count: int, rng: np.random.Generator) -> Codes:
-        """Random architectures at evenly spaced quantiles of the logarithm of the first cost."""
+        """Random architectures, the whole design evenly spaced in the logarithm of the first cost."""
         space, problem = self._problem.space, self._problem
         pool = np.concatenate([space.sample_codes(rng, 2048), sample_all_sizes(space, rng, 2048)])
         pool = pool[problem.fits(pool)]
@@ -91,11 +91,18 @@ class PredictorStrategy:
         if len(pool) <= count:
             return sample_fitting(space, rng, count, problem.fits, set(history.known))
         cost = np.log(problem.on_axes(problem.costs.predict(pool))[:, 0])
-        wanted = np.linspace(cost.min(), cost.max(), count)
+        order = scattered(self._initial)[len(history) : len(history) + count]
         free = np.ones(len(pool), dtype=bool)
         chosen = []
-        for value in wanted:
+        for value in np.linspace(cost.min(), cost.max(), self._initial)[order]:
             nearest = int(np.where(free, np.abs(cost - value), np.inf).argmin())
             free[nearest] = False
             chosen.append(nearest)
         return pool[chosen]
+
+
+def scattered(count: int) -> list[int]:
+    """0 to count - 1 in an order whose every start is spread over the whole: van der Corput's, base 2."""
+    width = max(count - 1, 1).bit_length()
+    order = (int(f"{number:0{width}b}"[::-1], 2) for number in range(2**width))
+    return [number for number in order if number < count]

@@ -1,0 +1,59 @@
+"""The default strategy: its first design and its turns do not depend on the size of a batch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from analytic import Formula
+from analytic import tiny_problem
+
+from search.acquisition import choose_batch
+from search.predictor import PredictorStrategy
+from search.predictor import scattered
+from search.problem import History
+
+
+def test_scattered_order() -> None:
+    assert scattered(8) == [0, 4, 2, 6, 1, 5, 3, 7]
+    assert scattered(5) == [0, 4, 2, 1, 3]
+    assert scattered(1) == [0]
+    assert sorted(scattered(20)) == list(range(20))
+
+
+@pytest.mark.parametrize("batch", [1, 3, 8, 20])
+def test_first_design_is_spread_over_all_costs(batch: int) -> None:
+    problem = tiny_problem()
+    formula = Formula(problem.space)
+    strategy = PredictorStrategy(problem, initial=16)
+    codes = np.zeros((0, len(problem.space.genes)), dtype=np.int64)
+    while len(codes) < 16:
+        history = History.of(problem, codes, formula.ap(codes))
+        asked = strategy.ask(history, batch, np.random.default_rng([0, len(codes)]))
+        codes = np.concatenate([codes, asked])
+    assert len(codes) == 16
+    logs = np.sort(np.log(problem.on_axes(problem.costs.predict(codes))[:, 0]))
+    steps = np.diff(logs) / np.ptp(logs)
+    assert steps.max() < 2.5 / 15, "no part of the range is left out"
+
+
+def test_turns_go_on_from_round_to_round() -> None:
+    problem = tiny_problem()
+    formula = Formula(problem.space)
+    rng = np.random.default_rng(1)
+    seen = problem.space.sample_codes(rng, 30)
+    pool = problem.space.sample_codes(rng, 500)
+    pool = pool[problem.fits(pool)]
+    costs = problem.costs.predict(pool)
+    mean = formula.ap(pool)
+    best = {
+        pool[inside][mean[inside].argmax()].tobytes()
+        for inside in (b.admits(problem.costs, costs) for b in problem.budgets)
+    }
+    picked = set()
+    for _ in range(2 * len(problem.budgets)):
+        history = History.of(problem, seen, formula.ap(seen))
+        left = np.array([row.tobytes() not in history.known for row in pool])
+        (row,) = choose_batch(problem, history, pool[left], mean[left], np.zeros(int(left.sum())), 1, 1.0)
+        seen = np.concatenate([seen, row[None]])
+        picked.add(row.tobytes())
+    assert best <= picked, "one at a time serves every budget too"
