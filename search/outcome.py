@@ -7,6 +7,7 @@ import io
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,11 @@ class Outcome:
     Attributes:
         problem: what was searched.
         candidates: every finished one.
-        front: those that no other beats on AP and all axes' costs, from cheap to costly.
+        front: those that no other beats on AP and all axes' costs, from cheap to costly. The random baseline
+            is there to be compared with: it is neither on a front nor chosen.
         chosen: by budget, the best within it (the cheapest of equals).
         baseline: by budget, its random architectures.
+        references: by name, the released architectures, however they came to be evaluated.
     """
 
     problem: Problem
@@ -42,23 +45,23 @@ class Outcome:
     front: tuple[Candidate, ...]
     chosen: Mapping[str, Candidate]
     baseline: Mapping[str, Sequence[Candidate]]
+    references: Mapping[str, Candidate] = field(default_factory=dict)
 
     @classmethod
     def of(cls, problem: Problem, candidates: Sequence[Candidate], plans: Sequence[Plan]) -> Outcome:
         """The outcome of what was evaluated so far."""
         done = tuple(candidate for candidate in candidates if candidate.state == "done")
-        if not done:
-            return cls(problem, (), (), {}, {})
-        axes = problem.on_axes(cost_rows(problem, done))
-        ap = np.array([candidate.ap for candidate in done])
-        mask = front_mask(np.column_stack([axes, -ap]))
-        front = sorted(
-            (c for c, on in zip(done, mask, strict=True) if on), key=lambda c: c.costs[problem.axes[0]]
-        )
         by_codes = {candidate.codes: candidate for candidate in done}
         draws = {name: codes for plan in plans for name, codes in plan.baseline.items()}
         baseline = {name: [by_codes[row] for row in rows if row in by_codes] for name, rows in draws.items()}
-        return cls(problem, done, tuple(front), choose(problem, done), baseline)
+        named = {name: row for plan in plans for name, row in plan.references.items() if row in by_codes}
+        references = {name: by_codes[row] for name, row in named.items()}
+        front = front_of(problem, done, problem.axes)
+        return cls(problem, done, front, choose(problem, done), baseline, references)
+
+    def front_on(self, axis: str) -> tuple[Candidate, ...]:
+        """Those that no other beats on AP and the one cost `axis`, from cheap to costly."""
+        return front_of(self.problem, self.candidates, (axis,))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain form: `candidates.json`."""
@@ -73,6 +76,7 @@ class Outcome:
             "chosen": {name: candidate.number for name, candidate in self.chosen.items()},
             "front": [candidate.number for candidate in self.front],
             "baseline": {name: [c.number for c in found] for name, found in self.baseline.items()},
+            "references": {name: candidate.number for name, candidate in self.references.items()},
             "candidates": [candidate.to_dict() for candidate in self.candidates],
         }
 
@@ -111,12 +115,23 @@ def cost_rows(problem: Problem, candidates: Sequence[Candidate]) -> Floats:
     return np.array(rows, dtype=np.float64).reshape(len(candidates), len(problem.costs.names))
 
 
-def choose(problem: Problem, done: Sequence[Candidate]) -> dict[str, Candidate]:
-    """By budget, the best candidate within it, the cheapest of equals; budgets none meets are left out.
+def eligible(done: Sequence[Candidate]) -> list[Candidate]:
+    """All but the random baseline."""
+    return [one for one in done if one.origin != BASELINE]
 
-    The random baseline is there to be compared with, not to be chosen.
-    """
-    done = [one for one in done if one.origin != BASELINE]
+
+def front_of(problem: Problem, done: Sequence[Candidate], axes: Sequence[str]) -> tuple[Candidate, ...]:
+    """The eligible ones that no other eligible one beats on AP and the costs `axes`, by the first of them."""
+    found = eligible(done)
+    points = np.array([[*(one.costs[axis] for axis in axes), -one.ap] for one in found])
+    mask = front_mask(points.reshape(len(found), len(axes) + 1))
+    front = (one for one, on in zip(found, mask, strict=True) if on)
+    return tuple(sorted(front, key=lambda one: one.costs[axes[0]]))
+
+
+def choose(problem: Problem, done: Sequence[Candidate]) -> dict[str, Candidate]:
+    """By budget, the best eligible one within it, the cheapest of equals; budgets none meets are left out."""
+    done = eligible(done)
     costs = cost_rows(problem, done)
     chosen = {}
     for budget in problem.budgets:

@@ -46,24 +46,28 @@ class Plan:
         kind: `search`, `baseline` (random draws near each budget, and references) or `end`.
         rows: what to evaluate; nothing in it was planned before.
         baseline: by budget, the codes of its random draws, those that were known already too.
+        references: by name, the codes to compare with, those that were known already too.
     """
 
     kind: str
     rows: tuple[Row, ...] = ()
     baseline: Mapping[str, Sequence[tuple[int, ...]]] = field(default_factory=dict)
+    references: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain form, kept in the study."""
         rows = [[list(row.codes), row.origin, row.label] for row in self.rows]
         baseline = {name: [list(codes) for codes in draws] for name, draws in self.baseline.items()}
-        return {"kind": self.kind, "rows": rows, "baseline": baseline}
+        references = {name: list(codes) for name, codes in self.references.items()}
+        return {"kind": self.kind, "rows": rows, "baseline": baseline, "references": references}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Plan:
         """The plan that `to_dict` described."""
         rows = tuple(Row(tuple(codes), origin, label) for codes, origin, label in value["rows"])
         baseline = {name: [tuple(codes) for codes in draws] for name, draws in value["baseline"].items()}
-        return cls(value["kind"], rows, baseline)
+        references = {name: tuple(codes) for name, codes in value.get("references", {}).items()}
+        return cls(value["kind"], rows, baseline, references)
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,7 @@ def _comparison(problem: Problem, options: PlanOptions, history: History, rng: n
         fresh = draws[unique_rows(draws, known)]
         known |= {row.tobytes() for row in fresh}
         rows += [Row(tuple(row), BASELINE, budget.name) for row in fresh.tolist()]
-    return Plan("baseline", tuple(rows), baseline)
+    return Plan("baseline", tuple(rows), baseline, dict(options.references))
 
 
 def _named(named: Sequence[tuple[str, tuple[int, ...]]], origin: str, known: set[bytes]) -> tuple[Row, ...]:

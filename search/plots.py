@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from collections.abc import Sequence
 
 import matplotlib
+import numpy as np
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -33,21 +35,18 @@ def accuracy_against_cost(outcome: Outcome, axis: str) -> bytes:
     drawn = [candidate for found in outcome.baseline.values() for candidate in found]
     if drawn:
         draw(drawn, marker="x", markersize=6, color=ORANGE, label=f"random baseline ({len(drawn)})", zorder=3)
-    references = [c for c in outcome.candidates if c.origin == "reference"]
-    if references:
-        draw(references, marker="D", markersize=6, color=GREEN, label="LitePose architectures", zorder=4)
-        for one in references:
-            _note(axes, one, axis, scale, one.label.removeprefix("litepose-"), GREEN)
-    front = sorted(outcome.front, key=lambda c: c.costs[axis])
+    if outcome.references:
+        released = list(outcome.references.values())
+        draw(released, marker="D", markersize=6, color=GREEN, label="LitePose architectures", zorder=4)
+    front = outcome.front_on(axis)
     xs, ys = [c.costs[axis] / scale for c in front], [100 * c.ap for c in front]
-    axes.step(xs, ys, where="post", color=BLUE, linewidth=1.4, label="front", zorder=2)
-    chosen = list(outcome.chosen.items())
-    draw([c for _, c in chosen], marker="*", markersize=15, color=RED, label="chosen", zorder=5)
-    for number in dict.fromkeys(candidate.number for _, candidate in chosen):
-        # One subnet may be the best of several budgets.
-        names = [name for name, candidate in chosen if candidate.number == number]
-        candidate = outcome.chosen[names[0]]
-        _note(axes, candidate, axis, scale, ", ".join(names), RED)
+    several = len(outcome.problem.axes) > 1
+    label = "front of this cost" if several else "front"
+    axes.step(xs, ys, where="post", color=BLUE, linewidth=1.4, label=label, zorder=2)
+    if several:
+        draw(outcome.front, marker="o", markersize=4, color=BLUE, label="front of all costs", zorder=2)
+    draw(list(outcome.chosen.values()), marker="*", markersize=15, color=RED, label="chosen", zorder=5)
+    _name_all(axes, outcome, axis, scale)
     for budget in outcome.problem.budgets:
         for cost, limit in budget.limits:
             if cost == axis:
@@ -60,9 +59,32 @@ def accuracy_against_cost(outcome: Outcome, axis: str) -> bytes:
     return png(figure)
 
 
-def _note(axes: Axes, one: Candidate, axis: str, scale: float, text: str, color: str) -> None:
-    at = (one.costs[axis] / scale, 100 * one.ap)
-    axes.annotate(text, at, xytext=(0, 9), textcoords="offset points", ha="center", color=color, fontsize=9)
+def _by_candidate(named: Mapping[str, Candidate]) -> list[tuple[Candidate, str]]:
+    """Each candidate once, with all its names: one subnet may be the best of several budgets."""
+    found: dict[int, list[str]] = {}
+    for name, one in named.items():
+        found.setdefault(one.number, []).append(name)
+    return [(named[names[0]], ", ".join(names)) for names in found.values()]
+
+
+def _name_all(axes: Axes, outcome: Outcome, axis: str, scale: float) -> None:
+    """Names above the chosen and below the references, to the left where there is no room to the right."""
+
+    def write(one: Candidate, text: str, color: str, offset: tuple[int, int], side: str) -> None:
+        at = (one.costs[axis] / scale, 100 * one.ap)
+        axes.annotate(
+            text, at, xytext=offset, textcoords="offset points", ha=side, color=color, fontsize=9, zorder=6
+        )
+
+    for one, text in _by_candidate(outcome.chosen):
+        write(one, text, RED, (0, 9), "center")
+    named = _by_candidate({name.removeprefix("litepose-"): one for name, one in outcome.references.items()})
+    named.sort(key=lambda item: item[0].costs[axis])
+    near = 0.06 * np.ptp([one.costs[axis] for one in outcome.candidates]) if named else 0.0
+    for place, (one, text) in enumerate(named):
+        after = named[place + 1 :]
+        left = not after or after[0][0].costs[axis] - one.costs[axis] < near
+        write(one, text, GREEN, (-6 if left else 6, -12), "right" if left else "left")
 
 
 def _scale(axis: str, outcome: Outcome) -> tuple[float, str]:

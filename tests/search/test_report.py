@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from analytic import tiny_problem
 
 from search.analysis import gene_effects
 from search.analysis import hypervolumes
+from search.budgets import Budget
 from search.outcome import Outcome
 from search.plan import PlanOptions
 from search.report import write_report
@@ -83,6 +85,46 @@ def test_every_part_is_there(outcome: tuple[Outcome, list[object]], tmp_path: Pa
     assert any(re.fullmatch(r"-?\d\.\d{3} \(-?\d\.\d{3} to -?\d\.\d{3}\)", cell) for cell in reader.cells)
     assert reader.cells[-6:-4] == ["device", "cpu, 1 threads"]
     assert reader.cells[-4:-2] == ["evaluations", str(len(found.candidates))]
+
+
+def drawn_lines(outcome: Outcome, axis: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
+    """What the picture of one cost shows, by its legend: (n, 2) of MACs or parameters in full, and AP."""
+    from matplotlib.figure import Figure
+
+    from search import plots
+
+    kept: list[Figure] = []
+    monkeypatch.setattr(plots, "png", lambda figure: kept.append(figure) or b"")
+    plots.accuracy_against_cost(outcome, axis)
+    lines = {str(line.get_label()): np.column_stack(line.get_data()) for line in kept[0].axes[0].lines}
+    plots.plt.close(kept[0])
+    return lines
+
+
+def test_the_picture_of_each_cost_has_its_own_front(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = tiny_problem()
+    budgets = (problem.budgets[1], Budget("few", (("params", float(problem.costs.of_largest()[1]) * 0.7),)))
+    problem = replace(problem, budgets=budgets)
+    study = SearchStudy(open_storage("memory"), "s", problem, {}, StudyOptions(poll=0.01))
+    options = PlanOptions(0, 40, 20, 3)
+    search(study, problem, load_strategy("random", problem), Formula(problem.space), options)
+    found = Outcome.of(problem, study.candidates(), study.plans())
+    for axis in ("macs", "params"):
+        lines = drawn_lines(found, axis, monkeypatch)
+        front = lines["front of this cost"]
+        assert len(front) == len(found.front_on(axis))
+        assert (np.diff(front, axis=0) > 0).all()
+        assert len(lines["front of all costs"]) == len(found.front)
+
+
+def test_the_picture_marks_what_was_found_of_litepose(
+    outcome: tuple[Outcome, list[object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    best = next(iter(outcome[0].chosen.values()))
+    found = replace(outcome[0], references={"litepose-xs": best})
+    lines = drawn_lines(found, "macs", monkeypatch)
+    assert lines["LitePose architectures"][:, 1].tolist() == [100 * best.ap]
+    assert "front of all costs" not in lines
 
 
 def test_a_short_search_has_a_report_too(outcome: tuple[Outcome, list[object]], tmp_path: Path) -> None:
