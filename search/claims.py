@@ -35,3 +35,7 @@ class Claims:
         """Take down the marks of a thing that is done with; its own state keeps others from it."""
         for number in range(1, attempt + 1):
             self._store.unmark(f"{thing}, {number}")
+
+    def release(self, thing: str, attempt: int) -> None:
+        """Take down the mark of a claim that was won for nothing."""
+        self._store.unmark(f"{thing}, {attempt}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,14 @@ from .study import SearchStudy
 
 def write_results(session: Session, study: SearchStudy, folder: Path) -> Outcome:
     """Write everything that a finished search gives into its run folder; what is there already is kept."""
-    plans = study.plans()
-    outcome = Outcome.of(session.problem, study.candidates(), plans)
+    outcome = Outcome.of(session.problem, study.candidates(), study.plans())
     outcome.write(folder)
     for budget in session.problem.budgets:
         if budget.name in outcome.chosen:
             save_subnet(session, outcome.chosen[budget.name], budget.name, folder / "subnets" / budget.name)
-    write_report(outcome, plans, session.conditions, session.warnings, folder)
+    for warning in outcome.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    write_report(outcome, session.conditions, (*session.warnings, *outcome.warnings), folder)
     for name, chosen in outcome.chosen.items():
         costs = ", ".join(shown_cost(cost, value) for cost, value in chosen.costs.items())
         print(f"  {name}: AP {chosen.ap:.4f}, {costs}  (arch={folder}:{name})")

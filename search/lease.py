@@ -47,11 +47,13 @@ class Lease:
         worker: who has it.
         until: seconds since the epoch by the worker's clock.
         attempt: how many workers have had it so far, this one included.
+        returned: how many of them were stopped and gave it back.
     """
 
     worker: Worker
     until: float
     attempt: int
+    returned: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain form, kept in the trial."""
@@ -60,7 +62,8 @@ class Lease:
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> Lease:
         """The lease that `to_dict` described."""
-        return cls(Worker(**value["worker"]), float(value["until"]), int(value["attempt"]))
+        returned = int(value.get("returned", 0))
+        return cls(Worker(**value["worker"]), float(value["until"]), int(value["attempt"]), returned)
 
     def is_over(self, now: float | None = None) -> bool:
         """Whether anyone may take the candidate."""

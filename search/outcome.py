@@ -38,6 +38,7 @@ class Outcome:
         chosen: by budget, the best within it (the cheapest of equals).
         baseline: by budget, its random architectures.
         references: by name, the released architectures, however they came to be evaluated.
+        failed: those that were given up.
     """
 
     problem: Problem
@@ -46,6 +47,7 @@ class Outcome:
     chosen: Mapping[str, Candidate]
     baseline: Mapping[str, Sequence[Candidate]]
     references: Mapping[str, Candidate] = field(default_factory=dict)
+    failed: tuple[Candidate, ...] = ()
 
     @classmethod
     def of(cls, problem: Problem, candidates: Sequence[Candidate], plans: Sequence[Plan]) -> Outcome:
@@ -57,11 +59,23 @@ class Outcome:
         named = {name: row for plan in plans for name, row in plan.references.items() if row in by_codes}
         references = {name: by_codes[row] for name, row in named.items()}
         front = front_of(problem, done, problem.axes)
-        return cls(problem, done, front, choose(problem, done), baseline, references)
+        failed = tuple(candidate for candidate in candidates if candidate.state == "failed")
+        return cls(problem, done, front, choose(problem, done), baseline, references, failed)
 
     def front_on(self, axis: str) -> tuple[Candidate, ...]:
         """Those that no other beats on AP and the one cost `axis`, from cheap to costly."""
         return front_of(self.problem, self.candidates, (axis,))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user ought to know about these results."""
+        if not self.failed:
+            return ()
+        numbers = ", ".join(str(candidate.number) for candidate in self.failed)
+        return (
+            f"given up, since worker after worker died over them: candidates {numbers}; the results are "
+            "those of the others",
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain form: `candidates.json`."""
@@ -78,6 +92,7 @@ class Outcome:
             "baseline": {name: [c.number for c in found] for name, found in self.baseline.items()},
             "references": {name: candidate.number for name, candidate in self.references.items()},
             "candidates": [candidate.to_dict() for candidate in self.candidates],
+            "failed": [candidate.to_dict() for candidate in self.failed],
         }
 
     def write(self, folder: Path) -> None:

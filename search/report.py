@@ -23,7 +23,6 @@ from .candidate import WARM
 from .candidate import Candidate
 from .costs import shown_cost
 from .outcome import Outcome
-from .plan import Plan
 from .plots import accuracy_against_cost
 from .plots_analysis import gene_bars
 from .plots_analysis import predicted_against_measured
@@ -41,7 +40,6 @@ td:first-child,th:first-child{text-align:left}.warning{background:#fff3cd;paddin
 
 def write_report(
     outcome: Outcome,
-    plans: Sequence[Plan],
     conditions: Mapping[str, Any],
     warnings: Sequence[str],
     folder: Path,
@@ -144,6 +142,8 @@ def conditions_table(conditions: Mapping[str, Any], outcome: Outcome) -> str:
     """Under which conditions the figures were measured."""
     seconds = [candidate.seconds for candidate in outcome.candidates]
     facts = {**conditions, "evaluations": len(outcome.candidates)}
+    if outcome.failed:
+        facts["given up"] = len(outcome.failed)
     if seconds:
         facts["seconds per evaluation"] = f"{np.median(seconds):.2f} (median)"
     return table(["condition", "value"], [[key, str(value)] for key, value in facts.items()])

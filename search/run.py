@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
@@ -19,13 +19,13 @@ from .options import SearchCommand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from multiprocessing.process import BaseProcess
 
     from .candidate import Candidate
     from .session import Session
     from .study import SearchStudy
 
-# What may differ when a search is taken up again: it changes no result.
+# What may differ when a search is taken up again. Accelerator and threads move scores in their last digits
+# (docs/search.md says so); the others change no result.
 VOLATILE = (
     "accelerator",
     "threads",
@@ -46,25 +46,34 @@ def main() -> None:
 def run(config: SearchCommand, folder: Path) -> None:
     """Search in `folder`, or go on with the search there; then write the subnets and the report."""
     from .finish import write_results
+    from .helpers import helpers
+    from .helpers import stopped_by_sigterm
     from .session import open_session
     from .session import open_study
     from .storage import quiet_optuna
 
     quiet_optuna()
+    data = data_of(config)
     # Everything is checked before the folder is made: bad input leaves nothing behind.
-    session = open_session(config, data_of(config))
-    claim_run_folder(folder, config, VOLATILE)
+    session = open_session(config, data)
+    claim_run_folder(folder, without_password(config), VOLATILE)
     for warning in session.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     study = open_study(config, session, folder)
-    helpers = start_workers(config, folder)
-    try:
+    further = (config.search.workers - 1, help_out, config, data, folder, os.getpid())
+    with stopped_by_sigterm(), helpers(*further):
         take_part(session, study)
-    finally:
-        for helper in helpers:
-            helper.join()
     write_results(session, study, folder)
     print(f"report: {folder / 'report.html'}")
+
+
+def without_password(config: SearchCommand) -> SearchCommand:
+    """The settings as they may be kept: a password in `search.storage` is neither written nor compared."""
+    from .storage import hidden_password
+
+    storage = config.search.storage
+    shown = hidden_password(storage) if storage else storage
+    return replace(config, search=replace(config.search, storage=shown))
 
 
 def data_of(config: SearchCommand) -> DataConfig:
@@ -82,34 +91,24 @@ def data_of(config: SearchCommand) -> DataConfig:
     return data_from(known)
 
 
-def start_workers(config: SearchCommand, folder: Path) -> list[BaseProcess]:
-    """The further worker processes of this host."""
-    context = multiprocessing.get_context("spawn")
-    helpers: list[BaseProcess] = []
-    for _ in range(config.search.workers - 1):
-        helper = context.Process(target=_help, args=(config, folder, os.getpid()), daemon=False)
-        helper.start()
-        helpers.append(helper)
-    return helpers
-
-
-def _help(config: SearchCommand, folder: Path, parent: int) -> None:
+def help_out(config: SearchCommand, data: DataConfig, folder: Path, parent: int) -> None:
     """A further worker: quiet, and gone when the process that started it is."""
+    from .helpers import stopped_by_sigterm
     from .session import open_session
     from .session import open_study
     from .storage import quiet_optuna
     from .worker import search
 
-    quiet_optuna()
-
     def progress(candidates: object) -> None:
         if os.getppid() != parent:
             raise SystemExit(1)
 
+    quiet_optuna()
     try:
-        session = open_session(config, data_of(config))
-        study = open_study(config, session, folder)
-        search(study, session.problem, session.strategy, session.evaluate, session.options, progress)
+        with stopped_by_sigterm():
+            session = open_session(config, data)
+            study = open_study(config, session, folder)
+            search(study, session.problem, session.strategy, session.evaluate, session.options, progress)
     except InputError as error:
         fail(error)
 

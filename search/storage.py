@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 import warnings
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from .journal_lock import JournalLock
 
 T = TypeVar("T")
 
+_PASSWORD_OPTION = re.compile(r"([?&]\w*(?:password|passwd|pwd)=)[^&]*", re.IGNORECASE)
 FIRST_WAIT = 0.2
 LONGEST_WAIT = 5.0
 
@@ -80,7 +82,8 @@ def patiently(work: Callable[[], T], where: str, patience: float) -> T:
         except InputError:
             raise
         except _failures() as error:
-            text = " ".join(str(error).partition("(Background on")[0].split())[:300] or type(error).__name__
+            text = str(error).partition("(Background on")[0].replace(where, hidden_password(where))
+            text = " ".join(text.split())[:300] or type(error).__name__
             if isinstance(error, ValueError):
                 raise InputError(
                     f"storage {hidden_password(where)} cannot be read ({text}); is it damaged, or no storage?"
@@ -121,12 +124,14 @@ def _is_hopeless(error: Exception) -> bool:
 
 
 def hidden_password(where: str) -> str:
-    """A database URL without its password."""
+    """A database URL without its password, be it before the host or among the options."""
+    where = _PASSWORD_OPTION.sub(r"\1***", where)
     head, at, tail = where.rpartition("@")
     scheme, separator, user = head.partition("://")
-    if not at or not separator:
+    name, colon, _ = user.partition(":")
+    if not at or not separator or not colon:
         return where
-    return f"{scheme}://{user.partition(':')[0]}:***@{tail}"
+    return f"{scheme}://{name}:***@{tail}"
 
 
 def quiet_optuna() -> None:

@@ -18,6 +18,7 @@ from optuna.trial import TrialState
 
 from supernet.errors import InputError
 
+from .storage import hidden_password
 from .storage import patiently
 
 T = TypeVar("T")
@@ -62,8 +63,9 @@ class StudyStore:
             self.set_study_attribute("facts", dict(facts))
         elif known != dict(facts):
             changed = sorted(key for key in {*known, *facts} if known.get(key) != facts.get(key))
+            where = hidden_password(self._where)
             raise InputError(
-                f"study {name!r} in {self._where} has other settings ({', '.join(changed)}); "
+                f"study {name!r} in {where} has other settings ({', '.join(changed)}); "
                 "choose another name=..."
             )
 

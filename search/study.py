@@ -37,7 +37,8 @@ class StudyOptions:
     Attributes:
         lease: seconds for which a worker may be silent before others take its candidate; a worker whose
             process is seen to be dead on the same host loses it at once.
-        attempts: workers that may lose a candidate before it is given up as failed.
+        attempts: workers that may die over a candidate before it is given up as failed; those that were
+            stopped do not count.
         patience: seconds to wait for a storage that does not answer.
         poll: seconds between looks at a round that others are finishing.
     """
@@ -177,17 +178,22 @@ class SearchStudy:
                 return None
         elif not lease.is_over():
             return None
+        returned = lease.returned if lease else 0
         attempt = self._claims.win(f"trial {trial.number}", (lease.attempt if lease else 1) + 1)
         if attempt is None:
             return None
-        if attempt > self.options.attempts:
-            self._store.set_state(trial._trial_id, TrialState.FAIL)
+        if lease_of(self._store.trial(trial._trial_id)) != lease:
+            # What was read before was out of date: its worker was slow, and lives.
+            self._claims.release(f"trial {trial.number}", attempt)
             return None
-        newest = lease_of(self._store.trial(trial._trial_id))
-        return self._write_lease(trial, attempt) if newest == lease else None
+        if attempt - returned > self.options.attempts:
+            self._store.set_state(trial._trial_id, TrialState.FAIL)
+            self._claims.settle(f"trial {trial.number}", attempt)
+            return None
+        return self._write_lease(trial, attempt, returned)
 
-    def _write_lease(self, trial: FrozenTrial, attempt: int) -> Lease | None:
-        lease = self._new_lease(attempt)
+    def _write_lease(self, trial: FrozenTrial, attempt: int, returned: int = 0) -> Lease | None:
+        lease = self._new_lease(attempt, returned)
         return lease if self._store.set_attribute(trial._trial_id, "lease", lease.to_dict()) else None
 
     def _holds(self, trial_id: int) -> bool:
@@ -195,8 +201,8 @@ class SearchStudy:
         lease = lease_of(trial)
         return trial.state == TrialState.RUNNING and lease is not None and lease.worker == self.worker
 
-    def _new_lease(self, attempt: int) -> Lease:
-        return Lease(self.worker, time.time() + self.options.lease, attempt)
+    def _new_lease(self, attempt: int, returned: int = 0) -> Lease:
+        return Lease(self.worker, time.time() + self.options.lease, attempt, returned)
 
     @contextlib.contextmanager
     def _renewing(self, write: Callable[[], object]) -> Iterator[None]:
@@ -219,21 +225,24 @@ class SearchStudy:
 
     @contextlib.contextmanager
     def working(self, candidate: Candidate) -> Iterator[None]:
-        """Keep the lease of `candidate` alive; an exception inside gives it back at once."""
-        trial_id = candidate.trial_id
-        assert candidate.lease is not None
-        attempt = candidate.lease.attempt
+        """Keep the lease of `candidate` alive; an exception inside gives it back at once.
 
-        def renew() -> None:
-            if self._holds(trial_id):
-                self._store.set_attribute(trial_id, "lease", self._new_lease(attempt).to_dict())
+        Being stopped (KeyboardInterrupt, SystemExit) is not the candidate's fault and counts for nothing.
+        """
+        assert candidate.lease is not None
+        attempt, returned = candidate.lease.attempt, candidate.lease.returned
+
+        def write(lease: Lease) -> None:
+            if self._holds(candidate.trial_id):
+                self._store.set_attribute(candidate.trial_id, "lease", lease.to_dict())
 
         try:
-            with self._renewing(renew):
+            with self._renewing(lambda: write(self._new_lease(attempt, returned))):
                 yield
-        except BaseException:
+        except BaseException as error:
+            stopped = isinstance(error, KeyboardInterrupt | SystemExit)
             with contextlib.suppress(Exception):
-                self._store.set_attribute(trial_id, "lease", Lease(self.worker, 0.0, attempt).to_dict())
+                write(Lease(self.worker, 0.0, attempt, returned + stopped))
             raise
 
     def finish(self, candidate: Candidate, stats: Mapping[str, float], seconds: float) -> bool:

@@ -55,18 +55,18 @@ class Reader(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def outcome() -> tuple[Outcome, list[object]]:
+def outcome() -> Outcome:
     problem = tiny_problem()
     study = SearchStudy(open_storage("memory"), "s", problem, {}, StudyOptions(poll=0.01))
     named = tuple(problem.space.encode([problem.space.largest()])[0].tolist())
     options = PlanOptions(0, 30, 10, 2, references=(("litepose-xs", named),))
     search(study, problem, load_strategy("random", problem), Formula(problem.space), options)
-    return Outcome.of(problem, study.candidates(), study.plans()), list(study.plans())
+    return Outcome.of(problem, study.candidates(), study.plans())
 
 
-def test_every_part_is_there(outcome: tuple[Outcome, list[object]], tmp_path: Path) -> None:
-    found, plans = outcome
-    write_report(found, plans, {"device": "cpu, 1 threads"}, ["<a warning>"], tmp_path)  # type: ignore[arg-type]
+def test_every_part_is_there(outcome: Outcome, tmp_path: Path) -> None:
+    found = outcome
+    write_report(found, {"device": "cpu, 1 threads"}, ["<a warning>"], tmp_path)
     page = (tmp_path / "report.html").read_text()
     reader = Reader()
     reader.feed(page)
@@ -118,24 +118,24 @@ def test_the_picture_of_each_cost_has_its_own_front(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_picture_marks_what_was_found_of_litepose(
-    outcome: tuple[Outcome, list[object]], monkeypatch: pytest.MonkeyPatch
+    outcome: Outcome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    best = next(iter(outcome[0].chosen.values()))
-    found = replace(outcome[0], references={"litepose-xs": best})
+    best = next(iter(outcome.chosen.values()))
+    found = replace(outcome, references={"litepose-xs": best})
     lines = drawn_lines(found, "macs", monkeypatch)
     assert lines["LitePose architectures"][:, 1].tolist() == [100 * best.ap]
     assert "front of all costs" not in lines
 
 
-def test_a_short_search_has_a_report_too(outcome: tuple[Outcome, list[object]], tmp_path: Path) -> None:
-    problem = outcome[0].problem
-    few = Outcome.of(problem, outcome[0].candidates[:3], [])
-    write_report(few, [], {}, [], tmp_path)
+def test_a_short_search_has_a_report_too(outcome: Outcome, tmp_path: Path) -> None:
+    problem = outcome.problem
+    few = Outcome.of(problem, outcome.candidates[:3], [])
+    write_report(few, {}, [], tmp_path)
     assert {path.name for path in tmp_path.glob("*.png")} == {"accuracy_macs.png", "progress.png"}
 
 
-def test_gene_effects_are_those_of_the_predictor(outcome: tuple[Outcome, list[object]]) -> None:
-    problem = outcome[0].problem
+def test_gene_effects_are_those_of_the_predictor(outcome: Outcome) -> None:
+    problem = outcome.problem
 
     class Resolution:
         """AP that depends on the resolution alone."""
@@ -150,7 +150,7 @@ def test_gene_effects_are_those_of_the_predictor(outcome: tuple[Outcome, list[ob
     assert all(0 < effect.cost < 1 for effect in effects)
 
 
-def test_progress_ends_at_one_and_never_falls(outcome: tuple[Outcome, list[object]]) -> None:
-    volumes = hypervolumes(outcome[0].problem, outcome[0].candidates)
+def test_progress_ends_at_one_and_never_falls(outcome: Outcome) -> None:
+    volumes = hypervolumes(outcome.problem, outcome.candidates)
     assert volumes[-1] == 1
     assert (np.diff(volumes) >= 0).all()

@@ -12,38 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command import run
+from command import settings
 
 from search.budget_options import BudgetOptions
-from search.options import SearchCommand
-from search.options import SearchOptions
 from supernet import Arch
 from supernet import InputError
-from supernet.evaluation_options import EvaluationOptions
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def settings(trained: Path, **changes: Any) -> SearchCommand:
-    options = SearchOptions(evaluations=6, batch=3, baseline=1)
-    for key in [key for key in changes if hasattr(options, key)]:
-        setattr(options, key, changes.pop(key))
-    values: dict[str, Any] = {
-        "name": "s",
-        "supernet": str(trained / "run"),
-        "strategy": "random",
-        "budgets": BudgetOptions(macs=[0.5, 0.8], names=["small", "large"]),
-        "search": options,
-        "evaluation": EvaluationOptions(batch_size=4, calibration_images=4),
-        "accelerator": "cpu",
-        "threads": 1,
-    }
-    return SearchCommand(**{**values, **changes})
-
-
-def run(config: SearchCommand, folder: Path) -> None:
-    from search.run import run as run_command
-
-    run_command(config, folder)
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +109,34 @@ def test_a_second_start_changes_nothing(
 def test_other_settings_are_refused(trained: Path, finished: Path) -> None:
     with pytest.raises(InputError, match=r"other settings .*seed: 0 there, 1 now"):
         run(settings(trained, seed=1), finished)
+
+
+def test_a_password_is_not_kept(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does another one make a folder refuse its own search."""
+    import search.session
+    from search.storage import open_storage
+
+    def open_file(where: str, patience: float) -> object:
+        assert where.startswith("postgresql://me:")
+        return open_storage(tmp_path / "study.journal")
+
+    monkeypatch.setattr(search.session, "open_storage", open_file)
+    for password in ("secret", "changed"):
+        run(settings(trained, storage=f"postgresql://me:{password}@db/search"), tmp_path / "s")
+    assert "storage: postgresql://me:***@db/search" in (tmp_path / "s" / "config.yaml").read_text()
+    with pytest.raises(InputError, match=r"search\.storage: '.*db/search' there, '.*db/other' now"):
+        run(settings(trained, storage="postgresql://me:changed@db/other"), tmp_path / "s")
+
+
+def test_passwords_are_hidden() -> None:
+    from search.storage import hidden_password
+
+    assert hidden_password("postgresql+psycopg://me:p@ss@db/x") == "postgresql+psycopg://me:***@db/x"
+    assert (
+        hidden_password("mysql://db/x?user=me&password=p&ssl=1") == "mysql://db/x?user=me&password=***&ssl=1"
+    )
+    for plain in ("postgresql://me@db/x", "sqlite:///a@b.db", "runs/study.journal", "grpc://host:1"):
+        assert hidden_password(plain) == plain
 
 
 def test_workers_share_the_command(trained: Path, finished: Path, tmp_path: Path) -> None:

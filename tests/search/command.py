@@ -1,0 +1,34 @@
+"""Small settings of `search.run`, and the command in this process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from search.budget_options import BudgetOptions
+from search.options import SearchCommand
+from search.options import SearchOptions
+from supernet.evaluation_options import EvaluationOptions
+
+
+def settings(trained: Path, **changes: Any) -> SearchCommand:
+    options = SearchOptions(evaluations=6, batch=3, baseline=1)
+    for key in [key for key in changes if hasattr(options, key)]:
+        setattr(options, key, changes.pop(key))
+    values: dict[str, Any] = {
+        "name": "s",
+        "supernet": str(trained / "run"),
+        "strategy": "random",
+        "budgets": BudgetOptions(macs=[0.5, 0.8], names=["small", "large"]),
+        "search": options,
+        "evaluation": EvaluationOptions(batch_size=4, calibration_images=4),
+        "accelerator": "cpu",
+        "threads": 1,
+    }
+    return SearchCommand(**{**values, **changes})
+
+
+def run(config: SearchCommand, folder: Path) -> None:
+    from search.run import run as run_command
+
+    run_command(config, folder)
