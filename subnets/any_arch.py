@@ -93,10 +93,10 @@ def _static_cost(arch: StaticArch, num_joints: int, input_shape: tuple[int, int]
     import torch
 
     from .baselines.families import family_of
+    from .input_shape import check_input_shape
     from .module_cost import module_cost
 
     family = family_of(arch)
-    if input_shape[0] % family.step or input_shape[1] % family.step:
-        raise InputError(f"input shape {list(input_shape)} is no multiple of {family.step} on both sides")
+    check_input_shape(input_shape, family.step_of(arch))
     with torch.device("meta"):
         return module_cost(family(arch, num_joints), input_shape)

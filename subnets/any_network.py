@@ -15,7 +15,6 @@ from .fuse import fuse
 from .network import Subnet
 from .network import build
 
-STEP = 16
 AnyNetwork: TypeAlias = Subnet | StaticNetwork
 
 
@@ -37,11 +36,6 @@ def fused_network(net: AnyNetwork) -> AnyNetwork:
     if net.fused:
         return net
     return fold_network(net) if isinstance(net, StaticNetwork) else fuse(net)
-
-
-def step_of(net: AnyNetwork) -> int:
-    """What both sides of the input of `net` are multiples of."""
-    return net.step if isinstance(net, StaticNetwork) else STEP
 
 
 def outputs_kind(net: AnyNetwork) -> str:

@@ -20,7 +20,6 @@ from supernet.run_folders import claim_run_folder
 
 from .any_arch import input_shape_of
 from .any_network import fused_network
-from .any_network import step_of
 from .any_network import weights_digest
 from .bundle import write_bundle
 from .card import PICTURE
@@ -37,7 +36,8 @@ from .folder import write_into
 from .formats import FORMATS
 from .formats import Job
 from .formats import Written
-from .onnx_graph import check_input_shape
+from .input_shape import check_input_shape
+from .input_shape import step_of
 from .portable.letterbox import letterbox
 from .portable.manifest import Manifest
 from .runtime import Floats
@@ -104,7 +104,7 @@ def make_job(config: ExportCommand, opened: Opened, folder: Path) -> Job:
     shape = None
     if options.shapes == "fixed":
         height, width = options.input_shape or input_shape_of(opened.arch)
-        shape = check_input_shape((height, width), step_of(net))
+        shape = check_input_shape((height, width), step_of(net.arch))
     manifest = Manifest(
         name=opened.name,
         resolution=opened.arch.resolution,

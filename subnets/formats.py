@@ -105,10 +105,10 @@ def write_torch_export(job: Job) -> Written:
     """`model.pt2`, a torch.export program with the same free axes as the ONNX file."""
     import torch
 
-    from .any_network import step_of
+    from .input_shape import step_of
     from .onnx_graph import example_input
 
-    example, dynamic = example_input(job.manifest.input_shape, step_of(job.net))
+    example, dynamic = example_input(job.manifest.input_shape, step_of(job.net.arch))
     shapes = None if dynamic is None else (dynamic,)
     program = torch.export.export(job.fused, (example,), dynamic_shapes=shapes)
     path = job.folder / "model.pt2"

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from supernet.errors import InputError
 from supernet.files import atomic_path
 
+from .input_shape import LARGEST_SIDE
+from .input_shape import STEP
+from .input_shape import check_input_shape
 from .onnx_trace import LARGEST_BATCH
-from .onnx_trace import LARGEST_SIDE
 from .onnx_trace import trace
 from .peak_head import append_peaks
 from .portable.manifest import METADATA_KEY
@@ -21,7 +22,6 @@ from .portable.manifest import Manifest
 
 # The names of the outputs, by what a network gives (`Manifest.kind`).
 OUTPUTS = {"embedding": ("quarter", "half"), "heatmaps": ("heatmaps",), "fields": ("heatmaps", "fields")}
-STEP = 16
 TRACED = (64, 96)
 # Nodes whose meaning is the same for images of any size.
 SIZELESS = {
@@ -67,15 +67,6 @@ def _version() -> str:
     from supernet import __version__
 
     return __version__
-
-
-def check_input_shape(shape: Shape, step: int = STEP) -> Shape:
-    """`shape` (height, width) if it is a multiple of `step` on both sides, else InputError."""
-    if min(shape) <= 0 or max(shape) > LARGEST_SIDE or shape[0] % step or shape[1] % step:
-        raise InputError(
-            f"input_shape={list(shape)} must be two multiples of {step} up to {LARGEST_SIDE}: height, width"
-        )
-    return shape
 
 
 def example_input(input_shape: Shape | None, step: int = STEP) -> tuple[torch.Tensor, dict[int, Any] | None]:

@@ -12,8 +12,7 @@ from supernet.errors import InputError
 from .quiet import quiet
 
 OPSET = 18
-# Bounds of free axes, which keep the exporter from proving things about infinite images.
-LARGEST_SIDE = 4096
+# Bounds of free axes, with `LARGEST_SIDE`: the exporter proves nothing about infinite images.
 LARGEST_BATCH = 256
 
 

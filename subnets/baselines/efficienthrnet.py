@@ -22,6 +22,8 @@ from .hrnet import Maps
 from .hrnet import stage
 from .network import StaticNetwork
 from .settings import read_settings
+from .settings import require_at_least
+from .settings import require_count
 from .units import ConvUnit
 from .units import UnitOptions
 
@@ -61,10 +63,17 @@ class EfficientHRNetSettings:
     modules: tuple[int, ...]
     blocks: int = 2
 
+    def __post_init__(self) -> None:
+        require_count(len(WIDTHS) - 1, modules=self.modules)
+        require_at_least(1, modules=self.modules)
+        for name in ("width", "depth"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"settings {name}: {getattr(self, name)} must be above 0")
+
 
 def branch_widths(level: int) -> tuple[int, ...]:
     """Channels of the four branches of H-`level`."""
-    return tuple(math.ceil(width * WIDTH_STEP**-level) for width in WIDTHS)
+    return tuple(max(1, math.ceil(width * WIDTH_STEP**-level)) for width in WIDTHS)
 
 
 def rounded(channels: float) -> int:
@@ -148,9 +157,7 @@ class EfficientHRNet(StaticNetwork):
     def __init__(self, arch: StaticArch, num_joints: int = 14, fused: bool = False) -> None:
         super().__init__(arch, num_joints, fused)
         settings = read_settings(EfficientHRNetSettings, arch.settings)
-        if len(settings.modules) != len(WIDTHS) - 1:
-            raise InputError(f"settings modules: expected 3 numbers, found {len(settings.modules)}")
-        options, widths, depth = self.options, branch_widths(settings.level), settings.blocks
+        options, widths = self.options, branch_widths(settings.level)
         channels = rounded(STEM * settings.width)
         self.stem = ConvUnit((3, channels), 3, replace(options, activation="silu"), stride=2)
         groups, sources = [], []
@@ -169,7 +176,7 @@ class EfficientHRNet(StaticNetwork):
             FedStage((*before[i], taps[i + 1]), widths[: i + 2], settings, options)
             for i in range(len(before))
         )
-        self.head = HigherHead((widths[0], widths[0]), num_joints, depth, options)
+        self.head = HigherHead((widths[0], widths[0]), num_joints, settings.blocks, options)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """(B, 3, H, W), sides multiples of 32, to (B, 2J, H/4, W/4) and (B, J, H/2, W/2)."""

@@ -15,12 +15,16 @@ from .hrnet import check_branches
 from .hrnet import stage
 from .network import StaticNetwork
 from .settings import read_settings
+from .settings import require_at_least
 from .units import ConvUnit
 from .units import UnitOptions
 from .units import basic_block
 from .units import bottleneck
 
 EXPANSION = 4
+# Stride of the finest branch.
+FINEST = 4
+LEAST_STEP = 16
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,10 @@ class HigherHRNetSettings:
     stem: int = 64
     bottlenecks: int = 4
     head_blocks: int = 4
+
+    def __post_init__(self) -> None:
+        check_branches(self.widths, self.blocks, self.modules)
+        require_at_least(1, head=self.head, stem=self.stem)
 
 
 class HigherHead(nn.Module):
@@ -105,10 +113,15 @@ class Branches(nn.Module):
 class HigherHRNet(StaticNetwork):
     """HigherHRNet of any width, also with fewer branches, modules or blocks."""
 
+    @classmethod
+    def step_of(cls, arch: StaticArch) -> int:
+        """The stride of the coarsest branch, or the 16 that images are prepared in."""
+        branches = len(read_settings(HigherHRNetSettings, arch.settings).widths)
+        return max(LEAST_STEP, FINEST << branches - 1)
+
     def __init__(self, arch: StaticArch, num_joints: int = 14, fused: bool = False) -> None:
         super().__init__(arch, num_joints, fused)
         settings = read_settings(HigherHRNetSettings, arch.settings)
-        check_branches(settings.widths, settings.blocks, settings.modules)
         options, stem = self.options, settings.stem
         self.stem = nn.Sequential(
             ConvUnit((3, stem), 3, options, stride=2), ConvUnit((stem, stem), 3, options, stride=2)
@@ -121,6 +134,6 @@ class HigherHRNet(StaticNetwork):
         self.head = HigherHead((settings.widths[0], settings.head), num_joints, settings.head_blocks, options)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """(B, 3, H, W), sides multiples of 32, to (B, 2J, H/4, W/4) and (B, J, H/2, W/2)."""
+        """(B, 3, H, W), sides multiples of `step_of`, to (B, 2J, H/4, W/4) and (B, J, H/2, W/2)."""
         output: list[Tensor] = self.head(self.branches(self.bottlenecks(self.stem(images))))
         return output

@@ -10,11 +10,14 @@ from torch import nn
 
 from supernet.errors import InputError
 
+from .settings import require_at_least
 from .units import ConvUnit
 from .units import UnitOptions
 from .units import basic_block
 
 Maps = Sequence[Tensor]
+# The coarsest is at 1/32 then; images are prepared in multiples of 32.
+MOST_BRANCHES = 4
 
 
 def check_branches(widths: Sequence[int], blocks: Sequence[Sequence[int]], modules: Sequence[int]) -> None:
@@ -32,8 +35,12 @@ def check_branches(widths: Sequence[int], blocks: Sequence[Sequence[int]], modul
             f"settings: {len(widths)} widths need {len(wanted)} modules, and blocks of {len(wanted)} stages "
             f"with {wanted} branches; found {len(modules)} and {[len(depths) for depths in blocks]}"
         )
-    if min(widths) < 1 or min(modules, default=1) < 1:
-        raise InputError("settings: widths and modules are 1 or more")
+    if len(widths) > MOST_BRANCHES:
+        raise InputError(
+            f"settings widths: {len(widths)} branches, of which there can be {MOST_BRANCHES}; "
+            "images come in multiples of 32"
+        )
+    require_at_least(1, widths=widths, modules=modules)
 
 
 class Exchange(nn.Module):

@@ -16,6 +16,7 @@ from torch import nn
 from .arch import StaticArch
 from .network import StaticNetwork
 from .settings import read_settings
+from .settings import require_at_least
 from .units import ConvUnit
 from .units import UnitOptions
 
@@ -49,6 +50,9 @@ class LightweightOpenPoseSettings:
     heatmaps: int = 19
     fields: int = 38
     refinements: int = 1
+
+    def __post_init__(self) -> None:
+        require_at_least(1, channels=self.channels, heatmaps=self.heatmaps, fields=self.fields)
 
 
 def separable(
@@ -119,8 +123,12 @@ class LightweightOpenPose(StaticNetwork):
     """Lightweight OpenPose with any number of refinements."""
 
     outputs: ClassVar[str] = "fields"
-    step: ClassVar[int] = 8
     layout: ClassVar[str | None] = "coco"
+
+    @classmethod
+    def step_of(cls, arch: StaticArch) -> int:
+        """The stride of its one map."""
+        return 8
 
     def __init__(self, arch: StaticArch, num_joints: int = 17, fused: bool = False) -> None:
         super().__init__(arch, num_joints, fused)

@@ -17,6 +17,8 @@ from torch import nn
 from .arch import StaticArch
 from .network import StaticNetwork
 from .settings import read_settings
+from .settings import require_at_least
+from .settings import require_count
 from .units import ConvUnit
 from .units import Residual
 from .units import UnitOptions
@@ -39,6 +41,12 @@ class LPNSettings:
     depths: tuple[int, ...]
     widths: tuple[int, ...] = (64, 128, 256, 512)
     deconvs: tuple[int, ...] = (256, 256)
+
+    def __post_init__(self) -> None:
+        require_count(len(STRIDES), depths=self.depths, widths=self.widths)
+        # From 1/16 to the 1/4 that training and decoding go by.
+        require_count(2, deconvs=self.deconvs)
+        require_at_least(1, depths=self.depths, widths=self.widths, deconvs=self.deconvs)
 
 
 class GlobalContext(nn.Module):

@@ -12,6 +12,7 @@ from torch import nn
 from supernet.errors import InputError
 from supernet.pose.skeletons import Skeleton
 
+from ..input_shape import check_input_shape
 from ..meta import default_skeleton
 from .arch import StaticArch
 from .units import ConvUnit
@@ -33,13 +34,20 @@ class StaticNetwork(nn.Module):
         outputs: what `forward` gives: `embedding` ((B, 2J, H/4, W/4) heatmaps and tags and (B, J, H/2, W/2)
             heatmaps, as a LitePose network), `heatmaps` ((B, J, H/4, W/4)), or `fields` (heatmaps and part
             affinity fields at 1/8).
-        step: input sides are multiples of this.
         layout: the joint layout that the family is bound to, if it is.
     """
 
     outputs: ClassVar[str] = "embedding"
-    step: ClassVar[int] = 32
     layout: ClassVar[str | None] = None
+
+    @classmethod
+    def step_of(cls, arch: StaticArch) -> int:
+        """What input sides of the network of `arch` are multiples of.
+
+        Raises:
+            InputError: its settings make no network.
+        """
+        return 32
 
     def __init__(self, arch: StaticArch, num_joints: int = 14, fused: bool = False) -> None:
         super().__init__()
@@ -49,10 +57,7 @@ class StaticNetwork(nn.Module):
         self.skeleton: Skeleton | None = default_skeleton(num_joints)
         self.about: dict[str, Any] = {}
         self.options = UnitOptions(fused=fused)
-        if arch.input_shape[0] % self.step or arch.input_shape[1] % self.step:
-            raise InputError(
-                f"input_shape {list(arch.input_shape)} is no multiple of {self.step} on both sides"
-            )
+        check_input_shape(arch.input_shape, self.step_of(arch))
 
 
 def fold_network(net: StaticNetwork) -> StaticNetwork:

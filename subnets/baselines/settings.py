@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import MISSING
 from dataclasses import fields
 from typing import Any
@@ -27,6 +28,20 @@ def read_settings(kind: type[S], value: Mapping[str, Any]) -> S:
     check_keys(value, required, [f.name for f in known], "settings")
     read = {f.name: _read(value[f.name], str(f.type), f"settings {f.name}") for f in known if f.name in value}
     return kind(**read)
+
+
+def require_at_least(least: int, **settings: float | Sequence[float]) -> None:
+    """Raise InputError unless each of `settings`, a number or several, is `least` or more."""
+    for name, value in settings.items():
+        if min([value] if isinstance(value, int | float) else value, default=least) < least:
+            raise InputError(f"settings {name}: {shown(value)} must be {least} or more")
+
+
+def require_count(count: int, **settings: Sequence[Any]) -> None:
+    """Raise InputError unless each of `settings` has `count` entries."""
+    for name, value in settings.items():
+        if len(value) != count:
+            raise InputError(f"settings {name}: expected {count} numbers, found {len(value)}")
 
 
 def _read(value: Any, kind: str, what: str) -> Any:

@@ -91,6 +91,12 @@ def test_sizes_that_papers_round(name):
     assert macs_of(arch, joints) / 1e9 == pytest.approx(macs, rel=0.075)
 
 
+def test_the_count_that_the_litepose_paper_gives_for_its_w24():
+    costs = [macs_of(load_arch(name), 14, "litepose") / 1e9 for name in ("higherhrnet-w24", "litepose-s")]
+    assert costs == pytest.approx([25.251, 4.981], abs=5e-4)
+    assert [round(cost, 1) for cost in costs] == [25.3, 5.0]
+
+
 @pytest.mark.parametrize("name", conf_names("baselines"))
 def test_an_independent_counter_agrees_and_outputs_fit(name):
     analysis = pytest.importorskip("fvcore.nn").FlopCountAnalysis
@@ -154,6 +160,55 @@ def test_deep_random_networks_do_not_magnify_rounding():
     with torch.no_grad():
         single, double = net(images)[0], net.double()(images.double())[0]
     assert (single - double).abs().max() < 1e-4 * double.abs().max()
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "message"),
+    [
+        ("lpn", {"depths": [1, 1, 1]}, "settings depths: expected 4 numbers, found 3"),
+        ("lpn", {"widths": [8, 8]}, "settings widths: expected 4 numbers, found 2"),
+        ("lpn", {"depths": [1, 1, 0, 1]}, r"settings depths: \(1, 1, 0, 1\) must be 1 or more"),
+        ("lpn", {"deconvs": [16]}, "settings deconvs: expected 2 numbers, found 1"),
+        ("efficienthrnet", {"modules": [1, 1]}, "settings modules: expected 3 numbers, found 2"),
+        ("efficienthrnet", {"modules": [1, 1, 0]}, r"settings modules: \(1, 1, 0\) must be 1 or more"),
+        ("efficienthrnet", {"depth": 0.0}, r"settings depth: 0\.0 must be above 0"),
+        ("higherhrnet", {"head": 0}, "settings head: 0 must be 1 or more"),
+        ("higherhrnet", {"stem": 0}, "settings stem: 0 must be 1 or more"),
+        ("lightweight-openpose", {"channels": 0}, "settings channels: 0 must be 1 or more"),
+        ("lightweight-openpose", {"heatmaps": 0}, "settings heatmaps: 0 must be 1 or more"),
+    ],
+)
+def test_numbers_that_make_no_network_are_named(family, changes, message):
+    arch = StaticArch(family, (96, 64), {**SMALL[family], **changes})
+    with pytest.raises(InputError, match=message):
+        macs_of(arch)
+    with pytest.raises(InputError, match=message):
+        build_network(arch, 14)
+
+
+@pytest.mark.parametrize(("branches", "step"), [(1, 16), (2, 16), (3, 16), (4, 32)])
+def test_inputs_of_a_higherhrnet_follow_its_branches(branches, step):
+    stages = range(2, branches + 1)
+    settings = {
+        **SMALL["higherhrnet"],
+        "widths": [4] * branches,
+        "blocks": [[0] * count for count in stages],
+        "modules": [1] * len(stages),
+    }
+    arch = StaticArch("higherhrnet", (step, 3 * step), settings)
+    assert macs_of(arch, 14) > 0
+    outputs = build_network(arch, 14).eval()(torch.zeros(1, 3, step, 3 * step))
+    assert [tuple(x.shape[2:]) for x in outputs] == [(step // s, 3 * step // s) for s in (4, 2)]
+    with pytest.raises(InputError, match=f"must be two multiples of {step}"):
+        macs_of(arch, 14, input_shape=(step, step + 8))
+
+
+def test_a_higherhrnet_of_six_branches_is_refused():
+    stages = range(2, 7)
+    changes = {"widths": [4] * 6, "blocks": [[0] * n for n in stages], "modules": [1] * 5}
+    arch = StaticArch("higherhrnet", (64, 64), {**SMALL["higherhrnet"], **changes})
+    with pytest.raises(InputError, match="6 branches, of which there can be 4"):
+        macs_of(arch)
 
 
 def test_unknown_names_list_what_there_is():

@@ -55,7 +55,7 @@ def test_folded_norms_compute_the_same(disturb):
     [
         ({"widths": [4, 8]}, "2 widths need 1 modules"),
         ({"blocks": [[1, 1]]}, "found 2 and"),
-        ({"widths": [4, 0, 8]}, "widths and modules are 1 or more"),
+        ({"widths": [4, 0, 8]}, r"settings widths: \(4, 0, 8\) must be 1 or more"),
         ({"head": "wide"}, "settings head: expected integers"),
         ({"depth": 4}, "settings: unknown key 'depth'"),
     ],
