@@ -18,7 +18,6 @@ from .naming import register_slug
 
 if TYPE_CHECKING:
     from .any_network import AnyNetwork
-    from .source import Opened
 
 
 def main() -> None:
@@ -40,6 +39,7 @@ def run(config: FinetuneCommand, folder: Path) -> None:
     from .finetuning import result_table
     from .source import SourceOptions
     from .source import open_source
+    from .starting import fresh
 
     if config.threads is not None:
         torch.set_num_threads(config.threads)
@@ -61,17 +61,6 @@ def run(config: FinetuneCommand, folder: Path) -> None:
         sys.exit(128 + signal)
     if is_main:
         open_console().print(result_table(folder))
-
-
-def fresh(opened: Opened, seed: int) -> AnyNetwork:
-    """The network with random weights from `seed`, or with its own if it brings some."""
-    from .any_network import build_network
-
-    net = opened.require_net()
-    if not opened.trained:
-        net = build_network(opened.arch, net.num_joints, seed)
-        net.skeleton = opened.skeleton
-    return net
 
 
 def open_teacher(teacher: str) -> AnyNetwork:

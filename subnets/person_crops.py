@@ -18,26 +18,13 @@ from supernet.data.transforms import warp_pixels
 from supernet.data.transforms import warp_points
 from supernet.pose.people import Floats
 
+from .topdown_options import CropOptions
+
 MARGIN = 1.25
 STRIDE = 4
 # Of a box, in image pixels: one joint has none.
 SMALLEST_SIDE = 1.0
 SIGMA = 2.0
-
-
-@dataclass(frozen=True)
-class CropAugment:
-    """Ranges of the training augmentation, as SimpleBaseline's.
-
-    Attributes:
-        scale: the crop's size times 1 - scale to 1 + scale.
-        rotation: degrees to either side.
-        flip: probability of a mirror image.
-    """
-
-    scale: float = 0.3
-    rotation: float = 40.0
-    flip: float = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,12 +64,14 @@ def crop_of_box(
 
 
 def random_crop(
-    rng: np.random.Generator, box: FloatArray, shape: tuple[int, int], options: CropAugment
+    rng: np.random.Generator, box: FloatArray, shape: tuple[int, int], options: CropOptions
 ) -> Crop:
-    """An augmented crop; always three draws from `rng`."""
+    """An augmented crop; always three draws from `rng`. A `flip` of None mirrors nothing."""
     turn, grow, coin = rng.random(3)
     zoom = 1 + (2 * grow - 1) * options.scale
-    return crop_of_box(box, shape, (2 * turn - 1) * options.rotation, zoom, bool(coin < options.flip))
+    return crop_of_box(
+        box, shape, (2 * turn - 1) * options.rotation, zoom, bool(coin < (options.flip or 0.0))
+    )
 
 
 def warp_crop(image: UInt8Image, crop: Crop, shape: tuple[int, int]) -> UInt8Image:

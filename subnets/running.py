@@ -98,5 +98,6 @@ def check_joints(opened: Opened, dataset: PoseDataset) -> None:
     if opened.skeleton.joints != dataset.skeleton.joints:
         raise InputError(
             f"{opened.name} finds the {opened.skeleton.num_joints} joints of {opened.skeleton.name!r}, "
-            f"{dataset.name} labels the {dataset.skeleton.num_joints} of {dataset.skeleton.name!r}"
+            f"{dataset.name} labels the {dataset.skeleton.num_joints} of {dataset.skeleton.name!r}; "
+            f"{'choose data of its joints' if opened.trained else 'give the skeleton= of the data'}"
         )

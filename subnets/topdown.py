@@ -6,20 +6,21 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
-from typing import Any
+from typing import cast
 
 from supernet.cli import launch
 from supernet.errors import InputError
 from supernet.run_folders import claim_run_folder
 
 from .naming import register_slug
-from .topdown_options import TRUTH
 from .topdown_options import TopDownCommand
 
 if TYPE_CHECKING:
     from supernet.data.dataset import PoseDataset
 
     from .baselines.network import StaticNetwork
+    from .source import Opened
+    from .topdown_scoring import Boxes
 
 NETWORK = "network"
 RESULT = "result.json"
@@ -40,44 +41,58 @@ def run(config: TopDownCommand, folder: Path) -> None:
     from supernet.data.source import open_split
 
     from .console import open_console
+    from .running import check_joints
+    from .topdown_scoring import open_boxes
 
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    net = open_topdown(config)
+    opened = open_topdown(config)
     dataset = open_split(config.data, config.split)
+    check_joints(opened, dataset)
+    # Before the training: a misspelt file is found at once, and the corrected command may go on.
+    boxes = open_boxes(config.topdown.boxes, dataset)
+    net = starting_network(config, opened)
     claim_run_folder(folder, config, VOLATILE)
     if config.topdown.steps:
         net = trained(config, net, open_split(config.data, "train"), folder)
-    stats = scored(config, net, dataset, folder)
+    stats = scored(config, net, dataset, boxes, folder)
     figures = ", ".join(f"{name} {100 * value:.1f}" for name, value in stats.items() if value >= 0)
     open_console().print(f"{config.arch} on {dataset.name}, boxes {config.topdown.boxes}: {figures}")
 
 
-def open_topdown(config: TopDownCommand) -> StaticNetwork:
-    """The network of `config.arch`.
+def open_topdown(config: TopDownCommand) -> Opened:
+    """What `config.arch` names.
 
     Raises:
         InputError: it is no top-down network, or is to be scored with random weights.
     """
-    from .baselines.network import StaticNetwork
     from .source import SourceOptions
     from .source import open_source
 
     opened = open_source(config.arch, SourceOptions(skeleton=config.skeleton))
-    net = opened.require_net()
-    if not isinstance(net, StaticNetwork) or opened.kind != "heatmaps":
+    opened.require_net()
+    if opened.kind != "heatmaps":
         raise InputError(f"{opened.name} is no top-down network; choose lpn-50, lpn-101 or a folder of one")
-    if not config.topdown.steps:
-        opened.require_trained()
+    return opened if config.topdown.steps else opened.require_trained()
+
+
+def starting_network(config: TopDownCommand, opened: Opened) -> StaticNetwork:
+    """The network to train or to score; random weights are those of the seed.
+
+    Raises:
+        InputError: it is to be trained, and its batch norms are folded.
+    """
+    from .starting import fresh
+
+    # Only families of comparison networks give nothing but heatmaps.
+    net = cast("StaticNetwork", fresh(opened, config.seed))
+    if config.topdown.steps and net.fused:
+        raise InputError(f"{opened.name} has fused batch norms and cannot be trained; take the unfused one")
     return net
 
 
 def trained(config: TopDownCommand, net: StaticNetwork, dataset: PoseDataset, folder: Path) -> StaticNetwork:
-    """The trained network, from its folder if it is there already.
-
-    Raises:
-        InputError: its joints are not those of the data set, or its batch norms are fused.
-    """
+    """The trained network, from its folder if it is there already."""
     from supernet.calibration import calibrate_by
 
     from .folder import load
@@ -86,13 +101,8 @@ def trained(config: TopDownCommand, net: StaticNetwork, dataset: PoseDataset, fo
     from .topdown_training import train_crops
 
     options, target = config.topdown, folder / NETWORK
-    if net.fused or net.num_joints != dataset.skeleton.num_joints:
-        raise InputError(
-            f"{config.arch} finds {net.num_joints} joints ({'fused' if net.fused else 'unfused'}); "
-            f"training needs the unfused network of the {dataset.skeleton.num_joints} of {dataset.name}"
-        )
     if not target.exists():
-        batches = PersonBatches(dataset, net.arch.input_shape, options.batch_size, config.seed)
+        batches = PersonBatches(dataset, net.arch.input_shape, options.batch_size, config.seed, config.crops)
         signal = train_crops(net, batches, options.optimizer, options.steps, folder)
         if signal:
             print(f"stopped and saved; the same command goes on from there ({folder})", file=sys.stderr)
@@ -101,34 +111,42 @@ def trained(config: TopDownCommand, net: StaticNetwork, dataset: PoseDataset, fo
         calibrate_by(net, net, (batches(options.steps + i)[0] for i in range(count)))
         net.skeleton = dataset.skeleton
         save(net, target, {"trained": True, "topdown": {"steps": options.steps, "data": dataset.name}})
-    again: Any = load(target)
-    return again  # type: ignore[no-any-return]
+    return cast("StaticNetwork", load(target))
 
 
 def scored(
-    config: TopDownCommand, net: StaticNetwork, dataset: PoseDataset, folder: Path
+    config: TopDownCommand, net: StaticNetwork, dataset: PoseDataset, boxes: Boxes, folder: Path
 ) -> dict[str, float]:
-    """The figures on the split, from the result file if it is there already."""
+    """The figures on the split, from the result file if it is there already.
+
+    Raises:
+        InputError: the file is the score of other weights or other boxes.
+    """
     from supernet.files import read_json
     from supernet.files import write_json
 
+    from .any_network import weights_digest
     from .runtime import open_runtime
+    from .topdown_scoring import boxes_digest
     from .topdown_scoring import find_people
-    from .topdown_scoring import predicted_boxes
     from .topdown_scoring import score_people
-    from .topdown_scoring import true_boxes
 
     path, options = folder / RESULT, config.topdown
+    digests = {"weights_sha256": weights_digest(net), "boxes_sha256": boxes_digest(boxes)}
     if path.exists():
-        return dict(read_json(path, "top-down result")["stats"])
+        known = read_json(path, "top-down result")
+        for key, what in (("weights_sha256", "weights"), ("boxes_sha256", "boxes")):
+            if known.get(key) != digests[key]:
+                raise InputError(f"{path} is the score of other {what}; choose another name=...")
+        return dict(known["stats"])
     count = len(dataset) if options.images is None else min(options.images, len(dataset))
     part = dataset.subset(range(count))
-    boxes = true_boxes(part) if options.boxes == TRUTH else predicted_boxes(options.boxes, part)
     run_ = open_runtime(net, "torch", config.threads)
-    people = find_people(run_, part, boxes, net.arch.input_shape, options.flip, options.batch_size)
+    shape = net.arch.input_shape
+    people = find_people(run_, part, boxes[:count], shape, config.flip_test, options.batch_size)
     stats, detections = score_people(part, people)
     write_json(folder / "detections.json", detections, indent=None)
-    record = {"boxes": options.boxes, "data": dataset.name, "images": count, "stats": dict(stats)}
+    record = {"boxes": options.boxes, "data": dataset.name, "images": count, "stats": dict(stats), **digests}
     write_json(path, {"schema": SCHEMA, **record, "options": asdict(options)})
     return dict(stats)
 

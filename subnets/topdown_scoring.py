@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,9 +26,29 @@ from .person_crops import crop_of_box
 from .person_crops import decode_crop
 from .person_crops import warp_crop
 from .runtime import Run
+from .topdown_options import TRUTH
 
 # Per image its boxes (P, 4) x, y, width, height and their scores (P,).
 Boxes = list[tuple[FloatArray, FloatArray]]
+
+
+def open_boxes(source: str, dataset: PoseDataset) -> Boxes:
+    """`truth`, or those of a file of COCO keypoint results; one entry per image of the whole `dataset`.
+
+    Raises:
+        InputError: see `predicted_boxes`.
+    """
+    return true_boxes(dataset) if source == TRUTH else predicted_boxes(source, dataset)
+
+
+def boxes_digest(boxes: Boxes) -> str:
+    """SHA-256 over the boxes and scores of all images."""
+    digest = hashlib.sha256()
+    for values, scores in boxes:
+        for array in (values, scores):
+            digest.update(f"{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array, np.float64).tobytes())
+    return digest.hexdigest()
 
 
 def true_boxes(dataset: PoseDataset) -> Boxes:
@@ -49,7 +70,7 @@ def predicted_boxes(path: str | Path, dataset: PoseDataset) -> Boxes:
     try:
         detections = read_detections(found, dataset.ground_truth(), dataset.skeleton)
     except InputError as error:
-        raise InputError(f"boxes={path}: {error}") from None
+        raise InputError(f"topdown.boxes={path}: {error}") from None
     by_image: dict[int, list[tuple[FloatArray, float]]] = {}
     for item in detections:
         joints = np.asarray(item["keypoints"]).reshape(-1, 3)
@@ -114,4 +135,5 @@ def _people(poses: Sequence[Floats], box_scores: FloatArray, joints: int) -> Peo
 def score_people(dataset: PoseDataset, people: Sequence[People]) -> tuple[Mapping[str, float], list[Any]]:
     """The protocol's figures and the detections as COCO keypoint results."""
     detections = to_coco_results(people, [record.image_id for record in dataset.records])
-    return score(dataset.ground_truth(), detections, dataset=dataset.skeleton.name), detections
+    truth = dataset.ground_truth()
+    return score(truth, detections, dataset.protocol, skeleton=dataset.skeleton), detections

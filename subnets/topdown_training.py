@@ -21,10 +21,10 @@ from supernet.train_options import OptimizerOptions
 from supernet.training_state import TrainingState
 
 from .baselines.network import StaticNetwork
-from .person_crops import CropAugment
 from .person_crops import crop_targets
 from .person_crops import random_crop
 from .person_crops import warp_crop
+from .topdown_options import CropOptions
 
 # Every this many steps a checkpoint.
 SAVE_EVERY = 100
@@ -39,14 +39,17 @@ class PersonBatches:
         shape: (height, width) of the crops.
         batch_size: people per step.
         seed: of the draws.
+        augment: of the crops.
 
     Raises:
         InputError: nobody is labelled.
     """
 
-    def __init__(self, dataset: PoseDataset, shape: tuple[int, int], batch_size: int, seed: int) -> None:
+    def __init__(
+        self, dataset: PoseDataset, shape: tuple[int, int], batch_size: int, seed: int, augment: CropOptions
+    ) -> None:
         self._dataset, self._shape, self._size, self._seed = dataset, shape, batch_size, seed
-        self._augment = CropAugment()
+        self._augment = augment
         self.people: Sequence[Person] = [
             (index, person)
             for index, record in enumerate(dataset.records)

@@ -17,12 +17,12 @@ from hydra.core.config_store import ConfigStore
 
 from subnets import build
 from subnets import load
-from subnets.finetune import fresh
 from subnets.finetune_options import FinetuneCommand
 from subnets.finetuning import finetune
 from subnets.finetuning import result_table
 from subnets.fuse import fuse
 from subnets.source import open_source
+from subnets.starting import fresh
 from supernet import InputError
 from supernet.distributed import Ranks
 from supernet.run_log import read_log

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +19,23 @@ from subnets.person_crops import crop_of_box
 from subnets.person_crops import crop_targets
 from subnets.person_crops import decode_crop
 from subnets.person_crops import warp_crop
+from subnets.topdown import open_topdown
+from subnets.topdown import run
+from subnets.topdown import starting_network
+from subnets.topdown_options import CropOptions
+from subnets.topdown_options import TopDownCommand
+from subnets.topdown_options import TopDownOptions
 from subnets.topdown_scoring import find_people
 from subnets.topdown_scoring import predicted_boxes
 from subnets.topdown_scoring import score_people
 from subnets.topdown_scoring import true_boxes
 from subnets.topdown_training import PersonBatches
+from subnets.topdown_training import crop_loss
 from subnets.topdown_training import train_crops
 from supernet import InputError
+from supernet.data.options import AugmentOptions
 from supernet.data.source import open_split
+from supernet.pose import Skeleton
 from supernet.pose.people import People
 from supernet.train_options import OptimizerOptions
 
@@ -73,9 +83,9 @@ def test_decoding_the_targets_gives_the_joints_back(tiny_data, mirrored):
     assert len(detections) == dataset.num_people
 
 
-def test_training_lowers_the_loss_and_resumes_exactly(tiny_data, tmp_path):
+def test_training_lowers_the_loss_and_resumes_exactly(tiny_data, tmp_path, monkeypatch):
     dataset = open_split(tiny_data, "train")
-    batches = PersonBatches(dataset, SHAPE, batch_size=4, seed=0)
+    batches = PersonBatches(dataset, SHAPE, batch_size=4, seed=0, augment=CropOptions(flip=0.5))
 
     def fresh():
         return build_network(ARCH, 14, seed=0)
@@ -89,14 +99,10 @@ def test_training_lowers_the_loss_and_resumes_exactly(tiny_data, tmp_path):
             raise RuntimeError("killed")
         return batches(step)
 
-    import subnets.topdown_training as module
-
-    module.SAVE_EVERY, before = 2, module.SAVE_EVERY
-    try:
+    with monkeypatch.context() as patch:
+        patch.setattr("subnets.topdown_training.SAVE_EVERY", 2)
         with pytest.raises(RuntimeError, match="killed"):
             train_crops(broken, fails, OPTIMIZER, 20, tmp_path / "broken")
-    finally:
-        module.SAVE_EVERY = before
     broken = fresh()
     train_crops(broken, batches, OPTIMIZER, 20, tmp_path / "broken")
     mine, theirs = dict(whole.named_parameters()), dict(broken.named_parameters())
@@ -105,7 +111,7 @@ def test_training_lowers_the_loss_and_resumes_exactly(tiny_data, tmp_path):
     def loss_of(net):
         images, wanted, counted = batches(1000)
         with torch.no_grad():
-            return module.crop_loss(net.train()(images)[0], wanted, counted)
+            return crop_loss(net.train()(images)[0], wanted, counted)
 
     assert loss_of(whole) < 0.6 * loss_of(fresh())
 
@@ -121,6 +127,116 @@ def test_boxes_from_a_prediction_surround_its_joints(tiny_data, tmp_path):
     assert boxes[0][0][0] == pytest.approx([*joints.min(0), *np.ptp(joints, axis=0)], abs=2.0)
     with pytest.raises(InputError, match="nowhere"):
         predicted_boxes(tmp_path / "nowhere.json", dataset)
+
+
+def test_joints_of_any_name_are_scored_by_the_layout_of_their_data(tiny_data):
+    dataset = open_split(tiny_data, "test")
+    people = perfect_people(dataset, (256, 192))
+    stats, _ = score_people(dataset, people)
+    own = dataset.subset(range(len(dataset)))
+    own.skeleton = Skeleton.from_dict({**dataset.skeleton.to_dict(), "name": "tongs"})
+    assert score_people(own, people)[0] == stats
+
+
+def test_mirror_images_follow_the_data_unless_said_otherwise(tiny_data):
+    two_tone = replace(tiny_data, augment=AugmentOptions(flip=0.0))
+    command = TopDownCommand(data=two_tone)
+    assert (command.crops, command.flip_test) == (CropOptions(0.3, 40.0, 0.0), False)
+    assert TopDownCommand(data=replace(tiny_data, augment=AugmentOptions(flip=0.5))).flip_test
+    told = TopDownOptions(flip=True, augment=CropOptions(scale=0.0, rotation=0.0, flip=1.0))
+    told = TopDownCommand(data=two_tone, topdown=told)
+    assert (told.crops.flip, told.flip_test) == (1.0, True)
+    dataset = open_split(two_tone, "train")
+    batch = {}
+    for name, options in (("never", command.crops), ("always", told.crops)):
+        still = replace(options, scale=0.0, rotation=0.0)
+        batch[name] = PersonBatches(dataset, SHAPE, 3, 0, still)(0)
+    assert (batch["never"][0] - batch["always"][0].flip(3)).abs().max() < 0.1
+    mirror = list(dataset.skeleton.flip)
+    assert torch.allclose(batch["never"][1], batch["always"][1][:, mirror].flip(3), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        (TopDownOptions, {"images": 0}, r"topdown\.images=0 must be 1 or more"),
+        (TopDownOptions, {"images": -1}, r"topdown\.images=-1 must be"),
+        (TopDownCommand, {"threads": 0}, "threads=0 must be 1"),
+        (TopDownCommand, {"seed": -1}, "seed=-1 must be 0"),
+        (CropOptions, {"flip": 1.5}, r"topdown\.augment\.flip=1\.5 is not between 0 and 1"),
+        (CropOptions, {"scale": 1.0}, r"topdown\.augment\.scale=1\.0 is not between 0 and 0\.95"),
+    ],
+)
+def test_options_out_of_range_are_named(kind, options, message):
+    with pytest.raises(InputError, match=message):
+        kind(**options)
+
+
+@pytest.fixture
+def command(tiny_data, tmp_path):
+    """The command's settings for two steps of the small network."""
+    ARCH.save(tmp_path / "small-lpn.yaml")
+    options = TopDownOptions(steps=2, batch_size=2, calibration=4, images=2, optimizer=OPTIMIZER)
+    return TopDownCommand(arch=str(tmp_path / "small-lpn.yaml"), data=tiny_data, topdown=options)
+
+
+def test_random_weights_are_those_of_the_seed(command):
+    opened = open_topdown(command)
+    first, again, other = (
+        starting_network(replace(command, seed=seed), opened).state_dict() for seed in (1, 1, 2)
+    )
+    name = "body.0.body.0.conv.weight"
+    assert torch.equal(first[name], again[name])
+    assert not torch.equal(first[name], other[name])
+
+
+def test_a_misspelt_file_of_boxes_is_found_before_the_training(command, tmp_path, capsys):
+    folder = tmp_path / "run"
+    wrong = replace(command, topdown=replace(command.topdown, boxes="thruth"))
+    with pytest.raises(InputError, match="thruth does not exist"):
+        run(wrong, folder)
+    assert not folder.exists()
+    run(command, folder)
+    assert "boxes truth: AP" in capsys.readouterr().out
+    # Boxes of the whole split, of which two images are scored.
+    dataset = open_split(command.data, "test")
+    _, detections = score_people(dataset, perfect_people(dataset, SHAPE))
+    (tmp_path / "found.json").write_text(json.dumps(detections))
+    found = replace(command.topdown, steps=0, boxes=str(tmp_path / "found.json"))
+    network = replace(command, arch=str(folder / "network"), topdown=found)
+    run(network, tmp_path / "found")
+    assert json.loads((tmp_path / "found/result.json").read_text())["images"] == 2
+    run(network, tmp_path / "found")
+    (tmp_path / "found.json").write_text(json.dumps(detections[1:]))
+    with pytest.raises(InputError, match=r"result\.json is the score of other boxes; choose another name"):
+        run(network, tmp_path / "found")
+
+
+def test_a_score_is_not_handed_out_for_other_weights(command, tmp_path):
+    run(command, tmp_path / "run")
+    once = replace(command, topdown=replace(command.topdown, steps=0), arch=str(tmp_path / "run/network"))
+    run(once, tmp_path / "scored")
+    before = (tmp_path / "scored/result.json").read_text()
+    run(replace(command, seed=1), tmp_path / "other")
+    weights = "network/model.safetensors"
+    (tmp_path / "run" / weights).write_bytes((tmp_path / "other" / weights).read_bytes())
+    with pytest.raises(InputError, match=r"result\.json is the score of other weights; choose another name"):
+        run(once, tmp_path / "scored")
+    assert (tmp_path / "scored/result.json").read_text() == before
+
+
+def test_networks_of_other_joints_are_refused(command, tmp_path):
+    joints = {
+        "name": "tongs",
+        "joints": ["hinge", "left_tip", "right_tip"],
+        "sigmas": [0.08] * 3,
+        "edges": [],
+    }
+    (tmp_path / "tongs.yaml").write_text(json.dumps(joints))
+    untrained = replace(command, skeleton=str(tmp_path / "tongs.yaml"))
+    with pytest.raises(InputError, match=r"finds the 3 joints of 'tongs', .* give the skeleton= of the data"):
+        run(untrained, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_flip_test_exchanges_left_and_right(tiny_data):
