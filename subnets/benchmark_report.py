@@ -17,15 +17,15 @@ from .timing import Timing
 def latency_table(rows: Sequence[Mapping[str, Any]], what: str) -> Table:
     """One row per network and runtime; ratios are to the first row."""
     table = Table(title=f"{what}: ms per call, {rows[0]['rounds']} interleaved rounds")
-    for name in ("network", "runtime", "pixels", "GMACs", "median", "10% to 90%", "fastest", "ratio"):
+    for name in ("network", "runtime", "input", "GMACs", "median", "10% to 90%", "fastest", "ratio"):
         table.add_column(name, justify="left" if name in ("network", "runtime") else "right")
     first = rows[0]["median"]
     for row in rows:
         spread = f"{row['p10']:.1f} to {row['p90']:.1f}"
+        height, width = row["input_shape"]
         cells = (f"{row['macs'] / 1e9:.3f}", f"{row['median']:.1f}", spread, f"{row['best']:.1f}")
-        table.add_row(
-            row["network"], row["runtime"], str(row["resolution"]), *cells, f"{row['median'] / first:.2f}"
-        )
+        ratio = f"{row['median'] / first:.2f}"
+        table.add_row(row["network"], row["runtime"], f"{height} x {width}", *cells, ratio)
     return table
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from supernet.cli import launch
-from supernet.errors import InputError
 
 from .costs_options import CostsCommand
 from .export_options import as_list
@@ -31,8 +30,6 @@ def run(config: CostsCommand, folder: Path) -> None:
     from .console import open_console
 
     shape = config.input_shape
-    if shape is not None and len(shape) != 2:
-        raise InputError(f"input_shape={shape} is not [height, width]")
     shipped = [*conf_names("zoo"), *conf_names(GROUP)]
     table = Table(title=f"{config.num_joints} joints, one image (millions)")
     for name in ("network", "input", "params", "MACs (exact)", "MACs (litepose)"):

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from supernet.errors import InputError
+from supernet.train_options import at_least
+
 
 @dataclass
 class CostsCommand:
@@ -19,3 +22,8 @@ class CostsCommand:
     arch: Any = None
     num_joints: int = 14
     input_shape: list[int] | None = None
+
+    def __post_init__(self) -> None:
+        at_least("num_joints", self.num_joints, 1)
+        if self.input_shape is not None and len(self.input_shape) != 2:
+            raise InputError(f"input_shape={self.input_shape} is not [height, width]")

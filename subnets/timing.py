@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 import time
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -69,29 +71,56 @@ def interleave(
 ) -> list[Timing]:
     """Time all `candidates` under the same conditions.
 
+    Args:
+        candidates: what to call, by name.
+        rounds: measured calls of each; >= 1.
+        warmup: rounds before that, not counted.
+        seed, lead_in: see `timed_rounds`.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in candidates}
+    endless = timed_rounds(candidates, seed, lead_in)
+    for found in itertools.islice(endless, warmup, warmup + rounds):
+        for name, milliseconds in found.items():
+            taken[name].append(milliseconds)
+    return [Timing(name, tuple(values)) for name, values in taken.items()]
+
+
+def timed_rounds(
+    candidates: Mapping[str, Callable[[], object]],
+    seed: int = 0,
+    lead_in: int = 0,
+    *,
+    settle: float = 0.0,
+    every: Mapping[str, int] | None = None,
+) -> Iterator[dict[str, float]]:
+    """Milliseconds of one call of each of `candidates`, round after round, for as long as they are taken.
+
     A slow phase of the machine then hits all of them alike, and none always runs in the wake of another.
 
     Args:
         candidates: what to call, by name.
-        rounds: measured calls of each; >= 1.
-        warmup: calls before that, not measured.
         seed: of the order within rounds.
         lead_in: calls of the same candidate right before each measured one. Threads of a runtime go on
             spinning for a while after a call and would take a core from the next candidate.
+        settle: seconds that these calls take at least, for which more of them are made.
+        every: candidates that run in every n-th round only, the first one included, with their n.
     """
-    rng = np.random.default_rng(seed)
     names = list(candidates)
-    taken: dict[str, list[float]] = {name: [] for name in names}
-    for round_ in range(-warmup, rounds):
-        for index in rng.permutation(len(names)):
+    for round_ in itertools.count():
+        found = {}
+        for index in np.random.default_rng([seed, round_]).permutation(len(names)):
+            name = names[index]
+            if round_ % (every or {}).get(name, 1):
+                continue
+            call, ready = candidates[name], time.perf_counter() + settle
             for _ in range(lead_in):
-                candidates[names[index]]()
+                call()
+            while lead_in and time.perf_counter() < ready:
+                call()
             start = time.perf_counter()
-            candidates[names[index]]()
-            elapsed = time.perf_counter() - start
-            if round_ >= 0:
-                taken[names[index]].append(1000 * elapsed)
-    return [Timing(name, tuple(values)) for name, values in taken.items()]
+            call()
+            found[name] = 1000 * (time.perf_counter() - start)
+        yield found
 
 
 def conditions(threads: int | None) -> dict[str, Any]:

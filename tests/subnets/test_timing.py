@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import time
+
 from subnets.timing import Timing
 from subnets.timing import interleave
+from subnets.timing import timed_rounds
 
 
 def test_candidates_take_turns_in_changing_order() -> None:
@@ -34,3 +38,25 @@ def test_figures() -> None:
     timing = Timing("x", (4.0, 1.0, 2.0, 3.0, 100.0))
     assert (timing.median, timing.best) == (3.0, 1.0)
     assert timing.low < timing.median < timing.high < 100.0
+
+
+def test_slow_candidates_take_part_in_some_rounds_only() -> None:
+    calls = {name: lambda: None for name in "abc"}
+    found = list(itertools.islice(timed_rounds(calls, every={"c": 3}), 7))
+    assert [set(round_) for round_ in found] == [
+        {"a", "b", "c"} if number % 3 == 0 else {"a", "b"} for number in range(7)
+    ]
+
+
+def test_a_short_candidate_is_called_until_others_have_settled() -> None:
+    calls: list[str] = []
+
+    def call(name: str, seconds: float) -> None:
+        calls.append(name)
+        time.sleep(seconds)
+
+    candidates = {"short": lambda: call("short", 0.002), "long": lambda: call("long", 0.03)}
+    found = next(timed_rounds(candidates, lead_in=1, settle=0.02))
+    assert set(found) == {"short", "long"}
+    assert calls.count("long") == 2
+    assert calls.count("short") > 2

@@ -1,0 +1,111 @@
+"""What a benchmark measures: networks in runtimes, on noise or from an image file to people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from supernet.errors import InputError
+
+from .any_arch import input_shape_of
+from .benchmark_options import BenchmarkOptions
+from .comparing import normal_inputs
+from .input_shape import check_input_shape
+from .input_shape import step_of
+from .portable.manifest import Manifest
+from .running import manifest_of
+from .runtime import Run
+from .runtime import open_runtime
+from .source import Opened
+
+
+@dataclass(frozen=True)
+class Timed:
+    """What is measured of one network in one runtime.
+
+    Attributes:
+        call: one measured call.
+        input_shape: (height, width) in pixels of the network's input in it.
+    """
+
+    call: Callable[[], object]
+    input_shape: tuple[int, int]
+
+
+def open_runs(
+    networks: Mapping[str, Opened], runtimes: Iterable[str], threads: int | None, scratch: Path
+) -> dict[tuple[str, str], Run]:
+    """Every network in every runtime; torch with folded batch norms, ONNX files made in `scratch` where
+    missing.
+
+    Raises:
+        InputError: a runtime is unknown or not installed, or a network is nothing but an ONNX file and
+        torch is asked for.
+    """
+    found: dict[tuple[str, str], Run] = {}
+    for name, opened in networks.items():
+        for runtime in runtimes:
+            source = _fused(opened) if runtime == "torch" else onnx_file(name, opened, scratch)
+            found[name, runtime] = open_runtime(source, runtime, threads)
+    return found
+
+
+def onnx_file(name: str, opened: Opened, scratch: Path) -> Path:
+    """The ONNX file of `opened`: its own, or `scratch`/`name`.onnx of free shape, made if it is not there."""
+    if opened.onnx is not None:
+        return opened.onnx
+    from .onnx_graph import export_onnx
+
+    path = scratch / f"{name}.onnx"
+    if not path.exists():
+        arch = opened.arch
+        manifest = Manifest(name, arch.resolution, opened.skeleton, arch=arch.to_dict(), kind=opened.kind)
+        export_onnx(_fused(opened), path, manifest)
+    return path
+
+
+def _fused(opened: Opened) -> Any:
+    from .any_network import fused_network
+
+    return fused_network(opened.require_net())
+
+
+def timed(options: BenchmarkOptions, opened: Opened, runtime: str, run: Run) -> Timed:
+    """The network on noise, or with `options.image` the way from that file to people.
+
+    Raises:
+        InputError: the network cannot take the input, or finds no people.
+    """
+    # The file's own shape also for the same network in torch, which stands beside it.
+    manifest = manifest_of(opened, "onnxruntime")
+    if options.image is not None:
+        return _from_file(Path(options.image), opened, run, manifest, runtime)
+    fixed = manifest.input_shape if manifest else None
+    shape = check_input_shape(
+        options.input_shape or fixed or input_shape_of(opened.arch), step_of(opened.arch)
+    )
+    if fixed is not None and shape != fixed:
+        raise InputError(
+            f"benchmark.input_shape={list(shape)}: the ONNX file {opened.onnx} takes {list(fixed)} only"
+        )
+    (images,) = normal_inputs([(options.batch, 3, *shape)])
+    return Timed(partial(run, images), shape)
+
+
+def _from_file(image: Path, opened: Opened, run: Run, manifest: Manifest | None, runtime: str) -> Timed:
+    from .portable.frames import read_rgb
+    from .portable.predictor import Predictor
+    from .portable.predictor import PredictorOptions
+
+    opened.require_people()
+    peaks = runtime != "torch" and manifest is not None and manifest.peaks > 0
+    shape = manifest.input_shape if manifest else None
+    predictor = Predictor(run, opened.skeleton, PredictorOptions(opened.arch.resolution, shape, peaks))
+    _, (prepared,) = predictor.prepare(read_rgb(image))
+    height, width = prepared.shape[2:]
+    return Timed(lambda: predictor(read_rgb(image)), (height, width))
