@@ -1,127 +1,128 @@
 """Measure LitePose-XS/S/M/L and all comparison networks in onnxruntime, interleaved in one run.
 
     python -m experiments.paper_claims.latency export               # ONNX files into runs/paper_claims/
-    python -m experiments.paper_claims.latency measure --threads 1 --seconds 400
-    python -m experiments.paper_claims.latency measure --threads 2 --seconds 250
+    python -m experiments.paper_claims.latency measure --threads 1
+    python -m experiments.paper_claims.latency measure --threads 2
 
-Every finished round is kept at once (rounds_T.csv); a further start adds rounds. The slow networks run in
-every third round only, so that many rounds fit into the time that there is.
+Everything goes into runs/paper_claims/ (rounds_T.csv, conditions_T.json); `report --record` makes it the
+record. The unit of the statistics is a start: a process of its own, whose rounds are kept when it ends.
+Starts that are there already count; another machine, version or network is refused. The slow networks run in
+every third round.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
+import subprocess
 import sys
 import time
 from pathlib import Path
 
-import numpy as np
-
-from subnets.any_arch import arch_from_dict
-from subnets.any_arch import input_shape_of
-from subnets.portable.session import OnnxSession
+from experiments.paper_claims.rounds import NAMES
+from experiments.paper_claims.rounds import RUN
+from experiments.paper_claims.rounds import add_start
+from experiments.paper_claims.rounds import check_conditions
+from experiments.paper_claims.rounds import networks_now
+from subnets.any_arch import load_arch
+from subnets.benchmark_options import BenchmarkOptions
+from subnets.benchmarking import onnx_file
+from subnets.benchmarking import open_runs
+from subnets.benchmarking import timed
+from subnets.source import Opened
+from subnets.source import open_source
 from subnets.timing import conditions
-from supernet.files import write_json
+from subnets.timing import timed_rounds
+from supernet.cli import fail
+from supernet.errors import InputError
 
-HERE = Path(__file__).resolve().parent
-ONNX = Path("runs/paper_claims")
-LITEPOSE = ("litepose-xs", "litepose-s", "litepose-m", "litepose-l")
-OTHERS = (
-    *(f"efficienthrnet-h{level}" for level in (1, 2, 3, 4)),
-    *(f"higherhrnet-w{width}" for width in (16, 24, 32, 48)),
-    "lightweight-openpose",
-    "lpn-50",
-    "lpn-101",
-)
-NAMES = (*LITEPOSE, *OTHERS)
-SLOW = ("higherhrnet-w32", "higherhrnet-w48")
-SLOW_EVERY = 3
-WARMUP = 1
+SLOW = {"higherhrnet-w32": 3, "higherhrnet-w48": 3}
+# Idle threads of the network before spin on for tens of milliseconds; until then the timed one calls in vain.
+SETTLE = 0.1
 
 
-def export() -> None:
+def export(folder: Path) -> None:
     """Each network with random weights, batch norms folded, as an ONNX file of free shape."""
-    from subnets.any_network import fused_network
-    from subnets.onnx_graph import export_onnx
-    from subnets.portable.manifest import Manifest
-    from subnets.source import open_source
-
     for name in NAMES:
-        path = ONNX / f"{name}.onnx"
-        if path.exists():
+        path = folder / f"{name}.onnx"
+        if path.exists() and open_source(str(path)).arch == load_arch(name):
             continue
-        opened = open_source(name)
-        arch = opened.arch
-        facts = Manifest(name, arch.resolution, opened.skeleton, arch=arch.to_dict(), kind=opened.kind)
-        export_onnx(fused_network(opened.require_net()), path, facts)
+        path.unlink(missing_ok=True)
+        onnx_file(name, open_source(name), folder)
         print(f"{path}: {path.stat().st_size / 1e6:.1f} MB", file=sys.stderr)
 
 
-def measure(threads: int, seconds: float) -> None:
-    """Add rounds to rounds_T.csv until the time is over; none is broken off."""
-    sessions = {name: OnnxSession(ONNX / f"{name}.onnx", threads) for name in NAMES}
-    rng = np.random.default_rng(0)
-    images = {}
-    for name, session in sessions.items():
-        shape = input_shape_of(arch_from_dict(dict(session.require_manifest().arch)))
-        images[name] = rng.standard_normal((1, 3, *shape), dtype=np.float32)
-    path = HERE / f"rounds_{threads}.csv"
-    done = [int(row["round"]) for row in read_rounds(threads)]
-    start = max(done, default=-1) + 1
-    for _ in range(WARMUP):
-        for name in NAMES:
-            sessions[name](images[name])
-    end, longest, round_ = time.monotonic() + seconds, 0.0, start
-    while time.monotonic() + longest < end:
-        began = time.monotonic()
-        rows = []
-        # A new order in each round: none always runs in the wake of another.
-        for index in np.random.default_rng([threads, round_]).permutation(len(NAMES)):
-            name = NAMES[index]
-            if name in SLOW and round_ % SLOW_EVERY:
-                continue
-            # The idle threads of the session before spin on for a while; they must not meet the timed call.
-            sessions[name](images[name])
-            tick = time.perf_counter()
-            sessions[name](images[name])
-            rows.append((round_, name, f"{1000 * (time.perf_counter() - tick):.3f}"))
-        new = not path.exists()
-        with path.open("a", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            if new:
-                writer.writerow(("round", "network", "milliseconds"))
-            writer.writerows(rows)
-        longest = max(longest, time.monotonic() - began)
-        round_ += 1
-    write_json(HERE / f"conditions_{threads}.json", conditions(threads))
-    print(f"{round_ - start} rounds added to {path}", file=sys.stderr)
+def open_exported(folder: Path) -> dict[str, Opened]:
+    """The exported networks.
+
+    Raises:
+        InputError: one is missing, or was described otherwise when it was exported.
+    """
+    found = {}
+    for name in NAMES:
+        path = folder / f"{name}.onnx"
+        if not path.exists() or (opened := open_source(str(path))).arch != load_arch(name):
+            raise InputError(f"{path} is missing or out of date; run the export part first")
+        found[name] = opened
+    return found
 
 
-def read_rounds(threads: int) -> list[dict[str, str]]:
-    """What `measure` has written so far."""
-    path = HERE / f"rounds_{threads}.csv"
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
+def start(folder: Path, threads: int, seconds: float) -> None:
+    """One start: a call of each network, then rounds until the time is over; none is broken off.
+
+    Raises:
+        InputError: the networks are not exported, or earlier starts had other conditions.
+    """
+    found = {**conditions(threads), "networks": dict(networks_now())}
+    number = check_conditions(folder, threads, found)
+    networks = open_exported(folder)
+    runs = open_runs(networks, ["onnxruntime"], threads, folder)
+    calls = {
+        name: timed(BenchmarkOptions(), networks[name], runtime, run).call
+        for (name, runtime), run in runs.items()
+    }
+    for call in calls.values():
+        call()
+    rounds, began, passed = [], time.monotonic(), 0.0
+    # Every start has orders of its own.
+    for round_ in timed_rounds(calls, 100 * threads + number, lead_in=1, settle=SETTLE, every=SLOW):
+        rounds.append(round_)
+        passed = time.monotonic() - began
+        if passed * (1 + 1 / len(rounds)) > seconds:
+            break
+    add_start(folder, threads, found, rounds)
+    print(f"start {number}, {threads} threads: {len(rounds)} rounds in {passed:.0f} s", file=sys.stderr)
+
+
+def measure(folder: Path, threads: int, starts: int, seconds: float) -> None:
+    """Start as often as `folder` lacks starts, each in a process of its own."""
+    begin = check_conditions(folder, threads, {**conditions(threads), "networks": dict(networks_now())})
+    line = [sys.executable, "-m", "experiments.paper_claims.latency", "start"]
+    options = ["--folder", str(folder), "--threads", str(threads), "--seconds", str(seconds)]
+    for _ in range(begin, starts):
+        status = subprocess.run([*line, *options], check=False).returncode
+        if status:
+            sys.exit(status)
 
 
 def main() -> None:
-    """Run one of the two parts."""
+    """Run one of the parts."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parts = parser.add_subparsers(dest="part", required=True)
-    parts.add_parser("export")
-    timed = parts.add_parser("measure")
-    timed.add_argument("--threads", type=int, required=True)
-    timed.add_argument("--seconds", type=float, required=True)
-    options = parser.parse_args()
-    if options.part == "export":
-        export()
-    else:
-        measure(options.threads, options.seconds)
+    for part in ("export", "measure", "start"):
+        options = parts.add_parser(part)
+        options.add_argument("--folder", type=Path, default=RUN)
+        if part != "export":
+            options.add_argument("--threads", type=int, required=True)
+            options.add_argument("--seconds", type=float, default=45.0, help="of rounds, per start")
+        if part == "measure":
+            options.add_argument("--starts", type=int, default=8)
+    given = vars(parser.parse_args())
+    try:
+        {"export": export, "measure": measure, "start": start}[given.pop("part")](**given)
+    except InputError as error:
+        fail(error)
 
 
 if __name__ == "__main__":
