@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import TypeAlias
@@ -26,27 +25,28 @@ if TYPE_CHECKING:
     from .module_cost import ModuleCost
 
 AnyArch: TypeAlias = Arch | StaticArch
+# Folders of conf/ in which a name is looked up, in this order.
+GROUPS = ("zoo", GROUP, "ablations")
 
 
 def load_arch(source: str | os.PathLike[str]) -> AnyArch:
-    """What a name in the zoo, the name of a comparison network, a file or a network's folder describes.
+    """What a name that ships (zoo, comparison network, network of an ablation), a file or a folder describes.
 
     Raises:
         InputError: no such name or file, or it describes no network.
     """
-    text = os.fspath(source)
-    if find_conf("zoo", source) is None:
-        if find_conf(GROUP, source) is None:
-            known = ", ".join([*conf_names("zoo"), *conf_names(GROUP)])
-            raise InputError(f"architecture {text!r} is neither a file nor a name that ships ({known})")
-        return StaticArch.load(source)
-    path = Path(source)
-    path = path / "arch.yaml" if path.is_dir() else path
-    if path.suffix in (".yaml", ".yml") and path.is_file():
-        value = read_yaml(path, "architecture")
+    path = next((found for group in GROUPS if (found := find_conf(group, source)) is not None), None)
+    if path is None:
+        known = ", ".join(name for group in GROUPS for name in conf_names(group))
+        raise InputError(
+            f"architecture {os.fspath(source)!r} is neither a file nor a name that ships ({known})"
+        )
+    file = path / "arch.yaml" if path.is_dir() else path
+    if file.suffix in (".yaml", ".yml") and file.is_file():
+        value = read_yaml(file, "architecture")
         if isinstance(value, dict) and "family" in value:
-            return StaticArch.load(path)
-    return Arch.load(source)
+            return StaticArch.load(file)
+    return Arch.load(path)
 
 
 def arch_from_dict(value: Any) -> AnyArch:

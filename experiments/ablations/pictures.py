@@ -7,6 +7,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from supernet.files import atomic_path
+
 MARKS = "osD^v"
 
 
@@ -37,6 +39,7 @@ def draw(path: Path, arms: list[dict[str, Any]], claims: list[dict[str, Any]]) -
         right.legend(frameon=False, fontsize=8)
         right.set_ylim(len(claims) - 0.5, -0.5)
     right.axvline(0, color="0.5", lw=0.8)
-    right.set_yticks(range(len(claims)), [f"{c['worse']} to\n{c['better']}" for c in claims])
-    right.set(xlabel="points of AP gained, 95% intervals", title="right of 0: as the paper says")
-    figure.savefig(path, dpi=120)
+    right.set_yticks(range(len(claims)), [f"{c['first']} to\n{c['second']}" for c in claims])
+    right.set(xlabel="points of AP gained, 95% intervals", title="second network minus first")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=120)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from subnets.naming import slug
+from supernet.files import read_yaml
 from supernet.names import conf_folder
 
-RECIPE = "ablation"
+PREFIX = "ablation_"
+# The group option of the data that every ablation is trained and scored on.
+DATA = "crowds"
 # The last thing that evaluation writes.
 RESULT = "results.json"
 
@@ -20,22 +24,24 @@ class Run:
     """One network from one seed; an arm that several ablations share is trained once.
 
     Attributes:
-        arch: file of the architecture.
+        arch: name or file of the architecture.
         seed: of the weights, the order of the images and the augmentation.
+        recipe: the experiment that is asked for it; those that share it have the same recipe.
     """
 
     arch: str
     seed: int
+    recipe: str = field(compare=False)
 
     @property
     def arm(self) -> str:
         """The network's name."""
-        return Path(self.arch).stem
+        return arm_of(self.arch)
 
     @property
     def name(self) -> str:
-        """The name of the runs of both commands."""
-        return f"ablation-{self.arm}-{self.seed}"
+        """The name of the runs of both commands, as `conf/experiment/ablation.yaml` makes it."""
+        return f"{slug(self.arch)}-{self.seed}"
 
     @property
     def folder(self) -> Path:
@@ -52,6 +58,11 @@ class Run:
         """Where it is scored."""
         return Path("runs/evaluate") / self.name
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether it is trained and scored."""
+        return self.network.exists() and (self.scores / RESULT).exists()
+
 
 @dataclass(frozen=True)
 class Ablation:
@@ -59,7 +70,7 @@ class Ablation:
 
     Attributes:
         name: of the config, without `ablation_`.
-        archs: files of the architectures, in the order of the table.
+        archs: names or files of the architectures, in the order of the table.
         seeds: of each.
     """
 
@@ -70,39 +81,31 @@ class Ablation:
     @property
     def arms(self) -> list[str]:
         """The networks' names."""
-        return [Path(arch).stem for arch in self.archs]
+        return [arm_of(arch) for arch in self.archs]
+
+    @property
+    def runs(self) -> list[Run]:
+        """All of its runs, network by network."""
+        return [Run(arch, seed, PREFIX + self.name) for arch in self.archs for seed in self.seeds]
 
 
-def _recipe_data() -> dict[str, Any]:
-    data: dict[str, Any] = yaml.safe_load((conf_folder("experiment") / f"{RECIPE}.yaml").read_text())["data"]
-    return data
-
-
-def data_root() -> Path:
-    """Where the crowds are rendered to."""
-    return Path(_recipe_data()["root"])
-
-
-def data_settings() -> list[str]:
-    """The recipe's data for commands that do not take the recipe."""
-    data = _recipe_data()
-    render = [f"data.render.{key}={value}" for key, value in data["render"].items()]
-    return [f"data.root={data['root']}", f"data.workers={data['workers']}", *render]
+def arm_of(arch: str) -> str:
+    """A network's name in tables: `kernel7` of `ablation-kernel7`."""
+    return slug(arch).removeprefix(PREFIX.replace("_", "-"))
 
 
 def ablations() -> dict[str, Ablation]:
     """By name, in the order of their names."""
     found = {}
-    for path in sorted(conf_folder("experiment").glob(f"{RECIPE}_*.yaml")):
-        params: dict[str, Any] = yaml.safe_load(path.read_text())["hydra"]["sweeper"]["params"]
-        name = path.stem.removeprefix(f"{RECIPE}_")
+    for path in sorted(conf_folder("experiment").glob(f"{PREFIX}*.yaml")):
+        params: dict[str, Any] = read_yaml(path, "experiment")["hydra"]["sweeper"]["params"]
+        name = path.stem.removeprefix(PREFIX)
         seeds = tuple(int(seed) for seed in str(params["seed"]).split(","))
         found[name] = Ablation(name, tuple(params["arch"].split(",")), seeds)
     return found
 
 
-def runs(chosen: list[Ablation]) -> list[Run]:
+def all_runs(chosen: Iterable[Ablation]) -> list[Run]:
     """Every run once; all networks with the first seed, then all with the second, and so on."""
-    pairs = [(seed, arch) for one in chosen for arch in one.archs for seed in one.seeds]
-    order = sorted(dict.fromkeys(pairs), key=lambda pair: pair[0])
-    return [Run(arch, seed) for seed, arch in order]
+    once = dict.fromkeys(run for one in chosen for run in one.runs)
+    return sorted(once, key=lambda run: run.seed)

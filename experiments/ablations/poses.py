@@ -5,11 +5,14 @@ python -m experiments.ablations.poses crowdpose_val.json      # writes runs/abla
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from supernet.cli import fail
+from supernet.errors import InputError
 from supernet.files import read_json
 from supernet.files import write_json
 
@@ -38,10 +41,25 @@ def fitting(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_poses(source: str) -> None:
-    """Write the fitting part of an annotation file, unless that is done."""
+    """Write the fitting part of an annotation file to `POSES`, unless that is done.
+
+    Raises:
+        InputError: the file cannot be read, or `POSES` was made from another one.
+    """
+    document = read_json(source, "poses file")
+    digest = hashlib.sha256(Path(source).read_bytes()).hexdigest()
     if not POSES.exists():
-        write_json(POSES, fitting(read_json(source, "poses file")), indent=None)
+        write_json(POSES, {**fitting(document), "info": {"source_sha256": digest}}, indent=None)
+    elif read_json(POSES, "poses file").get("info", {}).get("source_sha256") != digest:
+        raise InputError(
+            f"{POSES} was made from another file than {source}; for other poses work in another folder"
+        )
 
 
 if __name__ == "__main__":
-    write_poses(sys.argv[1])
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    try:
+        write_poses(sys.argv[1])
+    except InputError as error:
+        fail(error)

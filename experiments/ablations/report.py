@@ -1,106 +1,74 @@
 """Tables, intervals, verdicts and pictures of the runs that are finished.
 
-    python -m experiments.ablations.report
+    python -m experiments.ablations.report            # into runs/ablations/report/
+    python -m experiments.ablations.report --record   # beside this file, once all runs are finished
 
-Writes results.json, report.md and one picture per ablation beside this file.
+Writes results.json, report.md and one picture per ablation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+import statistics
 from dataclasses import asdict
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from experiments.ablations.claims import Claim
+from experiments.ablations.claims import claims_of
+from experiments.ablations.claims import verdict
 from experiments.ablations.pictures import draw
-from experiments.ablations.plan import RECIPE
 from experiments.ablations.plan import Ablation
 from experiments.ablations.plan import Run
 from experiments.ablations.plan import ablations
-from experiments.ablations.plan import data_root
-from experiments.ablations.results import Difference
 from experiments.ablations.results import by_image
 from experiments.ablations.results import by_seed
-from experiments.ablations.results import is_finished
+from experiments.ablations.results import ground_truth
 from experiments.ablations.results import read_run
+from experiments.ablations.results import require_equal_budgets
 from subnets.timing import conditions
+from supernet.cli import fail
+from supernet.errors import InputError
 from supernet.files import write_json
 from supernet.files import write_text
 
-HERE = Path(__file__).resolve().parent
+RECORD = Path(__file__).resolve().parent
+PREVIEW = Path("runs/ablations/report")
+FIGURES = ("seed", "AP", "AP50", "AR", "loss", "steps", "seconds", "recipe")
+
+Rows = dict[Run, dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class Claim:
-    """What the paper says of two networks: `better` has the higher AP.
-
-    Attributes:
-        paper: the paper's figures, or that it gives none.
-    """
-
-    worse: str
-    better: str
-    paper: str
-
-
-CLAIMS = {
-    "kernel": (
-        Claim("kernel3", "kernel5", "41.7 to 50.7"),
-        Claim("kernel5", "kernel7", "50.7 to 54.7"),
-        Claim("kernel3", "kernel7", "41.7 to 54.7"),
-        Claim("kernel9", "kernel7", "53.3 to 54.7"),
-    ),
-    "fusion": (
-        Claim("plain", "kernel7", "47.1 to 54.7"),
-        Claim("no_fusion", "kernel7", "no figure"),
-    ),
-    "raw_outputs": (Claim("no_raw_outputs", "kernel7", "no figure"),),
-    "shrinking": (
-        Claim("multi_branch", "shrunk", "higher, no figure"),
-        Claim("shrunk", "single_branch", "higher, no figure"),
-        Claim("multi_branch", "single_branch", "higher, no figure"),
-    ),
-}
-
-
-def verdict(claim_holds: Sequence[Difference]) -> str:
-    """Both intervals must leave no doubt, and point the same way."""
-    signs = {difference.sign for difference in claim_holds}
-    return {frozenset({1}): "agrees", frozenset({-1}): "disagrees"}.get(frozenset(signs), "cannot tell")
-
-
-def compare(ablation: Ablation, claim: Claim, rows: dict[Run, dict[str, Any]]) -> dict[str, Any] | None:
+def compare(ablation: Ablation, claim: Claim, rows: Rows) -> dict[str, Any] | None:
     """One claim on the seeds that both networks have; None if there are not two."""
-    pairs = [
-        [next((run for run in rows if (run.arm, run.seed) == (arm, seed)), None) for seed in ablation.seeds]
-        for arm in (claim.worse, claim.better)
-    ]
-    both = [(a, b) for a, b in zip(*pairs, strict=True) if a is not None and b is not None]
-    if len(both) < 2:
+    of = {(run.arm, run.seed): run for run in rows}
+    seeds = [s for s in ablation.seeds if (claim.first, s) in of and (claim.second, s) in of]
+    if len(seeds) < 2:
         return None
-    worse, better = zip(*both, strict=True)
-    truth = data_root() / "json" / "crowdpose_val.json"
-    seeds = by_seed([rows[run]["AP"] for run in worse], [rows[run]["AP"] for run in better])
-    images = by_image(worse, better, truth)
+    first, second = ([of[arm, seed] for seed in seeds] for arm in (claim.first, claim.second))
+    over = {
+        key: by_seed([rows[run][key] for run in first], [rows[run][key] for run in second])
+        for key in ("AP", "loss")
+    }
+    images = by_image(first, second, ground_truth(first[0]))
     return {
         **asdict(claim),
-        "seeds": len(both),
-        "difference": seeds.value,
-        "over_seeds": [seeds.low, seeds.high],
+        "seeds": len(seeds),
+        "difference": over["AP"].value,
+        "over_seeds": [over["AP"].low, over["AP"].high],
         "over_images": [images.low, images.high],
-        "loss": asdict(by_seed([rows[run]["loss"] for run in worse], [rows[run]["loss"] for run in better])),
-        "verdict": verdict([seeds, images]),
+        "loss": asdict(over["loss"]),
+        "verdict": verdict(claim, [over["AP"], images]),
     }
 
 
-def arm_rows(ablation: Ablation, rows: dict[Run, dict[str, Any]]) -> list[dict[str, Any]]:
+def arm_rows(ablation: Ablation, rows: Rows) -> list[dict[str, Any]]:
     """Per network its costs, and its figures of every seed that is finished."""
     found = []
     for arm in ablation.arms:
         mine = [row for run, row in sorted(rows.items(), key=lambda pair: pair[0].seed) if run.arm == arm]
         if mine:
-            figures = {key: [row[key] for row in mine] for key in ("seed", "AP", "AP50", "AR", "loss")}
+            figures = {key: [row[key] for row in mine] for key in FIGURES}
             found.append({"arm": arm, "params": mine[0]["params"], "macs": mine[0]["macs"], **figures})
     return found
 
@@ -108,28 +76,31 @@ def arm_rows(ablation: Ablation, rows: dict[Run, dict[str, Any]]) -> list[dict[s
 def table(arms: list[dict[str, Any]], claims: list[dict[str, Any]]) -> str:
     """Both tables of an ablation in Markdown."""
     lines = [
-        "| network | MACs | parameters | AP per seed | AP | AP50 | training loss |",
-        "|---|---|---|---|---|---|---|",
+        "| network | MACs | parameters | steps | seconds | AP per seed | AP | AP50 | training loss |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for arm in arms:
         each = " ".join(f"{100 * value:.1f}" for value in arm["AP"])
-        means = [sum(arm[key]) / len(arm[key]) for key in ("AP", "AP50", "loss")]
+        means = [statistics.mean(arm[key]) for key in ("AP", "AP50", "loss")]
         lines.append(
-            f"| {arm['arm']} | {arm['macs'] / 1e6:.1f} M | {arm['params']:,} | {each} | {100 * means[0]:.1f} "
+            f"| {arm['arm']} | {arm['macs'] / 1e6:.1f} M | {arm['params']:,} | {arm['steps'][0]:,} "
+            f"| {statistics.median(arm['seconds']):.0f} | {each} | {100 * means[0]:.1f} "
             f"| {100 * means[1]:.1f} | {means[2]:.4f} |"
         )
+    if not claims:
+        return "\n".join(lines)
     lines += [
         "",
         "| from, to | paper | here, points of AP | over seeds | over images | training loss | verdict |",
+        "|---|---|---|---|---|---|---|",
     ]
-    lines.append("|---|---|---|---|---|---|---|")
     for claim in claims:
         spans = [_span(100 * low, 100 * high) for low, high in (claim["over_seeds"], claim["over_images"])]
         loss = claim["loss"]
         lines.append(
-            f"| {claim['worse']}, {claim['better']} | {claim['paper']} | {100 * claim['difference']:+.1f} "
-            f"| {spans[0]} | {spans[1]} | {loss['value']:+.4f} ({_span(loss['low'], loss['high'], 4)}) "
-            f"| {claim['verdict']} |"
+            f"| {claim['first']}, {claim['second']} | {claim['paper'] or 'says nothing'} "
+            f"| {100 * claim['difference']:+.1f} | {spans[0]} | {spans[1]} "
+            f"| {loss['value']:+.4f} ({_span(loss['low'], loss['high'], 4)}) | {claim['verdict']} |"
         )
     return "\n".join(lines)
 
@@ -138,22 +109,43 @@ def _span(low: float, high: float, digits: int = 1) -> str:
     return f"{low:+.{digits}f} to {high:+.{digits}f}"
 
 
-def main() -> None:
-    document: dict[str, Any] = {"schema": 1, "machine": conditions(1), "recipe": RECIPE, "ablations": {}}
+def report(chosen: dict[str, Ablation], folder: Path, need_all: bool) -> None:
+    """Write the report of the finished runs to `folder`.
+
+    Raises:
+        InputError: no run is finished, or not all where `need_all`; or the runs of an ablation differ in
+            steps or recipe. Nothing is written then.
+    """
+    document: dict[str, Any] = {"schema": 2, "machine": conditions(1), "ablations": {}}
+    for name, ablation in chosen.items():
+        rows = {run: read_run(run) for run in ablation.runs if run.is_finished}
+        missing = [run.name for run in ablation.runs if run not in rows]
+        if missing and need_all:
+            raise InputError(f"{name}: {len(missing)} runs are not finished ({missing[0]}, ...)")
+        if rows:
+            require_equal_budgets(rows)
+            claims = [c for claim in claims_of(name) if (c := compare(ablation, claim, rows)) is not None]
+            document["ablations"][name] = {"networks": arm_rows(ablation, rows), "claims": claims}
+            print(f"{name}: {len(rows)} of {len(ablation.runs)} runs")
+    if not document["ablations"]:
+        raise InputError("no run is finished in runs/; start python -m experiments.ablations.run")
     text = []
-    for name, ablation in ablations().items():
-        all_runs = [Run(arch, seed) for arch in ablation.archs for seed in ablation.seeds]
-        rows = {run: read_run(run) for run in all_runs if is_finished(run)}
-        if not rows:
-            continue
-        arms = arm_rows(ablation, rows)
-        claims = [found for claim in CLAIMS[name] if (found := compare(ablation, claim, rows)) is not None]
-        document["ablations"][name] = {"networks": arms, "claims": claims}
-        draw(HERE / f"{name}.png", arms, claims)
-        text.append(f"## {name}\n\n{table(arms, claims)}\n\n![{name}]({name}.png)\n")
-        print(f"{name}: {len(rows)} of {len(all_runs)} runs")
-    write_json(HERE / "results.json", document)
-    write_text(HERE / "report.md", "\n".join(text))
+    for name, found in document["ablations"].items():
+        draw(folder / f"{name}.png", found["networks"], found["claims"])
+        text.append(f"## {name}\n\n{table(found['networks'], found['claims'])}\n\n![{name}]({name}.png)\n")
+    write_json(folder / "results.json", document)
+    write_text(folder / "report.md", "\n".join(text))
+    print(f"report: {folder / 'report.md'}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--record", action="store_true", help="replace the record beside this file")
+    record = parser.parse_args().record
+    try:
+        report(ablations(), RECORD if record else PREVIEW, need_all=record)
+    except InputError as error:
+        fail(error)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,14 +16,22 @@ from scipy import stats
 
 from experiments.ablations.plan import RESULT
 from experiments.ablations.plan import Run
+from supernet.data.source import data_from
+from supernet.errors import InputError
+from supernet.files import read_json
+from supernet.files import read_yaml
 from supernet.pose.bootstrap import Floats
 from supernet.pose.bootstrap import bootstrap_ap
+from supernet.run_folders import CONFIG_FILE
 from supernet.run_log import read_log
+from supernet.train_options import VOLATILE
 
 SAMPLES = 1000
 CONFIDENCE = 0.95
 # Share of a run at whose end the loss is averaged.
 TAIL = 0.25
+# What every run has its own of.
+OWN = ("arch", "name", "seed")
 
 
 @dataclass(frozen=True)
@@ -43,14 +53,14 @@ class Difference:
         return int(self.low > 0) - int(self.high < 0)
 
 
-def is_finished(run: Run) -> bool:
-    """Whether a run is trained and scored."""
-    return (run.scores / RESULT).exists()
-
-
 def read_run(run: Run) -> dict[str, Any]:
-    """The figures of a finished run."""
-    (score,) = json.loads((run.scores / RESULT).read_text())["networks"]
+    """The figures of a finished run, and how it was made.
+
+    Returns:
+        among others "seconds" (wall time of the training steps) and "recipe", all settings of both commands
+        that are not the run's own, as a digest that equals that of any run comparable to it.
+    """
+    (score,) = read_json(run.scores / RESULT, "scores")["networks"]
     lines = [line for line in read_log(run.folder / "log.jsonl") if line["kind"] == "train"]
     tail = [line for line in lines if line["step"] > (1 - TAIL) * lines[-1]["step"]]
     return {
@@ -60,8 +70,42 @@ def read_run(run: Run) -> dict[str, Any]:
         "params": score["params"],
         "macs": score["macs"],
         "steps": lines[-1]["step"],
+        "seconds": round(sum(line["seconds"] for line in lines), 1),
         "loss": sum(line["loss"] for line in tail) / len(tail),
+        "recipe": recipe_digest(run),
     }
+
+
+def recipe_digest(run: Run) -> str:
+    """Of the settings that runs have to share to be compared."""
+    settings = []
+    for folder in (run.folder, run.scores):
+        config = read_yaml(folder / CONFIG_FILE, "run config")
+        for key in OWN:
+            config.pop(key, None)
+        for dotted in VOLATILE:
+            group, _, key = dotted.rpartition(".")
+            (config.get(group, {}) if group else config).pop(key, None)
+        settings.append(config)
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def require_equal_budgets(rows: Mapping[Run, Mapping[str, Any]]) -> None:
+    """Raise InputError unless all runs took the same steps by the same recipe."""
+    (first, wanted), *others = rows.items()
+    for run, row in others:
+        for key in ("steps", "recipe"):
+            if row[key] != wanted[key]:
+                raise InputError(
+                    f"{run.name} and {first.name} cannot be compared: {key} {row[key]} and {wanted[key]}; "
+                    f"remove the older of {run.folder} and {first.folder}, and its folder in runs/evaluate"
+                )
+
+
+def ground_truth(run: Run) -> Path:
+    """The annotations of the crowds that a run was scored on."""
+    data = data_from(read_yaml(run.scores / CONFIG_FILE, "run config")["data"])
+    return Path(data.root) / "json" / f"crowdpose_{data.val_split}.json"
 
 
 def by_seed(first: Sequence[float], second: Sequence[float]) -> Difference:
