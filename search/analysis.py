@@ -42,6 +42,8 @@ def fit_all(outcome: Outcome, seed: int = 0) -> tuple[AccuracyPredictor, Floats]
     """A predictor fitted on all candidates, and their measured AP; None if they are too few, or all score
     the same.
     """
+    if not outcome.candidates:
+        return None
     codes, ap = measured(outcome.candidates)
     if len(codes) < 2 * FEWEST or np.ptp(ap) == 0:
         return None

@@ -74,14 +74,14 @@ def read_board(
     rounds = {len(times[name]) for name in names if name in times}
     if missing or len(rounds) != 1:
         lacking = f"{len(missing)} files" if missing else "some rounds"
-        raise InputError(
-            f"measurements {source} are incomplete ({lacking} are missing); was the script stopped?"
-        )
+        raise InputError(f"measurements {source} are incomplete ({lacking} are missing); run {SCRIPT} again")
     if device.label:
         about["device"] = device.label
-    return gather(
-        space, num_joints, design, times, {"precision": "float32", "batch": 1, "kind": "board", **about}
-    )
+    about = {"precision": "float32", "batch": 1, "kind": "board", **about}
+    try:
+        return gather(space, num_joints, design, times, about)
+    except InputError as error:
+        raise InputError(f"measurements {source}: {error}; run {SCRIPT} again") from None
 
 
 def design_id(space: SearchSpace, design: Design, num_joints: int) -> str:

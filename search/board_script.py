@@ -146,6 +146,8 @@ def main() -> None:
     parser.add_argument("--pin", default="", help="cores to stay on, for example 4,5")
     parser.add_argument("--output", default="measured.csv")
     arguments = parser.parse_args()
+    if arguments.rounds < 2:
+        parser.error("--rounds must be 2 or more: one round does not show how steady the device is")
     import onnxruntime
 
     folder = Path(__file__).resolve().parent

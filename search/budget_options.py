@@ -17,7 +17,8 @@ class BudgetOptions:
         params: parameters each, in the same forms.
         latency_ms: milliseconds each, by the table that `latency` names; `30%` is a share of the largest
             subnet.
-        names: one for each of the above in that order; default: the budget as it was written.
+        names: one for each of the above in that order; default: the budget as it was
+            written, of a file its name without folder and suffix.
         named: further budgets by name, each with one or more limits, {phone: {macs: 0.9G, params: 2M}}.
         convention: how MACs are counted: `exact`, or `litepose` as the paper does.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from .feasible import require_some
 from .operators import Mask
 
 SUFFIXES = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+ARCH_FILES = (".yaml", ".json", ".json.gz")
 KINDS = ("macs", "params", "latency_ms")
 
 
@@ -77,12 +79,18 @@ def resolve_budgets(options: BudgetOptions, costs: Costs, num_joints: int) -> li
 
 def _default_name(kind: str, value: Any) -> str:
     unit = {"macs": "", "params": "-params", "latency_ms": "ms"}[kind]
-    return f"{value}{unit}".replace("%", "pct")
+    text = str(value)
+    if text.endswith(ARCH_FILES):
+        # A network's file, wherever it lies.
+        text = Path(text.removesuffix(".gz")).stem
+    return f"{text}{unit}".replace("%", "pct")
 
 
 def _budget(name: str, limits: dict[str, Any], costs: Costs, num_joints: int) -> Budget:
-    if not name or name != name.strip() or set(name) & set("/\\:"):
-        raise InputError(f"budget name {name!r} cannot name a folder; use letters, digits, dots and dashes")
+    if not name or name != name.strip() or name.startswith(".") or set(name) & set("/\\:\0"):
+        raise InputError(
+            f"budget name {name!r} cannot name a folder; use letters, digits, dots and dashes (budgets.names)"
+        )
     found = []
     for kind, value in limits.items():
         if kind not in costs.names:
@@ -117,7 +125,7 @@ def amount(value: Any, kind: str, costs: Costs, num_joints: int) -> float:
 
 
 def _as_much_as(text: str, kind: str, costs: Costs, num_joints: int) -> float:
-    looks_like_arch = text in conf_names("zoo") or text.endswith((".yaml", ".json", ".json.gz"))
+    looks_like_arch = text in conf_names("zoo") or text.endswith(ARCH_FILES)
     if not looks_like_arch:
         raise InputError(
             f"budget {text!r} is no amount of {kind}; write 0.9G, 300M, 30%, a share up to 1, or a network"

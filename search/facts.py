@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import asdict
 from typing import Any
 
 import torch
 
 from supernet.checkpoint import TrainedSupernet
+from supernet.data.dataset import PoseDataset
 from supernet.data.source import DataConfig
 from supernet.evaluation import Evaluator
+from supernet.evaluation import calibration_part
 
 from .costs import Costs
 from .latency import LatencyTable
@@ -21,13 +24,19 @@ from .problem import Problem
 
 
 def facts_of(
-    config: SearchCommand, trained: TrainedSupernet, problem: Problem, options: PlanOptions, data: DataConfig
+    config: SearchCommand,
+    trained: TrainedSupernet,
+    problem: Problem,
+    options: PlanOptions,
+    data: DataConfig,
+    scored: PoseDataset,
+    train_set: PoseDataset,
 ) -> dict[str, Any]:
     """Plain values that are equal in all workers of one search, wherever they run."""
-    digest = hashlib.sha256(trained.path.read_bytes()).hexdigest()[:16]
+    calibrated = calibration_part(train_set, config.evaluation.calibration_images)
     measured = _measured_on(problem.costs)
     return {
-        "supernet": digest,
+        "supernet": _digest(trained.path.read_bytes()),
         "space": problem.space.to_dict(),
         "budgets": [[budget.name, [list(limit) for limit in budget.limits]] for budget in problem.budgets],
         "convention": config.budgets.convention,
@@ -40,8 +49,19 @@ def facts_of(
             key: list(v) if isinstance(v, tuple) else v for key, v in asdict(config.evaluation).items()
         },
         "splits": [data.layout, data.train_split, data.val_split, data.skeleton],
+        # Not the pixels: reading them all at every start would take longer than a short search.
+        "scored images": [len(scored), _digest(json.dumps(scored.ground_truth()).encode())],
+        "calibration images": [len(calibrated), _digest(json.dumps(_images(calibrated)).encode())],
         **({"latency": measured} if measured else {}),
     }
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _images(dataset: PoseDataset) -> list[tuple[int, int, int]]:
+    return [(record.image_id, record.width, record.height) for record in dataset.records]
 
 
 def _plain(named: Named) -> list[tuple[str, list[int]]]:

@@ -7,10 +7,23 @@ from pathlib import Path
 
 from optuna.storages.journal._file import BaseJournalFileLock
 
+from supernet.errors import InputError
+
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
+
+# How every line of a journal begins.
+BEGINNING = b'{"op_code"'
+
+
+def _require_journal(path: Path) -> None:
+    if path.is_file():
+        with open(path, "rb") as file:
+            found = file.read(len(BEGINNING))
+        if not BEGINNING.startswith(found):
+            raise InputError(f"file {path} is no journal of a search; choose another search.storage=...")
 
 
 class JournalLock(BaseJournalFileLock):
@@ -19,9 +32,13 @@ class JournalLock(BaseJournalFileLock):
     Optuna's own lock files outlive a killed process, and everyone else then waits for them to grow old. A
     process that dies while it writes leaves half a line, after which nobody could read the journal again;
     whoever takes the lock next cuts it off.
+
+    Raises:
+        InputError: the file is there and no journal; nothing of it is touched.
     """
 
     def __init__(self, journal: Path) -> None:
+        _require_journal(journal)
         self._journal = journal
         self._path = journal.with_name(journal.name + ".lock")
         self._descriptor: int | None = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -122,11 +121,13 @@ class LatencyTable:
 
 def measured_parts(measured: Measurements) -> list[Part]:
     """The parts that were measured alone."""
-    archs = measured.space.decode(measured.sources)
-    return [
-        network_parts(arch, measured.num_joints)[place]
-        for arch, place in zip(archs, measured.places, strict=True)
-    ]
+    found = []
+    for arch, place in zip(measured.space.decode(measured.sources), measured.places, strict=True):
+        parts = network_parts(arch, measured.num_joints)
+        if not 0 <= place < len(parts):
+            raise InputError(f"a measured part is number {place} of a network that has {len(parts)}")
+        found.append(parts[place])
+    return found
 
 
 def require_within(space: SearchSpace, measured: SearchSpace) -> None:
@@ -153,17 +154,21 @@ def require_within(space: SearchSpace, measured: SearchSpace) -> None:
             missing(f"{key} {i}", switch, seen)
 
 
-def open_latency(source: str, space: SearchSpace) -> LatencyTable:
-    """The table of a file, or of a run of `search.profile` (its folder, or its name in runs/profile)."""
+def open_latency(source: str, space: SearchSpace, num_joints: int) -> LatencyTable:
+    """The table of a file, or of a run of `search.profile` (its folder, or its name in runs/profile).
+
+    Raises:
+        InputError: there is none, or it is of another space or number of joints.
+    """
     path = Path(source)
     if path.is_dir():
         path = path / FILE
     elif not path.exists() and len(path.parts) == 1 and not path.suffix:
         path = RUNS / path / FILE
-    return LatencyTable.load(path, space)
-
-
-def relative_errors(predicted: Floats, measured: Floats) -> dict[str, Any]:
-    """Median and 95% quantile of |predicted / measured - 1|."""
-    error = np.abs(predicted / measured - 1)
-    return {"median": float(np.median(error)), "p95": float(np.quantile(error, 0.95))}
+    table = LatencyTable.load(path, space)
+    if table.num_joints != num_joints:
+        raise InputError(
+            f"latency table {path}: it was measured for {table.num_joints} joints, the supernet has "
+            f"{num_joints}; measure again with search.profile num_joints={num_joints}"
+        )
+    return table

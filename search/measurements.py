@@ -15,12 +15,14 @@ import numpy.typing as npt
 from supernet.checks import check_keys
 from supernet.checks import check_schema
 from supernet.checks import positive_int
+from supernet.checks import shown
 from supernet.errors import InputError
 from supernet.files import read_json
 from supernet.files import write_json
 from supernet.space import Codes
 from supernet.space import SearchSpace
 
+from .code_checks import as_codes
 from .drift import steady_rounds
 
 Floats = npt.NDArray[np.float64]
@@ -41,6 +43,9 @@ class Measurements:
         parts: (P, R) times of the parts.
         codes: (N, G) whole networks.
         networks: (N, R) their times.
+
+    Raises:
+        InputError: a time is not positive, or there are fewer than two rounds of all.
     """
 
     space: SearchSpace
@@ -51,6 +56,14 @@ class Measurements:
     parts: Floats
     codes: Codes
     networks: Floats
+
+    def __post_init__(self) -> None:
+        for times in (self.parts, self.networks):
+            if not (np.isfinite(times) & (times > 0)).all():
+                raise InputError("a time is not a positive number of milliseconds")
+        rounds = {times.shape[1] for times in (self.parts, self.networks) if len(times)}
+        if not len(self.parts) or len(rounds) != 1 or min(rounds) < 2:
+            raise InputError("parts and networks need two or more rounds of times, as many of each")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write to `path` atomically."""
@@ -106,27 +119,26 @@ class Measurements:
         try:
             sources = _codes([row for row, _, _ in value["parts"]], space)
             parts = _times([times for _, _, times in value["parts"]])
-            places = tuple(int(place) for _, place, _ in value["parts"])
+            places = tuple(place for _, place, _ in value["parts"])
             codes = _codes([row for row, _ in value["networks"]], space)
             networks = _times([times for _, times in value["networks"]])
         except (TypeError, ValueError) as error:
             raise InputError(f"its measurements are damaged ({error})") from None
         joints = positive_int(value["num_joints"], "num_joints")
         about = value["about"]
+        if not isinstance(about, Mapping):
+            raise InputError(f"about: expected facts by name, found {shown(about)}")
+        if not all(isinstance(place, int) for place in places):
+            raise InputError("a part's place in its network is no whole number")
         return cls(space, joints, about, sources, places, parts, codes, networks)
 
 
 def _codes(rows: Sequence[Any], space: SearchSpace) -> Codes:
-    codes = np.array(rows, dtype=np.int64).reshape(len(rows), len(space.genes))
-    space.check_codes(codes)
-    return codes
+    return as_codes(space, rows, "its networks")
 
 
 def _times(rows: Sequence[Any]) -> Floats:
-    times = np.array(rows, dtype=np.float64).reshape(len(rows), -1)
-    if not (np.isfinite(times) & (times > 0)).all():
-        raise InputError("a time is not a positive number of milliseconds")
-    return times
+    return np.array(rows, dtype=np.float64).reshape(len(rows), -1)
 
 
 def middle(times: Floats) -> Floats:

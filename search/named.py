@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import numpy as np
-
 from supernet.arch import Arch
 from supernet.errors import InputError
 from supernet.files import read_json
 from supernet.names import conf_names
 from supernet.space import SearchSpace
+
+from .code_checks import as_codes
 
 _LOG = logging.getLogger(__name__)
 
@@ -57,7 +57,10 @@ def _front_of(source: str, space: SearchSpace) -> list[tuple[str, tuple[int, ...
         rows = [candidate["codes"] for candidate in value["candidates"] if candidate["number"] in front]
     except (KeyError, TypeError):
         raise InputError(f"{source} holds no candidates of a search") from None
-    archs = [arch for arch in other.decode(np.array(rows, dtype=np.int64)) if space.contains(arch)]
+    codes = as_codes(other, rows, f"the codes in {source}")
+    if not len(codes):
+        raise InputError(f"search.warm_start: the front in {source} is empty")
+    archs = [arch for arch in other.decode(codes) if space.contains(arch)]
     if not archs:
         raise InputError(f"search.warm_start: nothing on the front in {source} is in space {space.name!r}")
     return [(f"{source}", tuple(row)) for row in space.encode(archs).tolist()]

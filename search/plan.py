@@ -16,6 +16,7 @@ from .candidate import BASELINE
 from .candidate import REFERENCE
 from .candidate import SEARCH
 from .candidate import WARM
+from .code_checks import as_codes
 from .feasible import sample_fitting
 from .operators import unique_rows
 from .problem import History
@@ -23,6 +24,7 @@ from .problem import Problem
 from .strategy import Strategy
 
 WITHIN = 0.10
+ASKED = "what the strategy's ask() returned"
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,7 @@ def next_plan(
         return Plan("search", _named(options.warm_start, WARM, set()))
     if spent < options.evaluations:
         count = min(options.batch, options.evaluations - spent)
-        codes = problem.space.canonical(np.asarray(strategy.ask(history, count, rng), dtype=np.int64))
-        problem.space.check_codes(codes)
+        codes = problem.space.canonical(as_codes(problem.space, strategy.ask(history, count, rng), ASKED))
         codes = codes[unique_rows(codes, set(history.known))][:count]
         if len(codes):
             return Plan("search", tuple(Row(tuple(row), SEARCH) for row in codes.tolist()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from dataclasses import field
 
@@ -41,6 +42,13 @@ class DeviceOptions:
             raise InputError(f"device.threads={self.threads} must be 1 or more")
         if self.precision != "float32" and self.runtime not in ("torch", "torch_compile"):
             raise InputError(f"device.precision={self.precision} is for torch only")
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
+            raise InputError(f"device.device={self.device} is not one of cpu, cuda, cuda:1")
+        if self.device != "cpu" and self.runtime not in ("torch", "torch_compile"):
+            raise InputError(
+                f"device.device={self.device} is for torch only: device=cuda, or device=torch_compile "
+                f"device.device={self.device}"
+            )
 
 
 @dataclass

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from supernet.arch import Arch
+from supernet.errors import InputError
 from supernet.space import Codes
 from supernet.space import SearchSpace
 
@@ -103,12 +104,26 @@ def measure_design(
     told: Told | None = None,
 ) -> Measurements:
     """Time every part and network of `design` on this machine."""
+    require_cores(device.pin)
     pin(device.pin)
     part, network = makers(device, num_joints)
+    # Before anything is timed: what cannot be described must not cost the measurement.
+    about = describe(device)
     items = [(f"part {i}", part(one)) for i, one in enumerate(design.parts)]
     items += [(f"network {i}", network(arch)) for i, arch in enumerate(design.archs)]
     times = time_rounds(items, options.rounds, options.seconds, told=told)
-    return gather(space, num_joints, design, times, describe(device))
+    return gather(space, num_joints, design, times, about)
+
+
+def require_cores(wanted: Sequence[int]) -> None:
+    """Raise InputError unless this process may run on all the cores `wanted`."""
+    known = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    lacking = sorted(set(wanted) - known)
+    if lacking:
+        raise InputError(
+            f"device.pin={list(wanted)}: this process may not run on core {lacking[0]}, only on "
+            f"{', '.join(map(str, sorted(known)))}"
+        )
 
 
 def gather(

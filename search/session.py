@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import torch
 
 from supernet.checkpoint import TrainedSupernet
 from supernet.checkpoint import load_supernet
-from supernet.data.dataset import PoseDataset
 from supernet.data.source import DataConfig
 from supernet.data.source import open_split
 from supernet.distributed import pick_device
@@ -27,6 +25,7 @@ from .facts import conditions_of
 from .facts import facts_of
 from .latency import open_latency
 from .leak import leak_warning
+from .leak import trained_on
 from .named import released
 from .named import warm_start
 from .options import SearchCommand
@@ -82,7 +81,7 @@ def open_session(config: SearchCommand, data: DataConfig) -> Session:
     space, num_joints = trained.space, trained.net.num_joints
     extra: dict[str, CostTable] = {}
     if config.latency is not None:
-        extra["latency_ms"] = open_latency(config.latency, space)
+        extra["latency_ms"] = open_latency(config.latency, space, num_joints)
     costs = Costs.standard(space, num_joints, config.budgets.convention, extra)
     problem = Problem(costs, tuple(resolve_budgets(config.budgets, costs, num_joints)), num_joints)
     strategy = load_strategy(config.strategy, problem, config.strategy_options)
@@ -93,14 +92,14 @@ def open_session(config: SearchCommand, data: DataConfig) -> Session:
     evaluator = Evaluator(val_set, config.evaluation)
     if not evaluator.dataset.num_people:
         raise InputError(f"{val_set.name} has no annotated people to score a search on")
-    leak = leak_warning(_trained_on(trained, data), evaluator.dataset)
+    leak = leak_warning(trained_on(trained.config.get("data"), data), evaluator.dataset)
     return Session(
         trained,
         SupernetEvaluator(trained.net.to(device), train_set, evaluator),
         problem,
         strategy,
         options,
-        facts_of(config, trained, problem, options, data),
+        facts_of(config, trained, problem, options, data, evaluator.dataset, train_set),
         (leak,) if leak else (),
         conditions_of(config, trained, costs, evaluator, device),
     )
@@ -127,14 +126,6 @@ def open_study(config: SearchCommand, session: Session, folder: Path) -> SearchS
     limits = StudyOptions(lease=wanted.lease, attempts=wanted.attempts, patience=wanted.patience)
     storage = open_storage(where, limits.patience)
     return SearchStudy(storage, config.name, session.problem, session.facts, limits, where)
-
-
-def _trained_on(trained: TrainedSupernet, data: DataConfig) -> PoseDataset:
-    """The split that the supernet saw, by its own settings if its data is still there."""
-    known = trained.config.get("data", {})
-    if known.get("root") == data.root:
-        data = replace(data, train_split=known.get("train_split", data.train_split))
-    return open_split(data, "train")
 
 
 def plan_options(config: SearchCommand, space: SearchSpace) -> PlanOptions:

@@ -27,6 +27,8 @@ from .journal_lock import JournalLock
 T = TypeVar("T")
 
 _PASSWORD_OPTION = re.compile(r"([?&]\w*(?:password|passwd|pwd)=)[^&]*", re.IGNORECASE)
+# What to say of a storage that has answered before.
+KEPT = "what it holds is kept, the same command goes on once it is back"
 FIRST_WAIT = 0.2
 LONGEST_WAIT = 5.0
 
@@ -43,7 +45,8 @@ def open_storage(where: str | os.PathLike[str], patience: float = 30.0) -> BaseS
         InputError: it cannot be opened.
     """
     text = os.fspath(where)
-    return patiently(lambda: _open(text), text, patience)
+    mend = "check search.storage; if it is right, the same command goes on once the storage answers"
+    return patiently(lambda: _open(text), text, patience, mend)
 
 
 def _open(where: str) -> BaseStorage:
@@ -68,7 +71,7 @@ def _open(where: str) -> BaseStorage:
     return JournalStorage(JournalFileBackend(str(path), lock_obj=JournalLock(path)))
 
 
-def patiently(work: Callable[[], T], where: str, patience: float) -> T:
+def patiently(work: Callable[[], T], where: str, patience: float, mend: str = KEPT) -> T:
     """`work()`, tried again while the storage fails, for at most `patience` seconds.
 
     Raises:
@@ -90,8 +93,7 @@ def patiently(work: Callable[[], T], where: str, patience: float) -> T:
                 ) from None
             if time.monotonic() >= end or _is_hopeless(error):
                 raise InputError(
-                    f"storage {hidden_password(where)} does not answer ({text}); "
-                    "what it holds is kept, the same command goes on once it is back"
+                    f"storage {hidden_password(where)} does not answer ({text}); {mend}"
                 ) from None
         time.sleep(min(wait, max(0.0, end - time.monotonic())))
         wait = min(2 * wait, LONGEST_WAIT)

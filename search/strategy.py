@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 from typing import Protocol
 from typing import cast
-from typing import runtime_checkable
 
 import numpy as np
 
@@ -25,7 +24,6 @@ KNOWN = {
 }
 
 
-@runtime_checkable
 class Strategy(Protocol):
     """Says what to evaluate next.
 
@@ -43,8 +41,8 @@ class Strategy(Protocol):
             rng: the only source of randomness; it depends on the search's seed and the round alone.
 
         Returns:
-            (m, G) codes of the space, m <= count. Rows in `history.known` are dropped; none left ends the
-            search.
+            (m, G) integer codes of the space, m <= count. Rows in `history.known` are dropped; none left ends
+            the search.
         """
 
 

@@ -25,8 +25,16 @@ def prepare_torch(device: DeviceOptions) -> None:
         InputError: CUDA is asked for and absent.
     """
     torch.set_num_threads(device.threads)
-    if device.device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device.device={device.device}: torch sees no CUDA device here")
+    require_device(device)
+
+
+def require_device(device: DeviceOptions) -> None:
+    """Raise InputError if torch has no such device."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    number = int(device.device.partition(":")[2] or 0)
+    if device.device != "cpu" and number >= count:
+        seen = f"only {count} CUDA devices" if count else "no CUDA device"
+        raise InputError(f"device.device={device.device}: torch sees {seen} here")
 
 
 def part_maker(part: Part, device: DeviceOptions) -> Callable[[], Run]:

@@ -216,6 +216,12 @@ def _log(faults: Iterable[Skipped]) -> None:
         _LOG.warning("%s; left out", fault)
 
 
+def calibration_part(dataset: PoseDataset, images: int) -> PoseDataset:
+    """`images` images spread evenly over `dataset`, or all where it has fewer."""
+    indices = np.linspace(0, len(dataset) - 1, min(images, len(dataset))).round().astype(int).tolist()
+    return dataset.subset(indices)
+
+
 def calibration_batches(
     dataset: PoseDataset, resolution: int, images: int, batch_size: int
 ) -> Iterator[Tensor]:
@@ -224,8 +230,7 @@ def calibration_batches(
     Nothing is augmented (design, section 5); a last batch that would be smaller is left out unless it is the
     only one.
     """
-    indices = np.linspace(0, len(dataset) - 1, min(images, len(dataset))).round().astype(int).tolist()
-    chosen = _decodable(dataset.subset(indices))
+    chosen = _decodable(calibration_part(dataset, images))
     batch_size = min(batch_size, len(chosen))
     rng = np.random.default_rng(0)
     for start in range(0, len(chosen) - batch_size + 1, batch_size):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,6 +52,18 @@ def test_names_of_networks_are_budgets_and_each_meets_its_own(costs: Costs) -> N
     assert all(budget.admits(costs, values[i : i + 1])[0] for i, budget in enumerate(budgets))
 
 
+def test_a_file_gives_its_name(costs: Costs, tmp_path: Path) -> None:
+    (tmp_path / "some").mkdir()
+    file = tmp_path / "some" / "mine.json.gz"
+    Arch.load("litepose-s").save(tmp_path / "some" / "other.yaml")
+    file.write_bytes(gzip.compress(json.dumps(Arch.load("litepose-xs").to_dict()).encode()))
+    found = limits(costs, macs=[str(file), str(tmp_path / "some" / "other.yaml")])
+    assert {name: round(value["macs"] / 1e9, 4) for name, value in found.items()} == {
+        "mine": 0.8829,
+        "other": 3.6141,
+    }
+
+
 def test_the_papers_counting() -> None:
     costs = Costs.standard(SearchSpace.load("litepose"), 14, "litepose")
     options = BudgetOptions(macs=["litepose-xs"], convention="litepose")
@@ -78,6 +93,7 @@ def test_several_limits_in_one(costs: Costs) -> None:
         ({"macs": ["1G", "1G"]}, "two budgets are named '1G'"),
         ({"macs": ["1G"], "names": ["a", "b"]}, "2 names for 1 budgets"),
         ({"macs": ["1G"], "names": ["../x"]}, "cannot name a folder"),
+        ({"macs": ["1G"], "names": [".."]}, r"'\.\.' cannot name a folder; .*budgets\.names"),
         ({"latency_ms": [5]}, "no cost 'latency_ms' here"),
         ({"named": {"phone": {"watts": 3}}}, "no cost 'watts'"),
         ({"named": {"phone": 3}}, "expected limits"),

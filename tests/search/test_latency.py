@@ -195,7 +195,7 @@ def test_files(measured: Measurements, table: LatencyTable, tmp_path: Path, spac
     measured.save(file)
     codes = space.sample_codes(np.random.default_rng(3), 50)
     for source in (file, file.parent):
-        loaded = open_latency(str(source), space)
+        loaded = open_latency(str(source), space, 14)
         steady = LatencyTable(measured.steady()).predict(codes)
         assert loaded.predict(codes) == pytest.approx(steady, rel=1e-5)
         # There is no drift to be taken out.
@@ -224,17 +224,53 @@ def damaged(value: dict[str, Any], how: str) -> Any:
         value["networks"][0][0][0] = 77
     elif how == "ragged":
         value["parts"][0][2] = [1.0]
+    elif how == "about":
+        value["about"] = None
+    elif how == "place":
+        value["parts"][0][1] = 999
+    elif how == "negative place":
+        value["parts"][0][1] = -1
+    elif how == "part of a place":
+        value["parts"][0][1] = 0.5
+    elif how == "part of a code":
+        value["networks"][0][0][0] = 0.5
+    elif how == "unlike rounds":
+        value["networks"] = [[row, times[:2]] for row, times in value["networks"]]
+    elif how == "one round":
+        value["parts"] = [[row, place, times[:1]] for row, place, times in value["parts"]]
+        value["networks"] = [[row, times[:1]] for row, times in value["networks"]]
+    elif how == "no parts":
+        value["parts"] = []
     elif how == "list":
         return []
     return value
 
 
-@pytest.mark.parametrize("how", ["kind", "schema", "missing", "negative", "codes", "ragged", "list"])
+DAMAGES = {
+    "kind": "not written by search.profile",
+    "schema": "schema 99",
+    "missing": "'networks' is missing",
+    "negative": "not a positive number of milliseconds",
+    "codes": "outside the choices",
+    "ragged": "damaged",
+    "list": "not written by search.profile",
+    "about": "about: expected facts by name, found None",
+    "place": "a measured part is number 999 of a network that has",
+    "negative place": "a measured part is number -1 of a network",
+    "part of a place": "place in its network is no whole number",
+    "part of a code": "codes of space 'tiny' are integers",
+    "unlike rounds": "two or more rounds of times, as many of each",
+    "one round": "two or more rounds",
+    "no parts": "damaged",
+}
+
+
+@pytest.mark.parametrize("how", DAMAGES)
 def test_damaged_tables(measured: Measurements, tmp_path: Path, how: str) -> None:
     file = tmp_path / "latency.json"
     measured.save(file)
     file.write_text(json.dumps(damaged(json.loads(file.read_text()), how)))
-    with pytest.raises(InputError, match=r"latency table .*latency\.json"):
+    with pytest.raises(InputError, match=rf"latency table .*latency\.json: .*{DAMAGES[how]}"):
         LatencyTable.load(file)
 
 
@@ -243,11 +279,13 @@ def test_missing_truncated_and_foreign_tables(measured: Measurements, tmp_path: 
     measured.save(file)
     with pytest.raises(InputError, match="measured for space 'tiny', whose resolution has no 256"):
         LatencyTable.load(file, SearchSpace.load("litepose"))
+    with pytest.raises(InputError, match=r"for 14 joints, the supernet has 17; .* num_joints=17"):
+        open_latency(str(file), SearchSpace.load("tiny"), 17)
     file.write_text(file.read_text()[:1000])
     with pytest.raises(InputError, match="truncated"):
         LatencyTable.load(file)
     with pytest.raises(InputError, match="does not exist"):
-        open_latency("nowhere", SearchSpace.load("tiny"))
+        open_latency("nowhere", SearchSpace.load("tiny"), 14)
 
 
 def write_csv(path: Path, manifest: str, times: dict[str, list[float]]) -> None:
@@ -274,6 +312,11 @@ def test_a_board_there_and_back(space: SearchSpace, tmp_path: Path) -> None:
     command = [sys.executable, "-I", str(tmp_path / "board" / "measure.py")]
     options = ["--rounds", "2", "--seconds", "0.001", "--output", str(tmp_path / "measured.csv")]
     subprocess.run([*command, *options], check=True, capture_output=True, cwd=tmp_path)
+    once = subprocess.run(
+        [*command, "--rounds", "1"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert once.returncode == 2
+    assert "--rounds must be 2 or more" in once.stderr
     with pytest.raises(InputError, match="incomplete"):
         read_board(str(tmp_path / "measured.csv"), space, 14, few, DeviceOptions(runtime="board"))
     assert len((tmp_path / "measured.csv").read_text().splitlines()) == 2 + 4
@@ -292,6 +335,14 @@ def test_a_boards_csv_is_the_same_as_measuring(
     assert (read.networks == measured.networks).all()
     assert read.about["device"] == "a board"
     assert read.about["threads"] == 2
+    first = next(iter(times))
+    for wrong, message in (([0.0, 1.0, 1.0], "not a positive"), ([1.0], "some rounds are missing")):
+        write_csv(file, design_id(space, design, 14), {**times, first: wrong})
+        with pytest.raises(InputError, match=f"{message}.*; run measure.py again"):
+            read_board(str(file), space, 14, design, device)
+    write_csv(file, design_id(space, design, 14), {name: row[:1] for name, row in times.items()})
+    with pytest.raises(InputError, match="two or more rounds"):
+        read_board(str(file), space, 14, design, device)
     write_csv(file, "another", times)
     with pytest.raises(InputError, match="of another folder"):
         read_board(str(file), space, 14, design, device)
@@ -318,12 +369,36 @@ def test_torch_runs_a_part_and_a_network(space: SearchSpace) -> None:
             prepare_torch(DeviceOptions(runtime="torch", device="cuda"))
 
 
+def test_a_device_that_cannot_be_described_costs_no_measurement(
+    space: SearchSpace, design: Design, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnx")
+    from search import profiling
+
+    def fails(device: DeviceOptions) -> dict[str, Any]:
+        raise InputError("no name")
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("measured")
+
+    with pytest.raises(
+        InputError, match=r"pin=\[99999\]: this process may not run on core 99999, only on \d"
+    ):
+        profiling.measure_design(space, 14, design, DeviceOptions(pin=[99999]), MeasureOptions())
+    monkeypatch.setattr(profiling, "describe", fails)
+    monkeypatch.setattr(profiling, "time_rounds", never)
+    with pytest.raises(InputError, match="no name"):
+        profiling.measure_design(space, 14, design, DeviceOptions(), MeasureOptions())
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"runtime": "tensorrt"}, "runtime=tensorrt is not one of"),
         ({"threads": 0}, "must be 1 or more"),
         ({"precision": "float16"}, "for torch only"),
+        ({"device": "cuda"}, "device=cuda is for torch only"),
+        ({"runtime": "torch", "device": "banana"}, "device=banana is not one of cpu, cuda, cuda:1"),
     ],
 )
 def test_bad_devices(options: dict[str, Any], message: str) -> None:

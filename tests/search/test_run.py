@@ -166,6 +166,33 @@ def free_port() -> int:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"front": []}, r"the front in .*candidates\.json is empty"),
+        ({"front": 3}, "holds no candidates"),
+        ({"candidates": "text"}, "rows|codes|no candidates"),
+    ],
+)
+def test_warm_start_from_a_damaged_search(
+    finished: Path, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    from search.named import warm_start
+    from supernet import SearchSpace
+
+    value = json.loads((finished / "candidates.json").read_text())
+    file = tmp_path / "candidates.json"
+    file.write_text(json.dumps({**value, **changes}))
+    with pytest.raises(InputError, match=message):
+        warm_start([str(file)], SearchSpace.load("nano"))
+    if "front" not in changes:
+        for one in value["candidates"]:
+            one["codes"] = "abc"
+        file.write_text(json.dumps(value))
+        with pytest.raises(InputError, match=r"the codes in .*candidates\.json: codes of space"):
+            warm_start([str(file)], SearchSpace.load("nano"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
         ({"supernet": "nowhere"}, "training run 'nowhere' does not exist"),
         ({"strategy": "magic"}, "not one of predictor, evolution, random"),
         (
@@ -237,7 +264,7 @@ def test_a_dead_storage(trained: Path, tmp_path: Path, storage: str) -> None:
     if "psycopg" in storage:
         pytest.importorskip("psycopg")
     config = settings(trained, storage=storage.format(port=free_port()), patience=0.3)
-    with pytest.raises(InputError, match="does not answer") as caught:
+    with pytest.raises(InputError, match=r"does not answer .*; check search\.storage") as caught:
         run(config, tmp_path / "s")
     assert "secret" not in str(caught.value)
 
@@ -250,6 +277,22 @@ def test_a_damaged_journal(trained: Path, finished: Path, tmp_path: Path) -> Non
     journal.write_bytes(b"".join(lines[:5]) + b"{broken\n" + b"".join(lines[5:]))
     with pytest.raises(InputError, match=r"study\.journal cannot be read"):
         open_storage(journal).get_all_studies()
+
+
+def test_another_file_is_no_journal(tmp_path: Path) -> None:
+    from search.storage import open_storage
+
+    notes = tmp_path / "notes.txt"
+    for text in ("one line without an end", "lines\nof text\n", "{"):
+        notes.write_text(text)
+        if text == "{":
+            # All that a kill may leave of a journal.
+            assert open_storage(notes).get_all_studies() == []
+            continue
+        with pytest.raises(InputError, match=r"notes\.txt is no journal of a search; choose another"):
+            open_storage(notes)
+        assert notes.read_text() == text
+        assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def test_a_torn_last_line_is_mended(trained: Path, finished: Path, tmp_path: Path) -> None:
@@ -272,21 +315,6 @@ def test_a_torn_last_line_is_mended(trained: Path, finished: Path, tmp_path: Pat
         del one["seconds"]
     assert rebuilt == wanted
     assert len(whole) > 0
-
-
-def test_a_leak_is_told(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from search.leak import leak_warning
-    from supernet.data.source import DataConfig
-    from supernet.data.source import open_split
-
-    data = DataConfig(root=str(trained / "data"), workers=0)
-    train, val = open_split(data, "train"), open_split(data, "val")
-    assert leak_warning(train, val) is None
-    assert "data leak: 4 of 4 images" in str(leak_warning(val, val))
-    leaky = DataConfig(root=str(trained / "data"), workers=0, val_split="train")
-    run(settings(trained, data=leaky, baseline=0, evaluations=2), tmp_path / "s")
-    assert "data leak: 8 of 8" in capsys.readouterr().err
-    assert "data leak" in (tmp_path / "s" / "report.html").read_text()
 
 
 def test_the_command_line(trained: Path, tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +16,10 @@ from search.candidate import Candidate
 from search.outcome import Outcome
 from search.outcome import cost_rows
 from search.plan import PlanOptions
+from search.plan import next_plan
+from search.problem import History
 from search.problem import Problem
+from search.report import write_report
 from search.storage import open_storage
 from search.strategy import load_strategy
 from search.study import SearchStudy
@@ -21,6 +27,7 @@ from search.study import StudyOptions
 from search.worker import search
 from supernet import InputError
 from supernet import SearchSpace
+from supernet.space import Codes
 
 FAST = StudyOptions(poll=0.01)
 FEW = PlanOptions(evaluations=30, batch=6, baseline=3)
@@ -156,7 +163,7 @@ def test_the_strategy_in_the_docs(problem: Problem, tmp_path: Path, monkeypatch:
         ("predictor", {"kappa": "x"}, "kappa='x' must be a number"),
         ("predictor", {"population": 1}, "population=1 must be a whole number, 2 or more"),
         ("predictor", {"generations": -1}, "generations=-1 must be a whole number, 0 or more"),
-        ("predictor", {"models": ["nope"]}, r"models=\['nope'\] must be a list of ridge, gp, forest"),
+        ("predictor", {"models": ["nope"]}, r"models=\['nope'\] must be a list of ridge, gp, "),
         ("predictor", {"models": "ridge"}, "models='ridge' must be a list of"),
     ],
 )
@@ -170,3 +177,47 @@ def test_the_smallest_population_works(problem: Problem) -> None:
     study = SearchStudy(open_storage("memory"), "s", problem, {}, FAST)
     strategy = load_strategy("predictor", problem, options)
     assert len(search(study, problem, strategy, Formula(problem.space), PlanOptions(0, 14, 4))) == 14
+
+
+PROPOSALS = {
+    "short": (
+        lambda codes: codes[:, :-1],
+        r"what the strategy's ask\(\) returned: .* shape \(N, \d+\)",
+    ),
+    "one": (lambda codes: codes[0], "integers of shape"),
+    "float": (lambda codes: codes + 0.5, "integers of shape .* found float64"),
+    "beyond": (lambda codes: codes + 9, "outside the choices"),
+    "negative": (lambda codes: codes - 9, "outside the choices"),
+    "none": (lambda codes: None, "found object"),
+    "ragged": (lambda codes: [[0], [0, 1]], "rows are not equally long"),
+}
+
+
+class Proposes:
+    """A strategy of a user's own with a mistake."""
+
+    def __init__(self, problem: Problem, make: Callable[[Codes], Any]) -> None:
+        self.space, self.make = problem.space, make
+
+    def ask(self, history: History, count: int, rng: np.random.Generator) -> Any:
+        return self.make(self.space.sample_codes(rng, count))
+
+
+@pytest.mark.parametrize("kind", PROPOSALS)
+def test_what_a_users_strategy_returns_is_checked(problem: Problem, kind: str) -> None:
+    make, message = PROPOSALS[kind]
+    with pytest.raises(InputError, match=message):
+        next_plan(problem, Proposes(problem, make), FEW, History.empty(problem), [])
+
+
+def test_a_strategy_that_proposes_nothing_ends_in_an_empty_report(problem: Problem, tmp_path: Path) -> None:
+    study = SearchStudy(open_storage("memory"), "s", problem, {}, FAST)
+    assert (
+        search(study, problem, Proposes(problem, lambda _: []), Formula(problem.space), PlanOptions(0, 9))
+        == []
+    )
+    outcome = Outcome.of(problem, [], study.plans())
+    outcome.write(tmp_path)
+    write_report(outcome, {}, [], tmp_path)
+    assert "none found" in (tmp_path / "report.html").read_text()
+    assert json.loads((tmp_path / "candidates.json").read_text())["front"] == []
