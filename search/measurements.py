@@ -138,7 +138,7 @@ def _codes(rows: Sequence[Any], space: SearchSpace) -> Codes:
 
 
 def _times(rows: Sequence[Any]) -> Floats:
-    return np.array(rows, dtype=np.float64).reshape(len(rows), -1)
+    return np.array(rows, dtype=np.float64).reshape(len(rows), -1 if len(rows) else 0)
 
 
 def middle(times: Floats) -> Floats:

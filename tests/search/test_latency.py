@@ -261,7 +261,7 @@ DAMAGES = {
     "part of a code": "codes of space 'tiny' are integers",
     "unlike rounds": "two or more rounds of times, as many of each",
     "one round": "two or more rounds",
-    "no parts": "damaged",
+    "no parts": "two or more rounds",
 }
 
 
