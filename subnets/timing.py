@@ -152,7 +152,8 @@ def processor() -> str:
 def conditions_line(found: Mapping[str, Any]) -> str:
     """`conditions` as one line."""
     versions = ", ".join(f"{name} {found[name]}" for name in ("python", *LIBRARIES) if name in found)
-    return f"{found['processor']}, {found['cores']} cores, {found['threads']} threads; {versions}"
+    threads = f"{found['threads']} thread{'' if found['threads'] == 1 else 's'}"
+    return f"{found['processor']}, {found['cores']} cores, {threads}; {versions}"
 
 
 def _version(package: str) -> str | None:

@@ -66,6 +66,7 @@ def draw(networks: list[dict[str, Any]], path: Path) -> None:
         for number, (family, rows) in enumerate(families.items()):
             _draw_family(axes, family, rows, threads, f"C{number}")
         axes.set(xscale="log", yscale="log")
+        axes.margins(x=0.1)  # room for the last label
         axes.set_xlabel(
             "exact MACs, G (one image of the network's own input; LPN: one person's crop)", size=8
         )
