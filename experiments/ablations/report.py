@@ -141,9 +141,12 @@ def report(chosen: dict[str, Ablation], folder: Path, need_all: bool) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--record", action="store_true", help="replace the record beside this file")
-    record = parser.parse_args().record
+    known = ablations()
+    parser.add_argument("--only", nargs="+", choices=known, default=list(known), help="some of the ablations")
+    given = parser.parse_args()
+    chosen = {name: known[name] for name in given.only}
     try:
-        report(ablations(), RECORD if record else PREVIEW, need_all=record)
+        report(chosen, RECORD if given.record else PREVIEW, need_all=given.record)
     except InputError as error:
         fail(error)
 
