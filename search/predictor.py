@@ -33,7 +33,7 @@ class PredictorStrategy:
         kappa: standard deviations of the prediction that are added to its mean when candidates are compared.
         population: of the evolution on the predictor.
         generations: of the evolution on the predictor.
-        models: the models to choose from, of ridge, gp and forest (default all).
+        models: the models to choose from, of ridge, gp, gp_ard and forest (default all).
 
     Raises:
         InputError: an option is out of its range.
@@ -42,7 +42,7 @@ class PredictorStrategy:
     def __init__(
         self,
         problem: Problem,
-        initial: int = 20,
+        initial: int = 16,
         kappa: float = 1.0,
         population: int = 256,
         generations: int = 60,

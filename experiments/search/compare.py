@@ -80,12 +80,11 @@ def run_paper(table: TabularBenchmark, share: float, rng: np.random.Generator) -
 def paper_curve(table: TabularBenchmark, runs: list[Codes]) -> Floats:
     """(41, 2) after every generation: distinct evaluations over all budgets, and mean regret in AP points.
 
-    All budgets' searches run side by side; an architecture counts once per budget, since the scheme searches
-    every budget by itself.
+    All budgets' searches run side by side; an architecture that several of them evaluate counts once.
     """
     curve = []
     for steps in range(POPULATION, POPULATION * (GENERATIONS + 1) + 1, POPULATION):
-        count = sum(len(np.unique(run[:steps], axis=0)) for run in runs)
+        count = len(np.unique(np.concatenate([run[:steps] for run in runs]), axis=0))
         each = [table.regrets(run[:steps], [b])[0] for run, b in zip(runs, BUDGETS, strict=True)]
         curve.append([count, 100 * np.mean(each)])
     return np.array(curve)

@@ -2,7 +2,7 @@
 
     python experiments/search/roughness.py [TABLE.npz]
 
-Least squares on all architectures, main effects and pairwise interactions of the (two-valued) genes; writes
+Least squares on all architectures, main effects and pairwise interactions of the genes' choices; writes
 roughness.json beside this file.
 """
 
@@ -23,13 +23,19 @@ HERE = Path(__file__).resolve().parent
 def main(table: Path) -> None:
     with np.load(table, allow_pickle=False) as file:
         codes, scores, figures = file["codes"], file["scores"].astype(np.float64), file["figures"].tolist()
-    free = 2.0 * codes[:, codes.max(axis=0) > 0] - 1
-    pairs = [free[:, i] * free[:, j] for i, j in itertools.combinations(range(free.shape[1]), 2)]
-    terms = np.column_stack([np.ones(len(free)), free, *pairs])
+    # One column per choice but the first of its gene.
+    choices = [
+        codes[:, gene] == choice
+        for gene in range(codes.shape[1])
+        for choice in range(1, codes[:, gene].max() + 1)
+    ]
+    pairs = [one & other for one, other in itertools.combinations(choices, 2)]
+    terms = np.column_stack([np.ones(len(codes)), *choices, *pairs]).astype(np.float64)
     result = {}
     for name, values in zip(figures, scores.T, strict=True):
-        fitted = terms @ np.linalg.lstsq(terms, values, rcond=None)[0]
-        left = ((values - fitted) ** 2).sum() / (len(values) - terms.shape[1])
+        weights, _, rank, _ = np.linalg.lstsq(terms, values, rcond=None)
+        fitted = terms @ weights
+        left = ((values - fitted) ** 2).sum() / (len(values) - rank)
         result[name] = {
             "deviation_points": 100 * float(values.std()),
             "residual_points": 100 * float(np.sqrt(left)),

@@ -36,8 +36,8 @@ def searched(table: TabularBenchmark, name: str, seed: int = 0) -> Codes:
 
 
 def test_the_whole_space_is_there(table: TabularBenchmark) -> None:
-    assert len(table.codes) == table.space.size() == 2048
-    assert len(np.unique(table.codes, axis=0)) == 2048
+    assert len(table.codes) == table.space.size() == 2304
+    assert len(np.unique(table.codes, axis=0)) == 2304
     with np.load(FILE) as file:
         assert file["macs"].tolist() == table.macs.tolist()
         assert "make_tabular.py" in str(file["provenance"])
@@ -70,17 +70,17 @@ def test_hypervolume_and_regret_are_those_of_the_definition(table: TabularBenchm
 def test_the_predictor_finds_the_front(table: TabularBenchmark) -> None:
     found, drawn = searched(table, "predictor"), searched(table, "random")
     assert len(np.unique(found, axis=0)) == len(np.unique(drawn, axis=0)) == 100
-    assert table.hypervolume(found) >= 0.96
+    assert table.hypervolume(found) >= 0.98
     assert 1 - table.hypervolume(found) <= 0.5 * (1 - table.hypervolume(drawn))
     assert table.regrets(found, BUDGETS).mean() <= 0.003
 
 
 def test_the_accuracy_predictor_ranks_what_it_has_not_seen(table: TabularBenchmark) -> None:
-    order = np.random.default_rng(0).permutation(2048)
+    order = np.random.default_rng(0).permutation(2304)
     drawn, held = order[:300], order[300:]
-    predictor = fit_predictor(table.costs, table.codes[drawn], table.ap[drawn], models=("gp",))
+    predictor = fit_predictor(table.costs, table.codes[drawn], table.ap[drawn], models=("gp_ard",))
     tau = tau_of(predictor.predict(table.codes[held])[0], table.ap[held])
-    assert tau >= 0.78
+    assert tau >= 0.85
     assert tau > tau_of(table.macs[held], table.ap[held]) + 0.2
     assert predictor.quality.tau == tau_of(predictor.held_out, table.ap[drawn])
     low, high = predictor.quality.tau_interval
@@ -92,5 +92,5 @@ def test_what_is_no_table_of_the_space(table: TabularBenchmark, tmp_path: Path) 
         TabularBenchmark.load(tmp_path / "none.npz", table.space)
     with pytest.raises(InputError, match="cannot be read: 'AP95'"):
         TabularBenchmark.load(FILE, table.space, "AP95")
-    with pytest.raises(InputError, match=r"has 2048 architectures, of which 1 were evaluated"):
+    with pytest.raises(InputError, match=r"has 2304 architectures, of which 1 were evaluated"):
         TabularBenchmark(table.space, table.codes[:1], table.ap[:1])
