@@ -41,6 +41,7 @@ class LatencyTable:
     Args:
         measured: parts and networks of the space, or of one that holds it.
         space: of the codes; default the measured one.
+        model: of the measured parts; default fitted here, which takes seconds.
 
     Attributes:
         about: device, runtime, threads, precision, date.
@@ -50,12 +51,14 @@ class LatencyTable:
         InputError: `space` has choices that the measured one has not.
     """
 
-    def __init__(self, measured: Measurements, space: SearchSpace | None = None) -> None:
+    def __init__(
+        self, measured: Measurements, space: SearchSpace | None = None, model: PartModel | None = None
+    ) -> None:
         self.about = dict(measured.about)
         self.space = space or measured.space
         self.num_joints = measured.num_joints
         require_within(self.space, measured.space)
-        self._model = PartModel(measured_parts(measured), middle(measured.parts))
+        self._model = model or fit_parts(measured)
         self._known: dict[Part, float] = {}
         self.factors = self._fit(measured)
         self._learn_all()
@@ -117,6 +120,11 @@ class LatencyTable:
     def _cost(self, resolution: int, layers: Iterable[Layer]) -> float:
         parts = split_parts(resolution, layers)
         return sum(self.factors[part.group] * self._known[part] for part in parts)
+
+
+def fit_parts(measured: Measurements) -> PartModel:
+    """The model of the parts that were measured alone."""
+    return PartModel(measured_parts(measured), middle(measured.parts))
 
 
 def measured_parts(measured: Measurements) -> list[Part]:

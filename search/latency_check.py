@@ -12,6 +12,7 @@ import numpy as np
 from .accuracy import tau_of
 from .latency import Floats
 from .latency import LatencyTable
+from .latency import fit_parts
 from .measurements import Measurements
 from .measurements import middle
 from .measurements import retest_spread
@@ -67,11 +68,12 @@ def check_table(measured: Measurements) -> LatencyCheck:
     count = len(measured.codes)
     predicted = np.empty(count)
     order = np.random.default_rng(0).permutation(count)
+    model = fit_parts(measured)
     for fold in range(FOLDS):
         held = order[fold::FOLDS]
         rest = np.setdiff1d(order, held)
         some = replace(measured, codes=measured.codes[rest], networks=measured.networks[rest])
-        predicted[held] = LatencyTable(some).predict(measured.codes[held])
+        predicted[held] = LatencyTable(some, model=model).predict(measured.codes[held])
     return LatencyCheck(
         measured.about, predicted, middle(measured.networks), retest_spread(measured.networks)
     )

@@ -1,4 +1,4 @@
-"""Time of any part from the parts that were measured: a Gaussian process on the logarithms of its sizes."""
+"""Time of any part from the parts that were measured: Gaussian processes on the logarithms of its sizes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import cho_solve
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF
@@ -38,11 +39,11 @@ class PartModel:
     def __init__(self, parts: Sequence[Part], milliseconds: Floats) -> None:
         if not len(parts) or not (np.isfinite(milliseconds) & (milliseconds > 0)).all():
             raise InputError("latency of parts: expected positive milliseconds of at least one part")
-        self._models: dict[str, _Process] = {}
+        self._models: dict[str, Process] = {}
         for kind in KINDS:
             chosen = [i for i, part in enumerate(parts) if kind_of(part) == kind]
             if chosen:
-                self._models[kind] = _Process([parts[i] for i in chosen], milliseconds[chosen])
+                self._models[kind] = best_process([parts[i] for i in chosen], milliseconds[chosen])
 
     def predict(self, parts: Sequence[Part]) -> Floats:
         """(N,) milliseconds.
@@ -60,17 +61,40 @@ class PartModel:
         return found
 
 
-class _Process:
-    """Gaussian process on log times; the mean falls back to a line in the logarithms of the sizes."""
+def best_process(parts: Sequence[Part], milliseconds: Floats) -> Process:
+    """Of times smooth in the resolution and times with a step at each, what foretells parts best from others.
 
-    def __init__(self, parts: Sequence[Part], milliseconds: Floats) -> None:
-        x = np.stack([features(part) for part in parts])
+    torch's convolutions are faster or slower at some resolutions than at those beside them; onnxruntime's are
+    hardly.
+    """
+    resolutions = tuple(sorted({part.resolution for part in parts}))
+    found = [Process(parts, milliseconds, levels) for levels in ((), resolutions)]
+    return max(found, key=lambda process: process.density)
+
+
+class Process:
+    """Gaussian process on log times with a length scale per feature; the mean falls back to a line in the
+    logarithms of the sizes.
+
+    Args:
+        parts: measured parts of one kind.
+        milliseconds: (N,) their times.
+        levels: resolutions at which times may step.
+
+    Attributes:
+        density: mean logarithm of the leave-one-out predictive density (Rasmussen & Williams 2006, section
+            5.4.2).
+    """
+
+    def __init__(self, parts: Sequence[Part], milliseconds: Floats, levels: tuple[int, ...]) -> None:
+        self._levels = levels
+        x = self._features(parts)
         self._center, scale = x.mean(axis=0), x.std(axis=0)
         self._scale = np.where(scale > 1e-9, scale, 1.0)
         y = np.log(milliseconds)
         self._mean = float(y.mean())
         kernel = (
-            ConstantKernel(1.0, (1e-2, 1e2)) * RBF(3.0, (0.5, 50.0))
+            ConstantKernel(1.0, (1e-2, 1e2)) * RBF(np.full(x.shape[1], 3.0), (0.5, 50.0))
             + ConstantKernel(1.0, (1e-2, 1e2)) * DotProduct(1.0, sigma_0_bounds="fixed")
             + WhiteKernel(1e-2, (1e-5, 1.0))
         )
@@ -78,13 +102,22 @@ class _Process:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             self._process.fit(self._unit(x), y - self._mean)
+        lower = self._process.L_
+        precision = np.diag(cho_solve((lower, True), np.eye(len(lower))))
+        squares = self._process.alpha_**2 / precision
+        self.density = 0.5 * float(np.mean(np.log(precision / (2 * np.pi)) - squares))
 
     def _unit(self, x: Floats) -> Floats:
         return np.asarray((x - self._center) / self._scale)
 
     def predict(self, parts: Sequence[Part]) -> Floats:
-        x = np.stack([features(part) for part in parts])
+        """(N,) milliseconds."""
+        x = self._features(parts)
         return np.asarray(np.exp(self._process.predict(self._unit(x)) + self._mean))
+
+    def _features(self, parts: Sequence[Part]) -> Floats:
+        steps = [[float(part.resolution == level) for level in self._levels] for part in parts]
+        return np.column_stack([np.stack([features(part) for part in parts]), np.array(steps)])
 
 
 def kind_of(part: Part) -> str:

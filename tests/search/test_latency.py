@@ -20,6 +20,8 @@ from search.latency_check import check_against
 from search.latency_check import check_table
 from search.measurements import Measurements
 from search.measurements import retest_spread
+from search.part_model import PartModel
+from search.part_model import kind_of
 from search.parts import Part
 from search.parts import network_parts
 from search.profile_options import DeviceOptions
@@ -174,6 +176,17 @@ def test_unseen_networks_are_predicted(space: SearchSpace, table: LatencyTable) 
     error = np.abs(table.predict(codes) / truth - 1)
     assert np.quantile(error, 0.95) < 0.08
     assert table.about["device"] == "formula"
+
+
+def test_a_resolution_may_be_slower_than_its_neighbours() -> None:
+    space = SearchSpace.load("litepose")
+    parts = make_design(space, 14, MeasureOptions(parts=300, networks=10), 0).parts
+    parts = tuple(part for part in parts if kind_of(part) == "stage")
+    steps = np.array([part_time(part) * (1.3 if part.resolution == 448 else 1.0) for part in parts])
+    smooth = np.array([part_time(part) for part in parts])
+    for times in (smooth, steps):
+        model = PartModel(parts[:-40], times[:-40])
+        assert np.abs(model.predict(parts[-40:]) / times[-40:] - 1).mean() < 0.03
 
 
 def test_the_check_is_honest(measured: Measurements, table: LatencyTable, space: SearchSpace) -> None:
