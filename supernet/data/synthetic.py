@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import logging
 import os
 import shutil
 from collections.abc import Callable
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from typing import Any
 from ..errors import InputError
 from ..files import read_json
 from ..files import write_json
+from ..locks import in_turn
 from .render_labels import CATEGORY
 from .render_labels import crowd_index
 from .render_options import SPLITS
@@ -72,7 +71,7 @@ def ensure(
             (folder / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"synthetic data folder {folder} cannot be made: {error.strerror}") from None
-    with _locked(folder):
+    with in_turn(folder):
         # Another process may have finished it while this one waited.
         if state(folder, options) != "complete":
             verb = "half-written, completing" if current == "partial" else "rendering"
@@ -179,20 +178,3 @@ def _render(folder: Path, options: SyntheticOptions, progress: Progress | None) 
         write_json(_json_path(folder, split), merged, indent=None)
     write_json(folder / MANIFEST, _manifest(options, complete=True))
     shutil.rmtree(folder / "parts", ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold an advisory lock on the folder where the system has one."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # some network file systems have no locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -107,6 +107,26 @@ def test_a_second_start_finds_it_done_and_other_settings_are_refused(launch, bro
     assert {path: path.stat().st_mtime_ns for path in (run / "checkpoints").iterdir()} == before
 
 
+def test_a_second_process_is_kept_out_of_a_run_that_goes_on(launch, command, environment, tmp_path):
+    """The first one is stopped, so that it is there for sure; it then ends as if alone."""
+    first = subprocess.Popen(
+        command("name=once", *LONG), cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        while "steps in" not in first.stderr.readline():
+            pass
+        first.send_signal(signal.SIGSTOP)
+        second = launch(tmp_path, "name=once", *LONG)
+        assert second.returncode == 2
+        assert f"another process works in run folder {tmp_path}/runs/train/once" in second.stderr
+        first.send_signal(signal.SIGCONT)
+        first.communicate(timeout=200)
+    finally:
+        first.kill()
+    assert first.returncode == 0
+    assert len(outcome(tmp_path / "runs/train/once")[1]) == STEPS / 5
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
