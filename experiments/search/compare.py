@@ -173,7 +173,7 @@ def draw(curves: dict[str, tuple[Floats, ...]], seeds: int, path: Path) -> None:
     counts, regrets = curves["paper"]
     right.plot(counts.mean(axis=0), regrets.mean(axis=0), color="#2e9e5b", label="paper's scheme, 4 searches")
     left.axhline(99, color="#444", linewidth=0.8, linestyle=":")
-    left.set(xlabel="distinct evaluations", ylabel="hypervolume, % of the true front's", ylim=(75, 100.5))
+    left.set(xlabel="distinct evaluations", ylabel="hypervolume, % of the true front's", ylim=(55, 100.5))
     right.set(
         xlabel="distinct evaluations, all budgets together", ylabel="mean AP regret of four budgets, points"
     )

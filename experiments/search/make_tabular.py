@@ -5,7 +5,7 @@
     python experiments/search/make_tabular.py merge OUT.npz
 
 RUN is a trained supernet of a small space (conf/spaces/nano.yaml); of a larger space, `--sample 600`
-evaluates that many architectures, drawn uniformly. A part goes on where it stopped: its scores so far are in
+evaluates that many, every choice drawn uniformly. A part goes on where it stopped: its scores so far are in
 OUT.part0of2.npz, NaN where an architecture is still to come. `merge` joins the parts.
 """
 
@@ -117,7 +117,7 @@ def every_architecture(space: SearchSpace) -> Codes:
 
 
 def some_architectures(space: SearchSpace, count: int) -> Codes:
-    """(count, G) distinct codes, drawn uniformly, always the same ones."""
+    """(count, G) distinct codes, every choice drawn uniformly, always the same ones."""
     drawn = space.sample_codes(np.random.default_rng(0), 2 * count)
     return drawn[unique_rows(drawn)][:count]
 

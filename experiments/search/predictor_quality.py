@@ -3,7 +3,7 @@
     python experiments/search/predictor_quality.py TABLE.npz SPACE [draws]
 
 Every draw fits on 300 architectures drawn uniformly and ranks all others of the table; writes
-quality_SPACE.json beside this file.
+quality_TABLE.json beside this file.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def main(table: str, name: str, draws: int = 10) -> None:
         "tau_between_halves_of_the_images": tau_of(*halves),
     }
     print(json.dumps(result, indent=1))
-    (HERE / f"quality_{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    (HERE / f"quality_{Path(table).stem}.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
 def spread(values: list[float]) -> dict[str, float]:

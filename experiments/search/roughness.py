@@ -3,7 +3,7 @@
     python experiments/search/roughness.py [TABLE.npz]
 
 Least squares on all architectures, main effects and pairwise interactions of the genes' choices; writes
-roughness.json beside this file.
+roughness_TABLE.json beside this file.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def main(table: Path) -> None:
             "residual_points": 100 * float(np.sqrt(left)),
             "tau_of_the_fit": tau_of(fitted, values),
         }
-    (HERE / "roughness.json").write_text(json.dumps(result, indent=1) + "\n")
+    (HERE / f"roughness_{table.stem}.json").write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 
 
