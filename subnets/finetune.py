@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
@@ -10,7 +11,7 @@ from typing import cast
 
 from supernet.cli import is_first_rank
 from supernet.cli import launch
-from supernet.run_folders import claim_run_folder
+from supernet.run_folders import hold_run_folder
 from supernet.train_options import VOLATILE
 
 from .finetune_options import FinetuneCommand
@@ -47,9 +48,8 @@ def run(config: FinetuneCommand, folder: Path) -> None:
     opened = open_source(config.arch, options)
     net = fresh(opened, config.seed) if config.scratch else opened.require_trained().require_net()
     teacher = open_teacher(config.teacher) if config.teacher else None
-    if is_first_rank():
-        claim_run_folder(folder, config, VOLATILE)
-    with open_ranks(config.accelerator) as ranks:
+    held = hold_run_folder(folder, config, VOLATILE) if is_first_rank() else nullcontext()
+    with held, open_ranks(config.accelerator) as ranks:
         plain = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.structured(config)))
         job = TrainingJob(
             folder, config.data, config.train, config.seed, ranks, logger=config.logger, config=plain

@@ -10,7 +10,7 @@ from typing import cast
 
 from supernet.cli import launch
 from supernet.errors import InputError
-from supernet.run_folders import claim_run_folder
+from supernet.run_folders import hold_run_folder
 
 from .naming import register_slug
 from .topdown_options import TopDownCommand
@@ -52,10 +52,10 @@ def run(config: TopDownCommand, folder: Path) -> None:
     # Before the training: a misspelt file is found at once, and the corrected command may go on.
     boxes = open_boxes(config.topdown.boxes, dataset)
     net = starting_network(config, opened)
-    claim_run_folder(folder, config, VOLATILE)
-    if config.topdown.steps:
-        net = trained(config, net, open_split(config.data, "train"), folder)
-    stats = scored(config, net, dataset, boxes, folder)
+    with hold_run_folder(folder, config, VOLATILE):
+        if config.topdown.steps:
+            net = trained(config, net, open_split(config.data, "train"), folder)
+        stats = scored(config, net, dataset, boxes, folder)
     figures = ", ".join(f"{name} {100 * value:.1f}" for name, value in stats.items() if value >= 0)
     open_console().print(f"{config.arch} on {dataset.name}, boxes {config.topdown.boxes}: {figures}")
 

@@ -1,4 +1,4 @@
-"""Advisory locks that the system frees when their holder dies; where it has none, nothing is held."""
+"""Advisory locks, which the system frees when their holder dies; where it has none, nothing is held."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ RUN_LOCK = ".lock"
 @contextlib.contextmanager
 def in_turn(folder: Path) -> Iterator[None]:
     """Wait for every other process that is within this block for the same folder."""
+    if fcntl is None:
+        yield
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        if fcntl is not None:
-            with contextlib.suppress(OSError):  # some network file systems have no locks
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with contextlib.suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
@@ -38,16 +40,35 @@ def alone_in(folder: Path) -> Iterator[None]:
     Raises:
         InputError: another process works in it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / RUN_LOCK, "a") as file:
-        if fcntl is not None:
-            try:
-                # A record lock: a worker that outlives this process does not inherit it.
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno in (errno.EACCES, errno.EAGAIN):
-                    raise InputError(
-                        f"another process works in run folder {folder}; wait until it has ended, "
-                        "or choose another name=..."
-                    ) from None
+    if fcntl is None:
         yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / RUN_LOCK
+    descriptor = _locked(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _locked(path: Path) -> int:
+    """The lock file, open and locked."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            # A record lock: a worker process that outlives this one does not inherit it.
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EAGAIN):
+                return descriptor  # some network file systems have no locks
+            os.close(descriptor)
+            raise InputError(
+                f"another process works in run folder {path.parent}; wait until it has ended, "
+                "or choose another name=..."
+            ) from None
+        # Its last holder may have removed it between the opening and the locking.
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ from omegaconf import OmegaConf
 from .errors import InputError
 from .files import read_yaml
 from .files import write_text
+from .locks import RUN_LOCK
+from .locks import alone_in
 
 CONFIG_FILE = "config.yaml"
 
@@ -50,17 +54,33 @@ def claim_run_folder(folder: Path, config: object, volatile: tuple[str, ...] = (
             read_yaml(file, "run config"), OmegaConf.to_container(OmegaConf.create(text)), volatile
         )
         # A start that failed before it made anything holds no one to its settings.
-        if changed and any(path != file for path in folder.iterdir()):
+        if changed and _files(folder) != {CONFIG_FILE}:
             raise InputError(
                 f"run folder {folder} was started with other settings ({', '.join(changed[:4])}); "
                 "choose another name=..., or remove the folder"
             )
         if not changed:
             return True
-    elif folder.exists() and any(folder.iterdir()):
+    elif folder.exists() and _files(folder):
         raise InputError(f"run folder {folder} holds other files; choose another name=...")
     write_text(file, text)
     return False
+
+
+@contextmanager
+def hold_run_folder(folder: Path, config: object, volatile: tuple[str, ...] = ()) -> Iterator[None]:
+    """`claim_run_folder`, and keep other processes out of it until the block, or this process, ends.
+
+    Raises:
+        InputError: another process works in it, or see `claim_run_folder`.
+    """
+    with alone_in(folder):
+        claim_run_folder(folder, config, volatile)
+        yield
+
+
+def _files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - {RUN_LOCK}
 
 
 def _difference(old: Any, new: Any, ignored: tuple[str, ...], prefix: str = "") -> list[str]:

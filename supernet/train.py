@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from typing import Any
 from typing import cast
 
@@ -13,10 +15,13 @@ from .cli import is_first_rank
 from .cli import launch
 from .data.source import DataConfig
 from .logger_options import LoggerOptions
-from .run_folders import claim_run_folder
+from .run_folders import hold_run_folder
 from .train_options import VOLATILE
 from .train_options import TrainOptions
 from .train_options import at_least
+
+if TYPE_CHECKING:
+    from .space import SearchSpace
 
 
 @dataclass
@@ -53,18 +58,23 @@ def main() -> None:
 
 def run(config: TrainCommand, folder: Path) -> None:
     """Train in `folder`, or go on with the training there."""
-    from omegaconf import OmegaConf
-
     from .sampling import SubnetSchedule
     from .space import SearchSpace
 
     # What can be refused is refused before torch is loaded.
     space = SearchSpace.load(config.space)
     SubnetSchedule(space, config.train.sampling, config.seed)
-    if is_first_rank():
-        claim_run_folder(folder, config, VOLATILE)
+    with hold_run_folder(folder, config, VOLATILE) if is_first_rank() else nullcontext():
+        signal = train(config, folder, space)
+    if signal:
+        print(f"stopped and saved; the same command goes on from there ({folder})", file=sys.stderr)
+        sys.exit(128 + signal)
 
+
+def train(config: TrainCommand, folder: Path, space: SearchSpace) -> int:
+    """Train with this process's rank; the number of the signal that stopped it after saving, or 0."""
     import torch
+    from omegaconf import OmegaConf
 
     from .distributed import open_ranks
     from .training_job import TrainingJob
@@ -77,10 +87,7 @@ def run(config: TrainCommand, folder: Path) -> None:
         job = TrainingJob(
             folder, config.data, config.train, config.seed, ranks, logger=config.logger, config=plain
         )
-        signal = train_supernet(job, space)
-    if signal:
-        print(f"stopped and saved; the same command goes on from there ({folder})", file=sys.stderr)
-        sys.exit(128 + signal)
+        return train_supernet(job, space)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -26,7 +25,6 @@ from .data.source import open_ready_split
 from .distributed import Ranks
 from .errors import InputError
 from .files import clear_when_full
-from .locks import alone_in
 from .logger_options import LoggerOptions
 from .run_log import RunLog
 from .run_sinks import open_sinks
@@ -109,42 +107,38 @@ class TrainingJob:
             the number of the signal that stopped it after saving, or 0.
 
         Raises:
-            InputError: settings, data or an older checkpoint in the folder do not fit, another process trains
-                there, or the disk is full; see `Trainer.fit`.
+            InputError: settings, data or an older checkpoint in the folder do not fit, or the disk is full;
+                see `Trainer.fit`.
         """
-        with self._alone():
-            checkpoints = self._resume(state)
-            # Around the log's and the loader's end too: what is still to be flushed may not fit either.
-            with clear_when_full(lambda: _on_full_disk(checkpoints.last())):
-                loader = self._loader(dataset, schedule)
-                log = self._open_log(state.step) if self.ranks.is_main else None
-                try:
-                    trainer = Trainer(
-                        state,
-                        loader,
-                        schedule,
-                        self.options,
-                        ranks=self.ranks,
-                        checkpoints=checkpoints,
-                        log=log,
-                        config=self.config,
-                        forward=forward,
-                        teacher=teacher,
-                        prepare=prepare,
-                        validate=validator(log),
-                    )
-                    self._announce(state.step, trainer.total)
-                    signal = trainer.fit()
-                finally:
-                    loader.close()
-                    if log is not None:
-                        log.close()
-                if self.ranks.is_main:
-                    draw_curves(self.folder)
-            return signal
-
-    def _alone(self) -> contextlib.AbstractContextManager[None]:
-        return alone_in(self.folder) if self.ranks.is_main else contextlib.nullcontext()
+        checkpoints = self._resume(state)
+        # Around the log's and the loader's end too: what is still to be flushed may not fit either.
+        with clear_when_full(lambda: _on_full_disk(checkpoints.last())):
+            loader = self._loader(dataset, schedule)
+            log = self._open_log(state.step) if self.ranks.is_main else None
+            try:
+                trainer = Trainer(
+                    state,
+                    loader,
+                    schedule,
+                    self.options,
+                    ranks=self.ranks,
+                    checkpoints=checkpoints,
+                    log=log,
+                    config=self.config,
+                    forward=forward,
+                    teacher=teacher,
+                    prepare=prepare,
+                    validate=validator(log),
+                )
+                self._announce(state.step, trainer.total)
+                signal = trainer.fit()
+            finally:
+                loader.close()
+                if log is not None:
+                    log.close()
+            if self.ranks.is_main:
+                draw_curves(self.folder)
+        return signal
 
     def _resume(self, state: TrainingState[M]) -> CheckpointFolder:
         checkpoints = CheckpointFolder(self.folder / FOLDER, self.options.checkpoint.keep)

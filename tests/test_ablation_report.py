@@ -146,3 +146,13 @@ def test_without_runs_nothing_is_written(tmp_path: Path, monkeypatch: pytest.Mon
         assert stopped.value.code == 2
     assert not any(tmp_path.iterdir())
     assert (reporting.RECORD / "results.json").read_bytes() == before
+
+
+def test_one_ablation_does_not_replace_the_record_of_all(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["report", "--record", "--only", "kernel"])
+    with pytest.raises(SystemExit) as stopped:
+        reporting.main()
+    assert stopped.value.code == 2
+    assert "leave --only out" in capsys.readouterr().err

@@ -144,6 +144,8 @@ def main() -> None:
     known = ablations()
     parser.add_argument("--only", nargs="+", choices=known, default=list(known), help="some of the ablations")
     given = parser.parse_args()
+    if given.record and set(given.only) != set(known):
+        parser.error("--record replaces the record of all ablations; leave --only out")
     chosen = {name: known[name] for name in given.only}
     try:
         report(chosen, RECORD if given.record else PREVIEW, need_all=given.record)

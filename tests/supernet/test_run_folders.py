@@ -14,6 +14,7 @@ from supernet import InputError
 from supernet.cli import is_users
 from supernet.run_folders import check_run_name
 from supernet.run_folders import claim_run_folder
+from supernet.run_folders import hold_run_folder
 
 
 @dataclass
@@ -35,6 +36,31 @@ def test_a_start_that_made_nothing_holds_no_one_to_its_settings(tmp_path: Path) 
     assert not claim_run_folder(tmp_path / "run", Settings())
     assert not claim_run_folder(tmp_path / "run", Settings(steps=2))
     assert claim_run_folder(tmp_path / "run", Settings(steps=2))
+
+
+def test_a_held_folder_is_free_again_and_keeps_nothing_of_the_lock(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    hold = (
+        "import sys; from pathlib import Path; from supernet.locks import alone_in\n"
+        "with alone_in(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", hold, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(InputError, match=f"another process works in run folder {folder}"):
+            hold_run_folder(folder, Settings()).__enter__()
+        assert [path.name for path in folder.iterdir()] == [".lock"]
+    finally:
+        process.kill()
+        process.wait()
+    # The killed holder's lock file is still there and holds nobody up, nor to any settings.
+    for steps in (1, 2):
+        with hold_run_folder(folder, Settings(steps)):
+            assert {path.name for path in folder.iterdir()} == {".lock", "config.yaml"}
+        assert [path.name for path in folder.iterdir()] == ["config.yaml"]
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:

@@ -113,10 +113,10 @@ def test_a_second_process_is_kept_out_of_a_run_that_goes_on(launch, command, env
         command("name=once", *LONG), cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
     )
     try:
-        while "steps in" not in first.stderr.readline():
+        while (line := first.stderr.readline()) and "steps in" not in line:
             pass
         first.send_signal(signal.SIGSTOP)
-        second = launch(tmp_path, "name=once", *LONG)
+        second = launch(tmp_path, "name=once", *LONG, "seed=1")
         assert second.returncode == 2
         assert f"another process works in run folder {tmp_path}/runs/train/once" in second.stderr
         first.send_signal(signal.SIGCONT)
@@ -125,6 +125,7 @@ def test_a_second_process_is_kept_out_of_a_run_that_goes_on(launch, command, env
         first.kill()
     assert first.returncode == 0
     assert len(outcome(tmp_path / "runs/train/once")[1]) == STEPS / 5
+    assert not (tmp_path / "runs/train/once/.lock").exists()
 
 
 @pytest.mark.parametrize(
