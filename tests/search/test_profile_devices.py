@@ -1,0 +1,80 @@
+"""Devices: those that run a part and a network, and those that are refused before anything is measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from search.parts import network_parts
+from search.profile_options import DeviceOptions
+from search.profile_options import MeasureOptions
+from search.profiling import Design
+from search.profiling import make_design
+from supernet import InputError
+from supernet import SearchSpace
+
+
+@pytest.fixture(scope="module")
+def space() -> SearchSpace:
+    return SearchSpace.load("tiny")
+
+
+@pytest.fixture(scope="module")
+def design(space: SearchSpace) -> Design:
+    return make_design(space, 14, MeasureOptions(parts=120, networks=24), 0)
+
+
+def test_torch_runs_a_part_and_a_network(space: SearchSpace) -> None:
+    torch = pytest.importorskip("torch")
+    from search.torch_runner import network_maker
+    from search.torch_runner import part_maker
+    from search.torch_runner import prepare_torch
+
+    before = torch.get_num_threads()
+    device = DeviceOptions(runtime="torch")
+    prepare_torch(device)
+    arch = space.smallest()
+    part_maker(network_parts(arch, 14)[1], device)()()
+    network_maker(arch, 14, device)()()
+    torch.set_num_threads(before)
+    if not torch.cuda.is_available():
+        with pytest.raises(InputError, match="no CUDA device"):
+            prepare_torch(DeviceOptions(runtime="torch", device="cuda"))
+
+
+def test_a_device_that_cannot_be_described_costs_no_measurement(
+    space: SearchSpace, design: Design, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnx")
+    from search import profiling
+
+    def fails(device: DeviceOptions) -> dict[str, Any]:
+        raise InputError("no name")
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("measured")
+
+    with pytest.raises(
+        InputError, match=r"pin=\[99999\]: this process may not run on core 99999, only on \d"
+    ):
+        profiling.measure_design(space, 14, design, DeviceOptions(pin=[99999]), MeasureOptions())
+    monkeypatch.setattr(profiling, "describe", fails)
+    monkeypatch.setattr(profiling, "time_rounds", never)
+    with pytest.raises(InputError, match="no name"):
+        profiling.measure_design(space, 14, design, DeviceOptions(), MeasureOptions())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"runtime": "tensorrt"}, "runtime=tensorrt is not one of"),
+        ({"threads": 0}, "must be 1 or more"),
+        ({"precision": "float16"}, "for torch only"),
+        ({"device": "cuda"}, "device=cuda is for torch only"),
+        ({"runtime": "torch", "device": "banana"}, "device=banana is not one of cpu, cuda, cuda:1"),
+    ],
+)
+def test_bad_devices(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        DeviceOptions(**options)
