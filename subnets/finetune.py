@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import cast
 
 from supernet.cli import is_first_rank
 from supernet.cli import launch
+from supernet.interrupts import exit_if_stopped
 from supernet.run_folders import hold_run_folder
 from supernet.train_options import VOLATILE
 
@@ -56,9 +56,7 @@ def run(config: FinetuneCommand, folder: Path) -> None:
         )
         signal = finetune(job, net, teacher)
         is_main = ranks.is_main
-    if signal:
-        print(f"stopped and saved; the same command goes on from there ({folder})", file=sys.stderr)
-        sys.exit(128 + signal)
+    exit_if_stopped(signal, folder)
     if is_main:
         open_console().print(result_table(folder))
 

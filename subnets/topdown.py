@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import cast
 
 from supernet.cli import launch
 from supernet.errors import InputError
+from supernet.interrupts import exit_if_stopped
 from supernet.run_folders import hold_run_folder
 
 from .naming import register_slug
@@ -104,9 +104,7 @@ def trained(config: TopDownCommand, net: StaticNetwork, dataset: PoseDataset, fo
     if not target.exists():
         batches = PersonBatches(dataset, net.arch.input_shape, options.batch_size, config.seed, config.crops)
         signal = train_crops(net, batches, options.optimizer, options.steps, folder)
-        if signal:
-            print(f"stopped and saved; the same command goes on from there ({folder})", file=sys.stderr)
-            sys.exit(128 + signal)
+        exit_if_stopped(signal, folder)
         count = max(1, options.calibration // options.batch_size)
         calibrate_by(net, net, (batches(options.steps + i)[0] for i in range(count)))
         net.skeleton = dataset.skeleton

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
+from pathlib import Path
 from types import FrameType
 from types import TracebackType
 from typing import Any
@@ -41,3 +43,10 @@ class StopRequest:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
+
+
+def exit_if_stopped(number: int, folder: Path) -> None:
+    """End the process as that signal would, telling where the saved run goes on; 0 is no signal."""
+    if number:
+        print(f"stopped and saved; the same command goes on from there ({folder})", file=sys.stderr)
+        sys.exit(128 + number)

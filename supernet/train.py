@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
 from dataclasses import field
@@ -14,6 +13,7 @@ from typing import cast
 from .cli import is_first_rank
 from .cli import launch
 from .data.source import DataConfig
+from .interrupts import exit_if_stopped
 from .logger_options import LoggerOptions
 from .run_folders import hold_run_folder
 from .train_options import VOLATILE
@@ -66,9 +66,7 @@ def run(config: TrainCommand, folder: Path) -> None:
     SubnetSchedule(space, config.train.sampling, config.seed)
     with hold_run_folder(folder, config, VOLATILE) if is_first_rank() else nullcontext():
         signal = train(config, folder, space)
-    if signal:
-        print(f"stopped and saved; the same command goes on from there ({folder})", file=sys.stderr)
-        sys.exit(128 + signal)
+    exit_if_stopped(signal, folder)
 
 
 def train(config: TrainCommand, folder: Path, space: SearchSpace) -> int:

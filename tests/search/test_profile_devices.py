@@ -22,7 +22,7 @@ def space() -> SearchSpace:
 
 @pytest.fixture(scope="module")
 def design(space: SearchSpace) -> Design:
-    return make_design(space, 14, MeasureOptions(parts=120, networks=24), 0)
+    return make_design(space, 14, MeasureOptions(parts=30, networks=10), 0)
 
 
 def test_torch_runs_a_part_and_a_network(space: SearchSpace) -> None:
