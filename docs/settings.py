@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from subnets.source import SourceOptions
-from supernet.files import write_text
+from supernet.runs.files import write_text
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE / "settings.md"
@@ -34,7 +34,10 @@ def commands() -> dict[str, type]:
     found = {}
     for target in scripts.values():
         module = target.partition(":")[0]
-        names = vars(importlib.import_module(module))
+        loaded = importlib.import_module(module)
+        if hasattr(loaded, "__path__"):
+            loaded = importlib.import_module(f"{module}.__main__")
+        names = vars(loaded)
         (found[module],) = (value for key, value in names.items() if COMMAND.match(key))
     return found
 

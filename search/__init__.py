@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 from supernet._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .cost import MacsTable as MacsTable
-    from .cost import ParamsTable as ParamsTable
-    from .cost import count_macs as count_macs
-    from .cost import count_params as count_params
-    from .latency import LatencyTable as LatencyTable
+    from .costs.latency import LatencyTable as LatencyTable
+    from .costs.tables import MacsTable as MacsTable
+    from .costs.tables import ParamsTable as ParamsTable
+    from .costs.tables import count_macs as count_macs
+    from .costs.tables import count_params as count_params
 
 lazy_names(
     __name__,
     {
-        "LatencyTable": "latency",
-        "MacsTable": "cost",
-        "ParamsTable": "cost",
-        "count_macs": "cost",
-        "count_params": "cost",
+        "LatencyTable": "costs.latency",
+        "MacsTable": "costs.tables",
+        "ParamsTable": "costs.tables",
+        "count_macs": "costs.tables",
+        "count_params": "costs.tables",
     },
 )

@@ -2,25 +2,133 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from dataclasses import asdict
-from typing import Any
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from supernet.checkpoint import TrainedSupernet
+from supernet.arch import Arch
 from supernet.data.dataset import PoseDataset
 from supernet.data.source import DataConfig
-from supernet.evaluation import Evaluator
-from supernet.evaluation import calibration_part
+from supernet.errors import InputError
+from supernet.evaluation import Evaluator, calibration_part
+from supernet.names import conf_names
+from supernet.runs.files import read_json
+from supernet.space import SearchSpace
+from supernet.training.checkpoint import TrainedSupernet
 
-from .costs import Costs
-from .latency import LatencyTable
-from .named import Named
+from .costs.latency import LatencyTable
+from .costs.tables import Costs
 from .options import SearchCommand
-from .plan import PlanOptions
-from .problem import Problem
+from .strategies.operators import as_codes
+from .strategies.plan import PlanOptions
+from .strategies.problem import Problem
+
+if TYPE_CHECKING:
+    from supernet.data.dataset import PoseDataset
+    from supernet.data.source import DataConfig
+
+SHOWN = 3
+
+
+def trained_on(known: Mapping[str, Any] | None, data: DataConfig) -> PoseDataset:
+    """The split that a supernet saw, for `leak_warning`.
+
+    Args:
+        known: the data settings of its training, if it keeps them.
+        data: where the search reads. The split is read there if that is the data of the training (however
+            its path is written), or if the data of the training is gone.
+    """
+    from supernet.data.source import data_from, open_ready_split, open_split
+
+    if known:
+        training = data_from(known)
+        there, here = Path(training.root).resolve(), Path(data.root).resolve()
+        if there == here or not there.exists():
+            training = replace(data, train_split=training.train_split)
+        # What is broken, or other data without a split of that name, is no reason not to search.
+        with contextlib.suppress(InputError):
+            return open_ready_split(training, "train")
+    return open_split(data, "train")
+
+
+def leak_warning(trained_on: PoseDataset, scored_on: PoseDataset) -> str | None:
+    """One line that warns if the two splits share images, else None.
+
+    A search scored on training images prefers subnets that remember them; the paper's scores and these would
+    not be comparable either.
+    """
+    # Other data sets use the same numbers for other images.
+    seen = {(record.image_id, record.file_name) for record in trained_on.records}
+    scored = {(record.image_id, record.file_name) for record in scored_on.records}
+    shared = sorted(image_id for image_id, _ in scored & seen)
+    if not shared:
+        return None
+    some = ", ".join(str(image) for image in shared[:SHOWN])
+    return (
+        f"data leak: {len(shared)} of {len(scored_on)} images of the search split {scored_on.name} "
+        f"were trained on (image ids {some}{', ...' if len(shared) > SHOWN else ''}); train on a split "
+        "of its own (data.train_split=train) for scores that mean something"
+    )
+
+
+_LOG = logging.getLogger(__name__)
+
+Named = tuple[tuple[str, tuple[int, ...]], ...]
+
+
+def released(space: SearchSpace) -> Named:
+    """The zoo's architectures that are in the space."""
+    archs = {name: Arch.load(name) for name in conf_names("zoo")}
+    inside = [(name, arch) for name, arch in archs.items() if space.contains(arch)]
+    return tuple((name, tuple(space.encode([arch])[0].tolist())) for name, arch in inside)
+
+
+def warm_start(sources: list[str], space: SearchSpace) -> Named:
+    """The architectures of `search.warm_start`, with their names.
+
+    Raises:
+        InputError: one of them is missing, damaged, or not in the space.
+    """
+    found: list[tuple[str, tuple[int, ...]]] = []
+    for source in sources:
+        if source.endswith(".json") and Path(source).name.startswith("candidates"):
+            found += _front_of(source, space)
+            continue
+        arch = Arch.load(source)
+        if Path(source, "model.safetensors").exists():
+            _LOG.warning(
+                "search.warm_start: %s is evaluated with this supernet's weights, not its own", source
+            )
+        reason = space.mismatch(arch)
+        if reason is not None:
+            raise InputError(f"search.warm_start: {source} is not in space {space.name!r}: {reason}")
+        found.append((Path(source).stem, tuple(space.encode([arch])[0].tolist())))
+    return tuple(found)
+
+
+def _front_of(source: str, space: SearchSpace) -> list[tuple[str, tuple[int, ...]]]:
+    """The front of another search, whose space may differ as long as the architectures are in this one."""
+    value = read_json(source, "candidates of a search")
+    try:
+        other = SearchSpace.from_dict(value["space"])
+        front = set(value["front"])
+        rows = [candidate["codes"] for candidate in value["candidates"] if candidate["number"] in front]
+    except (KeyError, TypeError):
+        raise InputError(f"{source} holds no candidates of a search") from None
+    codes = as_codes(other, rows, f"the codes in {source}")
+    if not len(codes):
+        raise InputError(f"search.warm_start: the front in {source} is empty")
+    archs = [arch for arch in other.decode(codes) if space.contains(arch)]
+    if not archs:
+        raise InputError(f"search.warm_start: nothing on the front in {source} is in space {space.name!r}")
+    return [(f"{source}", tuple(row)) for row in space.encode(archs).tolist()]
 
 
 def facts_of(

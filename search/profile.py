@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from supernet.cli import launch
 from supernet.errors import InputError
-from supernet.run_folders import claim_run_folder
+from supernet.runs.folders import claim_run_folder
 
-from .profile_options import ProfileCommand
+from .devices.options import ProfileCommand
 
 if TYPE_CHECKING:
-    from .measurements import Measurements
-    from .profiling import Design
+    from .devices.measurements import Measurements
+    from .devices.profiling import Design
 
 
 def main() -> None:
@@ -26,8 +26,8 @@ def run(config: ProfileCommand, folder: Path) -> None:
     """Measure, and write the table into `folder`; or say that it is there already."""
     from supernet.space import SearchSpace
 
-    from .latency import FILE
-    from .profiling import make_design
+    from .costs.latency import FILE
+    from .devices.profiling import make_design
 
     space = SearchSpace.load(config.space)
     design = make_design(space, config.num_joints, config.measure, config.seed)
@@ -47,7 +47,7 @@ def write_board_folder(config: ProfileCommand, space_folder: Path, design: Desig
     """Write the folder to take to the board, and say how it goes on."""
     from supernet.space import SearchSpace
 
-    from .board import write_board
+    from .devices.board import write_board
 
     if not space_folder.exists():
         write_board(space_folder, SearchSpace.load(config.space), config.num_joints, design)
@@ -59,11 +59,11 @@ def write_board_folder(config: ProfileCommand, space_folder: Path, design: Desig
 
 def measure(config: ProfileCommand, design: Design) -> Measurements:
     """Time the design here, or read what a board brought back."""
-    from supernet.progress import ProgressBar
+    from supernet.runs.progress import ProgressBar
     from supernet.space import SearchSpace
 
-    from .board import read_board
-    from .profiling import measure_design
+    from .devices.board import read_board
+    from .devices.profiling import measure_design
 
     space, device = SearchSpace.load(config.space), config.device
     if device.runtime == "board":
@@ -77,11 +77,10 @@ def measure(config: ProfileCommand, design: Design) -> Measurements:
 
 def summary(table: Path, folder: Path) -> None:
     """Say how well the table predicts networks that it was not fitted to, and draw it."""
-    from supernet.files import write_bytes
+    from supernet.runs.files import write_bytes
 
-    from .latency_check import check_table
-    from .latency_check import draw_check
-    from .measurements import Measurements
+    from .costs.latency_check import check_table, draw_check
+    from .devices.measurements import Measurements
 
     check = check_table(Measurements.load(table).steady())
     write_bytes(folder / "latency.png", draw_check(check))

@@ -6,23 +6,21 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from supernet.cli import fail
-from supernet.cli import launch
+from supernet.cli import fail, launch
 from supernet.data.source import DataConfig
 from supernet.errors import InputError
-from supernet.run_folders import claim_run_folder
+from supernet.runs.folders import claim_run_folder
 
 from .options import SearchCommand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .candidate import Candidate
     from .session import Session
-    from .study import SearchStudy
+    from .study.candidate import Candidate
+    from .study.study import SearchStudy
 
 # What may differ when a search is taken up again. Accelerator and threads move scores in their last digits
 # (docs/search.md says so); the others change no result.
@@ -45,12 +43,10 @@ def main() -> None:
 
 def run(config: SearchCommand, folder: Path) -> None:
     """Search in `folder`, or go on with the search there; then write the subnets and the report."""
-    from .finish import write_results
-    from .helpers import helpers
-    from .helpers import stopped_by_sigterm
-    from .session import open_session
-    from .session import open_study
-    from .storage import quiet_optuna
+    from .report.page import write_results
+    from .session import open_session, open_study
+    from .study.storage import quiet_optuna
+    from .study.worker import helpers, stopped_by_sigterm
 
     quiet_optuna()
     data = data_of(config)
@@ -69,7 +65,7 @@ def run(config: SearchCommand, folder: Path) -> None:
 
 def without_password(config: SearchCommand) -> SearchCommand:
     """The settings as they may be kept: a password in `search.storage` is neither written nor compared."""
-    from .storage import hidden_password
+    from .study.storage import hidden_password
 
     storage = config.search.storage
     shown = hidden_password(storage) if storage else storage
@@ -80,9 +76,9 @@ def data_of(config: SearchCommand) -> DataConfig:
     """The data to search on: `data=...`, else what the supernet was trained with."""
     if config.data is not None:
         return config.data
-    from supernet.checkpoint import find_checkpoint
     from supernet.data.source import data_from
-    from supernet.snapshot import read_snapshot
+    from supernet.runs.snapshot import read_snapshot
+    from supernet.training.checkpoint import find_checkpoint
 
     path = find_checkpoint(config.supernet, config.checkpoint)
     known: Any = read_snapshot(path).meta["config"].get("data")
@@ -93,11 +89,9 @@ def data_of(config: SearchCommand) -> DataConfig:
 
 def help_out(config: SearchCommand, data: DataConfig, folder: Path, parent: int) -> None:
     """A further worker: quiet, and gone when the process that started it is."""
-    from .helpers import stopped_by_sigterm
-    from .session import open_session
-    from .session import open_study
-    from .storage import quiet_optuna
-    from .worker import search
+    from .session import open_session, open_study
+    from .study.storage import quiet_optuna
+    from .study.worker import search, stopped_by_sigterm
 
     def progress(candidates: object) -> None:
         if os.getppid() != parent:
@@ -115,9 +109,9 @@ def help_out(config: SearchCommand, data: DataConfig, folder: Path, parent: int)
 
 def take_part(session: Session, study: SearchStudy) -> None:
     """Search until it has ended, with a progress bar."""
-    from supernet.progress import ProgressBar
+    from supernet.runs.progress import ProgressBar
 
-    from .worker import search
+    from .study.worker import search
 
     total = session.options.evaluations
     total += len(session.options.references) + session.options.baseline * len(session.problem.budgets)

@@ -8,35 +8,23 @@ from typing import Any
 
 import torch
 
-from supernet.checkpoint import TrainedSupernet
-from supernet.checkpoint import load_supernet
-from supernet.data.source import DataConfig
-from supernet.data.source import open_split
-from supernet.distributed import pick_device
+from supernet.data.source import DataConfig, open_split
 from supernet.errors import InputError
-from supernet.evaluation import Evaluator
-from supernet.evaluation import SupernetEvaluator
+from supernet.evaluation import Evaluator, SupernetEvaluator
 from supernet.space import SearchSpace
+from supernet.training.checkpoint import TrainedSupernet, load_supernet
+from supernet.training.distributed import pick_device
 
-from .budgets import resolve_budgets
-from .costs import Costs
-from .costs import CostTable
-from .facts import conditions_of
-from .facts import facts_of
-from .latency import open_latency
-from .leak import leak_warning
-from .leak import trained_on
-from .named import released
-from .named import warm_start
+from .costs.budgets import resolve_budgets
+from .costs.latency import open_latency
+from .costs.tables import Costs, CostTable
+from .facts import conditions_of, facts_of, leak_warning, released, trained_on, warm_start
 from .options import SearchCommand
-from .plan import PlanOptions
-from .problem import Problem
-from .storage import open_storage
-from .strategy import KNOWN
-from .strategy import Strategy
-from .strategy import load_strategy
-from .study import SearchStudy
-from .study import StudyOptions
+from .strategies.contract import KNOWN, Strategy, load_strategy
+from .strategies.plan import PlanOptions
+from .strategies.problem import Problem
+from .study.storage import open_storage
+from .study.study import SearchStudy, StudyOptions
 
 JOURNAL = "study.journal"
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,15 +11,13 @@ import numpy as np
 
 from supernet.arch import Arch
 from supernet.errors import InputError
-from supernet.space import Codes
-from supernet.space import SearchSpace
+from supernet.space import Codes, SearchSpace
 
-from .budget_options import BudgetOptions
-from .budgets import resolve_budgets
-from .costs import Costs
-from .costs import Floats
-from .pareto import hypervolume_2d
-from .problem import Problem
+from .costs.budgets import resolve_budgets
+from .costs.tables import Costs, Floats
+from .options import BudgetOptions
+from .strategies.front import hypervolume_2d
+from .strategies.problem import Problem
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,14 @@
-"""Where the commands print their results."""
+"""Short names for run folders, derived from what `arch=` says."""
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import Any
 
+from omegaconf import OmegaConf
 from rich.console import Console
 
 # Of tables that go to a file or another program.
@@ -13,3 +18,41 @@ PLAIN_WIDTH = 130
 def open_console() -> Console:
     """Standard output: as wide as the terminal, or wide enough for a table where there is none."""
     return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, soft_wrap=not sys.stdout.isatty())
+
+
+_LONGEST = 60
+
+
+def slug(arch: Any) -> str:
+    """A folder name for one or several `arch=` values.
+
+    `litepose-xs` stays, `runs/search/demo:low` gives `demo-low`, `nets/a.onnx` gives `a`, `a/model_int8.onnx`
+    gives `a-int8`.
+    """
+    values = arch if isinstance(arch, list | tuple) else [arch]
+    text = "_".join(_one(str(value)) for value in values)
+    return text[:_LONGEST] or "default"
+
+
+def _one(value: str) -> str:
+    path = PurePath(value)
+    name = path.stem if path.suffix in {".yaml", ".yml", ".json", ".onnx"} else path.name
+    # The files of an export are all called so: model.onnx, model_int8.onnx.
+    if path.parent.name and re.fullmatch(r"model(_\w+)?", name):
+        name = path.parent.name + name.removeprefix("model").replace("_", "-")
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")
+
+
+def distinct_slugs(archs: Sequence[str]) -> list[str]:
+    """One folder name for each of `archs`, numbered where they would be equal."""
+    seen: dict[str, int] = {}
+    found = []
+    for name in map(slug, archs):
+        seen[name] = seen.get(name, 0) + 1
+        found.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    return found
+
+
+def register_slug() -> None:
+    """Make `${slug:${arch}}` available to the configs."""
+    OmegaConf.register_new_resolver("slug", slug, replace=True)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from supernet.cli import launch
-from supernet.files import remove_if_empty
+from supernet.runs.files import remove_if_empty
 
-from .naming import register_slug
+from .console import register_slug
 
 
 @dataclass

@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from supernet.cli import launch
+from supernet.errors import InputError
+from supernet.training.options import at_least
 
-from .costs_options import CostsCommand
-from .export_options import as_list
+from .export.options import as_list
+
+
+@dataclass
+class CostsCommand:
+    """Settings of the command.
+
+    Attributes:
+        arch: networks by name, description or folder; null lists all that ship.
+        num_joints: J.
+        input_shape: [height, width] for all; null takes each one's own.
+    """
+
+    arch: Any = None
+    num_joints: int = 14
+    input_shape: list[int] | None = None
+
+    def __post_init__(self) -> None:
+        at_least("num_joints", self.num_joints, 1)
+        if self.input_shape is not None and len(self.input_shape) != 2:
+            raise InputError(f"input_shape={self.input_shape} is not [height, width]")
 
 
 def main() -> None:
@@ -19,15 +42,12 @@ def run(config: CostsCommand, folder: Path) -> None:
     """Print the table."""
     from rich.table import Table
 
-    from supernet.cost_table import millions
+    from supernet.describe import millions
     from supernet.names import conf_names
 
-    from .any_arch import input_shape_of
-    from .any_arch import load_arch
-    from .any_arch import macs_of
-    from .any_arch import params_of
-    from .baselines.arch import GROUP
     from .console import open_console
+    from .families.descriptions import input_shape_of, load_arch, macs_of, params_of
+    from .families.static import GROUP
 
     shape = config.input_shape
     shipped = [*conf_names("zoo"), *conf_names(GROUP)]

@@ -5,13 +5,11 @@ from __future__ import annotations
 import torch
 
 from supernet.arch import Arch
-from supernet.layers.unit import ElasticUnit
+from supernet.layers.elastic import ElasticUnit
 from supernet.network import Supernet
-from supernet.topology import Layer
-from supernet.topology import layers
+from supernet.topology import Layer, layers
 
-from .network import Subnet
-from .network import Unit
+from .network import Subnet, Unit
 
 NORM_TENSORS = ("weight", "bias", "running_mean", "running_var")
 

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from supernet.checks import check_keys
-from supernet.checks import check_schema
-from supernet.checks import positive_int
-from supernet.errors import InputError
-from supernet.files import read_json
-from supernet.files import write_json
+from supernet.errors import InputError, check_keys, check_schema, positive_int
 from supernet.pose.skeletons import Skeleton
+from supernet.runs.files import read_json, write_json
 
 SCHEMA = 1
 META_FILE = "meta.json"

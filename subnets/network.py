@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch import nn
+from torch import Tensor, nn
 
 from supernet.arch import Arch
-from supernet.initialise import initialise
-from supernet.layers.activation import activate
+from supernet.errors import InputError
 from supernet.layers.depthwise_grad import depthwise_conv2d
-from supernet.layers.norm_act import batch_norm_act
-from supernet.module_tree import ModuleTree
+from supernet.layers.norm_act import activate, batch_norm_act
+from supernet.network import ModuleTree, initialise
 from supernet.pose.skeletons import Skeleton
-from supernet.topology import Activation
-from supernet.topology import Layer
-from supernet.topology import layers
-from supernet.topology import wire
+from supernet.topology import Activation, Layer, layers, wire
 
-from .folding import biased_layers
 from .meta import default_skeleton
+
+
+@lru_cache(maxsize=256)
+def norm_sources(arch: Arch, num_joints: int) -> dict[str, tuple[str, ...]]:
+    """For every layer with a batch norm, the convolutions whose sum it normalises.
+
+    That is the layer's own convolution, or for a bare norm the two deconvolutions that are added before it.
+    """
+    known = {layer.name: layer for layer in layers(arch, num_joints)}
+    found: dict[str, tuple[str, ...]] = {}
+
+    # The value that flows is the convolutions whose sum it is.
+    def apply(name: str, sources: tuple[str, ...]) -> tuple[str, ...]:
+        layer = known[name]
+        if layer.norm:
+            found[name] = sources if layer.kind == "norm" else (name,)
+        return (name,)
+
+    images: tuple[str, ...] = ()
+    wire(arch, apply, lambda a, b: a + b, images)
+    return found
+
+
+def biased_layers(arch: Arch, num_joints: int) -> frozenset[str]:
+    """The convolutions that carry a bias once norms are folded: the first of each norm's sources."""
+    return frozenset(sources[0] for sources in norm_sources(arch, num_joints).values())
 
 
 class DepthwiseConv2d(nn.Conv2d):
@@ -86,7 +107,7 @@ class Subnet(ModuleTree[Unit]):
     Args:
         arch: the architecture.
         num_joints: J, the number of joints.
-        fused: whether the batch norms are folded into the convolutions (`subnets.fuse` makes such a network).
+        fused: whether the batch norms are folded into the convolutions (`fuse` makes such a network).
 
     Attributes:
         arch, num_joints, fused: as given.
@@ -129,3 +150,50 @@ def build(arch: Arch, num_joints: int = 14, seed: int = 0) -> Subnet:
         unit = net.unit(layer.name)
         initialise(unit.conv, unit.norm, layer, generator)
     return net
+
+
+def fuse(net: Subnet) -> Subnet:
+    """A copy of `net` without batch norms: equal to `net` in evaluation mode up to rounding.
+
+    Every norm becomes a factor on the weights and a bias of the convolution before it; those of the head,
+    which follow the sum of two deconvolutions, go into both (the bias into the first). The copy is in
+    evaluation mode.
+
+    Raises:
+        InputError: `net` is fused already.
+    """
+    if net.fused:
+        raise InputError("the network is fused already; fuse the one with batch norms")
+    reference = next(net.parameters())
+    fused = Subnet(net.arch, net.num_joints, fused=True).to(device=reference.device, dtype=reference.dtype)
+    fused.skeleton, fused.about = net.skeleton, dict(net.about)
+    with torch.no_grad():
+        for layer in layers(net.arch, net.num_joints):
+            source, target = net.unit(layer.name).conv, fused.unit(layer.name).conv
+            if source is not None and target is not None:
+                target.weight.copy_(source.weight)
+        for name, sources in norm_sources(net.arch, net.num_joints).items():
+            norm = net.unit(name).norm
+            assert norm is not None
+            _fold(norm, [fused.unit(source).conv for source in sources])
+    return fused.eval()
+
+
+def _fold(norm: nn.BatchNorm2d, convs: list[nn.Conv2d | nn.ConvTranspose2d | None]) -> None:
+    scale, shift = scale_and_shift(norm)
+    for index, conv in enumerate(convs):
+        assert conv is not None
+        # The output channels of a transposed convolution are its weight's second axis.
+        shape = (1, -1, 1, 1) if isinstance(conv, nn.ConvTranspose2d) else (-1, 1, 1, 1)
+        conv.weight.copy_(conv.weight.double() * scale.view(shape))
+        if index == 0:
+            assert conv.bias is not None
+            conv.bias.copy_(shift)
+
+
+def scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """(C,) float64 factors and offsets: `norm(x)` in evaluation mode is `x * scale + shift`."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
+    return scale, norm.bias.double() - norm.running_mean.double() * scale

@@ -3,21 +3,112 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import torch
+
+from supernet.arch import Arch
+from supernet.calibration import calibrate, calibrate_by
+from supernet.data.source import DataConfig, data_from, open_split
 from supernet.errors import InputError
+from supernet.evaluation import calibration_batches
 from supernet.pose.skeletons import Skeleton
+from supernet.training.checkpoint import TrainedSupernet, load_supernet
 
+from .extract import extract
+from .families.descriptions import AnyArch, load_arch
+from .families.networks import build_network, outputs_kind
+from .families.registry import family_of
+from .families.static import StaticArch
 from .meta import META_FILE
+from .network import build
+from .official import import_weights
 from .portable.manifest import Manifest
 
 if TYPE_CHECKING:
-    from .any_arch import AnyArch
-    from .any_network import AnyNetwork
+    from .families.descriptions import AnyArch
+    from .families.networks import AnyNetwork
+
+# Random images that keep the values of a network with random weights in a usual range.
+CALIBRATION_BATCHES = 4
+CALIBRATION_SIDE = 128
+# Training images that set the batch-norm statistics of a supernet's subnet.
+CALIBRATION_IMAGES = 64
+
+
+def from_supernet(arch: str, run: str) -> Opened:
+    """A member of a trained supernet, its batch norms recalibrated on training images.
+
+    Args:
+        arch: `largest`, `smallest`, a zoo name or an architecture file.
+        run: the training run.
+
+    Raises:
+        InputError: no such run, or an architecture outside its space.
+    """
+    trained = load_supernet(run)
+    ends = {"largest": trained.space.largest, "smallest": trained.space.smallest}
+    chosen = ends[arch]() if arch in ends else Arch.load(arch)
+    trained.net.require(chosen)
+    # A supernet's running statistics belong to no subnet.
+    train_set = open_split(_training_data(trained), "train")
+    calibrate(trained.net, chosen, calibration_batches(train_set, chosen.resolution, CALIBRATION_IMAGES, 16))
+    net = extract(trained.net, chosen).eval()
+    net.skeleton = train_set.skeleton
+    name = arch if arch in ends else Path(arch).stem
+    about = {"name": name, "source": f"supernet {run}", **trained.provenance()}
+    return Opened(name, chosen, skeleton_of(net), trained=True, net=net, about=about)
+
+
+def _training_data(trained: TrainedSupernet) -> DataConfig:
+    known = trained.config.get("data")
+    if not known:
+        raise InputError(
+            f"{trained.path} does not say which data it was trained with; extract it in a search"
+        )
+    return data_from(known)
+
+
+def from_official(arch: str, weights: str, skeleton: str) -> Opened:
+    """An architecture with released LitePose weights from the file `weights`.
+
+    Raises:
+        InputError: they do not fit.
+    """
+    layout = Skeleton.load(skeleton)
+    description = Arch.load(arch)
+    net = build(description, layout.num_joints).eval()
+    import_weights(net, weights)
+    net.skeleton = layout
+    name = Path(arch).stem
+    return Opened(
+        name, description, layout, trained=True, net=net, about={"name": name, "source": f"weights {weights}"}
+    )
+
+
+def untrained(arch: str, skeleton: str) -> Opened:
+    """An architecture, also of a comparison network, with random weights, the same every time."""
+    description = load_arch(arch)
+    layout = Skeleton.load(_bound_layout(description) or skeleton)
+    net = build_network(description, layout.num_joints)
+    # With norms as they come, a deep network magnifies float32 rounding a hundredfold: no use for
+    # comparisons.
+    generator = torch.Generator().manual_seed(0)
+    sides = (2, 3, CALIBRATION_SIDE, CALIBRATION_SIDE)
+    calibrate_by(net, net, [torch.randn(sides, generator=generator) for _ in range(CALIBRATION_BATCHES)])
+    net.skeleton = layout
+    name = Path(arch).stem
+    net.about = {"name": name, "source": "random weights", "trained": False}
+    kind, about = outputs_kind(net), dict(net.about)
+    return Opened(name, description, layout, trained=False, net=net.eval(), about=about, kind=kind)
+
+
+def _bound_layout(arch: AnyArch) -> str | None:
+    """The joint layout that a comparison network's family is bound to, if it is."""
+    return family_of(arch).layout if isinstance(arch, StaticArch) else None
+
 
 SUBNETS_FOLDER = "subnets"
 ONNX_SUFFIX = ".onnx"
@@ -129,13 +220,12 @@ def open_source(arch: str, options: SourceOptions | None = None) -> Opened:
 
 def _named(arch: str, options: SourceOptions) -> Opened:
     """An architecture alone, with weights from elsewhere."""
-    from . import named
 
     if options.supernet:
-        return named.from_supernet(arch, options.supernet)
+        return from_supernet(arch, options.supernet)
     if options.weights:
-        return named.from_official(arch, options.weights, options.skeleton)
-    return named.untrained(arch, options.skeleton)
+        return from_official(arch, options.weights, options.skeleton)
+    return untrained(arch, options.skeleton)
 
 
 def _search_result(arch: str) -> Path | None:
@@ -153,7 +243,7 @@ def _search_result(arch: str) -> Path | None:
 
 
 def _from_folder(path: Path, arch: str) -> Opened:
-    from .any_network import outputs_kind
+    from .families.networks import outputs_kind
     from .folder import load
 
     if not (path / META_FILE).is_file() and (path / SUBNETS_FOLDER).is_dir():
@@ -190,7 +280,7 @@ def skeleton_of(net: AnyNetwork) -> Skeleton:
 
 
 def _from_onnx(path: Path) -> Opened:
-    from .any_arch import arch_from_dict
+    from .families.descriptions import arch_from_dict
     from .portable.session import OnnxSession
 
     manifest = OnnxSession(path, threads=1).require_manifest()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from dataclasses import field
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .cli import launch
 from .data.source import DataConfig
 from .errors import InputError
-from .run_folders import claim_run_folder
+from .runs.folders import claim_run_folder
 
 # What may differ when a run folder is used again: it does not change what a split's audit says.
 VOLATILE = ("splits", "data.on_error", "data.verify", "data.cache", "data.workers")
@@ -46,10 +44,9 @@ def run(config: AuditCommand, folder: Path) -> None:
     Raises:
         InputError: a split cannot be opened; said after all others are audited.
     """
-    from .data.audit import audit
-    from .data.source import ensure_data
-    from .data.source import open_ready_split
-    from .progress import ProgressBar
+    from .data.audit.report import audit
+    from .data.source import ensure_data, open_ready_split
+    from .runs.progress import ProgressBar
 
     for split in config.splits:
         config.data.split_name(split)

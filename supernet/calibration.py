@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from collections.abc import Iterable
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
-from torch import nn
+from torch import Tensor, nn
 
 from .arch import Arch
-from .layers.batch_norm import ElasticBatchNorm2d
+from .layers.elastic import ElasticBatchNorm2d
 from .network import Supernet
 
 Norm = ElasticBatchNorm2d | nn.BatchNorm2d

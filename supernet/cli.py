@@ -6,29 +6,67 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
-from typing import TypeVar
-from typing import cast
+from typing import NoReturn, TypeVar, cast
 
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig
-from omegaconf import OmegaConf
-from omegaconf.errors import InterpolationResolutionError
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from .errors import InputError
-from .files import DISK_FULL
-from .files import remove_if_empty
 from .names import conf_names
-from .run_folders import check_run_name
-from .sweep_names import launcher_mend
-from .sweep_names import with_job_names
+from .runs.files import DISK_FULL, remove_if_empty
+from .runs.folders import check_run_name
+
+MULTIRUN = ("-m", "--multirun")
+# What Hydra shows instead of running; it ends in a traceback when asked for both.
+_SHOWING = re.compile(r"(--cfg|--info)(=.*)?|-[ci]")
+# Never part of a job's folder name.
+ALWAYS_LEFT_OUT = ("name", "experiment")
+_NO_LAUNCHER = re.compile(r"Could not load 'hydra/launcher/(joblib|submitit|ray)")
+
+
+def with_job_names(arguments: Sequence[str]) -> list[str]:
+    """A multirun's command line with its fixed settings kept out of the jobs' folder names.
+
+    Hydra names a job's folder after all its overrides: with a few paths among them that is longer than a
+    file name may be. Other command lines come back as they are.
+
+    Args:
+        arguments: the command line without the program.
+
+    Raises:
+        HydraException: an override cannot be parsed.
+        InputError: a multirun and something to show are asked for at once.
+    """
+    if not any(flag in arguments for flag in MULTIRUN):
+        return list(arguments)
+    shown = next((argument for argument in arguments if _SHOWING.fullmatch(argument)), None)
+    if shown is not None:
+        raise InputError(f"{shown} shows the settings of one run; leave out -m and give one value of each")
+    places = [i for i, argument in enumerate(arguments) if "=" in argument and not argument.startswith("-")]
+    if not places:
+        return list(arguments)
+    parsed = OverridesParser.create().parse_overrides([arguments[i] for i in places])
+    fixed = [override.key_or_group for override in parsed if not override.is_sweep_override()]
+    keys = ",".join(f"'{key}'" for key in dict.fromkeys((*ALWAYS_LEFT_OUT, *fixed)))
+    # Beside the other overrides: Hydra's parser takes only one run of them.
+    first = places[0]
+    added = f"hydra.job.config.override_dirname.exclude_keys=[{keys}]"
+    return [*arguments[:first], added, *arguments[first:]]
+
+
+def launcher_mend(message: str) -> str:
+    """What to add to Hydra's `message` when it misses a launcher's package; else nothing."""
+    missing = _NO_LAUNCHER.search(message)
+    return f" It comes with: pip install 'litepose-ofa[{missing[1]}]'" if missing else ""
+
 
 C = TypeVar("C")
 

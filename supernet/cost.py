@@ -1,25 +1,153 @@
-"""Multiply-accumulates and parameters: closed form for one architecture, tables for many.
-
-Two conventions. `exact` counts the multiply-accumulates of convolutions and transposed convolutions, as
-fvcore's convolution total does. `litepose` repeats the paper's own counting: a transposed convolution at its
-output positions, plus 2 per batch-norm output element and 1 per activation output element.
-"""
+"""A cost that is a sum over a network's parts, tabulated once and gathered for many architectures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from .additive import AdditiveTable
 from .arch import Arch
-from .errors import InputError
-from .space import Codes
-from .space import SearchSpace
-from .topology import Layer
-from .topology import layers
+from .errors import InputError, positive_int
+from .genes import ALWAYS_ON
+from .space import Codes, SearchSpace
+from .topology import Layer, block_layers, head_layers, layers, output_layers, stem_layers
+
+# Rows at a time, so that a chunk stays in the processor's cache.
+_CHUNK = 2048
+
+PartCost = Callable[[int, Iterable[Layer]], float]
+Column = npt.NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class _Term:
+    """Cost of one part: `values` is flat over the choices of `columns`, mixed-radix with `radix`."""
+
+    columns: tuple[int, ...]
+    radix: tuple[int, ...]
+    values: npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """The blocks of a stage from the second on, whose tables share their leading columns."""
+
+    columns: tuple[int, ...]
+    radix: tuple[int, ...]
+    blocks: tuple[_Term, ...]
+
+
+class AdditiveTable:
+    """Sums a part-wise cost over architectures given as codes.
+
+    Parts are the stem, every block, every head step with its output of the refined path, and the outputs of
+    the raw maps; `cost(resolution, layers of the part)` is evaluated once for each combination of the genes
+    that shape it.
+    """
+
+    def __init__(self, space: SearchSpace, num_joints: int, cost: PartCost, dtype: Any = np.float64) -> None:
+        positive_int(num_joints, "num_joints")
+        self._space = space
+        self._cost = cost
+        self._dtype = dtype
+        stem = self._term(("resolution", "stem"), stem_layers)
+        heads = [self._head(step, num_joints) for step in range(len(space.head))]
+        raws = [self._raw_output(step, num_joints) for step in range(1, len(space.head))]
+        firsts = [self._first_block(stage) for stage in range(len(space.stages))]
+        self._fixed = [stem, *firsts, *heads, *raws]
+        self._stages = [self._later_blocks(stage) for stage in range(len(space.stages))]
+
+    def _term(self, names: tuple[str, ...], part: Callable[..., Iterable[Layer]]) -> _Term:
+        # A switch that is always on has no gene.
+        columns = [self._space.gene_index.get(name) for name in names]
+        choices = [ALWAYS_ON if column is None else self._space.genes[column].choices for column in columns]
+        combinations = itertools.product(*choices)
+        values = [self._cost(resolution, tuple(part(*sizes))) for resolution, *sizes in combinations]
+        found = [(column, len(c)) for column, c in zip(columns, choices, strict=True) if column is not None]
+        return _Term(
+            tuple(column for column, _ in found),
+            tuple(size for _, size in found),
+            np.array(values, dtype=self._dtype),
+        )
+
+    def _first_block(self, stage: int) -> _Term:
+        before = f"stages.{stage - 1}.width" if stage else "stem"
+        own = (f"stages.{stage}.width", f"stages.{stage}.expansion.0", f"stages.{stage}.kernel.0")
+        return self._term(("resolution", before, *own), lambda v, w, e, k: block_layers(stage, 0, v, w, e, k))
+
+    def _later_blocks(self, stage: int) -> _Stage:
+        shared = ("resolution", f"stages.{stage}.width", f"stages.{stage}.depth")
+        choices = self._space.stages[stage]
+
+        def block(index: int) -> _Term:
+            def part(width: int, depth: int, expansion: int, kernel: int) -> Iterable[Layer]:
+                # A block beyond the depth is absent and costs nothing, whatever its genes say.
+                return block_layers(stage, index, width, width, expansion, kernel) if index < depth else ()
+
+            own = (f"stages.{stage}.expansion.{index}", f"stages.{stage}.kernel.{index}")
+            term = self._term((*shared, *own), part)
+            return _Term(term.columns[len(shared) :], term.radix[len(shared) :], term.values)
+
+        columns = tuple(self._space.gene_index[name] for name in shared)
+        radix = tuple(len(self._space.genes[column].choices) for column in columns)
+        return _Stage(columns, radix, tuple(block(index) for index in range(1, choices.depth[-1])))
+
+    def _head(self, step: int, num_joints: int) -> _Term:
+        refined = f"head.{step - 1}" if step else "stages.3.width"
+        return self._term(
+            ("resolution", refined, f"stages.{2 - step}.width", f"head.{step}", f"fusion.{step}"),
+            lambda refined, raw, width, fusion: head_layers(step, refined, raw, width, fusion, num_joints),
+        )
+
+    def _raw_output(self, step: int, num_joints: int) -> _Term:
+        source = "stem" if step == 2 else "stages.0.width"
+        return self._term(
+            ("resolution", source, f"raw_outputs.{step - 1}"),
+            lambda channels, on: output_layers(step, "raw", channels, num_joints) if on else (),
+        )
+
+    def predict(self, codes: Codes) -> npt.NDArray[Any]:
+        """(N,) sums for (N, G) codes; the genes of absent blocks have no effect.
+
+        Raises:
+            InputError: the codes are not of this space.
+        """
+        self._space.check_codes(codes)
+        totals = np.zeros(len(codes), dtype=self._dtype)
+        for start in range(0, len(codes), _CHUNK):
+            # Choices are few: one byte a code makes the transposition cheap.
+            codes_gn = np.ascontiguousarray(codes[start : start + _CHUNK].astype(np.uint8).T)
+            self._add_up(codes_gn, totals[start : start + _CHUNK])
+        return totals
+
+    def _add_up(self, codes_gn: npt.NDArray[np.uint8], total: npt.NDArray[Any]) -> None:
+        for term in self._fixed:
+            total += term.values[_index(codes_gn, term.columns, term.radix)]
+        for stage in self._stages:
+            shared = _index(codes_gn, stage.columns, stage.radix)
+            for block in stage.blocks:
+                total += block.values[_index(codes_gn, block.columns, block.radix, shared)]
+
+
+def _index(
+    codes_gn: npt.NDArray[np.uint8],
+    columns: tuple[int, ...],
+    radix: tuple[int, ...],
+    index: npt.NDArray[np.intp] | None = None,
+) -> npt.NDArray[np.intp]:
+    """(N,) places in a flat table; `index` is that of columns before these."""
+    for column, size in zip(columns, radix, strict=True):
+        if index is None:
+            index = codes_gn[column].astype(np.intp)
+        elif size > 1:
+            index = index * size + codes_gn[column]
+    assert index is not None
+    return index
+
 
 Convention = Literal["exact", "litepose"]
 CONVENTIONS: tuple[Convention, ...] = ("exact", "litepose")

@@ -1,12 +1,157 @@
-"""`python -m supernet.describe`: what architectures and spaces cost."""
+"""Cost tables to read: an architecture layer by layer, and the extremes of a space."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from .arch import Arch, read_about
 from .cli import launch
+from .cost import count_macs, count_params, input_size, layer_macs, layer_params
 from .errors import InputError
+from .names import conf_names
+from .space import SearchSpace
+from .topology import Layer, layers
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """One layer's share of a network.
+
+    Attributes:
+        layer: the layer.
+        shape: (channels, height, width) of its output.
+        params: trainable parameters.
+        macs: exact multiply-accumulates.
+        macs_litepose: MACs by the paper's counting.
+    """
+
+    layer: Layer
+    shape: tuple[int, int, int]
+    params: int
+    macs: int
+    macs_litepose: int
+
+
+def layer_costs(
+    arch: Arch, num_joints: int = 14, input_shape: tuple[int, int] | None = None
+) -> list[LayerCost]:
+    """The costs of every layer of `arch`, in the order of its data flow; they add up to the network's.
+
+    Args:
+        arch: the architecture.
+        num_joints: J.
+        input_shape: (height, width) of the padded input in pixels, multiples of 16; default the square input.
+    """
+    height, width = input_size(arch, input_shape)
+    return [
+        LayerCost(
+            layer,
+            (layer.out_channels, height // layer.scale, width // layer.scale),
+            layer_params(layer),
+            layer_macs(layer, height, width, "exact"),
+            layer_macs(layer, height, width, "litepose"),
+        )
+        for layer in layers(arch, num_joints)
+    ]
+
+
+def layer_table(arch: Arch, num_joints: int = 14, input_shape: tuple[int, int] | None = None) -> Table:
+    """`layer_costs` as a table: layer, kernel, output, parameters, MACs in both conventions, share."""
+    costs = layer_costs(arch, num_joints, input_shape)
+    height, width = input_size(arch, input_shape)
+    total = sum(cost.macs for cost in costs)
+    paper = sum(cost.macs_litepose for cost in costs)
+    table = _table(f"Cost by layer at {height}x{width}, {num_joints} joints (MACs in millions)")
+    table.show_footer = True
+    table.add_column("layer", footer="total", overflow="fold", min_width=20)
+    table.add_column("kernel", no_wrap=True)
+    table.add_column("output", no_wrap=True)
+    _add_number(table, "params", f"{sum(cost.params for cost in costs):,}")
+    _add_number(table, "MACs\nexact", millions(total))
+    _add_number(table, "MACs\nlitepose", millions(paper))
+    _add_number(table, "share", "100.0%")
+    for cost in costs:
+        layer = cost.layer
+        table.add_row(
+            layer.name,
+            _kernel(layer),
+            "x".join(map(str, cost.shape)),
+            f"{cost.params:,}",
+            millions(cost.macs),
+            millions(cost.macs_litepose),
+            f"{100 * cost.macs / total:.1f}%",
+        )
+    return table
+
+
+def space_table(space: SearchSpace, num_joints: int = 14) -> Table:
+    """The smallest, the middle and the largest architecture of a space: sizes, parameters, MACs."""
+    table = _table(f"Space {space.name}: {space.size():.3g} architectures, {num_joints} joints")
+    archs = {"smallest": space.smallest(), "middle": space.middle(), "largest": space.largest()}
+    table.add_column("")
+    for name in archs:
+        _add_number(table, name)
+    rows: dict[str, Callable[[Arch], str]] = {
+        "resolution": lambda arch: str(arch.resolution),
+        "stem": lambda arch: str(arch.stem),
+        "stage widths": lambda arch: " ".join(str(stage.width) for stage in arch.stages),
+        "stage depths": lambda arch: " ".join(str(stage.depth) for stage in arch.stages),
+        "head widths": lambda arch: " ".join(map(str, arch.head)),
+        "params": lambda arch: f"{count_params(arch, num_joints):,}",
+        "MACs (exact)": lambda arch: f"{millions(count_macs(arch, num_joints))} M",
+        "MACs (litepose)": lambda arch: f"{millions(count_macs(arch, num_joints, 'litepose'))} M",
+    }
+    for name, shown in rows.items():
+        table.add_row(name, *(shown(arch) for arch in archs.values()))
+    return table
+
+
+def zoo_table(num_joints: int = 14) -> Table:
+    """The released networks: sizes, parameters, MACs in both conventions, and the paper's accuracy."""
+    table = _table(f"Released networks, {num_joints} joints (MACs in millions; AP as the paper reports it)")
+    table.add_column("arch", no_wrap=True)
+    for name in ("side", "params", "MACs\nexact", "MACs\nlitepose", "CrowdPose\ntest AP", "COCO\nval AP"):
+        _add_number(table, name)
+    for name in conf_names("zoo"):
+        arch = Arch.load(name)
+        reported = read_about(name).get("ap_of_the_paper", {})
+        table.add_row(
+            name,
+            str(arch.resolution),
+            f"{count_params(arch, num_joints):,}",
+            millions(count_macs(arch, num_joints)),
+            millions(count_macs(arch, num_joints, "litepose")),
+            str(reported.get("crowdpose_test", "")),
+            str(reported.get("coco_val", "")),
+        )
+    return table
+
+
+def millions(count: int) -> str:
+    """`count` in millions with two decimals."""
+    return f"{count / 1e6:,.2f}"
+
+
+def _kernel(layer: Layer) -> str:
+    """`7 /2` for a kernel of 7 with stride 2, `4 x2` for a deconvolution of 4 that doubles the map."""
+    if layer.kind == "norm":
+        return ""
+    step = "" if layer.stride == 1 else f" {'x' if layer.kind == 'deconv' else '/'}{layer.stride}"
+    return f"{layer.kernel}{step}"
+
+
+def _table(title: str) -> Table:
+    """A table that keeps its figures whole in 80 columns."""
+    return Table(title=title, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+
+
+def _add_number(table: Table, name: str, footer: str = "") -> None:
+    table.add_column(name, footer=footer, justify="right", no_wrap=True)
 
 
 @dataclass
@@ -36,9 +181,6 @@ def run(config: DescribeCommand, folder: Path) -> None:
     from rich.console import Console
 
     from .arch import Arch
-    from .cost_table import layer_table
-    from .cost_table import space_table
-    from .cost_table import zoo_table
     from .names import conf_names
     from .space import SearchSpace
 

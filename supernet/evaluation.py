@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,23 +14,17 @@ from torch import Tensor
 
 from .arch import Arch
 from .calibration import calibrate
+from .data.annotations.records import Faults, Skipped
 from .data.batch import normalise
 from .data.dataset import PoseDataset
-from .data.faults import Faults
-from .data.faults import Skipped
+from .data.images.reading import stream_images
 from .data.options import AugmentOptions
-from .data.streaming import stream_images
-from .data.transforms import sample
-from .data.transforms import warp_image
+from .data.transforms import sample, warp_image
 from .errors import InputError
 from .evaluation_options import EvaluationOptions
 from .network import Supernet
 from .pose.grouping import DecodeOptions
-from .pose.inference import InferenceOptions
-from .pose.inference import Prepared
-from .pose.inference import Run
-from .pose.inference import infer_prepared
-from .pose.inference import prepare
+from .pose.inference import InferenceOptions, Prepared, Run, infer_prepared, prepare
 from .pose.preprocess import check_shape
 from .pose.results import to_coco_results
 from .pose.scoring import score

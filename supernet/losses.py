@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from .loss_options import LossOptions
+from .training.options import LossOptions
 
 
 class PoseTargets(Protocol):

@@ -2,19 +2,77 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterable
 from functools import lru_cache
+from typing import Generic, TypeVar, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .arch import Arch
-from .initialise import initialise
-from .layers.unit import ElasticUnit
-from .module_tree import ModuleTree
+from .layers.elastic import ElasticUnit
 from .space import SearchSpace
-from .topology import Layer
-from .topology import layers
-from .topology import wire
+from .topology import Layer, closes_branch, layers, wire
+
+M = TypeVar("M", bound=nn.Module)
+
+
+class ModuleTree(nn.Module, Generic[M]):
+    """One module for each layer of a network, registered under the layer's dotted name."""
+
+    def __init__(self, layers: Iterable[Layer], build: Callable[[Layer], M]) -> None:
+        super().__init__()
+        self._places: dict[str, tuple[nn.Module, str]] = {}
+        for layer in layers:
+            *path, leaf = layer.name.split(".")
+            parent: nn.Module = self
+            for part in path:
+                if part not in parent._modules:
+                    parent.add_module(part, nn.Module())
+                parent = cast(nn.Module, parent._modules[part])
+            parent.add_module(leaf, build(layer))
+            self._places[layer.name] = (parent, leaf)
+
+    def unit(self, name: str) -> M:
+        """The module of the layer `name` (also one that replaced the first)."""
+        parent, leaf = self._places[name]
+        return cast(M, parent._modules[leaf])
+
+
+# Residual branches start small (Goyal et al., "Accurate, Large Minibatch SGD", 2017, start them at 0), so
+# that subnets of different depths begin alike; not 0, so that every block learns from the first step.
+BRANCH_SCALE = 0.25
+
+
+def initialise(
+    conv: nn.Module | None, norm: nn.Module | None, layer: Layer, generator: torch.Generator | None = None
+) -> None:
+    """Fill the weights of a layer's convolution and norm (where it has them) in place.
+
+    Convolutions: He normal by fan-out per group; the outputs by their fan-in. Norms: 1, but `BRANCH_SCALE` at
+    the end of a residual branch.
+    """
+    with torch.no_grad():
+        if conv is not None:
+            _weight(conv).normal_(0.0, _std(layer), generator=generator)
+        if norm is not None:
+            _weight(norm).fill_(BRANCH_SCALE if closes_branch(layer) else 1.0)
+
+
+def _std(layer: Layer) -> float:
+    if not layer.norm and layer.kind == "conv":
+        # Tags that start equal stay equal (the push loss has no gradient there): outputs start spread out.
+        return math.sqrt(1.0 / (3 * layer.in_channels))
+    fan_out = layer.out_channels // layer.groups * layer.kernel**2 / layer.stride**2
+    return math.sqrt(2.0 / fan_out)
+
+
+def _weight(module: nn.Module) -> Tensor:
+    weight = module.weight
+    assert isinstance(weight, Tensor)
+    return weight
+
 
 KNOWN_LIMIT = 4096
 

@@ -1,21 +1,19 @@
-"""Which subnets a training step runs: a function of (seed, step), the same on every rank and after a
-resume.
-"""
+"""Random architectures near a cost target, from anywhere in the range of a space."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from .arch import Arch
 from .data.plan import step_resolution
 from .errors import InputError
 from .genes import Gene
-from .space import Codes
-from .space import SearchSpace
-from .train_options import SamplingOptions
+from .space import Codes, SearchSpace
+from .training.options import SamplingOptions
 
 # The data's order, resolution and augmentation have streams 1 to 3 of the same seed.
 _ARCH_STREAM = 4
@@ -104,3 +102,120 @@ def _phase(gene: Gene, order: tuple[str, ...]) -> int:
     if gene.name == "resolution":
         return -1
     return next((i for i, group in enumerate(order) if f".{group}" in gene.name), order.index("width"))
+
+
+Costs = npt.NDArray[Any]
+# A tilt t turns a uniform u into u ** exp(-t): t < 0 leans towards small choices, t > 0 towards large ones.
+_MAX_TILT = 4.0
+_GENE_SPREAD = 0.7
+_ROUNDS = 60
+_STALE_ROUNDS = 15
+_BATCH = 2048
+# Fewer than this many hits a round are taken for a search that gets nowhere.
+_HITS = 8
+
+
+class CostTable(Protocol):
+    """Anything that predicts a cost from codes: MACs, parameters, latency."""
+
+    def predict(self, codes: Codes) -> Costs:
+        """(N,) costs of (N, G) codes."""
+        ...
+
+
+def sample_near(
+    space: SearchSpace, table: CostTable, rng: np.random.Generator, target: float, tolerance: float, n: int
+) -> Codes:
+    """`n` random architectures whose cost is within `tolerance` of `target`.
+
+    Uniform choices give costs around the middle of the range and almost never its ends, so all choices of
+    a candidate lean together towards the small or the large ones, by an amount that adapts to the target;
+    every gene has its own scatter on top, so that the results differ in more than size.
+
+    Args:
+        space: where to draw from.
+        table: the cost (`MacsTable`, `ParamsTable`, `LatencyTable`).
+        rng: source of randomness; the same state gives the same result.
+        target: the cost wanted, in the table's unit.
+        tolerance: relative: costs in target * (1 - tolerance) .. target * (1 + tolerance) are accepted.
+        n: how many; all different unless the space has too few near the target.
+
+    Returns:
+        (n, G) codes.
+
+    Raises:
+        InputError: after a bounded number of tries none fits; the message names the reachable costs.
+    """
+    if not (target > 0 and 0 <= tolerance < 1 and n >= 1):
+        raise InputError(
+            f"cannot draw {n} architectures at {target:g} +- {tolerance:g} (relative); need n >= 1, "
+            "target > 0, tolerance from 0 to below 1"
+        )
+    low, high = target * (1 - tolerance), target * (1 + tolerance)
+    seen = _Range(target)
+    found: dict[bytes, npt.NDArray[np.int64]] = {}
+
+    def consider(codes: Codes) -> Costs:
+        costs = table.predict(codes)
+        seen.add(costs)
+        for row in codes[(costs >= low) & (costs <= high)]:
+            found.setdefault(row.tobytes(), row)
+        return costs
+
+    consider(space.encode([space.smallest(), space.largest()]))
+    if high < seen.low or low > seen.high:
+        raise InputError(_infeasible(space, target, tolerance, seen))
+    tilts = rng.uniform(-_MAX_TILT, _MAX_TILT, size=_BATCH)
+    stale = 0
+    for _ in range(_ROUNDS + n // _HITS):
+        before = len(found)
+        costs = consider(tilted_codes(space, rng, tilts))
+        stale = 0 if len(found) > before else stale + 1
+        if len(found) >= n or (found and stale == _STALE_ROUNDS):
+            break
+        # The next round scatters around the tilts that came closest.
+        closest = np.argsort(np.abs(costs - target), kind="stable")[: _BATCH // 8]
+        tilts = rng.choice(tilts[closest], size=_BATCH) + rng.normal(0.0, 0.25, size=_BATCH)
+    if not found:
+        raise InputError(_infeasible(space, target, tolerance, seen))
+    rows: Codes = np.stack(list(found.values()))
+    # With fewer than n, all of them come, some again.
+    order = np.concatenate([rng.permutation(len(rows)) for _ in range(-(-n // len(rows)))])
+    chosen: Codes = rows[order[:n]]
+    return chosen
+
+
+def tilted_codes(space: SearchSpace, rng: np.random.Generator, tilts: npt.NDArray[np.float64]) -> Codes:
+    """(N, G) codes; row i leans towards small choices for tilts[i] < 0, large ones for tilts[i] > 0."""
+    shape = (len(tilts), len(space.genes))
+    power = np.exp(-(tilts[:, None] + rng.normal(0.0, _GENE_SPREAD, size=shape)))
+    drawn = np.floor(space.num_choices * rng.random(shape) ** power)
+    # A tiny power rounds to 1.0, one past the last choice.
+    return space.canonical(np.minimum(drawn, space.num_choices - 1).astype(np.int64))
+
+
+class _Range:
+    """Costs met so far: the extremes, and the nearest to the target on either side."""
+
+    def __init__(self, target: float) -> None:
+        self.target = target
+        self.low, self.high = np.inf, -np.inf
+        self.below, self.above = -np.inf, np.inf
+
+    def add(self, costs: Costs) -> None:
+        """Take `costs` into account."""
+        self.low, self.high = min(self.low, float(costs.min())), max(self.high, float(costs.max()))
+        self.below = max([self.below, *costs[costs <= self.target].tolist()])
+        self.above = min([self.above, *costs[costs >= self.target].tolist()])
+
+
+def _infeasible(space: SearchSpace, target: float, tolerance: float, seen: _Range) -> str:
+    nearest = " and ".join(_shown(cost) for cost in (seen.below, seen.above) if np.isfinite(cost))
+    return (
+        f"no architecture of space {space.name!r} costs {_shown(target)} +- {100 * tolerance:g} %; "
+        f"the space reaches {_shown(seen.low)} to {_shown(seen.high)}, nearest found: {nearest}"
+    )
+
+
+def _shown(cost: float) -> str:
+    return f"{cost:,.0f}" if abs(cost) >= 1e4 else f"{cost:.6g}"

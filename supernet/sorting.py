@@ -8,16 +8,14 @@ into their outputs. A depthwise convolution or a norm passes channels on and bel
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from dataclasses import field
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from .arch import Arch
 from .network import Supernet
-from .topology import layers
-from .topology import wire
+from .topology import layers, wire
 
 Axis = tuple[str, int]  # a tensor's name and the axis on which it holds the channels
 _NORM_TENSORS = ("weight", "bias", "running_mean", "running_var")

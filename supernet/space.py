@@ -12,20 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .arch import SWITCHES
-from .arch import Arch
+from .arch import SWITCHES, Arch
 from .errors import InputError
-from .files import read_yaml
-from .files import write_yaml
-from .genes import ALWAYS_ON
-from .genes import Gene
-from .genes import arch_of
-from .genes import genes_of
-from .genes import values_of
+from .genes import ALWAYS_ON, SCHEMA, Gene, StageChoices, arch_of, genes_of, read_choices, values_of
 from .names import require_conf
-from .space_form import SCHEMA
-from .space_form import StageChoices
-from .space_form import read_choices
+from .runs.files import read_yaml, write_yaml
 
 Codes = npt.NDArray[np.int64]
 

@@ -7,15 +7,13 @@ batch-norm fusion and the names of released weights all follow from here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from .arch import Arch
-from .checks import positive_int
+from .errors import positive_int
 
 STEM_CHANNELS = 32
 STAGE_STRIDES = (2, 2, 2, 1)

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
-from typing import Any
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
-from .cli import is_first_rank
-from .cli import launch
+from .cli import is_first_rank, launch
 from .data.source import DataConfig
-from .interrupts import exit_if_stopped
-from .logger_options import LoggerOptions
-from .run_folders import hold_run_folder
-from .train_options import VOLATILE
-from .train_options import TrainOptions
-from .train_options import at_least
+from .runs.folders import hold_run_folder
+from .runs.interrupts import exit_if_stopped
+from .training.options import VOLATILE, LoggerOptions, TrainOptions, at_least
 
 if TYPE_CHECKING:
     from .space import SearchSpace
@@ -74,9 +67,9 @@ def train(config: TrainCommand, folder: Path, space: SearchSpace) -> int:
     import torch
     from omegaconf import OmegaConf
 
-    from .distributed import open_ranks
-    from .training_job import TrainingJob
-    from .training_run import train_supernet
+    from .training.distributed import open_ranks
+    from .training.job import TrainingJob
+    from .training.supernet_run import train_supernet
 
     if config.threads is not None:
         torch.set_num_threads(config.threads)

@@ -12,18 +12,10 @@ import yaml
 
 from experiments.ablations import report as reporting
 from experiments.ablations import results
-from experiments.ablations.claims import Claim
-from experiments.ablations.claims import verdict
-from experiments.ablations.plan import Ablation
-from experiments.ablations.plan import Run
-from experiments.ablations.report import compare
-from experiments.ablations.report import report
-from experiments.ablations.report import table
-from experiments.ablations.results import Difference
-from experiments.ablations.results import by_image
-from experiments.ablations.results import by_seed
-from experiments.ablations.results import ground_truth
-from experiments.ablations.results import read_run
+from experiments.ablations.claims import Claim, verdict
+from experiments.ablations.plan import Ablation, Run
+from experiments.ablations.report import compare, report, table
+from experiments.ablations.results import Difference, by_image, by_seed, ground_truth, read_run
 from supernet.errors import InputError
 
 GOLDEN = Path(__file__).resolve().parent / "golden"

@@ -12,26 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose
-from hydra import initialize_config_module
+from hydra import compose, initialize_config_module
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from experiments.ablations import run as launcher
 from experiments.ablations.claims import CLAIMS
-from experiments.ablations.plan import Run
-from experiments.ablations.plan import ablations
-from experiments.ablations.plan import all_runs
-from experiments.ablations.poses import POSES
-from experiments.ablations.poses import fitting
-from experiments.ablations.poses import write_poses
-from subnets.any_arch import load_arch
-from subnets.any_arch import macs_of
-from subnets.evaluate_options import EvaluateCommand
-from subnets.finetune_options import FinetuneCommand
-from subnets.naming import register_slug
+from experiments.ablations.plan import Run, ablations, all_runs
+from experiments.ablations.poses import POSES, fitting, write_poses
+from subnets.console import register_slug
+from subnets.evaluate.options import EvaluateCommand
+from subnets.families.descriptions import load_arch, macs_of
+from subnets.finetune.options import FinetuneCommand
 from supernet.errors import InputError
-from supernet.run_folders import check_run_name
+from supernet.runs.folders import check_run_name
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN = Run("ablation-kernel7", 1, "ablation_kernel")

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from supernet.names import conf_folder
-from supernet.names import conf_names
+from supernet.names import conf_folder, conf_names
 
 MODULES = {
     "train": "supernet.train",

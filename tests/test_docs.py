@@ -10,16 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from doc_pages import CONFIGS
-from doc_pages import DOCS
-from doc_pages import RECORDS
-from doc_pages import ROOT
-from doc_pages import Command
-from doc_pages import commands
-from doc_pages import links
-from doc_pages import write_files
-from hydra import compose
-from hydra import initialize_config_module
+from doc_pages import CONFIGS, DOCS, RECORDS, ROOT, Command, commands, links, write_files
+from hydra import compose, initialize_config_module
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -53,6 +45,8 @@ def test_the_command_composes(command: Command, settings: Path) -> None:
     """Misspelt keys and values out of range are found; what the reader fills in stands for itself."""
     assert command.module in MODULES, f"no command {command.module}"
     module = importlib.import_module(command.module)
+    if hasattr(module, "__path__"):
+        module = importlib.import_module(f"{command.module}.__main__")
     name = MODULES[command.module]
     if hasattr(module, "register_slug"):
         module.register_slug()

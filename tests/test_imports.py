@@ -22,7 +22,7 @@ COMMANDS = {
     for target in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"].values()
 }
 # The one door to Hydra, and what it reads a command line with.
-HYDRA = {"supernet.cli", "supernet.sweep_names"}
+HYDRA = {"supernet.cli"}
 
 
 def modules() -> dict[str, Path]:

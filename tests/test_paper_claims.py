@@ -8,18 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.paper_claims import latency
-from experiments.paper_claims import report
-from experiments.paper_claims.figures import interval
-from experiments.paper_claims.figures import verdict
-from experiments.paper_claims.rounds import NAMES
-from experiments.paper_claims.rounds import RECORD
-from experiments.paper_claims.rounds import add_start
-from experiments.paper_claims.rounds import networks_now
-from experiments.paper_claims.rounds import read_rounds
-from experiments.paper_claims.tables import BEGIN
-from experiments.paper_claims.tables import END
-from subnets.benchmarking import Timed
+from experiments.paper_claims import latency, report
+from experiments.paper_claims.figures import interval, verdict
+from experiments.paper_claims.rounds import NAMES, RECORD, add_start, networks_now, read_rounds
+from experiments.paper_claims.tables import BEGIN, END
+from subnets.benchmark.benchmarking import Timed
 from supernet import InputError
 
 HERE = {"processor": "x", "cores": 2, "python": "3", "onnxruntime": "1"}

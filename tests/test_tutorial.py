@@ -10,11 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from doc_pages import ROOT
-from doc_pages import commands
-from doc_pages import python_blocks
-from doc_pages import shell_lines
-from doc_pages import write_files
+from doc_pages import ROOT, commands, python_blocks, shell_lines, write_files
 
 from supernet import SearchSpace
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from supernet.files import atomic_path
+from supernet.runs.files import atomic_path
 
 MARKS = "osD^v"
 

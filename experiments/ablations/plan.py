@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from subnets.naming import slug
-from supernet.files import read_yaml
+from subnets.console import slug
 from supernet.names import conf_folder
+from supernet.runs.files import read_yaml
 
 PREFIX = "ablation_"
 # The group option of the data that every ablation is trained and scored on.

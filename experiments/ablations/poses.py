@@ -13,8 +13,7 @@ from typing import Any
 
 from supernet.cli import fail
 from supernet.errors import InputError
-from supernet.files import read_json
-from supernet.files import write_json
+from supernet.runs.files import read_json, write_json
 
 POSES = Path("runs/ablations/poses.json")
 MOST_PEOPLE = 5

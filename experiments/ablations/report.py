@@ -14,23 +14,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from experiments.ablations.claims import Claim
-from experiments.ablations.claims import claims_of
-from experiments.ablations.claims import verdict
+from experiments.ablations.claims import Claim, claims_of, verdict
 from experiments.ablations.pictures import draw
-from experiments.ablations.plan import Ablation
-from experiments.ablations.plan import Run
-from experiments.ablations.plan import ablations
-from experiments.ablations.results import by_image
-from experiments.ablations.results import by_seed
-from experiments.ablations.results import ground_truth
-from experiments.ablations.results import read_run
-from experiments.ablations.results import require_equal_budgets
-from subnets.timing import conditions
+from experiments.ablations.plan import Ablation, Run, ablations
+from experiments.ablations.results import by_image, by_seed, ground_truth, read_run, require_equal_budgets
+from subnets.benchmark.timing import conditions
 from supernet.cli import fail
 from supernet.errors import InputError
-from supernet.files import write_json
-from supernet.files import write_text
+from supernet.runs.files import write_json, write_text
 
 RECORD = Path(__file__).resolve().parent
 PREVIEW = Path("runs/ablations/report")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,17 +13,14 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from experiments.ablations.plan import RESULT
-from experiments.ablations.plan import Run
+from experiments.ablations.plan import RESULT, Run
 from supernet.data.source import data_from
 from supernet.errors import InputError
-from supernet.files import read_json
-from supernet.files import read_yaml
-from supernet.pose.bootstrap import Floats
-from supernet.pose.bootstrap import bootstrap_ap
-from supernet.run_folders import CONFIG_FILE
-from supernet.run_log import read_log
-from supernet.train_options import VOLATILE
+from supernet.pose.bootstrap import Floats, bootstrap_ap
+from supernet.runs.files import read_json, read_yaml
+from supernet.runs.folders import CONFIG_FILE
+from supernet.runs.log import read_log
+from supernet.training.options import VOLATILE
 
 SAMPLES = 1000
 CONFIDENCE = 0.95

@@ -16,12 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
-from experiments.ablations.plan import DATA
-from experiments.ablations.plan import Run
-from experiments.ablations.plan import ablations
-from experiments.ablations.plan import all_runs
-from experiments.ablations.poses import POSES
-from experiments.ablations.poses import write_poses
+from experiments.ablations.plan import DATA, Run, ablations, all_runs
+from experiments.ablations.poses import POSES, write_poses
 from supernet.cli import fail
 from supernet.errors import InputError
 

@@ -14,12 +14,9 @@ from fvcore.nn import FlopCountAnalysis
 from rich.progress import track
 
 from subnets import Subnet
-from supernet import Arch
-from supernet import SearchSpace
-from supernet.cost import MacsTable
-from supernet.cost import count_macs
-from supernet.cost import count_params
-from supernet.files import write_json
+from supernet import Arch, SearchSpace
+from supernet.cost import MacsTable, count_macs, count_params
+from supernet.runs.files import write_json
 
 SPACES = ("litepose", "litepose_expand")
 

@@ -14,15 +14,11 @@ from rich.progress import track
 from torch import Tensor
 
 from subnets import extract
-from subnets.fuse import fuse
-from supernet import Arch
-from supernet import SearchSpace
-from supernet import Supernet
+from subnets.network import fuse
+from supernet import Arch, SearchSpace, Supernet
 from supernet.calibration import calibrate
-from supernet.files import write_json
-from supernet.sorting import channel_groups
-from supernet.sorting import importance
-from supernet.sorting import sort_channels
+from supernet.runs.files import write_json
+from supernet.sorting import channel_groups, importance, sort_channels
 
 
 def disturbed(space: SearchSpace, seed: int) -> Supernet:

@@ -11,10 +11,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from supernet.evaluation import Evaluator
-from supernet.files import atomic_path
-from supernet.pose.drawing import draw_people
-from supernet.pose.overlays import contact_sheet
-from supernet.prediction_pictures import people_of
+from supernet.pose.drawing import contact_sheet, draw_people
+from supernet.runs.files import atomic_path
+from supernet.training.pictures import people_of
 
 SHEET_IMAGES = 12
 # Weak people count for AP, but a picture of all of them shows none.

@@ -16,30 +16,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from pictures import accuracy_plot
-from pictures import prediction_sheet
+from pictures import accuracy_plot, prediction_sheet
 from tables import markdown
 
 from subnets import load
 from subnets.runtime import torch_runtime
 from supernet.arch import Arch
-from supernet.checkpoint import load_supernet
-from supernet.constrained import sample_near
-from supernet.cost import MacsTable
-from supernet.cost import count_macs
-from supernet.data.source import DataConfig
-from supernet.data.source import open_split
+from supernet.cost import MacsTable, count_macs
+from supernet.data.source import DataConfig, open_split
 from supernet.errors import InputError
-from supernet.evaluation import Evaluation
-from supernet.evaluation import Evaluator
-from supernet.evaluation import SupernetEvaluator
+from supernet.evaluation import Evaluation, Evaluator, SupernetEvaluator
 from supernet.evaluation_options import EvaluationOptions
-from supernet.files import read_json
-from supernet.files import write_json
-from supernet.files import write_text
 from supernet.pose.bootstrap import bootstrap_ap
-from supernet.progress import ProgressBar
+from supernet.runs.files import read_json, write_json, write_text
+from supernet.runs.progress import ProgressBar
+from supernet.sampling import sample_near
 from supernet.space import SearchSpace
+from supernet.training.checkpoint import load_supernet
 
 SCHEMA = 1
 SAMPLES = 500

@@ -16,19 +16,15 @@ from pathlib import Path
 
 import numpy as np
 
-from subnets.comparing import comparison_shapes
-from subnets.comparing import normal_inputs
-from subnets.comparing import relative_difference
-from subnets.fuse import fuse
-from subnets.onnx_graph import export_onnx
+from subnets.export.formats import comparison_shapes, normal_inputs, relative_difference
+from subnets.export.onnx_graph import export_onnx
+from subnets.network import fuse
 from subnets.portable.manifest import Manifest
 from subnets.runtime import open_runtime
 from subnets.source import open_source
 from supernet import SearchSpace
-from supernet.pose import DecodeOptions
-from supernet.pose import People
-from supernet.pose import decode
-from supernet.pose.merging import merge_passes
+from supernet.pose import DecodeOptions, People, decode
+from supernet.pose.inference import merge_passes
 
 HERE = Path(__file__).resolve().parent
 ZOO = ("litepose-xs", "litepose-s", "litepose-m", "litepose-l")

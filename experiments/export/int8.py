@@ -18,27 +18,21 @@ from typing import Any
 
 import numpy as np
 
-from subnets.export_options import ExportCommand
-from subnets.export_options import ExportOptions
-from subnets.exporting import make_job
-from subnets.formats import write_int8
-from subnets.formats import write_onnx
-from subnets.naming import slug
+from subnets.benchmark.timing import conditions
+from subnets.console import slug
+from subnets.export.exporting import make_job
+from subnets.export.formats import write_int8, write_onnx
+from subnets.export.options import ExportCommand, ExportOptions
 from subnets.runtime import open_runtime
-from subnets.source import SourceOptions
-from subnets.source import open_source
-from subnets.timing import conditions
+from subnets.source import SourceOptions, open_source
 from supernet import SearchSpace
 from supernet.cost import count_macs
-from supernet.data.render_options import SyntheticOptions
-from supernet.data.source import DataConfig
-from supernet.data.source import open_split
+from supernet.data.source import DataConfig, open_split
+from supernet.data.synthetic.options import SyntheticOptions
 from supernet.evaluation import Evaluator
 from supernet.evaluation_options import EvaluationOptions
-from supernet.files import read_json
-from supernet.files import read_yaml
-from supernet.files import write_json
 from supernet.pose import bootstrap_ap
+from supernet.runs.files import read_json, read_yaml, write_json
 
 RECORD = Path(__file__).resolve().parent / "int8.json"
 SAMPLES = 500

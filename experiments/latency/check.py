@@ -18,16 +18,11 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from search.accuracy import tau_of
-from search.latency import LatencyTable
-from search.latency_check import LatencyCheck
-from search.latency_check import check_against
-from search.latency_check import check_table
-from search.latency_check import plot_check
-from search.measurements import Measurements
-from search.measurements import middle
-from search.measurements import retest_spread
-from supernet.files import write_json
+from search.accuracy.predictor import tau_of
+from search.costs.latency import LatencyTable
+from search.costs.latency_check import LatencyCheck, check_against, check_table, plot_check
+from search.devices.measurements import Measurements, middle, retest_spread
+from supernet.runs.files import write_json
 
 CALIBRATION = 40
 

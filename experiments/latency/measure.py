@@ -15,13 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from search.operators import unique_rows
-from search.profile_options import DeviceOptions
-from search.profile_options import MeasureOptions
-from search.profiling import make_design
-from search.profiling import measure_design
+from search.devices.options import DeviceOptions, MeasureOptions
+from search.devices.profiling import make_design, measure_design
+from search.strategies.operators import unique_rows
 from supernet import SearchSpace
-from supernet.progress import ProgressBar
+from supernet.runs.progress import ProgressBar
 
 HERE = Path(__file__).resolve().parent
 HELD_OUT = 60

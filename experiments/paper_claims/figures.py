@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from collections.abc import Sequence
-from dataclasses import asdict
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from experiments.paper_claims.rounds import JOINTS
-from experiments.paper_claims.rounds import NAMES
-from experiments.paper_claims.rounds import Rounds
-from subnets.any_arch import input_shape_of
-from subnets.any_arch import load_arch
-from subnets.any_arch import macs_of
-from subnets.any_arch import params_of
+from experiments.paper_claims.rounds import JOINTS, NAMES, Rounds
+from subnets.families.descriptions import input_shape_of, load_arch, macs_of, params_of
 from supernet.errors import InputError
 
 CONFIDENCE = 0.95

@@ -18,20 +18,12 @@ import sys
 import time
 from pathlib import Path
 
-from experiments.paper_claims.rounds import NAMES
-from experiments.paper_claims.rounds import RUN
-from experiments.paper_claims.rounds import add_start
-from experiments.paper_claims.rounds import check_conditions
-from experiments.paper_claims.rounds import networks_now
-from subnets.any_arch import load_arch
-from subnets.benchmark_options import BenchmarkOptions
-from subnets.benchmarking import onnx_file
-from subnets.benchmarking import open_runs
-from subnets.benchmarking import timed
-from subnets.source import Opened
-from subnets.source import open_source
-from subnets.timing import conditions
-from subnets.timing import timed_rounds
+from experiments.paper_claims.rounds import NAMES, RUN, add_start, check_conditions, networks_now
+from subnets.benchmark.benchmarking import onnx_file, open_runs, timed
+from subnets.benchmark.options import BenchmarkOptions
+from subnets.benchmark.timing import conditions, timed_rounds
+from subnets.families.descriptions import load_arch
+from subnets.source import Opened, open_source
 from supernet.cli import fail
 from supernet.errors import InputError
 

@@ -18,22 +18,12 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from experiments.paper_claims.figures import network_rows
-from experiments.paper_claims.figures import pair_rows
-from experiments.paper_claims.rounds import RECORD
-from experiments.paper_claims.rounds import RUN
-from experiments.paper_claims.rounds import THREADS
-from experiments.paper_claims.rounds import Rounds
-from experiments.paper_claims.rounds import files
-from experiments.paper_claims.rounds import read_rounds
-from experiments.paper_claims.tables import generated
-from experiments.paper_claims.tables import put_into
+from experiments.paper_claims.figures import network_rows, pair_rows
+from experiments.paper_claims.rounds import RECORD, RUN, THREADS, Rounds, files, read_rounds
+from experiments.paper_claims.tables import generated, put_into
 from supernet.cli import fail
 from supernet.errors import InputError
-from supernet.files import atomic_path
-from supernet.files import read_text
-from supernet.files import write_json
-from supernet.files import write_text
+from supernet.runs.files import atomic_path, read_text, write_json, write_text
 
 ALONE = ("lightweight-openpose",)
 # Where a family's labels stand from their points, so that they do not meet.

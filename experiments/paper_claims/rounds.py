@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from subnets.any_arch import load_arch
-from subnets.any_arch import macs_of
+from subnets.families.descriptions import load_arch, macs_of
 from supernet.errors import InputError
-from supernet.files import read_json
-from supernet.files import read_text
-from supernet.files import write_json
-from supernet.files import write_text
+from supernet.runs.files import read_json, read_text, write_json, write_text
 
 RECORD = Path(__file__).resolve().parent
 RUN = Path("runs/paper_claims")

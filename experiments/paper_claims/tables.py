@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.paper_claims.figures import verdict
-from experiments.paper_claims.rounds import THREADS
-from experiments.paper_claims.rounds import Rounds
-from subnets.timing import conditions_line
+from experiments.paper_claims.rounds import THREADS, Rounds
+from subnets.benchmark.timing import conditions_line
 from supernet.errors import InputError
 
 BEGIN = "<!-- written by report --record -->"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from supernet.pose import score
-from supernet.pose.scorers import crowd_subsets
+from supernet.pose.scoring import crowd_subsets
 
 
 def perfect_detections(truth: dict[str, Any]) -> list[dict[str, Any]]:

@@ -19,9 +19,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from subnets.timing import conditions
-from supernet.data.render_options import SyntheticOptions
-from supernet.data.render_scene import render_scene
+from subnets.benchmark.timing import conditions
+from supernet.data.synthetic.options import SyntheticOptions
+from supernet.data.synthetic.scene import render_scene
 
 HERE = Path(__file__).resolve().parent
 LENGTHS = (30, 300)

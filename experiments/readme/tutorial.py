@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from supernet.files import write_json
+from supernet.runs.files import write_json
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parents[1] / "docs/tutorial.md"

@@ -19,17 +19,14 @@ import numpy as np
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from search.costs import Floats
-from search.feasible import sample_fitting
-from search.operators import crossover
-from search.operators import mutate
-from search.plan import PlanOptions
-from search.storage import open_storage
-from search.storage import quiet_optuna
-from search.strategy import load_strategy
-from search.study import SearchStudy
+from search.costs.tables import Floats
+from search.strategies.contract import load_strategy
+from search.strategies.operators import crossover, mutate, sample_fitting
+from search.strategies.plan import PlanOptions
+from search.study.storage import open_storage, quiet_optuna
+from search.study.study import SearchStudy
+from search.study.worker import search
 from search.tabular import TabularBenchmark
-from search.worker import search
 from supernet import SearchSpace
 from supernet.space import Codes
 

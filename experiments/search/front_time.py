@@ -17,17 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from search.accuracy import AccuracyPredictor
-from search.accuracy import fit_predictor
-from search.budget_options import BudgetOptions
-from search.budgets import resolve_budgets
-from search.costs import Costs
-from search.costs import Floats
-from search.front_evolution import FrontOptions
-from search.front_evolution import evolve_front
-from search.front_evolution import predicted_front
-from search.models import MODELS
-from search.problem import Problem
+from search.accuracy.models import MODELS
+from search.accuracy.predictor import AccuracyPredictor, fit_predictor
+from search.costs.budgets import resolve_budgets
+from search.costs.tables import Costs, Floats
+from search.options import BudgetOptions
+from search.strategies.front import FrontOptions, evolve_front, predicted_front
+from search.strategies.problem import Problem
 from supernet import SearchSpace
 from supernet.space import Codes
 

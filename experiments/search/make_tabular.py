@@ -17,33 +17,26 @@ import json
 import platform
 import sys
 import time
-from dataclasses import asdict
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from search.costs import Costs
-from search.operators import unique_rows
+from search.costs.tables import Costs
+from search.strategies.operators import unique_rows
 from supernet.arch import Arch
-from supernet.checkpoint import load_supernet
-from supernet.data.source import DataConfig
-from supernet.data.source import data_from
-from supernet.data.source import open_split
-from supernet.evaluation import Evaluator
-from supernet.evaluation import SupernetEvaluator
-from supernet.evaluation import supernet_run
+from supernet.data.source import DataConfig, data_from, open_split
+from supernet.evaluation import Evaluator, SupernetEvaluator, supernet_run
 from supernet.evaluation_options import EvaluationOptions
-from supernet.files import atomic_path
 from supernet.pose.grouping import DecodeOptions
-from supernet.pose.inference import InferenceOptions
-from supernet.pose.inference import infer_prepared
+from supernet.pose.inference import InferenceOptions, infer_prepared
 from supernet.pose.results import to_coco_results
 from supernet.pose.scoring import score
-from supernet.space import Codes
-from supernet.space import SearchSpace
+from supernet.runs.files import atomic_path
+from supernet.space import Codes, SearchSpace
+from supernet.training.checkpoint import load_supernet
 
 SAVE_EVERY = 60.0
 FIGURES = ("AP", "AP50", "AR", "AP_first_half", "AP_second_half")

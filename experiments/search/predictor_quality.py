@@ -14,10 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from search.accuracy import fit_predictor
-from search.accuracy import tau_of
-from search.costs import Costs
-from search.costs import Floats
+from search.accuracy.predictor import fit_predictor, tau_of
+from search.costs.tables import Costs, Floats
 from supernet.space import SearchSpace
 
 HERE = Path(__file__).resolve().parent

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from search.accuracy import tau_of
+from search.accuracy.predictor import tau_of
 
 HERE = Path(__file__).resolve().parent
 

@@ -22,16 +22,20 @@ from typing import Any
 
 import optuna
 
-from search.storage import open_storage
-from search.storage import quiet_optuna
-from supernet.files import write_json
+from search.study.storage import open_storage, quiet_optuna
+from supernet.runs.files import write_json
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SETTINGS = (
     *("supernet=nano", "threads=1", "budgets.macs=[0.5,0.8]", "budgets.names=[small,large]"),
     *("strategy=evolution", "+strategy_options.initial=6", "search.evaluations=18", "search.batch=6"),
-    *("search.baseline=2", "evaluation.images=16", "evaluation.calibration_images=8", "search.lease=60"),
+    *(
+        "search.baseline=2",
+        "evaluation.images=16",
+        "evaluation.calibration_images=8",
+        "search.lease=60",
+    ),
 )
 
 

@@ -23,9 +23,8 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from supernet.data.crowdpose import load_crowdpose
-from supernet.data.synthetic import SyntheticOptions
-from supernet.data.synthetic import ensure
+from supernet.data.layouts import load_crowdpose
+from supernet.data.synthetic.dataset import SyntheticOptions, ensure
 from supernet.pose.skeletons import Skeleton
 
 matplotlib.use("Agg")

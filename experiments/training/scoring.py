@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from supernet.arch import Arch
-from supernet.checkpoint import TrainedSupernet
-from supernet.data.source import DataConfig
-from supernet.data.source import data_from
-from supernet.data.source import open_split
-from supernet.evaluation import Evaluator
-from supernet.evaluation import SupernetEvaluator
+from supernet.data.source import DataConfig, data_from, open_split
+from supernet.evaluation import Evaluator, SupernetEvaluator
 from supernet.evaluation_options import EvaluationOptions
+from supernet.training.checkpoint import TrainedSupernet
 
 # Training images for batch-norm calibration.
 CALIBRATION = 128

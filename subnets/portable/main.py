@@ -13,11 +13,8 @@ from supernet.errors import InputError
 from supernet.pose.grouping import DecodeOptions
 
 from .frames import open_frames
-from .predicting import DRAW_SCORE
-from .predicting import Summary
-from .predicting import predict
-from .predictor import Predictor
-from .predictor import PredictorOptions
+from .predicting import DRAW_SCORE, Summary, predict
+from .predictor import Predictor, PredictorOptions
 from .session import OnnxSession
 
 EXIT_BAD_INPUT = 2

@@ -8,18 +8,16 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
-from typing import Any
+from typing import IO, Any
 
 import cv2
 
-from supernet.data.images import UInt8Image
+from supernet.data.images.decode import UInt8Image
 from supernet.errors import InputError
 from supernet.pose.people import People
 from supernet.pose.results import to_coco_results
 
-from .frames import Frame
-from .frames import Frames
+from .frames import Frame, Frames
 
 SCHEMA = 1
 RESULTS_FILE = "predictions.json"

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from collections.abc import Sequence
-from dataclasses import dataclass
-from dataclasses import field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from supernet.errors import InputError
-from supernet.pose.grouping import DecodeOptions
-from supernet.pose.grouping import decode_peaks
-from supernet.pose.inference import InferenceOptions
-from supernet.pose.inference import Prepared
-from supernet.pose.inference import group_passes
-from supernet.pose.inference import run_passes
-from supernet.pose.inference import to_image
+from supernet.pose.grouping import DecodeOptions, decode_peaks
+from supernet.pose.inference import InferenceOptions, Prepared, group_passes, run_passes, to_image
 from supernet.pose.people import People
-from supernet.pose.preprocess import normalise
-from supernet.pose.preprocess import preprocess
+from supernet.pose.preprocess import View, check_image, normalise, place, preprocess
 from supernet.pose.skeletons import Skeleton
 
-from .letterbox import letterbox
+
+def letterbox(image: Any, shape: tuple[int, int]) -> View:
+    """`image` (H, W, 3) uint8 RGB as large as it fits into (height, width) = `shape`, centred on black.
+
+    Raises:
+        InputError: it is no such image.
+    """
+    pixels = check_image(image)
+    height, width = shape
+    factor = min(height / pixels.shape[0], width / pixels.shape[1])
+    offset = ((width - pixels.shape[1] * factor) / 2, (height - pixels.shape[0] * factor) / 2)
+    return View(place(pixels, factor, offset, (width, height)), factor, offset)
+
 
 Run = Callable[[Any], Sequence[Any]]
 

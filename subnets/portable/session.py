@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from supernet.errors import InputError
 
-from .manifest import METADATA_KEY
-from .manifest import Manifest
+from .manifest import METADATA_KEY, Manifest
 
 Floats = NDArray[np.float32]
 

@@ -1,17 +1,25 @@
-"""One training batch as tensors."""
+"""Making one batch: read and warp each image straight into the batch's arrays."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from dataclasses import fields
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
 
-from ..pose.preprocess import IMAGE_MEAN
-from ..pose.preprocess import IMAGE_STD
-from .faults import Skipped
+from ..errors import InputError
+from ..pose.preprocess import IMAGE_MEAN, IMAGE_STD
+from .annotations.records import BoolArray, FloatArray, Skipped
+from .dataset import PoseDataset
+from .images.decode import UInt8Image
+from .options import AugmentOptions
+from .plan import BatchPlan, Draw
+from .targets import draw_heatmaps, joint_positions, loss_mask, visible_joints
+from .transforms import sample, warp_image, warp_keypoints
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,3 +69,148 @@ def normalise(images_bhwc: torch.Tensor, dtype: torch.dtype = torch.float32) -> 
     std = torch.tensor(IMAGE_STD, device=images_bhwc.device)
     scaled = images_bhwc.to(torch.float32).mul_(1.0 / (255.0 * std)).sub_(mean / std)
     return scaled.to(dtype).permute(0, 3, 1, 2)
+
+
+@dataclass(frozen=True, eq=False)
+class CompactBatch:
+    """What a `Batch` is made of; fields that both have are the same.
+
+    Attributes:
+        joints: (B, P, J, 3) float32 x, y in crop pixels and 1 if labelled and in the crop, else 0; P is
+            the largest number of people with such joints in any image of the batch.
+        tagged: (B, P) bool, who is one person and not a crowd.
+        masks_quarter, masks_half: (B, H/4, W/4) and (B, H/2, W/2) uint8.
+    """
+
+    images: Tensor
+    joints: Tensor
+    tagged: Tensor
+    masks_quarter: Tensor
+    masks_half: Tensor
+    image_ids: Tensor
+    step: int
+    resolution: int
+    skipped: tuple[Skipped, ...] = ()
+
+    def to(self, device: torch.device | str) -> CompactBatch:
+        """The batch on `device`; from page-locked memory the copy overlaps with other work."""
+        return self._mapped(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> CompactBatch:
+        """The batch in page-locked memory."""
+        return self._mapped(lambda tensor: tensor.pin_memory())
+
+    def dense(self, sigma: float, max_people: int) -> Batch:
+        """The batch with its targets drawn, on the device where it is."""
+        quarter, half = self.resolution // 4, self.resolution // 2
+        joints_quarter = self.joints * torch.tensor([0.25, 0.25, 1.0], device=self.joints.device)
+        joints_half = self.joints * torch.tensor([0.5, 0.5, 1.0], device=self.joints.device)
+        return Batch(
+            images=self.images,
+            heats_quarter=draw_heatmaps(joints_quarter, quarter, sigma),
+            heats_half=draw_heatmaps(joints_half, half, sigma),
+            masks_quarter=self.masks_quarter.float(),
+            masks_half=self.masks_half.float(),
+            joints=joint_positions(joints_quarter, self.tagged, quarter, max_people),
+            image_ids=self.image_ids,
+            step=self.step,
+            resolution=self.resolution,
+            skipped=self.skipped,
+        )
+
+    def _mapped(self, function: Callable[[Tensor], Tensor]) -> CompactBatch:
+        moved: dict[str, Any] = {n: function(v) for n, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, **moved)
+
+
+_People: TypeAlias = tuple[npt.NDArray[np.float32], BoolArray]
+
+
+@dataclass(frozen=True)
+class BatchMaker:
+    """Makes the batch of a step, the same one in whatever process it runs.
+
+    Attributes:
+        dataset: what the plan's indices point into.
+        plan: which images a step sees.
+        augment: the augmentation's ranges.
+        sigma: of the heatmaps; no region is masked within 3 sigma of a labelled joint.
+    """
+
+    dataset: PoseDataset
+    plan: BatchPlan
+    augment: AugmentOptions
+    sigma: float
+
+    def __call__(self, step: int, resolution: int) -> CompactBatch:
+        """The batch of `step` at `resolution`.
+
+        Raises:
+            InputError: an image cannot be read, and the data set does not skip such.
+        """
+        draws = self.plan.draws(step)
+        count, quarter, half = len(draws), resolution // 4, resolution // 2
+        images = np.empty((count, resolution, resolution, 3), dtype=np.uint8)
+        masks_quarter = np.empty((count, quarter, quarter), dtype=np.uint8)
+        masks_half = np.empty((count, half, half), dtype=np.uint8)
+        people: list[_People] = []
+        image_ids: list[int] = []
+        skipped: list[Skipped] = []
+        for row, draw in enumerate(draws):
+            index, image = self._read(draw, skipped)
+            record = self.dataset.records[index]
+            height, width = image.shape[:2]
+            augmentation = sample(self.plan.rng(draw), width, height, resolution, self.augment)
+            warp_image(image, augmentation, out=images[row])
+            keypoints = warp_keypoints(record.keypoints, augmentation, self.dataset.skeleton.flip)
+            people.append(_present(keypoints, record.crowd, resolution))
+            for masks, side in ((masks_quarter, quarter), (masks_half, half)):
+                factor = side / resolution
+                scaled = keypoints * np.array([factor, factor, 1.0])
+                masks[row] = loss_mask(scaled, record.ignore, augmentation.matrix * factor, side, self.sigma)
+            image_ids.append(record.image_id)
+        joints, tagged = _stacked(people, self.dataset.skeleton.num_joints)
+        return CompactBatch(
+            images=torch.from_numpy(images),
+            joints=torch.from_numpy(joints),
+            tagged=torch.from_numpy(tagged),
+            masks_quarter=torch.from_numpy(masks_quarter),
+            masks_half=torch.from_numpy(masks_half),
+            image_ids=torch.tensor(image_ids, dtype=torch.int64),
+            step=step,
+            resolution=resolution,
+            skipped=tuple(skipped),
+        )
+
+    def _read(self, draw: Draw, skipped: list[Skipped]) -> tuple[int, UInt8Image]:
+        """The drawn image; in place of one that cannot be read, the next that can (`on_error="skip"`)."""
+        for offset in range(len(self.dataset)):
+            index = (draw.index + offset) % len(self.dataset)
+            try:
+                return index, self.dataset.read_image(index)
+            except InputError as error:
+                if self.dataset.on_error != "skip":
+                    raise
+                record = self.dataset.records[index]
+                skipped.append(Skipped(self.dataset.name, f"image {record.image_id}", str(error)))
+        raise InputError(f"no image of {self.dataset.name} can be read; the last: {skipped[-1]}")
+
+
+def _present(keypoints: FloatArray, crowd: BoolArray, resolution: int) -> _People:
+    """(P', J, 3) float32 joints and (P',) flags of people with a joint in the crop, single people first."""
+    joints = keypoints.astype(np.float32)
+    joints[..., 2] = visible_joints(joints, resolution)
+    joints[joints[..., 2] == 0] = 0
+    order = [i for i in np.argsort(crowd, kind="stable") if joints[i, :, 2].any()]
+    return joints[order], ~crowd[order]
+
+
+def _stacked(people: list[_People], num_joints: int) -> tuple[npt.NDArray[np.float32], BoolArray]:
+    """(B, P, J, 3) joints and (B, P) flags, filled up with zeros; P >= 1."""
+    longest = max(1, *(len(tagged) for _, tagged in people))
+    all_joints = np.zeros((len(people), longest, num_joints, 3), dtype=np.float32)
+    all_tagged = np.zeros((len(people), longest), dtype=np.bool_)
+    for row, (joints, tagged) in enumerate(people):
+        all_joints[row, : len(tagged)] = joints
+        all_tagged[row, : len(tagged)] = tagged
+    return all_joints, all_tagged

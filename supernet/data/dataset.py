@@ -5,22 +5,16 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from collections.abc import Callable
-from collections.abc import Iterable
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
 from ..pose.skeletons import Skeleton
-from .faults import Skipped
-from .images import UInt8Image
-from .images import decode_rgb
-from .images import image_size
-from .pixels import damaged_images
-from .records import Record
-from .store import Store
+from .annotations.records import Record, Skipped
+from .images.decode import UInt8Image, damaged_images, decode_rgb, image_size
+from .images.store import Store
 
 
 class PoseDataset:

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from collections.abc import Iterator
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import cv2
 import torch
-from torch.utils.data import DataLoader
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from ..errors import InputError
-from .batch import Batch
-from .collate import BatchMaker
-from .compact import CompactBatch
+from .annotations.records import Skipped
+from .batch import Batch, BatchMaker, CompactBatch
 from .dataset import PoseDataset
-from .faults import Skipped
-from .options import AugmentOptions
-from .options import LoaderOptions
-from .plan import BatchPlan
-from .plan import step_resolution
+from .options import AugmentOptions, LoaderOptions
+from .plan import BatchPlan, step_resolution
 
 # The network's coarsest raw map is 1/16, and its decoder must meet the finer maps exactly.
 _GRID = 16

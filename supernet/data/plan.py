@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..errors import InputError
-from .records import IntArray
+from .annotations.records import IntArray
 
 # Each use of the seed gets a stream of its own.
 _ORDER_STREAM = 1

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
-from typing import Any
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import InputError
 from .options import DataOptions
-from .render_options import SyntheticOptions
+from .synthetic.options import SyntheticOptions
 
 if TYPE_CHECKING:
     from .dataset import PoseDataset
@@ -54,7 +51,7 @@ def data_from(known: Any) -> DataConfig:
 def ensure_data(config: DataConfig) -> Path:
     """Render the data set if it is to be rendered and is not there yet; its root either way."""
     if config.render is not None:
-        from .synthetic import ensure
+        from .synthetic.dataset import ensure
 
         ensure(config.root, replace(config.render, poses=config.poses or config.render.poses))
     return Path(config.root)
@@ -77,6 +74,6 @@ def open_ready_split(config: DataConfig, role: str) -> PoseDataset:
     Raises:
         InputError: as `open_split`.
     """
-    from .opening import open_dataset
+    from .layouts import open_dataset
 
     return open_dataset(config, config.split_name(role))

@@ -1,16 +1,80 @@
-"""Training targets, made at the resolution of the step and never resized; on whatever device the joints are.
-
-Gaussians are centred on the joint itself, not on its pixel's centre (as in DARK, Zhang et al. 2020, section
-3.3: a rounded centre teaches a bias of up to half a pixel, which at 1/4 scale is two image pixels). The pixel
-that holds the joint is the peak all the same; its value is at least exp(-1 / (4 sigma^2)), 0.94 for sigma 2.
-"""
+"""Where the heatmap loss counts."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .masks import patch_radius
+from .annotations.records import BoolArray, FloatArray, Region
+from .annotations.regions import decode_rle
+from .transforms import pixel_centre_matrix
+
+# cv2.fillPoly takes fixed-point corners with this many binary places.
+_PLACES = 8
+# Gaussians end at this many standard deviations (value 0.011), as in HigherHRNet's and LitePose's targets.
+CUT = 3.0
+
+
+def loss_mask(
+    keypoints: FloatArray, regions: Sequence[Region], matrix: FloatArray, side: int, sigma: float
+) -> npt.NDArray[np.uint8]:
+    """(side, side) uint8, 1 where the heatmap loss counts and 0 on unlabelled people and crowds.
+
+    A labelled joint inside such a region still counts, with its whole Gaussian: CrowdPose's regions are
+    boxes, and in its val split 2,010 labelled joints of other people lie inside them. Outside of the image
+    the loss counts: there is certainly nobody in the padding, and test images have padding too.
+
+    Args:
+        keypoints: (P, J, 3) in map coordinates.
+        regions: in image coordinates.
+        matrix: 2x3, image to map coordinates.
+    """
+    if not regions:
+        return np.ones((side, side), dtype=np.uint8)
+    mask = ignore_mask(regions, matrix, side)
+    radius = patch_radius(sigma)
+    joints = keypoints[visible_joints(keypoints, side), :2]
+    for x, y in np.floor(joints).astype(np.int64).tolist():
+        mask[max(y - radius, 0) : y + radius + 1, max(x - radius, 0) : x + radius + 1] = 1
+    return mask
+
+
+def ignore_mask(regions: Iterable[Region], matrix: FloatArray, side: int) -> npt.NDArray[np.uint8]:
+    """(side, side) mask that is 0 on `regions` and 1 elsewhere, the outside of the image included.
+
+    Args:
+        regions: in image coordinates.
+        matrix: 2x3, image to map coordinates; in both, pixel i spans [i, i+1).
+        side: the map's side in pixels.
+    """
+    mask = np.ones((side, side), dtype=np.uint8)
+    for region in regions:
+        for corners in region.polygons:
+            # fillPoly counts pixel centres as integers, hence the half pixel.
+            mapped = corners @ matrix[:, :2].T + matrix[:, 2] - 0.5
+            fixed = np.round(np.clip(mapped, -1e6, 1e6) * 2**_PLACES).astype(np.int32)
+            cv2.fillPoly(mask, [fixed], [0], shift=_PLACES)
+        if region.rle is not None:
+            crowd = decode_rle(region.rle)
+            warped = cv2.warpAffine(crowd, pixel_centre_matrix(matrix), (side, side), flags=cv2.INTER_NEAREST)
+            mask[warped > 0] = 0
+    return mask
+
+
+def visible_joints(keypoints: npt.NDArray[np.floating], side: int) -> BoolArray:
+    """(P, J) whether a joint (x, y, v in map pixels) is labelled and lies on the map of `side` pixels."""
+    inside = np.logical_and(keypoints[..., :2] >= 0, keypoints[..., :2] < side).all(axis=-1)
+    return np.asarray(inside & (keypoints[..., 2] > 0))
+
+
+def patch_radius(sigma: float) -> int:
+    """Pixels from a joint's own pixel to the end of its Gaussian."""
+    return int(np.ceil(CUT * sigma))
 
 
 def visible(joints: Tensor, side: int) -> Tensor:

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 
 from ..pose.preprocess import average_blocks
-from .images import UInt8Image
+from .annotations.records import FloatArray
+from .images.decode import UInt8Image
 from .options import AugmentOptions
-from .records import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

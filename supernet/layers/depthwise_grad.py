@@ -16,9 +16,7 @@ dominates the training of networks with large kernels. The same sums can be had 
 
 from __future__ import annotations
 
-from typing import Any
-from typing import Literal
-from typing import cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -13,7 +12,6 @@ from ..native import kernels as native
 from ..native.kernels import Clamp
 from ..native.library import library
 from ..topology import Activation
-from .activation import activate
 from .depthwise_grad import is_plain_training
 
 CLAMPS: dict[Activation | None, Clamp] = {
@@ -21,6 +19,15 @@ CLAMPS: dict[Activation | None, Clamp] = {
     "relu": Clamp(True),
     "relu6": Clamp(True, 6.0),
 }
+
+
+def activate(x: Tensor, activation: Activation | None, inplace: bool = False) -> Tensor:
+    """`x` after ReLU6, ReLU or nothing."""
+    if activation == "relu6":
+        return F.relu6(x, inplace=inplace)
+    if activation == "relu":
+        return F.relu(x, inplace=inplace)
+    return x
 
 
 def batch_norm_act(

@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..files import atomic_path
+from ..runs.files import atomic_path
 
 SOURCES = ("depthwise.cpp", "norm.cpp")
 HEADERS = ("vector.h",)

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from .diagnosis import Diagnosis as Diagnosis
     from .diagnosis import diagnose as diagnose
     from .diagnosis_plot import plot_diagnosis as plot_diagnosis
+    from .drawing import contact_sheet as contact_sheet
+    from .drawing import draw_heatmaps as draw_heatmaps
     from .drawing import draw_people as draw_people
+    from .drawing import draw_tags as draw_tags
     from .grouping import DecodeOptions as DecodeOptions
     from .grouping import decode as decode
     from .grouping import decode_peaks as decode_peaks
@@ -26,12 +29,9 @@ if TYPE_CHECKING:
     from .inference import infer as infer
     from .inference import infer_prepared as infer_prepared
     from .inference import prepare as prepare
-    from .oks import oks as oks
-    from .oks import suppress as suppress
-    from .overlays import contact_sheet as contact_sheet
-    from .overlays import draw_heatmaps as draw_heatmaps
-    from .overlays import draw_tags as draw_tags
     from .people import People as People
+    from .people import oks as oks
+    from .people import suppress as suppress
     from .preprocess import View as View
     from .preprocess import preprocess as preprocess
     from .results import to_coco_results as to_coco_results
@@ -46,8 +46,8 @@ lazy_names(
         "DecodeOptions": "grouping",
         "decode": "grouping",
         "decode_peaks": "grouping",
-        "oks": "oks",
-        "suppress": "oks",
+        "oks": "people",
+        "suppress": "people",
         "InferenceOptions": "inference",
         "Prepared": "inference",
         "infer": "inference",
@@ -64,8 +64,8 @@ lazy_names(
         "Diagnosis": "diagnosis",
         "plot_diagnosis": "diagnosis_plot",
         "draw_people": "drawing",
-        "draw_heatmaps": "overlays",
-        "draw_tags": "overlays",
-        "contact_sheet": "overlays",
+        "draw_heatmaps": "drawing",
+        "draw_tags": "drawing",
+        "contact_sheet": "drawing",
     },
 )

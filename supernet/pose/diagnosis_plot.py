@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from .diagnosis import Diagnosis
-from .error_kinds import JOINT_TYPES
+from .diagnosis import JOINT_TYPES, Diagnosis
 
 COLOURS = {
     "good": "#4c9f70",
@@ -28,7 +27,7 @@ def plot_diagnosis(diagnosis: Diagnosis, path: str | os.PathLike[str], title: st
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from ..files import atomic_path
+    from ..runs.files import atomic_path
 
     figure = Figure(figsize=(11, 0.3 * len(diagnosis.joints) + 2), layout="constrained")
     FigureCanvasAgg(figure)

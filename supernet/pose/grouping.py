@@ -9,16 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .matching import match
-from .oks import suppress
-from .peaks import Ints
-from .peaks import Peaks
-from .peaks import find_peaks
-from .peaks import refine_position
-from .people import Floats
-from .people import People
-from .refinement import find_missing
-from .refinement import sample_tags
+from .peaks import Ints, Peaks, find_missing, find_peaks, match, refine_position, sample_tags
+from .people import Floats, People, suppress
 from .skeletons import Skeleton
 
 

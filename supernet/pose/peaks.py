@@ -1,15 +1,15 @@
-"""Local maxima of heatmaps: non-maximum suppression, the best few per joint, and their place below a
-pixel.
-"""
+"""Joints that grouping missed, found again where a person's tag says they should be."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from .people import Floats
 
@@ -96,3 +96,150 @@ def _vertex(heat_jhw: Floats, peaks: Peaks, dy: int, dx: int, index: Ints, size:
     bend = 2 * peaks.score - before - after
     shift = np.divide(after - before, 2 * bend, out=np.zeros_like(bend), where=bend > 0)
     return np.asarray(index + np.clip(shift, -0.5, 0.5) + 0.5, np.float32)
+
+
+def match(
+    joint_n: Ints, score_n: Floats, tags_nt: Floats, order: Sequence[int], most: int, tag_threshold: float
+) -> Ints:
+    """(N,) the person each peak belongs to, numbered in the order in which persons were founded.
+
+    Joints are visited in `order`. The peaks of one joint and the first `most` persons are paired by the
+    Hungarian method on `round(tag distance) * 100 - score`, a person's tag being the mean of its members';
+    pairs closer than `tag_threshold` join, every other peak founds a person.
+
+    Args:
+        joint_n: (N,) ascending; within a joint the highest score first.
+        score_n: (N,).  tags_nt: (N, T).
+    """
+    person_n = np.zeros(len(joint_n), np.intp)
+    tag_sum = np.zeros(tags_nt.shape)  # at most one person per peak
+    members = np.zeros((len(joint_n), 1))
+    founded = 0
+    bounds = np.searchsorted(joint_n, np.arange(len(order) + 1))
+    for joint in order:
+        start, stop = bounds[joint], bounds[joint + 1]
+        chosen = np.full(stop - start, -1, np.intp)
+        count = min(founded, most)
+        if count and start < stop:
+            mean_tags = tag_sum[:count] / members[:count]
+            row, column, distance = _pair(tags_nt[start:stop], mean_tags, score_n[start:stop])
+            close = distance < tag_threshold
+            chosen[row[close]] = column[close]
+        alone = np.flatnonzero(chosen < 0)
+        chosen[alone] = np.arange(founded, founded + len(alone))
+        founded += len(alone)
+        person_n[start:stop] = chosen
+        tag_sum[chosen] += tags_nt[start:stop]
+        members[chosen] += 1
+    return person_n
+
+
+def _pair(tags_nt: Floats, mean_tags: Floats, score_n: Floats) -> tuple[Ints, Ints, Floats]:
+    """Paired peaks, persons and their tag distances."""
+    gap = tags_nt[:, None] - mean_tags[None]
+    distance = np.sqrt((gap * gap).sum(axis=2))
+    cost = np.round(distance) * 100
+    if len(tags_nt) > len(mean_tags):
+        # The score only says which peaks stay alone. Otherwise whole numbers keep equal costs exactly equal,
+        # and the higher peak then goes to the person founded earlier.
+        cost = cost - score_n[:, None]
+    row, column = linear_sum_assignment(np.nan_to_num(cost, nan=1e10, posinf=1e10))
+    return row, column, distance[row, column]
+
+
+def sample_tags(tags_jhwt: Floats, joint: Ints, row: Ints, column: Ints, size: tuple[int, int]) -> Floats:
+    """Tags (N, T) at the centres of pixels (`row`, `column`) of heatmaps of `size` (H, W), bilinear.
+
+    `tags_jhwt` may have fewer pixels than the heatmaps; beyond its outer pixel centres the border value
+    holds.
+    """
+    height, width = tags_jhwt.shape[1:3]
+    if (height, width) == size:
+        return tags_jhwt[joint, row, column]
+    y = np.clip((row + 0.5) * (height / size[0]) - 0.5, 0, height - 1)
+    x = np.clip((column + 0.5) * (width / size[1]) - 0.5, 0, width - 1)
+    y0, x0 = y.astype(np.intp), x.astype(np.intp)
+    y1, x1 = np.minimum(y0 + 1, height - 1), np.minimum(x0 + 1, width - 1)
+    fy, fx = (y - y0).astype(np.float32)[:, None], (x - x0).astype(np.float32)[:, None]
+    above = tags_jhwt[joint, y0, x0] * (1 - fx) + tags_jhwt[joint, y0, x1] * fx
+    below = tags_jhwt[joint, y1, x0] * (1 - fx) + tags_jhwt[joint, y1, x1] * fx
+    return np.asarray(above * (1 - fy) + below * fy)
+
+
+def find_missing(
+    heat_jhw: Floats, tags_jhwt: Floats, missing_pj: Floats, tags_pt: Floats
+) -> tuple[Ints, Ints, Ints, Ints]:
+    """For each missing joint the pixel with the highest `heat - round(distance of its tag to the person's)`.
+
+    Where the tag map is coarser by whole factors, its pixels are searched, each with its highest heat: the
+    place is then that heat's own pixel. The first of equals wins.
+
+    Args:
+        missing_pj: (P, J) bool, which joints to look for.
+        tags_pt: (P, T) the people's tags.
+
+    Returns:
+        person, joint, row, column of the heatmap pixels found, each (M,), where the heat there is positive.
+    """
+    size = heat_jhw.shape[1:]
+    person_m, joint_m = np.nonzero(missing_pj)
+    places = np.zeros(len(person_m), np.intp)
+    for joint in np.unique(joint_m):
+        wanted = np.flatnonzero(joint_m == joint)
+        planes_thw = np.moveaxis(tags_jhwt[joint], 2, 0)
+        factors = _whole_factors(size, planes_thw.shape[1:])
+        if factors is None:
+            planes_thw, factors = _enlarge(planes_thw, size), (1, 1)
+        best_cells = _best_cells(_highest(heat_jhw[joint], factors), planes_thw, tags_pt[person_m[wanted]])
+        places[wanted] = _within_cells(heat_jhw[joint], best_cells, factors)
+    row, column = np.divmod(places, size[1])
+    found = heat_jhw[joint_m, row, column] > 0
+    return person_m[found], joint_m[found], row[found], column[found]
+
+
+def _whole_factors(size: tuple[int, ...], coarse: tuple[int, ...]) -> tuple[int, int] | None:
+    if size[0] % coarse[0] or size[1] % coarse[1]:
+        return None
+    return size[0] // coarse[0], size[1] // coarse[1]
+
+
+def _highest(heat_hw: Floats, factors: tuple[int, int]) -> Floats:
+    """The highest heat in each cell of `factors` pixels."""
+    highest = heat_hw
+    if factors[0] > 1:
+        highest = np.maximum.reduce([highest[row :: factors[0]] for row in range(factors[0])])
+    if factors[1] > 1:
+        highest = np.maximum.reduce([highest[:, column :: factors[1]] for column in range(factors[1])])
+    return highest
+
+
+def _best_cells(heat_hw: Floats, planes_thw: Floats, tags_pt: Floats) -> Ints:
+    """(P,) flat cells of the highest `heat - round(distance)`."""
+    square, gap = np.empty_like(heat_hw), np.empty_like(heat_hw)
+    best = np.zeros(len(tags_pt), np.intp)
+    for person, tag in enumerate(tags_pt):
+        np.subtract(planes_thw[0], tag[0], out=square)
+        square *= square
+        for plane, value in zip(planes_thw[1:], tag[1:], strict=True):
+            np.subtract(plane, value, out=gap)
+            gap *= gap
+            square += gap
+        np.rint(np.sqrt(square, out=square), out=square)
+        best[person] = np.subtract(heat_hw, square, out=square).argmax()
+    return best
+
+
+def _within_cells(heat_hw: Floats, cells: Ints, factors: tuple[int, int]) -> Ints:
+    """(P,) flat heatmap pixels: the highest one, first of equals, in each of the cells."""
+    width = heat_hw.shape[1]
+    row, column = np.divmod(cells, width // factors[1])
+    rows = row[:, None, None] * factors[0] + np.arange(factors[0])[None, :, None]
+    columns = column[:, None, None] * factors[1] + np.arange(factors[1])[None, None, :]
+    pixels = (rows * width + columns).reshape(len(cells), -1)
+    choice = heat_hw.ravel()[pixels].argmax(axis=1)
+    return np.asarray(pixels[np.arange(len(cells)), choice])
+
+
+def _enlarge(planes_thw: Floats, size: tuple[int, ...]) -> Floats:
+    """(T, H, W) tags at heatmap size, by the same bilinear rule as `sample_tags`."""
+    return np.stack([cv2.resize(np.ascontiguousarray(plane), size[::-1]) for plane in planes_thw])

@@ -1,7 +1,8 @@
-"""The people found in one image."""
+"""Object keypoint similarity between found people, and suppression of duplicates by it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,3 +42,55 @@ class People:
         keypoints[..., :2] += np.asarray(offset, np.float32)
         keypoints[self.keypoints[..., 2] == 0] = 0
         return People(keypoints, self.tags, self.scores)
+
+
+def joint_similarity(keypoints: Floats, others: Floats, sigmas: Sequence[float], areas: Floats) -> Floats:
+    """(P, Q, J) similarity exp(-d^2 / (2 area (2 sigma)^2)) of each joint of `keypoints` to that of `others`.
+
+    0 where the joint of `others` is not labelled (third value 0). Arguments as for `oks`.
+    """
+    square = ((keypoints[:, None, :, :2] - others[None, :, :, :2]) ** 2).sum(axis=-1)
+    variance = (2 * np.asarray(sigmas)) ** 2
+    similar = np.exp(-square / (2 * (np.asarray(areas)[None, :, None] + np.spacing(1)) * variance))
+    return np.asarray(similar * (others[None, ..., 2] > 0))
+
+
+def oks(keypoints: Floats, others: Floats, sigmas: Sequence[float], areas: Floats) -> Floats:
+    """(P, Q) OKS of poses `keypoints` (P, J, 3) against `others` (Q, J, 3) as the ground truth.
+
+    Averages over the joints of `others` whose third value is positive; 0 where there are none. The formula
+    of Lin et al., "Microsoft COCO": mean of exp(-d^2 / (2 area (2 sigma)^2)).
+
+    Args:
+        areas: (Q,) object areas of `others`, in the square of the coordinates' unit.
+    """
+    similar = joint_similarity(keypoints, others, sigmas, areas)
+    labelled = (others[..., 2] > 0).sum(axis=-1)
+    return np.asarray(similar.sum(axis=-1) / np.maximum(labelled, 1))
+
+
+def pose_areas(keypoints: Floats) -> Floats:
+    """(P,) areas of the boxes around the joints with positive third value, times 0.53 as CrowdPose does."""
+    found = keypoints[..., 2:] > 0
+    lowest = np.where(found, keypoints[..., :2], np.inf).min(axis=1, initial=np.inf)
+    highest = np.where(found, keypoints[..., :2], -np.inf).max(axis=1, initial=-np.inf)
+    sides = np.where(found.any(axis=1), highest - lowest, 0)
+    return np.asarray(0.53 * sides[:, 0] * sides[:, 1])
+
+
+def suppress(
+    keypoints: Floats, scores: Floats, sigmas: Sequence[float], threshold: float
+) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    """Indices of the people to keep, best score first: none has an OKS above `threshold` with a better one
+    kept.
+
+    Args:
+        keypoints: (P, J, 3).  scores: (P,).  threshold: 0..1, usually 0.9.
+    """
+    order = np.argsort(-scores, kind="stable")
+    similarity = oks(keypoints, keypoints, sigmas, pose_areas(keypoints))
+    kept: list[int] = []
+    for person in order:
+        if all(similarity[person, better] <= threshold for better in kept):
+            kept.append(int(person))
+    return np.asarray(kept, np.intp)

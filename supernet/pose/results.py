@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Iterable
-from collections.abc import Mapping
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,7 +54,7 @@ def read_ground_truth(source: GroundTruth, skeleton: Skeleton) -> Record:
     """
     name = "the ground truth"
     if isinstance(source, (str, os.PathLike)):
-        from ..files import read_json  # needs PyYAML, which in-memory scoring does not
+        from ..runs.files import read_json
 
         name = f"ground truth {source}"
         source = read_json(source, "ground truth")
@@ -94,7 +92,7 @@ def read_detections(source: Detections, ground_truth: Record, skeleton: Skeleton
     """
     name = "the detections"
     if isinstance(source, (str, os.PathLike)):
-        from ..files import read_json
+        from ..runs.files import read_json
 
         name = f"detections {source}"
         source = read_json(source, "detections")

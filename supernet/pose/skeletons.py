@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,7 +116,7 @@ class Skeleton:
         if Path(source).suffix not in (".yaml", ".yml"):
             names = " or ".join(sorted(_BUILT_IN))
             raise InputError(f"unknown skeleton {str(source)!r}; use {names}, or a path to a .yaml file")
-        from ..files import read_yaml  # needs PyYAML, which decoding alone does not
+        from ..runs.files import read_yaml
 
         record = read_yaml(source, "skeleton file")
         try:

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search.budget_options import BudgetOptions
-from search.budgets import resolve_budgets
-from search.costs import Costs
-from search.problem import History
-from search.problem import Problem
-from supernet import Arch
-from supernet import SearchSpace
+from search.costs.budgets import resolve_budgets
+from search.costs.tables import Costs
+from search.options import BudgetOptions
+from search.strategies.problem import History, Problem
+from supernet import Arch, SearchSpace
 from supernet.space import Codes
 
 FRACTIONS = (0.3, 0.45, 0.65, 0.85)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from search.budget_options import BudgetOptions
-from search.options import SearchCommand
-from search.options import SearchOptions
+from search.options import BudgetOptions, SearchCommand, SearchOptions
 from supernet.evaluation_options import EvaluationOptions
 
 

@@ -14,12 +14,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a data set in `data/` and the run of an untrained supernet of `nano` in `run/`."""
     pytest.importorskip("torch")
-    from supernet import SearchSpace
-    from supernet import Supernet
-    from supernet.checkpoint import CheckpointFolder
-    from supernet.data.render_options import SyntheticOptions
-    from supernet.data.synthetic import ensure
-    from supernet.snapshot import Snapshot
+    from supernet import SearchSpace, Supernet
+    from supernet.data.synthetic.dataset import ensure
+    from supernet.data.synthetic.options import SyntheticOptions
+    from supernet.runs.snapshot import Snapshot
+    from supernet.training.checkpoint import CheckpointFolder
 
     folder = tmp_path_factory.mktemp("trained")
     ensure(folder / "data", SyntheticOptions(train=8, val=4, test=1, size=64, workers=1))

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from analytic import Formula
-from analytic import tiny_problem
+from analytic import Formula, tiny_problem
 
-from search.acquisition import choose_batch
-from search.acquisition import gains
-from search.pareto import hypervolume_2d
-from search.problem import History
+from search.strategies.front import hypervolume_2d
+from search.strategies.predictor import choose_batch, gains
+from search.strategies.problem import History
 
 
 def test_gains_are_added_areas() -> None:

@@ -11,14 +11,11 @@ import numpy as np
 import pytest
 import yaml
 
-from search.budget_options import BudgetOptions
-from search.budgets import resolve_budgets
-from search.costs import Costs
-from supernet import Arch
-from supernet import InputError
-from supernet import SearchSpace
-from supernet.cost import count_macs
-from supernet.cost import count_params
+from search.costs.budgets import resolve_budgets
+from search.costs.tables import Costs
+from search.options import BudgetOptions
+from supernet import Arch, InputError, SearchSpace
+from supernet.cost import count_macs, count_params
 from supernet.names import conf_folder
 
 

@@ -12,24 +12,14 @@ import numpy as np
 import pytest
 
 from search import LatencyTable
-from search.board import design_id
-from search.board import read_board
-from search.board import write_board
-from search.latency import open_latency
-from search.latency_check import check_against
-from search.latency_check import check_table
-from search.measurements import Measurements
-from search.measurements import retest_spread
-from search.part_model import PartModel
-from search.part_model import kind_of
-from search.parts import Part
-from search.parts import network_parts
-from search.profile_options import DeviceOptions
-from search.profile_options import MeasureOptions
-from search.profiling import Design
-from search.profiling import make_design
-from supernet import InputError
-from supernet import SearchSpace
+from search.costs.latency import open_latency
+from search.costs.latency_check import check_against, check_table
+from search.costs.parts import Part, PartModel, kind_of, network_parts
+from search.devices.board import design_id, read_board, write_board
+from search.devices.measurements import Measurements, retest_spread
+from search.devices.options import DeviceOptions, MeasureOptions
+from search.devices.profiling import Design, make_design
+from supernet import InputError, SearchSpace
 from supernet.cost import layer_macs
 from supernet.topology import layers
 
@@ -103,11 +93,8 @@ def test_parts_make_up_the_network(space: SearchSpace) -> None:
 
 def test_a_part_computes_the_same_in_onnx_and_torch_shapes(space: SearchSpace) -> None:
     torch = pytest.importorskip("torch")
-    from search.board_script import open_session
-    from search.board_script import session_run
-    from search.part_onnx import onnx_network
-    from search.part_onnx import onnx_part
-    from search.part_torch import PartNet
+    from search.devices.board_script import open_session, session_run
+    from search.devices.runners import PartNet, onnx_network, onnx_part
     from subnets.network import Subnet
 
     arch = space.middle()
@@ -122,10 +109,8 @@ def test_a_part_computes_the_same_in_onnx_and_torch_shapes(space: SearchSpace) -
 
 def test_heads_without_some_of_their_parts(space: SearchSpace) -> None:
     torch = pytest.importorskip("torch")
-    from search.board_script import open_session
-    from search.board_script import session_run
-    from search.part_onnx import onnx_part
-    from search.part_torch import PartNet
+    from search.devices.board_script import open_session, session_run
+    from search.devices.runners import PartNet, onnx_part
 
     both = [False, True]
     heads = {"fusion": [[False], both, both], "raw_outputs": [both, [False]]}
@@ -146,7 +131,7 @@ def test_heads_without_some_of_their_parts(space: SearchSpace) -> None:
 def test_onnx_and_torch_run_equal_nodes(space: SearchSpace) -> None:
     """As many convolutions, activations and sums as the fused network has."""
     onnx = pytest.importorskip("onnx")
-    from search.part_onnx import onnx_network
+    from search.devices.runners import onnx_network
 
     arch = space.largest()
     kinds = [node.op_type for node in onnx.load_from_string(onnx_network(arch, 14)).graph.node]

@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import run
-from command import settings
+from command import run, settings
 
-from search.leak import leak_warning
-from search.leak import trained_on
+from search.facts import leak_warning, trained_on
 from supernet import InputError
-from supernet.data.source import DataConfig
-from supernet.data.source import open_split
+from supernet.data.source import DataConfig, open_split
 
 
 @pytest.fixture

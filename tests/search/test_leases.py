@@ -6,21 +6,16 @@ import time
 from copy import deepcopy
 
 import pytest
-from analytic import Formula
-from analytic import Scored
-from analytic import tiny_problem
+from analytic import Formula, Scored, tiny_problem
 
-from search.candidate import Candidate
-from search.outcome import Outcome
-from search.plan import PlanOptions
-from search.plan import next_plan
-from search.problem import History
-from search.problem import Problem
-from search.storage import open_storage
-from search.strategy import load_strategy
-from search.study import SearchStudy
-from search.study import StudyOptions
-from search.worker import search
+from search.report.outcome import Outcome
+from search.strategies.contract import load_strategy
+from search.strategies.plan import PlanOptions, next_plan
+from search.strategies.problem import History, Problem
+from search.study.candidate import Candidate
+from search.study.storage import open_storage
+from search.study.study import SearchStudy, StudyOptions
+from search.study.worker import search
 from supernet import Arch
 
 PLAN = PlanOptions(evaluations=6, batch=3)

@@ -6,12 +6,7 @@ import numpy as np
 import pytest
 from analytic import tiny_problem
 
-from search.feasible import sample_fitting
-from search.operators import crossover
-from search.operators import mutate
-from search.operators import neighbours
-from search.operators import shrink
-from search.operators import unique_rows
+from search.strategies.operators import crossover, mutate, neighbours, sample_fitting, shrink, unique_rows
 from supernet import SearchSpace
 
 

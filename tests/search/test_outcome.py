@@ -10,19 +10,12 @@ import numpy as np
 import pytest
 from analytic import tiny_problem
 
-from search.budgets import Budget
-from search.candidate import BASELINE
-from search.candidate import REFERENCE
-from search.candidate import SEARCH
-from search.candidate import WARM
-from search.candidate import Candidate
-from search.outcome import Outcome
-from search.plan import Plan
-from search.plan import PlanOptions
-from search.plan import next_plan
-from search.problem import History
-from search.problem import Problem
-from search.strategy import load_strategy
+from search.costs.budgets import Budget
+from search.report.outcome import Outcome
+from search.strategies.contract import load_strategy
+from search.strategies.plan import Plan, PlanOptions, next_plan
+from search.strategies.problem import History, Problem
+from search.study.candidate import BASELINE, REFERENCE, SEARCH, WARM, Candidate
 
 
 @pytest.fixture(scope="module")

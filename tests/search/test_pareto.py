@@ -5,10 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from search.pareto import crowding
-from search.pareto import front_mask
-from search.pareto import hypervolume_2d
-from search.pareto import ranks
+from search.strategies.front import crowding, front_mask, hypervolume_2d, ranks
 
 
 def brute_front(points: np.ndarray) -> np.ndarray:

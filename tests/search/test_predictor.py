@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from analytic import Formula
-from analytic import tiny_problem
+from analytic import Formula, tiny_problem
 
-from search.acquisition import choose_batch
-from search.predictor import PredictorStrategy
-from search.predictor import scattered
-from search.problem import History
+from search.strategies.predictor import PredictorStrategy, choose_batch, scattered
+from search.strategies.problem import History
 
 
 def test_scattered_order() -> None:

@@ -6,13 +6,10 @@ from typing import Any
 
 import pytest
 
-from search.parts import network_parts
-from search.profile_options import DeviceOptions
-from search.profile_options import MeasureOptions
-from search.profiling import Design
-from search.profiling import make_design
-from supernet import InputError
-from supernet import SearchSpace
+from search.costs.parts import network_parts
+from search.devices.options import DeviceOptions, MeasureOptions
+from search.devices.profiling import Design, make_design
+from supernet import InputError, SearchSpace
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +24,7 @@ def design(space: SearchSpace) -> Design:
 
 def test_torch_runs_a_part_and_a_network(space: SearchSpace) -> None:
     torch = pytest.importorskip("torch")
-    from search.torch_runner import network_maker
-    from search.torch_runner import part_maker
-    from search.torch_runner import prepare_torch
+    from search.devices.runners import network_maker, part_maker, prepare_torch
 
     before = torch.get_num_threads()
     device = DeviceOptions(runtime="torch")
@@ -47,7 +42,7 @@ def test_a_device_that_cannot_be_described_costs_no_measurement(
     space: SearchSpace, design: Design, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("onnx")
-    from search import profiling
+    from search.devices import profiling
 
     def fails(device: DeviceOptions) -> dict[str, Any]:
         raise InputError("no name")

@@ -10,20 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from analytic import Formula
-from analytic import tiny_problem
+from analytic import Formula, tiny_problem
 
-from search.analysis import gene_effects
-from search.analysis import hypervolumes
-from search.budgets import Budget
-from search.outcome import Outcome
-from search.plan import PlanOptions
-from search.report import write_report
-from search.storage import open_storage
-from search.strategy import load_strategy
-from search.study import SearchStudy
-from search.study import StudyOptions
-from search.worker import search
+from search.costs.budgets import Budget
+from search.report.analysis import gene_effects, hypervolumes
+from search.report.outcome import Outcome
+from search.report.page import write_report
+from search.strategies.contract import load_strategy
+from search.strategies.plan import PlanOptions
+from search.study.storage import open_storage
+from search.study.study import SearchStudy, StudyOptions
+from search.study.worker import search
 
 
 class Reader(HTMLParser):
@@ -91,7 +88,7 @@ def drawn_lines(outcome: Outcome, axis: str, monkeypatch: pytest.MonkeyPatch) ->
     """What the picture of one cost shows, by its legend: (n, 2) of MACs or parameters in full, and AP."""
     from matplotlib.figure import Figure
 
-    from search import plots
+    from search.report import plots
 
     kept: list[Figure] = []
     monkeypatch.setattr(plots, "png", lambda figure: kept.append(figure) or b"")

@@ -12,12 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command import run
-from command import settings
+from command import run, settings
 
-from search.budget_options import BudgetOptions
-from supernet import Arch
-from supernet import InputError
+from search.options import BudgetOptions
+from supernet import Arch, InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -114,7 +112,7 @@ def test_other_settings_are_refused(trained: Path, finished: Path) -> None:
 def test_a_password_is_not_kept(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does another one make a folder refuse its own search."""
     import search.session
-    from search.storage import open_storage
+    from search.study.storage import open_storage
 
     def open_file(where: str, patience: float) -> object:
         assert where.startswith("postgresql://me:")
@@ -129,7 +127,7 @@ def test_a_password_is_not_kept(trained: Path, tmp_path: Path, monkeypatch: pyte
 
 
 def test_passwords_are_hidden() -> None:
-    from search.storage import hidden_password
+    from search.study.storage import hidden_password
 
     assert hidden_password("postgresql+psycopg://me:p@ss@db/x") == "postgresql+psycopg://me:***@db/x"
     assert (
@@ -174,7 +172,7 @@ def free_port() -> int:
 def test_warm_start_from_a_damaged_search(
     finished: Path, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
-    from search.named import warm_start
+    from search.facts import warm_start
     from supernet import SearchSpace
 
     value = json.loads((finished / "candidates.json").read_text())
@@ -217,9 +215,9 @@ def test_bad_settings_leave_nothing_behind(
 
 
 def test_a_table_of_another_space(trained: Path, tmp_path: Path) -> None:
-    from search.measurements import Measurements
-    from search.profile_options import MeasureOptions
-    from search.profiling import make_design
+    from search.devices.measurements import Measurements
+    from search.devices.options import MeasureOptions
+    from search.devices.profiling import make_design
     from supernet import SearchSpace
 
     space = SearchSpace.load("tiny")
@@ -270,7 +268,7 @@ def test_a_dead_storage(trained: Path, tmp_path: Path, storage: str) -> None:
 
 
 def test_a_damaged_journal(trained: Path, finished: Path, tmp_path: Path) -> None:
-    from search.storage import open_storage
+    from search.study.storage import open_storage
 
     lines = (finished / "study.journal").read_bytes().splitlines(keepends=True)
     journal = tmp_path / "study.journal"
@@ -280,7 +278,7 @@ def test_a_damaged_journal(trained: Path, finished: Path, tmp_path: Path) -> Non
 
 
 def test_another_file_is_no_journal(tmp_path: Path) -> None:
-    from search.storage import open_storage
+    from search.study.storage import open_storage
 
     notes = tmp_path / "notes.txt"
     for text in ("one line without an end", "lines\nof text\n", "{"):

@@ -9,24 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from analytic import Formula
-from analytic import tiny_problem
+from analytic import Formula, tiny_problem
 
-from search.candidate import Candidate
-from search.outcome import Outcome
-from search.outcome import cost_rows
-from search.plan import PlanOptions
-from search.plan import next_plan
-from search.problem import History
-from search.problem import Problem
-from search.report import write_report
-from search.storage import open_storage
-from search.strategy import load_strategy
-from search.study import SearchStudy
-from search.study import StudyOptions
-from search.worker import search
-from supernet import InputError
-from supernet import SearchSpace
+from search.report.outcome import Outcome, cost_rows
+from search.report.page import write_report
+from search.strategies.contract import load_strategy
+from search.strategies.plan import PlanOptions, next_plan
+from search.strategies.problem import History, Problem
+from search.study.candidate import Candidate
+from search.study.storage import open_storage
+from search.study.study import SearchStudy, StudyOptions
+from search.study.worker import search
+from supernet import InputError, SearchSpace
 from supernet.space import Codes
 
 FAST = StudyOptions(poll=0.01)
@@ -121,7 +115,7 @@ def test_a_space_that_is_used_up_ends_the_search() -> None:
     for stage in whole["stages"]:
         stage.update({key: stage[key][:1] for key in stage})
     whole.update(stem=[8], head=[[16], [16], [16, 24]])
-    from search.costs import Costs
+    from search.costs.tables import Costs
 
     small = Problem(Costs.standard(SearchSpace.from_dict(whole), 14), ())
     assert small.space.size() == 4

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from command import settings
 
-from search.run import data_of
-from search.run import help_out
+from search.run import data_of, help_out
 from supernet.evaluation_options import EvaluationOptions
 
 
@@ -19,9 +18,8 @@ def test_helpers_stop_with_the_first_worker(
     trained: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """They do not see the terminal's Ctrl-C; told to stop, they give back what they were at."""
-    from search.helpers import helpers
-    from search.session import open_session
-    from search.session import open_study
+    from search.session import open_session, open_study
+    from search.study.worker import helpers
 
     # One evaluation takes minutes.
     slow = EvaluationOptions(batch_size=1, calibration_images=4, scales=[1.0] * 5000)

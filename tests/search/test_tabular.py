@@ -7,17 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search.accuracy import fit_predictor
-from search.accuracy import tau_of
-from search.costs import Costs
-from search.plan import PlanOptions
-from search.storage import open_storage
-from search.strategy import load_strategy
-from search.study import SearchStudy
+from search.accuracy.predictor import fit_predictor, tau_of
+from search.costs.tables import Costs
+from search.strategies.contract import load_strategy
+from search.strategies.plan import PlanOptions
+from search.study.storage import open_storage
+from search.study.study import SearchStudy
+from search.study.worker import search
 from search.tabular import TabularBenchmark
-from search.worker import search
-from supernet import InputError
-from supernet import SearchSpace
+from supernet import InputError, SearchSpace
 from supernet.space import Codes
 
 FILE = Path(__file__).resolve().parents[2] / "experiments" / "search" / "nano.npz"

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search.board_script import visit_order
-from search.drift import steady_rounds
+from search.devices.board_script import visit_order
+from search.devices.measurements import steady_rounds
 
 
 def test_slow_things_are_warmed_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from search import board_script
+    from search.devices import board_script
 
     clock = [0.0]
     calls = [0]
@@ -31,7 +31,7 @@ def test_slow_things_are_warmed_up_once(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_rounds_visit_everything_in_changing_order() -> None:
-    from search.board_script import time_rounds
+    from search.devices.board_script import time_rounds
 
     visits: list[str] = []
 
@@ -75,7 +75,7 @@ def test_slow_changes_of_speed_are_taken_out() -> None:
 
 
 def test_interrupted_runs_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    from search import board_script
+    from search.devices import board_script
 
     clock = [0.0]
     switches = [0]

@@ -15,21 +15,15 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
-from analytic import Formula
-from analytic import Scored
-from worker_process import OPTIONS
-from worker_process import STRATEGY
-from worker_process import shared_problem
-from worker_process import work
+from analytic import Formula, Scored
+from worker_process import OPTIONS, STRATEGY, shared_problem, work
 
-from search.candidate import Candidate
-from search.storage import open_storage
-from search.strategy import load_strategy
-from search.study import SearchStudy
-from search.study import StudyOptions
-from search.worker import search
-from supernet import Arch
-from supernet import InputError
+from search.strategies.contract import load_strategy
+from search.study.candidate import Candidate
+from search.study.storage import open_storage
+from search.study.study import SearchStudy, StudyOptions
+from search.study.worker import search
+from supernet import Arch, InputError
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +37,7 @@ def alone() -> list[Candidate]:
 
 # Forked from a server that has everything imported: a worker starts in a moment, and dies alone.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["worker_process", "search.evolution", "sqlalchemy", "grpc"])
+PROCESSES.set_forkserver_preload(["worker_process", "search.strategies.evolution", "sqlalchemy", "grpc"])
 
 
 def start(where: str, log: Path, delay: float = 0.02, lease: float = 30.0) -> BaseProcess:
@@ -145,8 +139,8 @@ def test_a_worker_on_an_unknown_host_is_believed_until_its_lease_ends(
     object.__setattr__(study.worker, "host", "elsewhere")
     with study.planning(0) as mine:
         assert mine
-        from search.plan import next_plan
-        from search.problem import History
+        from search.strategies.plan import next_plan
+        from search.strategies.problem import History
 
         strategy = load_strategy("evolution", problem, STRATEGY)
         study.add_plan(0, next_plan(problem, strategy, OPTIONS, History.empty(problem), []))

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from analytic import Formula
-from analytic import tiny_problem
+from analytic import Formula, tiny_problem
 
-from search.plan import PlanOptions
-from search.problem import Problem
-from search.storage import open_storage
-from search.storage import quiet_optuna
-from search.strategy import load_strategy
-from search.study import SearchStudy
-from search.study import StudyOptions
-from search.worker import search
+from search.strategies.contract import load_strategy
+from search.strategies.plan import PlanOptions
+from search.strategies.problem import Problem
+from search.study.storage import open_storage, quiet_optuna
+from search.study.study import SearchStudy, StudyOptions
+from search.study.worker import search
 
 OPTIONS = PlanOptions(seed=3, evaluations=10, batch=5, baseline=1)
 STRATEGY = {"initial": 5}

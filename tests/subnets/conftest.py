@@ -7,17 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from subnets import Subnet
-from subnets import build
-from subnets import save
-from subnets.fuse import fuse
-from subnets.onnx_graph import export_onnx
+from subnets import Subnet, build, save
+from subnets.export.onnx_graph import export_onnx
+from subnets.network import fuse
 from subnets.portable.manifest import Manifest
-from supernet import Arch
-from supernet import Stage
+from supernet import Arch, Stage
 from supernet.calibration import calibrate_by
-from supernet.data.render_options import SyntheticOptions
 from supernet.data.source import DataConfig
+from supernet.data.synthetic.options import SyntheticOptions
 from supernet.pose import Skeleton
 
 

@@ -10,17 +10,15 @@ import numpy as np
 import pytest
 
 from subnets import Subnet
-from subnets.any_arch import macs_of
-from subnets.baselines.arch import StaticArch
-from subnets.benchmark import run
-from subnets.benchmark_options import BenchmarkCommand
-from subnets.benchmark_options import BenchmarkOptions
-from subnets.costs_options import CostsCommand
-from subnets.fuse import fuse
-from subnets.onnx_graph import export_onnx
+from subnets.benchmark.__main__ import run
+from subnets.benchmark.options import BenchmarkCommand, BenchmarkOptions
+from subnets.costs import CostsCommand
+from subnets.export.onnx_graph import export_onnx
+from subnets.families.descriptions import macs_of
+from subnets.families.static import StaticArch
+from subnets.network import fuse
 from subnets.portable.manifest import Manifest
-from supernet import Arch
-from supernet import InputError
+from supernet import Arch, InputError
 from supernet.pose import Skeleton
 
 SETTINGS = {"widths": [4, 4, 4, 4], "blocks": [[0] * n for n in (2, 3, 4)], "modules": [1] * 3, "head": 4}

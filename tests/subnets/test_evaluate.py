@@ -11,22 +11,16 @@ from typing import Any
 import cv2
 import pytest
 
-from subnets import Subnet
-from subnets import build
-from subnets import save
-from subnets.evaluate import run
-from subnets.evaluate_options import EvaluateCommand
-from subnets.fuse import fuse
-from subnets.onnx_graph import export_onnx
+from subnets import Subnet, build, save
+from subnets.evaluate.__main__ import run
+from subnets.evaluate.options import EvaluateCommand
+from subnets.export.onnx_graph import export_onnx
+from subnets.network import fuse
 from subnets.portable.manifest import Manifest
-from supernet import Arch
-from supernet import InputError
-from supernet import evaluation
-from supernet.data.source import DataConfig
-from supernet.data.source import ensure_data
+from supernet import Arch, InputError, evaluation
+from supernet.data.source import DataConfig, ensure_data
 from supernet.evaluation_options import EvaluationOptions
-from supernet.pose import Skeleton
-from supernet.pose import score
+from supernet.pose import Skeleton, score
 
 NINE = ["AP", "AP50", "AP75", "AR", "AR50", "AR75", "AP_easy", "AP_medium", "AP_hard"]
 

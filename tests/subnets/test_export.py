@@ -12,24 +12,18 @@ import numpy as np
 import onnx
 import pytest
 
-from subnets import Subnet
-from subnets import load
-from subnets import save
-from subnets.benchmark import run as benchmark
-from subnets.benchmark_options import BenchmarkCommand
-from subnets.benchmark_options import BenchmarkOptions
-from subnets.comparing import relative_difference
-from subnets.export import run
-from subnets.export_options import ExportCommand
-from subnets.export_options import ExportOptions
-from subnets.export_options import check_formats
-from subnets.exporting import calibration_images
+from subnets import Subnet, load, save
+from subnets.benchmark.__main__ import run as benchmark
+from subnets.benchmark.options import BenchmarkCommand, BenchmarkOptions
+from subnets.export.__main__ import run
+from subnets.export.exporting import calibration_images
+from subnets.export.formats import relative_difference
+from subnets.export.options import ExportCommand, ExportOptions, check_formats
+from subnets.export.quantise import output_nodes
 from subnets.portable.session import OnnxSession
-from subnets.quantise import output_nodes
 from subnets.runtime import open_runtime
 from subnets.source import open_source
-from supernet import Arch
-from supernet import InputError
+from supernet import Arch, InputError
 from supernet.data.source import DataConfig
 
 

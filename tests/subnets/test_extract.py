@@ -11,11 +11,8 @@ import torch
 from torch import nn
 
 from subnets import extract
-from subnets.fuse import fuse
-from supernet import Arch
-from supernet import InputError
-from supernet import SearchSpace
-from supernet import Supernet
+from subnets.network import fuse
+from supernet import Arch, InputError, SearchSpace, Supernet
 from supernet.calibration import calibrate
 from supernet.cost import count_params
 

@@ -11,28 +11,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra import compose
-from hydra import initialize_config_module
+from hydra import compose, initialize_config_module
 from hydra.core.config_store import ConfigStore
 
-from subnets import build
-from subnets import load
-from subnets.finetune_options import FinetuneCommand
-from subnets.finetuning import finetune
-from subnets.finetuning import result_table
-from subnets.fuse import fuse
+from subnets import build, load
+from subnets.finetune.finetuning import finetune, fresh, result_table
+from subnets.finetune.options import FinetuneCommand
+from subnets.network import fuse
 from subnets.source import open_source
-from subnets.starting import fresh
 from supernet import InputError
-from supernet.distributed import Ranks
-from supernet.run_log import read_log
+from supernet.runs.log import read_log
 from supernet.train import TrainCommand
-from supernet.train_options import CheckpointOptions
-from supernet.train_options import OptimizerOptions
-from supernet.train_options import TrainOptions
-from supernet.train_options import ValidationOptions
-from supernet.training import Trainer
-from supernet.training_job import TrainingJob
+from supernet.training.distributed import Ranks
+from supernet.training.job import TrainingJob
+from supernet.training.options import CheckpointOptions, OptimizerOptions, TrainOptions, ValidationOptions
+from supernet.training.trainer import Trainer
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = TrainOptions(

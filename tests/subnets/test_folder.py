@@ -10,17 +10,11 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
-from subnets import Subnet
-from subnets import build
-from subnets import load
-from subnets import save
+from subnets import Subnet, build, load, save
 from subnets.meta import read_meta
-from supernet import Arch
-from supernet import InputError
-from supernet import SearchSpace
+from supernet import Arch, InputError, SearchSpace
 from supernet.pose.skeletons import Skeleton
 
 SMALL = SearchSpace.load("tiny").smallest()

@@ -10,14 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from subnets import build
-from subnets import load
-from subnets import save
-from subnets.folding import norm_sources
-from subnets.fuse import fuse
-from supernet import Arch
-from supernet import InputError
-from supernet import SearchSpace
+from subnets import build, load, save
+from subnets.network import fuse, norm_sources
+from supernet import Arch, InputError, SearchSpace
 
 ARCH = SearchSpace.load("tiny").largest()
 

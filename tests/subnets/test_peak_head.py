@@ -9,15 +9,12 @@ import onnx
 import onnxruntime
 
 from subnets import Subnet
-from subnets.comparing import relative_difference
-from subnets.peak_head import append_peaks
-from subnets.peak_head import peak_head
+from subnets.export.formats import relative_difference
+from subnets.export.peak_head import append_peaks, peak_head
 from subnets.runtime import open_runtime
-from supernet.pose import DecodeOptions
-from supernet.pose import Skeleton
-from supernet.pose import decode
+from supernet.pose import DecodeOptions, Skeleton, decode
 from supernet.pose.grouping import decode_peaks
-from supernet.pose.merging import merge_passes
+from supernet.pose.inference import merge_passes
 
 SKELETON = Skeleton.load("crowdpose")
 

@@ -13,9 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
-from subnets.predict import run
-from subnets.predict_options import PredictCommand
-from subnets.predict_options import PredictOptions
+from subnets.predict.__main__ import run
+from subnets.predict.options import PredictCommand, PredictOptions
 from supernet import InputError
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from subnets import Subnet
-from subnets.comparing import relative_difference
+from subnets.export.formats import relative_difference
 from subnets.runtime import open_runtime
 from supernet import InputError
 from supernet.pose import Skeleton

@@ -9,11 +9,9 @@ import pytest
 import torch
 
 from subnets import Subnet
-from subnets.naming import slug
-from subnets.source import SourceOptions
-from subnets.source import open_source
-from supernet import Arch
-from supernet import InputError
+from subnets.console import slug
+from subnets.source import SourceOptions, open_source
+from supernet import Arch, InputError
 from supernet.pose import Skeleton
 
 

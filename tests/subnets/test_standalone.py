@@ -13,9 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from subnets.bundle import PACKAGE
-from subnets.bundle import portable_modules
-from subnets.bundle import write_bundle
+from subnets.export.bundle import PACKAGE, portable_modules, write_bundle
 
 # What the four packages need to be imported, with the folders of their shared libraries.
 ALLOWED = ("numpy", "numpy.libs", "scipy", "scipy.libs", "cv2", "onnxruntime", "onnxruntime.libs")

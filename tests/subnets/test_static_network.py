@@ -8,9 +8,7 @@ import pytest
 import torch
 
 from subnets import build
-from supernet import Arch
-from supernet import InputError
-from supernet import SearchSpace
+from supernet import Arch, InputError, SearchSpace
 from supernet.cost import count_params
 from supernet.pose.skeletons import Skeleton
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 
-from subnets.timing import Timing
-from subnets.timing import interleave
-from subnets.timing import timed_rounds
+from subnets.benchmark.timing import Timing, interleave, timed_rounds
 
 
 def test_candidates_take_turns_in_changing_order() -> None:

@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from supernet import allocator
+from supernet.training import distributed as allocator
 
 PROGRAM = """
 import ctypes, resource, sys
-from supernet.allocator import keep_freed_memory
+from supernet.training.distributed import keep_freed_memory
 kept = sys.argv[1] == "keep" and keep_freed_memory()
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p

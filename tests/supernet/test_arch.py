@@ -11,13 +11,9 @@ import numpy as np
 import pytest
 import yaml
 
-from supernet import Arch
-from supernet import InputError
-from supernet import SearchSpace
-from supernet import Stage
+from supernet import Arch, InputError, SearchSpace, Stage
 from supernet.arch import read_about
-from supernet.cost import count_macs
-from supernet.cost import count_params
+from supernet.cost import count_macs, count_params
 from supernet.names import conf_names
 
 # Resolution, stem, stages, head, parameters, exact MACs and the paper's in G (14 joints), the paper's AP.

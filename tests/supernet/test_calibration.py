@@ -9,10 +9,8 @@ import pytest
 import torch
 
 from subnets import extract
-from supernet import SearchSpace
-from supernet import Supernet
-from supernet.calibration import calibrate
-from supernet.calibration import calibrate_by
+from supernet import SearchSpace, Supernet
+from supernet.calibration import calibrate, calibrate_by
 
 TINY = SearchSpace.load("tiny")
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from supernet import InputError
-from supernet import SearchSpace
-from supernet.constrained import sample_near
-from supernet.cost import MacsTable
-from supernet.cost import ParamsTable
-from supernet.cost import count_macs
+from supernet import InputError, SearchSpace
+from supernet.cost import MacsTable, ParamsTable, count_macs
+from supernet.sampling import sample_near
 
 
 @pytest.mark.parametrize("name", ["tiny", "litepose_expand"])

@@ -10,19 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from search import MacsTable
-from search import ParamsTable
-from search import count_macs
-from search import count_params
+from search import MacsTable, ParamsTable, count_macs, count_params
 from subnets import Subnet
-from supernet import Arch
-from supernet import InputError
-from supernet import SearchSpace
+from supernet import Arch, InputError, SearchSpace
 from supernet.cost import padded_shape
-from supernet.cost_table import layer_costs
-from supernet.cost_table import layer_table
-from supernet.cost_table import space_table
-from supernet.cost_table import zoo_table
+from supernet.describe import layer_costs, layer_table, space_table, zoo_table
 
 
 def fvcore_conv_macs(arch: Arch, num_joints: int, side: int) -> int:

@@ -12,17 +12,16 @@ from pathlib import Path
 import pytest
 
 from supernet import InputError
-from supernet.checks import check_keys
-from supernet.checks import positive_int
-from supernet.checks import positive_ints
-from supernet.checks import shown
-from supernet.files import atomic_path
-from supernet.files import new_folder
-from supernet.files import read_json
-from supernet.files import read_text
-from supernet.files import read_yaml
-from supernet.files import write_json
-from supernet.files import write_text
+from supernet.errors import check_keys, positive_int, positive_ints, shown
+from supernet.runs.files import (
+    atomic_path,
+    new_folder,
+    read_json,
+    read_text,
+    read_yaml,
+    write_json,
+    write_text,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -78,7 +77,7 @@ def test_a_new_folder_is_whole_or_absent(tmp_path: Path) -> None:
 def test_a_killed_writer_leaves_no_folder_of_that_name(tmp_path: Path) -> None:
     code = f"""
 import time
-from supernet.files import new_folder
+from supernet.runs.files import new_folder
 with new_folder({str(tmp_path / "net")!r}) as folder:
     (folder / "a").write_text("half")
     print("writing", flush=True)

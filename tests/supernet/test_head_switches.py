@@ -12,20 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from subnets import Subnet
-from subnets import extract
-from subnets.fuse import fuse
-from subnets.onnx_graph import export_onnx
+from subnets import Subnet, extract
+from subnets.export.onnx_graph import export_onnx
+from subnets.network import fuse
 from subnets.portable.manifest import Manifest
-from supernet import Arch
-from supernet import InputError
-from supernet import SearchSpace
-from supernet import Supernet
+from supernet import Arch, InputError, SearchSpace, Supernet
 from supernet.calibration import calibrate
-from supernet.cost import MacsTable
-from supernet.cost import ParamsTable
-from supernet.cost import count_macs
-from supernet.cost import count_params
+from supernet.cost import MacsTable, ParamsTable, count_macs, count_params
 from supernet.pose.skeletons import Skeleton
 from supernet.sorting import sort_channels
 

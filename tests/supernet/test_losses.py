@@ -8,11 +8,8 @@ import pytest
 import torch
 
 from supernet.errors import InputError
-from supernet.loss_options import LossOptions
-from supernet.losses import PoseLoss
-from supernet.losses import distillation
-from supernet.losses import heatmap_mse
-from supernet.losses import tag_loss
+from supernet.losses import PoseLoss, distillation, heatmap_mse, tag_loss
+from supernet.training.options import LossOptions
 
 
 @dataclass(frozen=True)

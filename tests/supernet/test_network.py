@@ -10,11 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from supernet import Arch
-from supernet import InputError
-from supernet import SearchSpace
-from supernet import Stage
-from supernet import Supernet
+from supernet import Arch, InputError, SearchSpace, Stage, Supernet
 from supernet.topology import layers
 
 TINY = SearchSpace.load("tiny")

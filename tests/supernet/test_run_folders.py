@@ -12,9 +12,7 @@ import pytest
 
 from supernet import InputError
 from supernet.cli import is_users
-from supernet.run_folders import check_run_name
-from supernet.run_folders import claim_run_folder
-from supernet.run_folders import hold_run_folder
+from supernet.runs.folders import check_run_name, claim_run_folder, hold_run_folder
 
 
 @dataclass
@@ -41,7 +39,7 @@ def test_a_start_that_made_nothing_holds_no_one_to_its_settings(tmp_path: Path) 
 def test_a_held_folder_is_free_again_and_keeps_nothing_of_the_lock(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     hold = (
-        "import sys; from pathlib import Path; from supernet.locks import alone_in\n"
+        "import sys; from pathlib import Path; from supernet.runs.folders import alone_in\n"
         "with alone_in(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
     process = subprocess.Popen(

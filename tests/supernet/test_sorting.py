@@ -8,12 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from supernet import SearchSpace
-from supernet import Supernet
+from supernet import SearchSpace, Supernet
 from supernet.calibration import calibrate
-from supernet.sorting import channel_groups
-from supernet.sorting import importance
-from supernet.sorting import sort_channels
+from supernet.sorting import channel_groups, importance, sort_channels
 
 TINY = SearchSpace.load("tiny")
 Disturb = Callable[[Any, int], None]

@@ -11,10 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from supernet import Arch
-from supernet import InputError
-from supernet import SearchSpace
-from supernet import Stage
+from supernet import Arch, InputError, SearchSpace, Stage
 
 
 def plain(**changes: Any) -> dict[str, Any]:

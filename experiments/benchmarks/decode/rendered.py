@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 
 from supernet.pose import Skeleton
-from supernet.pose.preprocess import View
-from supernet.pose.preprocess import preprocess
+from supernet.pose.preprocess import View, preprocess
 
 SHORT_SIDE = 512
 MOST_PEOPLE = 14

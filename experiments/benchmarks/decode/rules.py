@@ -11,8 +11,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-from dataclasses import dataclass
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -21,26 +20,16 @@ import cv2
 import numpy as np
 
 from experiments.benchmarks.decode import literal
-from experiments.benchmarks.decode.rendered import Noise
-from experiments.benchmarks.decode.rendered import ground_truth
-from experiments.benchmarks.decode.rendered import render
-from experiments.benchmarks.decode.rendered import scenes
-from experiments.benchmarks.decode.speed import SKELETON
-from experiments.benchmarks.decode.speed import fast
-from experiments.benchmarks.decode.speed import slow
-from supernet.files import write_json
-from supernet.pose import DecodeOptions
-from supernet.pose import People
-from supernet.pose import score
+from experiments.benchmarks.decode.rendered import Noise, ground_truth, render, scenes
+from experiments.benchmarks.decode.speed import SKELETON, fast, slow
+from supernet.pose import DecodeOptions, People, score
 from supernet.pose.bootstrap import bootstrap_ap
 from supernet.pose.grouping import decode
-from supernet.pose.inference import to_image
-from supernet.pose.merging import merge_passes
-from supernet.pose.peaks import Peaks
-from supernet.pose.peaks import refine_position
+from supernet.pose.inference import merge_passes, to_image
+from supernet.pose.peaks import Peaks, find_missing, refine_position
 from supernet.pose.preprocess import View
-from supernet.pose.refinement import find_missing
 from supernet.pose.results import to_coco_results
+from supernet.runs.files import write_json
 
 Maps = tuple[np.ndarray, np.ndarray]
 CHECKED = 3  # images on which the variants are held against the two decoders themselves

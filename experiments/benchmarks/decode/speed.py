@@ -21,26 +21,14 @@ import cv2
 import numpy as np
 
 from experiments.benchmarks.decode import literal
-from experiments.benchmarks.decode.rendered import Noise
-from experiments.benchmarks.decode.rendered import Scene
-from experiments.benchmarks.decode.rendered import ground_truth
-from experiments.benchmarks.decode.rendered import render
-from experiments.benchmarks.decode.rendered import scenes
-from supernet.files import write_json
-from supernet.pose import DecodeOptions
-from supernet.pose import People
-from supernet.pose import Skeleton
-from supernet.pose import score
+from experiments.benchmarks.decode.rendered import Noise, Scene, ground_truth, render, scenes
+from supernet.pose import DecodeOptions, People, Skeleton, score
 from supernet.pose.grouping import decode
-from supernet.pose.inference import to_image
-from supernet.pose.matching import match
-from supernet.pose.merging import merge_passes
-from supernet.pose.peaks import find_peaks
-from supernet.pose.peaks import refine_position
+from supernet.pose.inference import merge_passes, to_image
+from supernet.pose.peaks import find_missing, find_peaks, match, refine_position, sample_tags
 from supernet.pose.preprocess import View
-from supernet.pose.refinement import find_missing
-from supernet.pose.refinement import sample_tags
 from supernet.pose.results import to_coco_results
+from supernet.runs.files import write_json
 
 Passes = list[tuple[np.ndarray, np.ndarray]]
 SKELETON = Skeleton.load("crowdpose")

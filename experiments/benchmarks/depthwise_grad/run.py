@@ -18,12 +18,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn import grad as torch_grad
 
-from subnets.timing import conditions
-from subnets.timing import interleave
-from supernet.files import write_json
-from supernet.layers.depthwise_grad import Formulation
-from supernet.layers.depthwise_grad import depthwise_conv2d
-from supernet.layers.depthwise_grad import weight_grad
+from subnets.benchmark.timing import conditions, interleave
+from supernet.layers.depthwise_grad import Formulation, depthwise_conv2d, weight_grad
+from supernet.runs.files import write_json
 
 HERE = Path(__file__).resolve().parent
 # channels, side of the map, kernel, stride

@@ -22,20 +22,17 @@ from typing import Any
 import cv2
 import numpy as np
 
-from subnets.fuse import fuse
-from subnets.onnx_graph import export_onnx
+from subnets.benchmark.timing import conditions
+from subnets.export.onnx_graph import export_onnx
+from subnets.network import fuse
 from subnets.portable.manifest import Manifest
-from subnets.portable.pipeline import pipeline
-from subnets.portable.predictor import Predictor
-from subnets.portable.predictor import PredictorOptions
+from subnets.portable.predicting import pipeline
+from subnets.portable.predictor import Predictor, PredictorOptions
 from subnets.portable.session import OnnxSession
-from subnets.source import Opened
-from subnets.source import open_source
-from subnets.timing import conditions
-from supernet.data.images import decode_rgb
-from supernet.data.render_options import SyntheticOptions
-from supernet.data.render_scene import Scene
-from supernet.data.render_scene import render_scene
+from subnets.source import Opened, open_source
+from supernet.data.images.decode import decode_rgb
+from supernet.data.synthetic.options import SyntheticOptions
+from supernet.data.synthetic.scene import Scene, render_scene
 from supernet.pose.preprocess import preprocess
 
 HERE = Path(__file__).resolve().parent

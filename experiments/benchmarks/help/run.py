@@ -14,7 +14,7 @@ import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
-from supernet.files import write_json
+from supernet.runs.files import write_json
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]

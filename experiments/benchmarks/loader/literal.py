@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 
 from supernet.data import PoseDataset
-from supernet.data.transforms import Augmentation
-from supernet.data.transforms import pixel_centre_matrix
+from supernet.data.transforms import Augmentation, pixel_centre_matrix
 
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)

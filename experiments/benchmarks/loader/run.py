@@ -25,19 +25,13 @@ import numpy as np
 import torch
 from literal import LiteralPipeline
 
-from supernet.data import AugmentOptions
-from supernet.data import Loader
-from supernet.data import LoaderOptions
-from supernet.data import PoseDataset
-from supernet.data import load_crowdpose
-from supernet.data.collate import BatchMaker
-from supernet.data.images import decode_rgb
-from supernet.data.masks import loss_mask
-from supernet.data.transforms import sample
-from supernet.data.transforms import warp_image
-from supernet.data.transforms import warp_keypoints
-from supernet.files import write_json
+from supernet.data import AugmentOptions, Loader, LoaderOptions, PoseDataset, load_crowdpose
+from supernet.data.batch import BatchMaker
+from supernet.data.images.decode import decode_rgb
+from supernet.data.targets import loss_mask
+from supernet.data.transforms import sample, warp_image, warp_keypoints
 from supernet.pose.skeletons import Skeleton
+from supernet.runs.files import write_json
 
 RESOLUTION = 512
 COPIES = 64

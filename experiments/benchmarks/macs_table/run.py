@@ -15,12 +15,9 @@ import torch
 from fvcore.nn import FlopCountAnalysis
 
 from subnets import Subnet
-from supernet import Arch
-from supernet import SearchSpace
-from supernet.cost import MacsTable
-from supernet.cost import ParamsTable
-from supernet.cost import count_macs
-from supernet.files import write_json
+from supernet import Arch, SearchSpace
+from supernet.cost import MacsTable, ParamsTable, count_macs
+from supernet.runs.files import write_json
 from supernet.topology import layers
 
 ROWS = 200_000

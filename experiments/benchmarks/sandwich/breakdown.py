@@ -13,19 +13,15 @@ from pathlib import Path
 
 import torch
 
-from experiments.benchmarks.sandwich.run import CASES
-from experiments.benchmarks.sandwich.run import random_chunk
-from subnets.timing import conditions
-from supernet import Arch
-from supernet import SearchSpace
-from supernet import Supernet
+from experiments.benchmarks.sandwich.run import CASES, random_chunk
+from subnets.benchmark.timing import conditions
+from supernet import Arch, SearchSpace, Supernet
 from supernet.cost import count_macs
-from supernet.loss_options import LossOptions
 from supernet.losses import PoseLoss
 from supernet.network import active_layers
 from supernet.sampling import SubnetSchedule
-from supernet.step import Chunk
-from supernet.train_options import SamplingOptions
+from supernet.training.options import LossOptions, SamplingOptions
+from supernet.training.step import Chunk
 
 HERE = Path(__file__).resolve().parent
 WARMUP, ROUNDS = 2, 9

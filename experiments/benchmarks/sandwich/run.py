@@ -16,19 +16,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from subnets.timing import conditions
-from supernet import SearchSpace
-from supernet import Supernet
+from subnets.benchmark.timing import conditions
+from supernet import SearchSpace, Supernet
 from supernet.cost import MacsTable
-from supernet.loss_options import LossOptions
 from supernet.losses import PoseLoss
-from supernet.optimizer import FlatGradient
-from supernet.optimizer import make_optimizer
 from supernet.sampling import SubnetSchedule
-from supernet.step import Chunk
-from supernet.step import backward_all
-from supernet.train_options import OptimizerOptions
-from supernet.train_options import SamplingOptions
+from supernet.training.options import LossOptions, OptimizerOptions, SamplingOptions
+from supernet.training.state import FlatGradient, make_optimizer
+from supernet.training.step import Chunk, backward_all
 
 HERE = Path(__file__).resolve().parent
 

@@ -15,8 +15,7 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +23,15 @@ import torch
 
 from experiments.benchmarks.sandwich.run import random_chunk
 from subnets import Subnet
-from subnets.timing import conditions
-from subnets.timing import interleave
-from supernet import Arch
-from supernet import SearchSpace
-from supernet.files import write_json
-from supernet.layers import depthwise_grad
-from supernet.layers import norm_act
-from supernet.loss_options import LossOptions
+from subnets.benchmark.timing import conditions, interleave
+from supernet import Arch, SearchSpace
+from supernet.layers import depthwise_grad, norm_act
 from supernet.losses import PoseLoss
-from supernet.optimizer import FlatGradient
-from supernet.optimizer import make_optimizer
+from supernet.runs.files import write_json
 from supernet.sampling import Sampled
-from supernet.step import backward_all
-from supernet.train_options import OptimizerOptions
+from supernet.training.options import LossOptions, OptimizerOptions
+from supernet.training.state import FlatGradient, make_optimizer
+from supernet.training.step import backward_all
 
 HERE = Path(__file__).resolve().parent
 BATCH, JOINTS = 4, 14

@@ -8,8 +8,8 @@ Writes audit.json and the pictures into a folder named after the split, beside t
 import sys
 from pathlib import Path
 
-from supernet.data import audit
 from supernet.data import load_crowdpose
+from supernet.data.audit import report as audit
 
 root, split = sys.argv[1:]
 dataset = load_crowdpose(root, split, verify="none")

@@ -19,12 +19,11 @@ from types import ModuleType
 import numpy as np
 
 from supernet.data import load_crowdpose
-from supernet.data.images import decode_rgb
-from supernet.data.pixels import damaged_images
-from supernet.data.store import Store
+from supernet.data.images.decode import damaged_images, decode_rgb
+from supernet.data.images.store import Store
 from supernet.errors import InputError
-from supernet.files import write_json
 from supernet.pose.skeletons import Skeleton
+from supernet.runs.files import write_json
 
 COUNT = 300
 TESTS = Path(__file__).parents[3] / "tests" / "supernet" / "data"

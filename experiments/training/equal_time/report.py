@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.training.scoring import between
-from experiments.training.scoring import evaluator
-from subnets.timing import conditions
+from experiments.training.scoring import between, evaluator
+from subnets.benchmark.timing import conditions
 from supernet.arch import Arch
-from supernet.checkpoint import load_supernet
 from supernet.cost import count_macs
-from supernet.files import read_json
-from supernet.files import write_json
-from supernet.run_log import read_log
+from supernet.runs.files import read_json, write_json
+from supernet.runs.log import read_log
 from supernet.space import SearchSpace
+from supernet.training.checkpoint import load_supernet
 
 HERE = Path(__file__).resolve().parent
 # What a run's subnets scored, kept in its folder.

@@ -20,9 +20,8 @@ from typing import Any
 import numpy as np
 
 from experiments.training.equal_time.report import report
-from supernet.files import read_json
-from supernet.files import write_json
-from supernet.run_log import read_log
+from supernet.runs.files import read_json, write_json
+from supernet.runs.log import read_log
 
 RUNS = Path("runs/train")
 TIMES = Path("runs/experiments/equal_time/times.json")

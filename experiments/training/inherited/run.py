@@ -20,22 +20,17 @@ from typing import Any
 import numpy as np
 
 from experiments.training.inherited.report import report
-from experiments.training.scoring import CALIBRATION
-from experiments.training.scoring import between
-from experiments.training.scoring import data_config
-from experiments.training.scoring import evaluator
+from experiments.training.scoring import CALIBRATION, between, data_config, evaluator
+from subnets.benchmark.timing import conditions
 from subnets.folder import load
 from subnets.runtime import open_runtime
-from subnets.timing import conditions
 from supernet.arch import Arch
-from supernet.checkpoint import TrainedSupernet
-from supernet.checkpoint import load_supernet
 from supernet.cost import count_macs
 from supernet.data.source import open_split
 from supernet.evaluation import Evaluator
 from supernet.evaluation_options import EvaluationOptions
-from supernet.files import read_json
-from supernet.files import write_json
+from supernet.runs.files import read_json, write_json
+from supernet.training.checkpoint import TrainedSupernet, load_supernet
 
 FOLDER = Path("runs/experiments/inherited")
 # The supernet's own targets and loss (conf/train/demo.yaml), and a learning rate between its last and its

@@ -15,18 +15,15 @@ from pathlib import Path
 
 import torch
 
-from subnets.timing import conditions
+from subnets.benchmark.timing import conditions
 from supernet import SearchSpace
-from supernet.data.render_options import SyntheticOptions
 from supernet.data.source import DataConfig
-from supernet.distributed import open_ranks
-from supernet.train_options import CheckpointOptions
-from supernet.train_options import OptimizerOptions
-from supernet.train_options import TrainOptions
-from supernet.train_options import ValidationOptions
-from supernet.training import Trainer
-from supernet.training_job import TrainingJob
-from supernet.training_run import train_supernet
+from supernet.data.synthetic.options import SyntheticOptions
+from supernet.training.distributed import open_ranks
+from supernet.training.job import TrainingJob
+from supernet.training.options import CheckpointOptions, OptimizerOptions, TrainOptions, ValidationOptions
+from supernet.training.supernet_run import train_supernet
+from supernet.training.trainer import Trainer
 
 HERE = Path(__file__).resolve().parent
 

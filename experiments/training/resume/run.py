@@ -16,10 +16,9 @@ from pathlib import Path
 
 import torch
 
-from subnets.timing import conditions
-from supernet.run_log import TIME_FIELDS
-from supernet.run_log import read_log
-from supernet.snapshot import read_snapshot
+from subnets.benchmark.timing import conditions
+from supernet.runs.log import TIME_FIELDS, read_log
+from supernet.runs.snapshot import read_snapshot
 
 HERE = Path(__file__).resolve().parent
 

@@ -14,13 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from subnets import Subnet
-from subnets import build
-from subnets.official import export_weights
-from subnets.official import import_weights
-from supernet import Arch
-from supernet import InputError
-from supernet import SearchSpace
+from subnets import Subnet, build
+from subnets.official import export_weights, import_weights
+from supernet import Arch, InputError, SearchSpace
 
 Rng = np.random.Generator
 WRONG: list[Any] = [None, "16", 16.5, -1, 0, [], {}, 10**30, float("nan"), float("inf"), [[]], "", [None]]

@@ -13,18 +13,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from subnets import Subnet
-from subnets import build
-from subnets import load
-from subnets.fuse import fuse
-from subnets.official import convert
-from subnets.official import export_weights
-from subnets.official import import_weights
-from supernet import Arch
-from supernet import InputError
-from supernet import SearchSpace
-from supernet.cost import count_macs
-from supernet.cost import count_params
+from subnets import Subnet, build, load
+from subnets.network import fuse
+from subnets.official import convert, export_weights, import_weights
+from supernet import Arch, InputError, SearchSpace
+from supernet.cost import count_macs, count_params
 
 
 def snapshot(net: Subnet) -> dict[str, torch.Tensor]:

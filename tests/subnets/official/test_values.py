@@ -8,11 +8,8 @@ import pytest
 import torch
 
 from subnets import build
-from subnets.official import export_weights
-from subnets.official import import_weights
-from subnets.official import read_official
-from supernet import Arch
-from supernet import InputError
+from subnets.official import export_weights, import_weights, read_official
+from supernet import Arch, InputError
 
 ARCH = Arch.load("litepose-xs")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from subnets.portable.pipeline import pipeline
+from subnets.portable.predicting import pipeline
 
 
 def test_results_keep_their_order() -> None:

@@ -11,17 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
-from subnets.portable.frames import Frame
-from subnets.portable.frames import Frames
-from subnets.portable.frames import open_frames
+from subnets.portable.frames import Frame, Frames, open_frames
 from subnets.portable.main import summary_lines
 from subnets.portable.predicting import predict
-from subnets.portable.predictor import Predictor
-from subnets.portable.predictor import PredictorOptions
+from subnets.portable.predictor import Predictor, PredictorOptions
 from supernet import InputError
-from supernet.pose import InferenceOptions
-from supernet.pose import Skeleton
-from supernet.pose import infer
+from supernet.pose import InferenceOptions, Skeleton, infer
 from supernet.pose.grouping import DecodeOptions
 
 SKELETON = Skeleton.load("crowdpose")

@@ -5,13 +5,10 @@ import cv2
 import numpy as np
 import pytest
 
-from supernet.data import audit
-from supernet.data import load_coco
-from supernet.data import load_crowdpose
-from supernet.data import pixels
-from supernet.data import stream_images
-from supernet.data.statistics import crowd_levels
-from supernet.data.store import Store
+from supernet.data import audit, load_coco, load_crowdpose, stream_images
+from supernet.data.audit.statistics import crowd_levels
+from supernet.data.images import decode as pixels
+from supernet.data.images.store import Store
 from supernet.errors import InputError
 
 

@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 
 from supernet.data import AugmentOptions
-from supernet.data.transforms import Augmentation
-from supernet.data.transforms import pixel_centre_matrix
-from supernet.data.transforms import sample
-from supernet.data.transforms import warp_image
-from supernet.data.transforms import warp_keypoints
-from supernet.data.transforms import warp_points
+from supernet.data.transforms import (
+    Augmentation,
+    pixel_centre_matrix,
+    sample,
+    warp_image,
+    warp_keypoints,
+    warp_points,
+)
 from supernet.errors import InputError
 from supernet.pose.skeletons import Skeleton
 

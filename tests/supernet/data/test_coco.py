@@ -6,11 +6,9 @@ import pytest
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from supernet.data import DataOptions
-from supernet.data import load_coco
-from supernet.data import open_dataset
-from supernet.data.masks import ignore_mask
-from supernet.data.records import Region
+from supernet.data import DataOptions, load_coco, open_dataset
+from supernet.data.annotations.records import Region
+from supernet.data.targets import ignore_mask
 from supernet.errors import InputError
 
 IDENTITY = np.array([[1.0, 0, 0], [0, 1.0, 0]])

@@ -7,9 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from supernet.data import DataOptions
-from supernet.data import load_crowdpose
-from supernet.data import open_dataset
+from supernet.data import DataOptions, load_crowdpose, open_dataset
 from supernet.errors import InputError
 
 

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from supernet.data import BatchPlan
-from supernet.data import DataOptions
-from supernet.data import Loader
-from supernet.data import LoaderOptions
-from supernet.data import load_crowdpose
-from supernet.data import normalise
-from supernet.data import open_dataset
+from supernet.data import (
+    BatchPlan,
+    DataOptions,
+    Loader,
+    LoaderOptions,
+    load_crowdpose,
+    normalise,
+    open_dataset,
+)
 from supernet.data.plan import step_resolution
 from supernet.errors import InputError
 

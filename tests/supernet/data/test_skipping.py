@@ -12,14 +12,13 @@ import pytest
 import torch
 
 from supernet import InputError
-from supernet.data.opening import open_dataset
+from supernet.data.layouts import open_dataset
 from supernet.data.options import DataOptions
-from supernet.distributed import Ranks
-from supernet.evaluation import Evaluator
-from supernet.evaluation import calibration_batches
+from supernet.evaluation import Evaluator, calibration_batches
 from supernet.evaluation_options import EvaluationOptions
-from supernet.train_options import ValidationOptions
-from supernet.validation import SharedScoring
+from supernet.training.distributed import Ranks
+from supernet.training.options import ValidationOptions
+from supernet.training.validation import SharedScoring
 
 
 def empty_maps(images: np.ndarray) -> list[np.ndarray]:

@@ -10,22 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from supernet.data.crowdpose import load_crowdpose
-from supernet.data.render_body import HEAD
-from supernet.data.render_body import NECK
-from supernet.data.render_body import Shape
-from supernet.data.render_body import build_body
-from supernet.data.render_crowds import coco_to_crowdpose
-from supernet.data.render_crowds import load_crowds
-from supernet.data.render_crowds import mirror
-from supernet.data.render_crowds import pick_crowd
-from supernet.data.render_lifting import facing
-from supernet.data.render_lifting import lift_person
-from supernet.data.render_lifting import stature
-from supernet.data.render_poses import sample_pose
-from supernet.data.synthetic import SyntheticOptions
-from supernet.data.synthetic import crowd_index
-from supernet.data.synthetic import ensure
+from supernet.data.layouts import load_crowdpose
+from supernet.data.synthetic.body import HEAD, NECK, Shape, build_body
+from supernet.data.synthetic.crowds import (
+    coco_to_crowdpose,
+    facing,
+    lift_person,
+    load_crowds,
+    mirror,
+    pick_crowd,
+    stature,
+)
+from supernet.data.synthetic.dataset import SyntheticOptions, crowd_index, ensure
+from supernet.data.synthetic.poses import sample_pose
 from supernet.errors import InputError
 from supernet.pose.skeletons import Skeleton
 

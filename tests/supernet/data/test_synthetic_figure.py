@@ -6,33 +6,27 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supernet.data.render_body import HEAD
-from supernet.data.render_body import L_ELBOW
-from supernet.data.render_body import L_HIP
-from supernet.data.render_body import L_KNEE
-from supernet.data.render_body import L_SHOULDER
-from supernet.data.render_body import L_WRIST
-from supernet.data.render_body import NECK
-from supernet.data.render_body import R_SHOULDER
-from supernet.data.render_body import R_WRIST
-from supernet.data.render_body import Arm
-from supernet.data.render_body import Pose
-from supernet.data.render_body import Shape
-from supernet.data.render_body import build_body
-from supernet.data.render_canvas import PARTS
-from supernet.data.render_canvas import SUPERSAMPLE
-from supernet.data.render_canvas import Canvas
-from supernet.data.render_figure import Figure
-from supernet.data.render_figure import draw_figure
-from supernet.data.render_figure import visible_joints
-from supernet.data.render_poses import POSES
-from supernet.data.render_poses import sample_pose
-from supernet.data.render_style import Style
-from supernet.data.render_style import sample_style
+from supernet.data.synthetic.body import (
+    HEAD,
+    L_ELBOW,
+    L_HIP,
+    L_KNEE,
+    L_SHOULDER,
+    L_WRIST,
+    NECK,
+    R_SHOULDER,
+    R_WRIST,
+    Arm,
+    Pose,
+    Shape,
+    build_body,
+)
+from supernet.data.synthetic.canvas import PARTS, SUPERSAMPLE, Canvas, Style, sample_style
+from supernet.data.synthetic.figure import Figure, draw_figure, visible_joints
+from supernet.data.synthetic.poses import POSES, sample_pose
 
 STYLE = Style(
     skin=(120, 160, 220),

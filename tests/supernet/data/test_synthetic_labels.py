@@ -9,11 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from supernet.data.render_labels import CATEGORY
-from supernet.data.render_labels import clip_box
-from supernet.data.render_labels import crowd_index
-from supernet.data.render_labels import keypoint_list
-from supernet.data.render_labels import person_annotation
+from supernet.data.synthetic.labels import CATEGORY, clip_box, crowd_index, keypoint_list, person_annotation
 from supernet.pose.skeletons import Skeleton
 
 

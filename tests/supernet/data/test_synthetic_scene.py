@@ -7,11 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from supernet.data.render_labels import crowd_index
-from supernet.data.render_labels import person_annotation
-from supernet.data.render_options import SyntheticOptions
-from supernet.data.render_scene import Scene
-from supernet.data.render_scene import render_scene
+from supernet.data.synthetic.labels import crowd_index, person_annotation
+from supernet.data.synthetic.options import SyntheticOptions
+from supernet.data.synthetic.scene import Scene, render_scene
 from supernet.errors import InputError
 
 COUNT = 200

@@ -16,12 +16,9 @@ from pathlib import Path
 import cv2
 import pytest
 
-from supernet.data.crowdpose import load_crowdpose
-from supernet.data.render_labels import CATEGORY
-from supernet.data.render_labels import crowd_index
-from supernet.data.synthetic import SyntheticOptions
-from supernet.data.synthetic import ensure
-from supernet.data.synthetic import state
+from supernet.data.layouts import load_crowdpose
+from supernet.data.synthetic.dataset import SyntheticOptions, ensure, state
+from supernet.data.synthetic.labels import CATEGORY, crowd_index
 from supernet.errors import InputError
 
 OPTIONS = SyntheticOptions(seed=4, train=30, val=7, test=9, size=48, workers=1)
@@ -157,7 +154,7 @@ def test_a_truncated_image_of_a_half_written_set_is_made_again(tmp_path: Path) -
 def start(root: Path, options: SyntheticOptions) -> subprocess.Popen[bytes]:
     """`ensure` in another process that leads its own process group."""
     code = (
-        "import sys, json; from supernet.data.synthetic import SyntheticOptions, ensure\n"
+        "import sys, json; from supernet.data.synthetic.dataset import SyntheticOptions, ensure\n"
         "o = json.loads(sys.argv[2]); o = {k: tuple(v) if isinstance(v, list) else v for k, v in o.items()}\n"
         "ensure(sys.argv[1], SyntheticOptions(**o))"
     )
@@ -204,7 +201,7 @@ def test_two_processes_at_once_give_one_whole_set(whole: Path, tmp_path: Path) -
 def test_a_dead_worker_is_an_error_and_loses_nothing_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("supernet.data.render_pool.sys.executable", "/bin/false")
+    monkeypatch.setattr("supernet.data.synthetic.worker.sys.executable", "/bin/false")
     options = dataclasses.replace(OPTIONS, workers=2)
     with pytest.raises(RuntimeError, match="worker died"):
         ensure(tmp_path / "set", options)

@@ -4,13 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from supernet.data import AugmentOptions
-from supernet.data import targets
-from supernet.data.masks import loss_mask
-from supernet.data.masks import visible_joints
-from supernet.data.records import Region
-from supernet.data.transforms import sample
-from supernet.data.transforms import warp_keypoints
+from supernet.data import AugmentOptions, targets
+from supernet.data.annotations.records import Region
+from supernet.data.targets import loss_mask, visible_joints
+from supernet.data.transforms import sample, warp_keypoints
 from supernet.pose.skeletons import Skeleton
 
 MIRROR = Skeleton.load("crowdpose").flip

@@ -2,15 +2,12 @@
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from supernet.layers import depthwise_grad
-from supernet.layers.depthwise_grad import choose
-from supernet.layers.depthwise_grad import depthwise_conv2d
-from supernet.layers.depthwise_grad import weight_grad
+from supernet.layers.depthwise_grad import choose, depthwise_conv2d, weight_grad
 from supernet.native.library import library
 
 FORMULATIONS = [

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from supernet.layers.depthwise import ElasticDepthwiseConv2d
+from supernet.layers.elastic import ElasticDepthwiseConv2d
 from supernet.topology import Layer
 
 LARGEST = Layer("x", "depthwise", 12, 12, 7, 1, True, None, 1)

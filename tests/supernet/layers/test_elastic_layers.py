@@ -8,9 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from supernet.layers.batch_norm import ElasticBatchNorm2d
-from supernet.layers.convolution import ElasticConv2d
-from supernet.layers.deconvolution import ElasticConvTranspose2d
+from supernet.layers.elastic import ElasticBatchNorm2d, ElasticConv2d, ElasticConvTranspose2d
 from supernet.topology import Layer
 
 CONV = Layer("x", "conv", 10, 6, 3, 2, True, None, 2)

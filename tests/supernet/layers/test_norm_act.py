@@ -2,14 +2,12 @@
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from supernet.layers import norm_act
-from supernet.layers.norm_act import activate
-from supernet.layers.norm_act import batch_norm_act
+from supernet.layers.norm_act import activate, batch_norm_act
 from supernet.native.library import library
 
 ACTIVATIONS = [None, "relu", "relu6"]

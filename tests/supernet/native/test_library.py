@@ -6,8 +6,7 @@ import subprocess
 import pytest
 import torch
 
-from supernet.layers.depthwise_grad import choose
-from supernet.layers.depthwise_grad import depthwise_conv2d
+from supernet.layers.depthwise_grad import choose, depthwise_conv2d
 from supernet.native import library as module
 
 needs_compiler = pytest.mark.skipif(module.find_compiler() is None, reason="no C++ compiler here")

@@ -10,13 +10,9 @@ import pose_cases
 import pytest
 
 from supernet.errors import InputError
-from supernet.pose import Skeleton
-from supernet.pose import bootstrap_ap
-from supernet.pose import score
-from supernet.pose.matches import average_precision
-from supernet.pose.matches import find_matches
-from supernet.pose.results import read_detections
-from supernet.pose.results import read_ground_truth
+from supernet.pose import Skeleton, bootstrap_ap, score
+from supernet.pose.bootstrap import average_precision, find_matches
+from supernet.pose.results import read_detections, read_ground_truth
 from supernet.pose.scoring import prepare_truth
 
 GOLDEN = Path(__file__).parents[2] / "golden"

@@ -12,11 +12,7 @@ import pytest
 
 from experiments.benchmarks.decode import literal
 from supernet.errors import InputError
-from supernet.pose import DecodeOptions
-from supernet.pose import People
-from supernet.pose import Skeleton
-from supernet.pose import decode
-from supernet.pose import decode_peaks
+from supernet.pose import DecodeOptions, People, Skeleton, decode, decode_peaks
 
 CROWDPOSE = Skeleton.load("crowdpose")
 
@@ -210,8 +206,7 @@ def test_oks_suppression_drops_duplicates() -> None:
 
 def test_peaks_from_elsewhere_group_alike() -> None:
     heat, tags = noisy_maps(1)
-    from supernet.pose.peaks import find_peaks
-    from supernet.pose.peaks import refine_position
+    from supernet.pose.peaks import find_peaks, refine_position
 
     peaks = find_peaks(heat, 0.1, 30)
     scores, positions = np.zeros((1, 14, 30)), np.zeros((1, 14, 30, 2))

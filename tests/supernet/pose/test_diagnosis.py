@@ -11,11 +11,8 @@ import numpy as np
 import pose_cases
 import pytest
 
-from supernet.pose import Skeleton
-from supernet.pose import diagnose
-from supernet.pose import plot_diagnosis
-from supernet.pose import score
-from supernet.pose.error_kinds import JOINT_TYPES
+from supernet.pose import Skeleton, diagnose, plot_diagnosis, score
+from supernet.pose.diagnosis import JOINT_TYPES
 
 CROWDPOSE = Skeleton.load("crowdpose")
 

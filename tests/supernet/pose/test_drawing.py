@@ -6,12 +6,7 @@ import numpy as np
 import pytest
 
 from supernet.errors import InputError
-from supernet.pose import People
-from supernet.pose import Skeleton
-from supernet.pose import contact_sheet
-from supernet.pose import draw_heatmaps
-from supernet.pose import draw_people
-from supernet.pose import draw_tags
+from supernet.pose import People, Skeleton, contact_sheet, draw_heatmaps, draw_people, draw_tags
 from supernet.pose.drawing import SIDE_COLOURS
 
 

@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 
 from supernet.errors import InputError
-from supernet.pose import InferenceOptions
-from supernet.pose import People
-from supernet.pose import Skeleton
-from supernet.pose import infer
-from supernet.pose import infer_prepared
-from supernet.pose import prepare
-from supernet.pose import preprocess
-from supernet.pose import to_coco_results
-from supernet.pose.merging import merge_passes
-from supernet.pose.preprocess import IMAGE_MEAN
-from supernet.pose.preprocess import IMAGE_STD
-from supernet.pose.preprocess import normalise
+from supernet.pose import (
+    InferenceOptions,
+    People,
+    Skeleton,
+    infer,
+    infer_prepared,
+    prepare,
+    preprocess,
+    to_coco_results,
+)
+from supernet.pose.inference import merge_passes
+from supernet.pose.preprocess import IMAGE_MEAN, IMAGE_STD, normalise
 
 CROWDPOSE = Skeleton.load("crowdpose")
 SIZES = [(480, 640), (640, 480), (333, 500), (500, 500), (1000, 795), (101, 400), (900, 700)]

@@ -15,8 +15,7 @@ import pose_cases
 import pytest
 
 from supernet.errors import InputError
-from supernet.pose import Skeleton
-from supernet.pose import score
+from supernet.pose import Skeleton, score
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 GT, DT = GOLDEN / "crowdpose_open_gt.json.gz", GOLDEN / "crowdpose_open_dt.json.gz"
@@ -266,8 +265,7 @@ def install(monkeypatch: pytest.MonkeyPatch, dataset: type, evaluator: type) -> 
 
 
 def test_perfect_predictions_on_the_real_annotations(shared: Path) -> None:
-    from experiments.pose.perfect import perfect_detections
-    from experiments.pose.perfect import summary
+    from experiments.pose.perfect import perfect_detections, summary
 
     truth = json.loads((shared / "data/crowdpose/json/crowdpose_val.json").read_text())
     facts = summary(truth)

@@ -7,21 +7,12 @@ import itertools
 import numpy as np
 import pose_cases
 import pytest
-from hypothesis import given
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supernet.pose import Skeleton
-from supernet.pose import decode
-from supernet.pose.matching import match
-from supernet.pose.oks import oks
-from supernet.pose.oks import pose_areas
-from supernet.pose.oks import suppress
-from supernet.pose.peaks import Peaks
-from supernet.pose.peaks import find_peaks
-from supernet.pose.peaks import refine_position
-from supernet.pose.refinement import find_missing
-from supernet.pose.refinement import sample_tags
+from supernet.pose import Skeleton, decode
+from supernet.pose.peaks import Peaks, find_missing, find_peaks, match, refine_position, sample_tags
+from supernet.pose.people import oks, pose_areas, suppress
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -15,15 +15,17 @@ import torch
 
 from supernet import SearchSpace
 from supernet.data.source import DataConfig
-from supernet.distributed import open_ranks
-from supernet.train_options import CheckpointOptions
-from supernet.train_options import OptimizerOptions
-from supernet.train_options import SamplingOptions
-from supernet.train_options import TrainOptions
-from supernet.train_options import ValidationOptions
-from supernet.training import Trainer
-from supernet.training_job import TrainingJob
-from supernet.training_run import train_supernet
+from supernet.training.distributed import open_ranks
+from supernet.training.job import TrainingJob
+from supernet.training.options import (
+    CheckpointOptions,
+    OptimizerOptions,
+    SamplingOptions,
+    TrainOptions,
+    ValidationOptions,
+)
+from supernet.training.supernet_run import train_supernet
+from supernet.training.trainer import Trainer
 
 
 def main() -> None:

@@ -6,19 +6,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from supernet import InputError
-from supernet import SearchSpace
-from supernet import Supernet
-from supernet.checkpoint import CheckpointFolder
-from supernet.checkpoint import find_checkpoint
-from supernet.checkpoint import load_supernet
-from supernet.checkpoint import supernet_about
-from supernet.compatibility import load_weights
-from supernet.snapshot import Snapshot
-from supernet.snapshot import read_snapshot
-from supernet.snapshot import write_snapshot
-from supernet.train_options import OptimizerOptions
-from supernet.training_state import TrainingState
+from supernet import InputError, SearchSpace, Supernet
+from supernet.runs.snapshot import Snapshot, load_weights, read_snapshot, write_snapshot
+from supernet.training.checkpoint import CheckpointFolder, find_checkpoint, load_supernet, supernet_about
+from supernet.training.options import OptimizerOptions
+from supernet.training.state import TrainingState
 
 
 def make_state(net):

@@ -14,14 +14,12 @@ from supernet.data.loader import Loader
 from supernet.data.source import open_split
 from supernet.losses import PoseLoss
 from supernet.network import Supernet
-from supernet.optimizer import FlatGradient
-from supernet.run_log import read_log
+from supernet.runs.log import read_log
+from supernet.runs.snapshot import read_snapshot
 from supernet.sampling import SubnetSchedule
-from supernet.snapshot import read_snapshot
-from supernet.step import backward_all
-from supernet.step import chunks
-from supernet.train_options import PrecisionOptions
-from supernet.train_options import SamplingOptions
+from supernet.training.options import PrecisionOptions, SamplingOptions
+from supernet.training.state import FlatGradient
+from supernet.training.step import backward_all, chunks
 
 SCRIPT = Path(__file__).parent / "ranks_script.py"
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from supernet import Supernet
-from supernet.forward import make_forward
-from supernet.train_options import PrecisionOptions
+from supernet.training.options import PrecisionOptions
+from supernet.training.supernet_run import make_forward
 
 
 @pytest.fixture

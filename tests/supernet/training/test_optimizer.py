@@ -8,14 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from supernet import InputError
-from supernet import Supernet
-from supernet.optimizer import FlatGradient
-from supernet.optimizer import MovingAverage
-from supernet.optimizer import learning_rate
-from supernet.optimizer import make_optimizer
-from supernet.train_options import OptimizerOptions
-from supernet.train_options import TrainOptions
+from supernet import InputError, Supernet
+from supernet.training.options import OptimizerOptions, TrainOptions
+from supernet.training.state import FlatGradient, MovingAverage, learning_rate, make_optimizer
 
 
 def test_learning_rate_warms_up_then_follows_a_cosine():

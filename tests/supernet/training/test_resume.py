@@ -11,23 +11,22 @@ import pytest
 import torch
 
 from supernet import InputError
-from supernet.channel_warmup import sort_state
-from supernet.checkpoint import load_supernet
-from supernet.checkpoint import supernet_about
-from supernet.distributed import Ranks
-from supernet.run_log import TIME_FIELDS
-from supernet.run_log import read_log
-from supernet.snapshot import read_snapshot
-from supernet.train_options import CheckpointOptions
-from supernet.train_options import GuardOptions
-from supernet.train_options import OptimizerOptions
-from supernet.train_options import SamplingOptions
-from supernet.train_options import TrainOptions
-from supernet.train_options import ValidationOptions
-from supernet.training import Trainer
-from supernet.training_job import TrainingJob
-from supernet.training_run import train_supernet
-from supernet.training_state import TrainingState
+from supernet.runs.log import TIME_FIELDS, read_log
+from supernet.runs.snapshot import read_snapshot
+from supernet.training.checkpoint import load_supernet, supernet_about
+from supernet.training.distributed import Ranks
+from supernet.training.job import TrainingJob
+from supernet.training.options import (
+    CheckpointOptions,
+    GuardOptions,
+    OptimizerOptions,
+    SamplingOptions,
+    TrainOptions,
+    ValidationOptions,
+)
+from supernet.training.state import TrainingState
+from supernet.training.supernet_run import sort_state, train_supernet
+from supernet.training.trainer import Trainer
 
 OPTIONS = TrainOptions(
     steps=8,
@@ -213,18 +212,18 @@ def test_too_many_bad_steps_stop_the_run_and_name_the_last_good_checkpoint(train
 
 
 def test_a_full_disk_ends_clearly_and_leaves_the_old_checkpoint(train, whole, at_step, tmp_path, monkeypatch):
-    from supernet import files
+    from supernet.runs import files
 
     def full(trainer):
         def write(path, data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        monkeypatch.setattr("supernet.snapshot.write_bytes", write)
+        monkeypatch.setattr("supernet.runs.snapshot.write_bytes", write)
 
     at_step(5, full)
     with pytest.raises(InputError, match=r"No space left on device.*step-000000004\.safetensors; free some"):
         train(tmp_path / "run")
-    monkeypatch.setattr("supernet.snapshot.write_bytes", files.write_bytes)
+    monkeypatch.setattr("supernet.runs.snapshot.write_bytes", files.write_bytes)
     read_snapshot(tmp_path / "run/checkpoints/step-000000004.safetensors")
     train(tmp_path / "run")
     assert_same(outcome(whole), outcome(tmp_path / "run"))

@@ -7,9 +7,7 @@ import json
 import pytest
 
 from supernet import InputError
-from supernet.meters import Meters
-from supernet.run_log import RunLog
-from supernet.run_log import read_log
+from supernet.runs.log import Meters, RunLog, read_log
 
 
 def test_lines_are_written_and_read_back(tmp_path):

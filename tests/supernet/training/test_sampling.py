@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from supernet import InputError
-from supernet import SearchSpace
-from supernet.sampling import SubnetSchedule
-from supernet.sampling import fixed_subnets
-from supernet.train_options import SamplingOptions
+from supernet import InputError, SearchSpace
+from supernet.sampling import SubnetSchedule, fixed_subnets
+from supernet.training.options import SamplingOptions
 
 TINY = SearchSpace.load("tiny")
 

@@ -10,14 +10,11 @@ import torch
 from supernet import Supernet
 from supernet.data.loader import Loader
 from supernet.data.source import open_split
-from supernet.loss_options import LossOptions
 from supernet.losses import PoseLoss
-from supernet.optimizer import FlatGradient
 from supernet.sampling import SubnetSchedule
-from supernet.step import backward_all
-from supernet.step import chunks
-from supernet.train_options import PrecisionOptions
-from supernet.train_options import SamplingOptions
+from supernet.training.options import LossOptions, PrecisionOptions, SamplingOptions
+from supernet.training.state import FlatGradient
+from supernet.training.step import backward_all, chunks
 
 LOSS = PoseLoss(LossOptions(positive_weight=5.0, pull=0.1, push=0.1, distillation=2.0))
 

@@ -15,14 +15,13 @@ import yaml
 from omegaconf import OmegaConf
 
 from supernet import SearchSpace
-from supernet.checkpoint import load_supernet
-from supernet.distributed import Ranks
-from supernet.run_log import TIME_FIELDS
-from supernet.run_log import read_log
-from supernet.snapshot import read_snapshot
-from supernet.train_options import TrainOptions
-from supernet.training_job import TrainingJob
-from supernet.training_run import train_supernet
+from supernet.runs.log import TIME_FIELDS, read_log
+from supernet.runs.snapshot import read_snapshot
+from supernet.training.checkpoint import load_supernet
+from supernet.training.distributed import Ranks
+from supernet.training.job import TrainingJob
+from supernet.training.options import TrainOptions
+from supernet.training.supernet_run import train_supernet
 
 STEPS = 80
 LONG = (f"train.steps={STEPS}", "train.checkpoint.every=5", "train.log_every=5", "data.workers=1")

@@ -1,0 +1,1 @@
+"""Predicting a candidate's score from its genes."""

@@ -1,0 +1,125 @@
+"""Accuracy predictor: AP from codes, the model chosen among a few by cross-validated rank correlation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import kendalltau
+
+from supernet.errors import InputError
+from supernet.space import Codes
+
+from ..costs.tables import Costs, Floats
+from .models import MODELS, Features, Model
+
+FOLDS = 5
+FEWEST = 10
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How well a model ranks architectures that it has not seen (cross-validation).
+
+    Attributes:
+        tau: Kendall tau between predicted and measured AP, all folds together.
+        tau_interval: its 90% bootstrap interval.
+        mae: mean absolute error of AP.
+        mae_interval: its 90% bootstrap interval.
+    """
+
+    tau: float
+    tau_interval: tuple[float, float]
+    mae: float
+    mae_interval: tuple[float, float]
+
+
+class AccuracyPredictor:
+    """AP of architectures, with an uncertainty.
+
+    Attributes:
+        model: name of the chosen model.
+        held_out: (N,) its predictions of the measured architectures, each by a fit without its fold.
+        quality: its cross-validated quality, and that of the others in `qualities`.
+    """
+
+    def __init__(
+        self, features: Features, fitted: Model, model: str, held_out: Floats, qualities: dict[str, Quality]
+    ) -> None:
+        self._features = features
+        self._fitted = fitted
+        self.model = model
+        self.held_out = held_out
+        self.qualities = qualities
+
+    @property
+    def quality(self) -> Quality:
+        """The chosen model's."""
+        return self.qualities[self.model]
+
+    def predict(self, codes: Codes) -> tuple[Floats, Floats]:
+        """Mean and standard deviation, (N,) each, of the AP of (N, G) codes."""
+        return self._fitted.predict(self._features(codes))
+
+
+def fit_predictor(
+    costs: Costs, codes: Codes, ap: Floats, seed: int = 0, models: tuple[str, ...] = ()
+) -> AccuracyPredictor:
+    """Fit every model on folds, choose the best by Kendall tau, and refit it on all.
+
+    Args:
+        costs: of the space of `codes`.
+        codes: (N, G) measured architectures, N >= 10.
+        ap: (N,) their AP.
+        seed: of the folds, the models and the bootstrap.
+        models: names in `MODELS` to choose from; default all.
+
+    Raises:
+        InputError: too few architectures, or AP that is not finite.
+    """
+    if len(codes) < FEWEST:
+        raise InputError(
+            f"an accuracy predictor needs at least {FEWEST} measured architectures, found {len(codes)}"
+        )
+    if not np.isfinite(ap).all():
+        raise InputError("an accuracy predictor needs finite AP values")
+    features = Features(costs.space, costs)
+    x = features(codes)
+    chosen = {name: MODELS[name] for name in models or MODELS}
+    out = {name: out_of_fold(make, x, ap, seed) for name, make in chosen.items()}
+    qualities = {name: measure_quality(values, ap, seed) for name, values in out.items()}
+    best = max(qualities, key=lambda name: qualities[name].tau)
+    return AccuracyPredictor(features, chosen[best](seed).fit(x, ap), best, out[best], qualities)
+
+
+def out_of_fold(make: Callable[[int], Model], x: Floats, y: Floats, seed: int) -> Floats:
+    """(N,) predictions of each row by a model that was fitted without its fold."""
+    order = np.random.default_rng(seed).permutation(len(x))
+    found = np.empty(len(x))
+    for fold in range(FOLDS):
+        held = order[fold::FOLDS]
+        rest = np.setdiff1d(order, held)
+        found[held] = make(seed).fit(x[rest], y[rest]).predict(x[held])[0]
+    return found
+
+
+def tau_of(predicted: Floats, measured: Floats) -> float:
+    """Kendall tau-b; 0 where one of the two is constant."""
+    value = float(kendalltau(predicted, measured).statistic)
+    return value if np.isfinite(value) else 0.0
+
+
+def measure_quality(predicted: Floats, measured: Floats, seed: int = 0, repeats: int = 100) -> Quality:
+    """Kendall tau and mean absolute error with 90% bootstrap intervals."""
+    rng = np.random.default_rng(seed)
+    error = np.abs(predicted - measured)
+    draws = [rng.integers(len(measured), size=len(measured)) for _ in range(repeats)]
+    taus = np.quantile([tau_of(predicted[draw], measured[draw]) for draw in draws], (0.05, 0.95))
+    maes = np.quantile([error[draw].mean() for draw in draws], (0.05, 0.95))
+    return Quality(
+        tau_of(predicted, measured),
+        (float(taus[0]), float(taus[1])),
+        float(error.mean()),
+        (float(maes[0]), float(maes[1])),
+    )

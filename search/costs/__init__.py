@@ -1,0 +1,1 @@
+"""What candidates cost: tables over codes, budgets, latency."""

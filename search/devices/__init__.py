@@ -1,0 +1,1 @@
+"""Measuring a device: what is timed, where, and the file that keeps it."""

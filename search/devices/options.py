@@ -1,0 +1,94 @@
+"""Settings of `search.profile`, free of torch."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from supernet.errors import InputError
+
+RUNTIMES = ("torch", "torch_compile", "onnxruntime", "board")
+PRECISIONS = ("float32", "float16", "bfloat16")
+
+
+@dataclass
+class DeviceOptions:
+    """What to measure on.
+
+    Attributes:
+        runtime: torch (eager), torch_compile, onnxruntime, or board (files to take to another device).
+        device: cpu or cuda, for torch.
+        threads: of the CPU.
+        precision: float32, float16 or bfloat16, for torch.
+        pin: cores to stay on; [] leaves that to the system.
+        label: the device's name for people; default the processor's.
+        csv: what the script brought back from a board.
+    """
+
+    runtime: str = "onnxruntime"
+    device: str = "cpu"
+    threads: int = 1
+    precision: str = "float32"
+    pin: list[int] = field(default_factory=list)
+    label: str = ""
+    csv: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, known in (("runtime", RUNTIMES), ("precision", PRECISIONS)):
+            if getattr(self, name) not in known:
+                raise InputError(f"device.{name}={getattr(self, name)} is not one of {', '.join(known)}")
+        if self.threads < 1:
+            raise InputError(f"device.threads={self.threads} must be 1 or more")
+        if self.precision != "float32" and self.runtime not in ("torch", "torch_compile"):
+            raise InputError(f"device.precision={self.precision} is for torch only")
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
+            raise InputError(f"device.device={self.device} is not one of cpu, cuda, cuda:1")
+        if self.device != "cpu" and self.runtime not in ("torch", "torch_compile"):
+            raise InputError(
+                f"device.device={self.device} is for torch only: device=cuda, or device=torch_compile "
+                f"device.device={self.device}"
+            )
+
+
+@dataclass
+class MeasureOptions:
+    """How much is measured.
+
+    Attributes:
+        parts: parts of networks (stem, blocks, head steps), spread over the space.
+        networks: whole networks, which the parts' sum is fitted to.
+        rounds: visits to each; the value is the median over rounds, their spread says how steady the device
+            is.
+        seconds: of runs per visit.
+    """
+
+    parts: int = 300
+    networks: int = 40
+    rounds: int = 3
+    seconds: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name, least in (("parts", 30), ("networks", 10), ("rounds", 2)):
+            if getattr(self, name) < least:
+                raise InputError(f"measure.{name}={getattr(self, name)} must be {least} or more")
+        if not self.seconds > 0:
+            raise InputError(f"measure.seconds={self.seconds} must be more than 0")
+
+
+@dataclass
+class ProfileCommand:
+    """Settings of the command.
+
+    Attributes:
+        name: of the run; its folder is runs/profile/<name>.
+        space: whose networks are to be predicted: a name in conf/spaces or a file.
+        num_joints: J.
+        seed: which parts and networks are measured.
+    """
+
+    name: str = "default"
+    space: str = "tiny"
+    num_joints: int = 14
+    seed: int = 0
+    device: DeviceOptions = field(default_factory=DeviceOptions)
+    measure: MeasureOptions = field(default_factory=MeasureOptions)

@@ -1,0 +1,196 @@
+"""Which parts and networks stand for a space, and their times on this machine."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from supernet.arch import Arch
+from supernet.errors import InputError
+from supernet.space import Codes, SearchSpace
+
+from ..costs.parts import Part, network_parts
+from ..strategies.operators import sample_all_sizes, unique_rows
+from .board_script import Run, open_session, pin, session_run, time_rounds
+from .measurements import Measurements
+from .options import DeviceOptions, MeasureOptions
+
+Make = Callable[[], Run]
+Told = Callable[[int], object]
+# Networks in a row without a part that is wanted, after which the design is complete.
+NOTHING_NEW = 40
+# Blocks are most of a network's parts, and most of its time.
+SHARES = {"stem": 0.05, "stage": 0.6, "head": 0.25, "raw": 0.1}
+
+
+@dataclass(frozen=True)
+class Design:
+    """What is measured.
+
+    Attributes:
+        sources, places: part i is part number `places[i]` of architecture `sources[i]`.
+        parts: those parts.
+        codes: (N, G) whole networks.
+        archs: those networks.
+    """
+
+    sources: Codes
+    places: tuple[int, ...]
+    parts: tuple[Part, ...]
+    codes: Codes
+    archs: tuple[Arch, ...]
+
+
+def make_design(space: SearchSpace, num_joints: int, options: MeasureOptions, seed: int) -> Design:
+    """Distinct parts of random networks, a share of each kind, and random networks of all sizes."""
+    from ..costs.parts import kind_of
+
+    rng = np.random.default_rng([seed, 0])
+    wanted = {kind: max(3, round(share * options.parts)) for kind, share in SHARES.items()}
+    found: dict[Part, tuple[Any, int]] = {}
+    counts = dict.fromkeys(SHARES, 0)
+    idle = 0
+    for row in sample_all_sizes(space, rng, 20 * options.parts):
+        before = len(found)
+        parts = network_parts(space.decode(row[None])[0], num_joints)
+        for place in rng.permutation(len(parts)):
+            part = parts[place]
+            if part not in found and counts[kind_of(part)] < wanted[kind_of(part)]:
+                counts[kind_of(part)] += 1
+                found[part] = (row, int(place))
+                # One of each kind per network at most keeps the sizes mixed.
+                if counts[kind_of(part)] % 4 == 0:
+                    break
+        idle = idle + 1 if len(found) == before else 0
+        if idle >= NOTHING_NEW:
+            break
+    codes = _networks(space, np.random.default_rng([seed, 1]), options.networks)
+    sources = np.stack([row for row, _ in found.values()])
+    places = tuple(place for _, place in found.values())
+    return Design(sources, places, tuple(found), codes, tuple(space.decode(codes)))
+
+
+def _networks(space: SearchSpace, rng: np.random.Generator, n: int) -> Codes:
+    """Half uniform over the choices, half of all sizes, the extremes among them; distinct."""
+    ends = space.encode([space.smallest(), space.largest()])
+    drawn = [ends, space.sample_codes(rng, 4 * n), sample_all_sizes(space, rng, 4 * n)]
+    codes = np.concatenate([ends, *np.stack([drawn[1], drawn[2]], axis=1)])
+    return codes[unique_rows(codes)][:n]
+
+
+def measure_design(
+    space: SearchSpace,
+    num_joints: int,
+    design: Design,
+    device: DeviceOptions,
+    options: MeasureOptions,
+    told: Told | None = None,
+) -> Measurements:
+    """Time every part and network of `design` on this machine."""
+    require_cores(device.pin)
+    pin(device.pin)
+    part, network = makers(device, num_joints)
+    # Before anything is timed: what cannot be described must not cost the measurement.
+    about = describe(device)
+    items = [(f"part {i}", part(one)) for i, one in enumerate(design.parts)]
+    items += [(f"network {i}", network(arch)) for i, arch in enumerate(design.archs)]
+    times = time_rounds(items, options.rounds, options.seconds, told=told)
+    return gather(space, num_joints, design, times, about)
+
+
+def require_cores(wanted: Sequence[int]) -> None:
+    """Raise InputError unless this process may run on all the cores `wanted`."""
+    known = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    lacking = sorted(set(wanted) - known)
+    if lacking:
+        raise InputError(
+            f"device.pin={list(wanted)}: this process may not run on core {lacking[0]}, only on "
+            f"{', '.join(map(str, sorted(known)))}"
+        )
+
+
+def gather(
+    space: SearchSpace,
+    num_joints: int,
+    design: Design,
+    times: dict[str, list[tuple[float, int]]],
+    about: dict[str, Any],
+) -> Measurements:
+    """Measurements from times by item name."""
+
+    def rows(kind: str, count: int) -> Any:
+        return np.array([[ms for ms, _ in times[f"{kind} {i}"]] for i in range(count)])
+
+    return Measurements(
+        space,
+        num_joints,
+        about,
+        design.sources,
+        design.places,
+        rows("part", len(design.parts)),
+        design.codes,
+        rows("network", len(design.archs)),
+    )
+
+
+def makers(device: DeviceOptions, num_joints: int) -> tuple[Callable[[Part], Make], Callable[[Arch], Make]]:
+    """How a part and a network become something that runs on `device`."""
+    if device.runtime == "onnxruntime":
+        from .runners import onnx_network, onnx_part
+
+        def run_bytes(model: Callable[[], bytes]) -> Make:
+            return lambda: session_run(open_session(model(), device.threads))
+
+        return (
+            lambda part: run_bytes(lambda: onnx_part(part)),
+            lambda arch: run_bytes(lambda: onnx_network(arch, num_joints)),
+        )
+    from .runners import network_maker, part_maker, prepare_torch
+
+    prepare_torch(device)
+    return lambda part: part_maker(part, device), lambda arch: network_maker(arch, num_joints, device)
+
+
+def describe(device: DeviceOptions) -> dict[str, Any]:
+    """Device, runtime, threads, precision and date, for the table."""
+    if device.runtime == "onnxruntime":
+        import onnxruntime
+
+        runtime = f"onnxruntime {onnxruntime.__version__}"
+    else:
+        import torch
+
+        runtime = f"{device.runtime} {torch.__version__}"
+    return {
+        "device": device.label or processor(device),
+        "runtime": runtime,
+        "kind": device.runtime,
+        "threads": device.threads,
+        "precision": device.precision,
+        "batch": 1,
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+
+
+def processor(device: DeviceOptions) -> str:
+    """The processor's own name."""
+    if device.device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(device.device)
+    return _cpu_name(Path("/proc/cpuinfo")) or platform.processor() or platform.machine()
+
+
+def _cpu_name(path: Path) -> str:
+    lines: Sequence[str] = path.read_text().splitlines() if path.exists() else []
+    names: Iterable[str] = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(iter(names), "")

@@ -1,0 +1,153 @@
+"""What a search found: the front, the subnet of each budget, and the files that tell."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from supernet.runs.files import write_json, write_text
+
+from ..costs.tables import Floats
+from ..strategies.front import front_mask
+from ..strategies.plan import Plan
+from ..strategies.problem import Problem
+from ..study.candidate import BASELINE, Candidate
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of a search.
+
+    Attributes:
+        problem: what was searched.
+        candidates: every finished one.
+        front: those that no other beats on AP and all axes' costs, from cheap to costly. The random baseline
+            is there to be compared with: it is neither on a front nor chosen.
+        chosen: by budget, the best within it (the cheapest of equals).
+        baseline: by budget, its random architectures.
+        references: by name, the released architectures, however they came to be evaluated.
+        failed: those that were given up.
+    """
+
+    problem: Problem
+    candidates: tuple[Candidate, ...]
+    front: tuple[Candidate, ...]
+    chosen: Mapping[str, Candidate]
+    baseline: Mapping[str, Sequence[Candidate]]
+    references: Mapping[str, Candidate] = field(default_factory=dict)
+    failed: tuple[Candidate, ...] = ()
+
+    @classmethod
+    def of(cls, problem: Problem, candidates: Sequence[Candidate], plans: Sequence[Plan]) -> Outcome:
+        """The outcome of what was evaluated so far."""
+        done = tuple(candidate for candidate in candidates if candidate.state == "done")
+        by_codes = {candidate.codes: candidate for candidate in done}
+        draws = {name: codes for plan in plans for name, codes in plan.baseline.items()}
+        baseline = {name: [by_codes[row] for row in rows if row in by_codes] for name, rows in draws.items()}
+        named = {name: row for plan in plans for name, row in plan.references.items() if row in by_codes}
+        references = {name: by_codes[row] for name, row in named.items()}
+        front = front_of(problem, done, problem.axes)
+        failed = tuple(candidate for candidate in candidates if candidate.state == "failed")
+        return cls(problem, done, front, choose(problem, done), baseline, references, failed)
+
+    def front_on(self, axis: str) -> tuple[Candidate, ...]:
+        """Those that no other beats on AP and the one cost `axis`, from cheap to costly."""
+        return front_of(self.problem, self.candidates, (axis,))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user ought to know about these results."""
+        if not self.failed:
+            return ()
+        numbers = ", ".join(str(candidate.number) for candidate in self.failed)
+        return (
+            f"given up, since worker after worker died over them: candidates {numbers}; the results are "
+            "those of the others",
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain form: `candidates.json`."""
+        problem = self.problem
+        return {
+            "schema": SCHEMA,
+            "space": problem.space.to_dict(),
+            "num_joints": problem.num_joints,
+            "macs_convention": problem.costs.convention,
+            "axes": list(problem.axes),
+            "budgets": [{"name": b.name, "limits": dict(b.limits)} for b in problem.budgets],
+            "chosen": {name: candidate.number for name, candidate in self.chosen.items()},
+            "front": [candidate.number for candidate in self.front],
+            "baseline": {name: [c.number for c in found] for name, found in self.baseline.items()},
+            "references": {name: candidate.number for name, candidate in self.references.items()},
+            "candidates": [candidate.to_dict() for candidate in self.candidates],
+            "failed": [candidate.to_dict() for candidate in self.failed],
+        }
+
+    def write(self, folder: Path) -> None:
+        """Write `candidates.json` and `candidates.csv`."""
+        write_json(folder / "candidates.json", self.to_dict())
+        write_text(folder / "candidates.csv", self.to_csv())
+
+    def to_csv(self) -> str:
+        """One line per candidate: number, origin, AP and other figures, costs, marks, genes."""
+        genes = [gene.name for gene in self.problem.space.genes]
+        figures = list(self.candidates[0].stats or {}) if self.candidates else ["AP"]
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        marks = ["on_front", "chosen_for"]
+        writer.writerow(
+            ["number", "origin", "label", "round", *figures, *self.problem.costs.names, *marks, *genes]
+        )
+        front = {candidate.number for candidate in self.front}
+        for one in self.candidates:
+            chosen = " ".join(name for name, candidate in self.chosen.items() if candidate == one)
+            choices = zip(self.problem.space.genes, one.codes, strict=True)
+            writer.writerow(
+                [one.number, one.origin, one.label, one.round]
+                + [f"{(one.stats or {}).get(figure, float('nan')):.6g}" for figure in figures]
+                + [f"{one.costs[name]:.10g}" for name in self.problem.costs.names]
+                + [int(one.number in front), chosen]
+                + [gene.choices[code] for gene, code in choices]
+            )
+        return text.getvalue()
+
+
+def cost_rows(problem: Problem, candidates: Sequence[Candidate]) -> Floats:
+    """(N, C) costs as recorded."""
+    rows = [[candidate.costs[name] for name in problem.costs.names] for candidate in candidates]
+    return np.array(rows, dtype=np.float64).reshape(len(candidates), len(problem.costs.names))
+
+
+def eligible(done: Sequence[Candidate]) -> list[Candidate]:
+    """All but the random baseline."""
+    return [one for one in done if one.origin != BASELINE]
+
+
+def front_of(problem: Problem, done: Sequence[Candidate], axes: Sequence[str]) -> tuple[Candidate, ...]:
+    """The eligible ones that no other eligible one beats on AP and the costs `axes`, by the first of them."""
+    found = eligible(done)
+    points = np.array([[*(one.costs[axis] for axis in axes), -one.ap] for one in found])
+    mask = front_mask(points.reshape(len(found), len(axes) + 1))
+    front = (one for one, on in zip(found, mask, strict=True) if on)
+    return tuple(sorted(front, key=lambda one: one.costs[axes[0]]))
+
+
+def choose(problem: Problem, done: Sequence[Candidate]) -> dict[str, Candidate]:
+    """By budget, the best eligible one within it, the cheapest of equals; budgets none meets are left out."""
+    done = eligible(done)
+    costs = cost_rows(problem, done)
+    chosen = {}
+    for budget in problem.budgets:
+        inside = [one for one, fits in zip(done, budget.admits(problem.costs, costs), strict=True) if fits]
+        if inside:
+            axis = budget.limits[0][0]
+            chosen[budget.name] = max(inside, key=lambda c: (c.ap, -c.costs[axis], -c.number))
+    return chosen

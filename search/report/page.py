@@ -1,0 +1,177 @@
+"""The report of a search: one HTML file that needs no other, and its pictures as PNG."""
+
+from __future__ import annotations
+
+import base64
+import html
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from subnets.extract import extract
+from subnets.folder import load, save
+from supernet.runs.files import write_bytes, write_text
+
+from ..accuracy.predictor import AccuracyPredictor
+from ..costs.tables import shown_cost
+from ..session import Session
+from ..study.candidate import SEARCH, WARM, Candidate
+from ..study.study import SearchStudy
+from .analysis import fit_all, gene_effects, hypervolumes
+from .outcome import Outcome
+from .plots import accuracy_against_cost, gene_bars, predicted_against_measured, progress
+
+STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1d2430}
+h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}img{max-width:100%;height:auto}
+table{border-collapse:collapse;margin:.6rem 0}td,th{padding:.25rem .7rem;border-bottom:1px solid
+#dde2e8;text-align:right}
+td:first-child,th:first-child{text-align:left}.warning{background:#fff3cd;padding:.5rem
+.8rem;border-radius:4px} .note{color:#5a6572}
+"""
+
+
+def write_report(
+    outcome: Outcome,
+    conditions: Mapping[str, Any],
+    warnings: Sequence[str],
+    folder: Path,
+) -> None:
+    """Write `report.html` and the pictures that it shows into `folder`."""
+    parts = [f"<h1>Search {html.escape(folder.name)}</h1>"]
+    parts += [f'<p class="warning">{html.escape(warning)}</p>' for warning in warnings]
+    for axis in outcome.problem.axes:
+        picture = accuracy_against_cost(outcome, axis)
+        write_bytes(folder / f"accuracy_{axis}.png", picture)
+        parts.append(image(picture, f"AP against {axis} of every candidate"))
+    parts += ["<h2>Chosen subnets</h2>", chosen_table(outcome)]
+    parts += analysis_parts(outcome, folder)
+    parts += ["<h2>Conditions</h2>", conditions_table(conditions, outcome)]
+    body = "\n".join(parts)
+    head = f'<meta charset="utf-8"><title>{html.escape(folder.name)}</title><style>{STYLE}</style>'
+    page = f'<!doctype html><html lang="en"><head>{head}</head><body>\n{body}\n</body></html>\n'
+    write_text(folder / "report.html", page)
+
+
+def analysis_parts(outcome: Outcome, folder: Path) -> list[str]:
+    """Progress, predictor and genes, as far as the candidates are enough to tell."""
+    searched = [one for one in outcome.candidates if one.origin in (SEARCH, WARM)]
+    pictures: dict[str, tuple[bytes, str]] = {}
+    parts: list[str] = []
+    if searched:
+        volumes = hypervolumes(outcome.problem, searched)
+        picture = progress(volumes, [one.round for one in searched])
+        pictures["progress"] = (picture, "Progress of the front's hypervolume")
+    fitted = fit_all(outcome)
+    if fitted is not None:
+        picture = predicted_against_measured(*fitted)
+        pictures["predictor"] = (picture, "Predicted against measured AP, by models that had not seen them")
+        effects = gene_effects(outcome.problem, fitted[0])
+        picture = gene_bars(effects, outcome.problem.costs.names[0])
+        pictures["genes"] = (picture, "What the genes move, by predicted AP")
+    for name, (picture, text) in pictures.items():
+        write_bytes(folder / f"{name}.png", picture)
+        parts += [f"<h2>{html.escape(text)}</h2>", image(picture, text)]
+        if name == "predictor" and fitted is not None:
+            parts.append(quality_table(fitted[0]))
+    return parts
+
+
+def quality_table(predictor: AccuracyPredictor) -> str:
+    """Cross-validated quality of every model, the chosen one first."""
+    rows = []
+    for name, quality in sorted(predictor.qualities.items(), key=lambda item: item[0] != predictor.model):
+        low, high = quality.tau_interval
+        least, most = quality.mae_interval
+        error = f"{100 * quality.mae:.2f} ({100 * least:.2f} to {100 * most:.2f})"
+        rows.append([name, f"{quality.tau:.3f} ({low:.3f} to {high:.3f})", error])
+    return table(["model", "Kendall tau (90% interval)", "mean absolute error, AP points"], rows)
+
+
+def image(picture: bytes, text: str) -> str:
+    """A PNG inside the page."""
+    data = base64.b64encode(picture).decode("ascii")
+    return f'<p><img alt="{html.escape(text)}" src="data:image/png;base64,{data}"></p>'
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """An HTML table; cells are escaped."""
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    return "<table>" + line(head, "th") + "".join(line(row, "td") for row in rows) + "</table>"
+
+
+def chosen_table(outcome: Outcome) -> str:
+    """Budget, AP, costs and the random baseline of each chosen subnet."""
+    costs = outcome.problem.costs.names
+    head = ["budget", "limit", "AP", *costs, "random near it: median", "best", "above random's median"]
+    rows = []
+    for budget in outcome.problem.budgets:
+        chosen = outcome.chosen.get(budget.name)
+        if chosen is None:
+            rows.append([budget.name, budget.shown(), "none found", *[""] * (len(head) - 3)])
+            continue
+        drawn = [candidate.ap for candidate in outcome.baseline.get(budget.name, ())]
+        compared = ["", "", ""]
+        if drawn:
+            median = float(np.median(drawn))
+            compared = [_percent(median), _percent(max(drawn)), f"{100 * (chosen.ap - median):+.2f}"]
+        own = [_cost(chosen, name) for name in costs]
+        rows.append([budget.name, budget.shown(), _percent(chosen.ap), *own, *compared])
+    return table(head, rows)
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f}"
+
+
+def _cost(candidate: Candidate, name: str) -> str:
+    return shown_cost(name, candidate.costs[name])
+
+
+def conditions_table(conditions: Mapping[str, Any], outcome: Outcome) -> str:
+    """Under which conditions the figures were measured."""
+    seconds = [candidate.seconds for candidate in outcome.candidates]
+    facts = {**conditions, "evaluations": len(outcome.candidates)}
+    if outcome.failed:
+        facts["given up"] = len(outcome.failed)
+    if seconds:
+        facts["seconds per evaluation"] = f"{np.median(seconds):.2f} (median)"
+    return table(["condition", "value"], [[key, str(value)] for key, value in facts.items()])
+
+
+def write_results(session: Session, study: SearchStudy, folder: Path) -> Outcome:
+    """Write everything that a finished search gives into its run folder; what is there already is kept."""
+    outcome = Outcome.of(session.problem, study.candidates(), study.plans())
+    outcome.write(folder)
+    for budget in session.problem.budgets:
+        if budget.name in outcome.chosen:
+            save_subnet(session, outcome.chosen[budget.name], budget.name, folder / "subnets" / budget.name)
+    for warning in outcome.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    write_report(outcome, session.conditions, (*session.warnings, *outcome.warnings), folder)
+    for name, chosen in outcome.chosen.items():
+        costs = ", ".join(shown_cost(cost, value) for cost, value in chosen.costs.items())
+        print(f"  {name}: AP {chosen.ap:.4f}, {costs}  (arch={folder}:{name})")
+    return outcome
+
+
+def save_subnet(session: Session, candidate: Candidate, budget: str, folder: Path) -> None:
+    """Extract a candidate with calibrated batch norms into a folder of its own."""
+    arch = session.problem.space.decode(candidate.row[None])[0]
+    if folder.is_dir() and load(folder).arch == arch:
+        return
+    session.evaluate.calibrate(arch)
+    about: dict[str, Any] = {
+        "budget": budget,
+        "costs": dict(candidate.costs),
+        "macs_convention": session.problem.costs.convention,
+        "val": dict(candidate.stats or {}),
+        **session.trained.provenance(),
+    }
+    save(extract(session.trained.net, arch), folder, about)

@@ -1,0 +1,1 @@
+"""What to evaluate next: strategies and what they are made of."""

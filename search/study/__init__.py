@@ -1,0 +1,1 @@
+"""The shared record of a search: storage, trials, workers."""

@@ -1,0 +1,89 @@
+"""`python -m subnets.benchmark`: latencies of networks and runtimes, side by side."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from supernet.cli import launch
+from supernet.errors import InputError
+from supernet.runs.folders import claim_run_folder
+
+from ..console import distinct_slugs, register_slug
+from ..export.options import as_list
+from .options import BenchmarkCommand
+
+if TYPE_CHECKING:
+    from ..source import Opened
+    from .timing import Timing
+
+RESULTS_FILE = "results.json"
+SCHEMA = 2
+
+
+def main() -> None:
+    """Run the command."""
+    register_slug()
+    launch("benchmark", BenchmarkCommand, run)
+
+
+def run(config: BenchmarkCommand, folder: Path) -> None:
+    """Measure, print a table, and write results and plot into `folder`."""
+    archs, runtimes = as_list(config.arch, "arch"), as_list(config.runtime, "runtime")
+    from supernet.runs.files import write_json
+
+    from ..console import open_console
+    from ..source import SourceOptions, open_source
+    from .benchmarking import draw, latency_table, open_runs, timed
+    from .timing import conditions, conditions_line, interleave
+
+    if (folder / RESULTS_FILE).exists():
+        raise InputError(f"{folder} holds measurements already; choose another name=...")
+    options = SourceOptions(config.weights, config.supernet, config.skeleton)
+    networks = dict(zip(distinct_slugs(archs), (open_source(arch, options) for arch in archs), strict=True))
+    with tempfile.TemporaryDirectory() as scratch:
+        runs = open_runs(networks, runtimes, config.threads, Path(scratch))
+        wanted = config.benchmark
+        measured = {name: timed(wanted, networks[name[0]], name[1], run_) for name, run_ in runs.items()}
+        claim_run_folder(folder, config)
+        titles = {" / ".join(name): item.call for name, item in measured.items()}
+        timings = interleave(titles, wanted.rounds, wanted.warmup, wanted.seed, lead_in=1)
+    where = conditions(config.threads)
+    rows = [
+        _row(name, networks[name[0]], item.input_shape, timing)
+        for (name, item), timing in zip(measured.items(), timings, strict=True)
+    ]
+    write_json(
+        folder / RESULTS_FILE, {"schema": SCHEMA, "conditions": where, "what": _what(config), "rows": rows}
+    )
+    draw(folder / "results.png", timings, _what(config))
+    console = open_console()
+    console.print(latency_table(rows, _what(config)))
+    console.print(conditions_line(where))
+    console.print(f"results: {folder / RESULTS_FILE}", soft_wrap=True)
+
+
+def _what(config: BenchmarkCommand) -> str:
+    options = config.benchmark
+    if options.image is not None:
+        return f"{Path(options.image).name}: from file to people"
+    shape = "its own input" if options.input_shape is None else "{} x {} pixels".format(*options.input_shape)
+    return f"the network alone, batch {options.batch}, {shape}"
+
+
+def _row(name: tuple[str, str], opened: Opened, shape: tuple[int, int], timing: Timing) -> dict[str, Any]:
+    from ..families.descriptions import macs_of
+
+    network, runtime = name
+    return {
+        **timing.to_dict(),
+        "network": network,
+        "runtime": runtime,
+        "input_shape": list(shape),
+        "macs": macs_of(opened.arch, opened.skeleton.num_joints, input_shape=shape),
+    }
+
+
+if __name__ == "__main__":
+    main()

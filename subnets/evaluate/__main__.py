@@ -1,0 +1,151 @@
+"""`python -m subnets.evaluate`: score networks on a data set, side by side."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from supernet.cli import launch
+from supernet.errors import InputError
+from supernet.runs.folders import claim_run_folder
+
+from ..console import distinct_slugs, register_slug
+from ..export.options import as_list
+from .options import EvaluateCommand
+
+if TYPE_CHECKING:
+    from supernet.data.dataset import PoseDataset
+    from supernet.pose.diagnosis import Diagnosis
+
+    from ..source import Opened
+    from .scores import NetScore
+
+VOLATILE = ("data.workers", "data.cache", "data.verify")
+
+
+def main() -> None:
+    """Run the command."""
+    register_slug()
+    launch("evaluate", EvaluateCommand, run)
+
+
+def run(config: EvaluateCommand, folder: Path) -> None:
+    """Score every network that is not scored in `folder` yet; then tables, CSV and plot of all."""
+    from supernet.data.source import open_split
+    from supernet.evaluation import scored_part
+    from supernet.pose.grouping import DecodeOptions
+    from supernet.pose.scoring import check_scorer
+
+    from ..console import open_console
+    from ..runtime import check_joints
+    from ..source import SourceOptions, open_source
+    from .report import write_report
+
+    archs = as_list(config.arch, "arch")
+    names = distinct_slugs(archs)
+    options = SourceOptions(config.weights, config.supernet, config.skeleton)
+    opened = {
+        name: open_source(arch, options).require_trained() for name, arch in zip(names, archs, strict=True)
+    }
+    dataset = open_split(config.data, config.split)
+    for network in opened.values():
+        check_joints(network, dataset)
+    DecodeOptions(oks_nms=config.oks_nms)
+    check_scorer(dataset.protocol, config.scorer, dataset.skeleton)
+    dataset = scored_part(dataset, config.evaluation.images)  # once for all networks
+    again = claim_run_folder(folder, config, VOLATILE)
+    scores = [_scored(config, folder, dataset, name, network) for name, network in opened.items()]
+    write_report(folder, scores)
+    console = open_console()
+    if again:
+        console.print(f"{folder} was started before; what it had was reused")
+    show(console, scores, f"{dataset.name}, {scores[0].images} images")
+    if scores[0].skipped:
+        console.print(f"{len(scores[0].skipped)} records were left out; results.json lists them")
+    console.print(f"results: {folder / 'results.json'}", soft_wrap=True)
+
+
+def _scored(
+    config: EvaluateCommand, folder: Path, dataset: PoseDataset, name: str, opened: Opened
+) -> NetScore:
+    """The score of one network, from its file if there is one."""
+    from supernet.pose.diagnosis_plot import plot_diagnosis
+    from supernet.runs.files import read_json, write_json
+
+    from ..runtime import digest_of
+    from .scores import NetScore
+
+    path = folder / "networks" / f"{name}.json"
+    if path.exists():
+        score = NetScore.from_dict(read_json(path, "score"), str(path))
+        if score.conditions.get("weights_sha256") != digest_of(opened, config.runtime):
+            raise InputError(
+                f"{path} is the score of other weights than {name} has now; choose another name=..."
+            )
+        return score
+    score, detections, diagnosis = evaluate(config, dataset, name, opened)
+    write_json(folder / "detections" / f"{name}.json", detections, indent=None)
+    plot_diagnosis(diagnosis, folder / "diagnosis" / f"{name}.png", name)
+    write_json(path, score.to_dict())
+    return score
+
+
+def evaluate(
+    config: EvaluateCommand, dataset: PoseDataset, name: str, opened: Opened
+) -> tuple[NetScore, list[dict[str, Any]], Diagnosis]:
+    """Score one network.
+
+    Returns:
+        the score, the detections as COCO keypoint results, and what is wrong with them.
+
+    Raises:
+        InputError: the runtime is missing, or the graph ends in peaks, which flip and multi-scale tests
+        cannot merge.
+    """
+    from supernet.evaluation import Evaluator
+    from supernet.pose.diagnosis import diagnose
+    from supernet.pose.grouping import DecodeOptions
+
+    from ..runtime import digest_of, fitting_options, manifest_of, run_of, runtime_of
+    from .scores import net_score
+
+    manifest = manifest_of(opened, config.runtime)
+    if manifest is not None and manifest.peaks:
+        raise InputError(
+            f"{opened.onnx} gives peaks and no heatmaps; evaluate the same network exported with peaks=0"
+        )
+    options = fitting_options(config.evaluation, opened.arch, manifest)
+    evaluator = Evaluator(dataset, options, config.scorer, DecodeOptions(oks_nms=config.oks_nms))
+    # The first pass warms up and prepares the images; it is not counted.
+    evaluator.prepared(opened.arch.resolution)
+    result = evaluator(run_of(opened, config.runtime, config.threads), opened.arch.resolution)
+    conditions = {
+        "data": dataset.name,
+        "split": config.split,
+        "runtime": runtime_of(opened, config.runtime),
+        "weights_sha256": digest_of(opened, config.runtime),
+        "threads": config.threads,
+        "scorer": config.scorer,
+        "oks_nms": config.oks_nms,
+        "evaluation": asdict(config.evaluation),
+        "arch": opened.about.get("source") or opened.name,
+    }
+    diagnosis = diagnose(evaluator.ground_truth, result.detections, dataset.protocol, dataset.skeleton)
+    scored = evaluator.dataset
+    score = net_score(
+        name, opened.arch, result.stats, diagnosis, len(scored), result.seconds, conditions, scored.skipped
+    )
+    return score, result.detections, diagnosis
+
+
+def show(console: Any, scores: list[NetScore], title: str) -> None:
+    """Print the tables."""
+    from .report import tables
+
+    for table in tables(scores, title):
+        console.print(table)
+
+
+if __name__ == "__main__":
+    main()

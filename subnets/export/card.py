@@ -1,0 +1,209 @@
+"""The card of an exported network: what it is, what it costs, how well it does, where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from supernet.cost import padded_shape
+
+from ..benchmark.timing import Timing, conditions_line
+from ..families.descriptions import AnyArch, input_shape_of, macs_of, params_of
+from ..portable.manifest import PREPROCESSING, Manifest, outputs_of
+from .formats import Written
+
+FIGURES = ("AP", "AP50", "AP75", "AR", "AR50", "AR75", "AP_easy", "AP_medium", "AP_hard")
+PICTURE = "picture.jpg"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Figures of one precision on one split.
+
+    Attributes:
+        what: which network, such as `fp32 (torch)`.
+        data: the split and how many of its images.
+        protocol: flip, scales.
+        stats: the figures in 0..1.
+    """
+
+    what: str
+    data: str
+    protocol: str
+    stats: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """All that a card tells.
+
+    Attributes:
+        manifest: what the ONNX file says.
+        arch: the architecture.
+        trained: False for random weights.
+        written: the formats.
+        timings: measured latencies, by format.
+        conditions: of the measurement.
+        scores: measured or inherited figures.
+        about: provenance.
+        picture: whether there is one.
+        bundle: whether the folder runs by itself.
+    """
+
+    manifest: Manifest
+    arch: AnyArch
+    trained: bool
+    written: Sequence[Written]
+    timings: Sequence[Timing] = ()
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+    scores: Sequence[Scores] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+    picture: bool = False
+    bundle: bool = True
+
+
+def card_text(facts: CardFacts) -> str:
+    """The card as Markdown."""
+    parts = [
+        f"# {facts.manifest.name}",
+        _summary(facts),
+        f"![People found by this network]({PICTURE})" if facts.picture else "",
+        "## Size and cost",
+        _costs(facts.arch, facts.manifest.skeleton.num_joints),
+        "## Files",
+        _files(facts.written),
+        *(["## Latency", _latency(facts)] if facts.timings else []),
+        *(["## Scores", *(_scores(facts.scores))] if facts.scores else []),
+        *(["## Use", _use(facts)] if facts.bundle else []),
+        "## Input and output",
+        _interface(facts.manifest),
+        "## Where it comes from",
+        _provenance(facts.about),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _summary(facts: CardFacts) -> str:
+    text = (
+        f"{_kind(facts)} for multi-person 2D pose estimation, {facts.arch.resolution} pixels, "
+        f"{facts.manifest.skeleton.num_joints} joints ({facts.manifest.skeleton.name})."
+    )
+    return (
+        text
+        if facts.trained
+        else f"{text} **Its weights are random**: size and speed are real, what it finds is not."
+    )
+
+
+def _kind(facts: CardFacts) -> str:
+    family = facts.manifest.arch.get("family")
+    return "A LitePose network" if family is None else f"A comparison network (family {family})"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _costs(arch: AnyArch, joints: int) -> str:
+    wide, (height, width) = padded_shape(arch.resolution, 480, 640), input_shape_of(arch)
+    rows = [
+        ["parameters", f"{params_of(arch, joints):,}"],
+        [f"exact MACs, 4:3 image ({wide[1]} x {wide[0]})", _giga(macs_of(arch, joints, input_shape=wide))],
+        [f"exact MACs, {height} x {width}", _giga(macs_of(arch, joints))],
+        ["MACs by the LitePose paper's counting, the same input", _giga(macs_of(arch, joints, "litepose"))],
+    ]
+    note = (
+        "Exact MACs are the multiply-accumulates of convolutions and transposed convolutions. The paper "
+        "counts transposed convolutions at their output positions, and batch norms and activations besides."
+    )
+    return f"{_table(['', ''], rows)}\n\n{note}"
+
+
+def _giga(macs: int) -> str:
+    return f"{macs / 1e9:.4f} G"
+
+
+def _files(written: Sequence[Written]) -> str:
+    rows = [["`arch.yaml`, `model.safetensors`, `meta.json`", "weights for this toolkit", "", ""]]
+    for item in written:
+        notes = "; ".join(item.notes)
+        size = f"{item.size / 1e6:.2f} MB"
+        rows.append(
+            [
+                f"`{item.file}`",
+                f"{item.format}{f' ({notes})' if notes else ''}",
+                size,
+                f"{item.difference:.1e}",
+            ]
+        )
+    table = _table(["file", "what", "size", "largest difference from torch"], rows)
+    return f"{table}\n\nDifferences are relative to the largest output; they were measured during the export."
+
+
+def _latency(facts: CardFacts) -> str:
+    rows = [
+        [t.name, f"{t.median:.1f}", f"{t.low:.1f} to {t.high:.1f}", f"{t.best:.1f}"] for t in facts.timings
+    ]
+    head = ["runtime", "median ms", "10th to 90th percentile", "fastest"]
+    rounds = len(facts.timings[0].milliseconds)
+    height, width = facts.manifest.input_shape or input_shape_of(facts.arch)
+    note = f"One {height} x {width} image, network alone, {rounds} interleaved rounds."
+    return f"{_table(head, rows)}\n\n{note} {conditions_line(facts.conditions)}."
+
+
+def _scores(scores: Sequence[Scores]) -> list[str]:
+    keys = [key for key in FIGURES if any(key in score.stats for score in scores)]
+    rows = [
+        [score.what, score.data, score.protocol, *(_percent(score.stats.get(key)) for key in keys)]
+        for score in scores
+    ]
+    return [_table(["network", "data", "test", *keys], rows), "All figures in percent; `-`: no such images."]
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None or value < 0 else f"{100 * value:.1f}"
+
+
+def _use(facts: CardFacts) -> str:
+    return f"""This folder needs neither this toolkit nor torch:
+
+```sh
+pip install -r requirements.txt
+python predict.py photo.jpg --out found        # or a folder, a video, camera:0
+```
+
+```python
+from litepose_runtime.portable.main import open_predictor   # with this folder on sys.path
+
+people = open_predictor("model.onnx")(rgb_image)  # (H, W, 3) uint8 RGB
+people.keypoints  # (P, {facts.manifest.skeleton.num_joints}, 3): x, y, score in image pixels
+```"""
+
+
+def _interface(manifest: Manifest) -> str:
+    shape = "(B, 3, H, W)" if manifest.input_shape is None else "(1, 3, {}, {})".format(*manifest.input_shape)
+    lines = [
+        f"- `images` {shape} float32: RGB / 255, ImageNet mean and deviation; {PREPROCESSING['resize']}.",
+        *(f"- `{name}` {meaning}." for name, meaning in outputs_of(manifest).items()),
+        f"- Joints: {', '.join(manifest.skeleton.joints)}.",
+        "- The ONNX file's metadata says the same, key `litepose`.",
+    ]
+    return "\n".join(lines)
+
+
+def _provenance(about: Mapping[str, Any]) -> str:
+    if not about:
+        return "Not recorded."
+    return "\n".join(_lines(about))
+
+
+def _lines(value: Mapping[str, Any], indent: str = "") -> list[str]:
+    lines = []
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            lines += [f"{indent}- {key}:", *_lines(item, indent + "  ")]
+        else:
+            lines.append(f"{indent}- {key}: {item}")
+    return lines

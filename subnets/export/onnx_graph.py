@@ -1,0 +1,182 @@
+"""A network as an ONNX file that says how to use itself."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from supernet.errors import InputError
+from supernet.runs.files import atomic_path
+
+from ..families.static import LARGEST_SIDE, STEP, check_input_shape
+from ..portable.manifest import METADATA_KEY, Manifest
+from .peak_head import append_peaks
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """No prints to standard output, no warnings and no log lines below errors; exceptions pass."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+OPSET = 18
+# Bounds of free axes, with `LARGEST_SIDE`: the exporter proves nothing about infinite images.
+LARGEST_BATCH = 256
+
+
+def trace(
+    net: nn.Module,
+    examples: tuple[torch.Tensor, ...],
+    input_names: tuple[str, ...],
+    output_names: tuple[str, ...],
+    dynamic: tuple[dict[int, Any], ...] | None = None,
+) -> Any:
+    """`net` as an ONNX model without the exporter's notes; sizes are those of `examples` but for `dynamic`.
+
+    Raises:
+        InputError: onnx or onnxscript is not installed.
+    """
+    try:
+        import onnxscript  # noqa: F401
+    except ImportError:
+        raise InputError("ONNX export needs onnx and onnxscript; pip install onnx onnxscript") from None
+    with quiet():
+        program = torch.onnx.export(
+            net.eval(),
+            examples,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(input_names),
+            output_names=list(output_names),
+            dynamic_shapes=dynamic,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    _strip(model)
+    return model
+
+
+def _strip(model: Any) -> None:
+    """Drop the exporter's notes (source lines, file paths of this machine) from the model."""
+    del model.metadata_props[:]
+    model.doc_string = ""
+    graph = model.graph
+    graph.doc_string = ""
+    for item in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer, graph):
+        if hasattr(item, "doc_string"):
+            item.doc_string = ""
+        if hasattr(item, "metadata_props"):
+            del item.metadata_props[:]
+    del model.functions[:]
+
+
+# The names of the outputs, by what a network gives (`Manifest.kind`).
+OUTPUTS = {"embedding": ("quarter", "half"), "heatmaps": ("heatmaps",), "fields": ("heatmaps", "fields")}
+TRACED = (64, 96)
+# Nodes whose meaning is the same for images of any size.
+SIZELESS = {
+    *("Conv", "ConvTranspose", "MaxPool", "BatchNormalization", "LayerNormalization", "Concat", "Resize"),
+    *("Clip", "Relu", "Elu", "Sigmoid", "Add", "Sub", "Mul", "Div", "Exp"),
+    *("ReduceMean", "ReduceMax", "ReduceSum"),
+}
+Shape = tuple[int, int]
+
+
+def export_onnx(
+    net: nn.Module,
+    path: str | os.PathLike[str],
+    manifest: Manifest,
+) -> None:
+    """Write `net` to the ONNX file `path`, weights included, in one piece.
+
+    Args:
+        net: takes (B, 3, H, W); in evaluation mode, batch norms preferably folded (`subnets.network`).
+        path: the file to write.
+        manifest: goes into the file's metadata; its `input_shape` fixes the input to (1, 3, height,
+            width), without one batch, height and width are free (height and width multiples of 16); its
+            `peaks` end the graph in peaks instead of maps.
+
+    Raises:
+        InputError: onnx or onnxscript is not installed, or an input shape that is no multiple of 16.
+    """
+    shape = manifest.input_shape
+    example = torch.zeros(1, 3, *(check_input_shape(shape) if shape else TRACED))
+    model = trace(net, (example,), ("images",), OUTPUTS[manifest.kind])
+    if shape is None:
+        free_axes(model)
+    if manifest.peaks:
+        model = append_peaks(model, manifest.peaks)
+    entry = model.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, manifest.to_json()
+    model.producer_name, model.producer_version = "litepose-ofa", _version()
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+
+
+def _version() -> str:
+    from supernet import __version__
+
+    return __version__
+
+
+def example_input(input_shape: Shape | None, step: int = STEP) -> tuple[torch.Tensor, dict[int, Any] | None]:
+    """An input to trace with and its free axes (None: all fixed), for `torch.export`."""
+    if input_shape is not None:
+        return torch.zeros(1, 3, *check_input_shape(input_shape, step)), None
+    most = LARGEST_SIDE // step
+    dynamic = {
+        0: torch.export.Dim("batch", min=1, max=LARGEST_BATCH),
+        2: step * torch.export.Dim("rows", min=2, max=most),
+        3: step * torch.export.Dim("columns", min=2, max=most),
+    }
+    # Unlike sizes on all axes, none of them 1: the exporter takes equal or unit sizes for fixed facts.
+    return torch.zeros(2, 3, 4 * step, 6 * step), dynamic
+
+
+def free_axes(model: Any) -> None:
+    """Make batch, height and width of a traced network free.
+
+    Tracing with symbolic sizes takes ten times as long and gives the same nodes: none of a convolutional
+    network's depends on a size, which is checked here.
+    """
+    odd = {node.op_type for node in model.graph.node if not _is_sizeless(node)}
+    if odd:
+        raise AssertionError(f"nodes {sorted(odd)} may depend on the sizes traced with")
+    del model.graph.value_info[:]
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    for axis, name in ((0, "batch"), (2, "height"), (3, "width")):
+        dims[axis].dim_param = name
+    for output in model.graph.output:
+        dims = output.type.tensor_type.shape.dim
+        dims[0].dim_param = "batch"
+        for dim in (dims[2], dims[3]):
+            dim.ClearField("dim_value")
+
+
+def _is_sizeless(node: Any) -> bool:
+    # A resize by a factor is one (its third input), a resize to a size (its fourth) is not.
+    resized_to = node.op_type == "Resize" and any(node.input[3:])
+    return node.op_type in SIZELESS and not resized_to
+
+
+def file_bytes(path: Path) -> int:
+    """Size of a file or of all files of a folder."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())

@@ -1,0 +1,84 @@
+"""Scores and picture for an export's card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from supernet.data.source import open_split
+from supernet.evaluation import Evaluator
+from supernet.evaluation_options import EvaluationOptions
+from supernet.pose.drawing import contact_sheet, draw_people
+
+from ..portable.outputs import write_jpeg
+from ..portable.predicting import DRAW_JOINT, DRAW_SCORE
+from ..portable.predictor import Predictor, PredictorOptions
+from ..runtime import Run, check_joints, fitting_options, open_runtime, torch_runtime
+from ..source import Opened
+from .card import Scores
+from .formats import Job, Written
+from .options import ExportCommand
+
+# What a search or an evaluation leaves in a network's folder.
+INHERITED = {"val": "validation split of the search", "test": "test split"}
+PICTURES = 6
+CELL = (300, 300)
+
+
+def inherited_scores(about: Mapping[str, Any]) -> list[Scores]:
+    """The scores that the network brings along."""
+    found = []
+    for key, what in INHERITED.items():
+        stats = about.get(key)
+        if isinstance(stats, Mapping) and "AP" in stats:
+            found.append(Scores("as it came (torch)", what, "as recorded there", dict(stats)))
+    return found
+
+
+def measure_scores(
+    config: ExportCommand, opened: Opened, job: Job, written: Sequence[Written]
+) -> list[Scores]:
+    """Torch and the ONNX files on the test split, if `export.score_images` asks for it."""
+    grouped = opened.kind == "embedding" and not job.manifest.peaks
+    if config.export.score_images == 0 or not opened.trained or not grouped:
+        return []
+    dataset = open_split(config.data, "test")
+    check_joints(opened, dataset)
+    options = EvaluationOptions(images=config.export.score_images, batch_size=1)
+    evaluator = Evaluator(dataset, fitting_options(options, opened.arch, job.manifest))
+    runs: dict[str, Run] = {"fp32 (torch)": torch_runtime(job.net)}
+    for item in written:
+        if item.runtime == "onnxruntime":
+            runs[f"{'INT8' if item.format == 'int8' else 'fp32'} ({item.runtime})"] = open_runtime(
+                job.folder / item.file, item.runtime
+            )
+    data = f"{config.data.root}: {evaluator.described}"
+    return [
+        Scores(name, data, "one scale, no flip", evaluator(run, opened.arch.resolution).stats)
+        for name, run in runs.items()
+    ]
+
+
+def draw_picture(config: ExportCommand, opened: Opened, path: Path) -> bool:
+    """A sheet of test images with the people that the network finds; False without trained weights or data
+    there.
+
+    A data set is not rendered or fetched for a picture.
+    """
+    if not opened.trained or not Path(config.data.root).exists():
+        return False
+    dataset = open_split(config.data, "test")
+    if opened.skeleton.joints != dataset.skeleton.joints or not len(dataset):
+        return False
+    predictor = Predictor(
+        torch_runtime(opened.require_net()), opened.skeleton, PredictorOptions(opened.arch.resolution)
+    )
+    crowded = sorted(range(len(dataset)), key=lambda index: -dataset.records[index].num_people)
+    step = max(1, len(crowded) // PICTURES)
+    drawn = []
+    for index in crowded[::step][:PICTURES]:
+        image = dataset.read_image(index)
+        drawn.append(draw_people(image, predictor(image), opened.skeleton, DRAW_SCORE, DRAW_JOINT))
+    write_jpeg(path, contact_sheet(drawn, columns=3, cell=CELL))
+    return True

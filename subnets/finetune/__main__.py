@@ -1,0 +1,72 @@
+"""`python -m subnets.finetune`: continue a subnet from its inherited weights."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from supernet.cli import is_first_rank, launch
+from supernet.runs.folders import hold_run_folder
+from supernet.runs.interrupts import exit_if_stopped
+from supernet.training.options import VOLATILE
+
+from ..console import register_slug
+from .options import FinetuneCommand
+
+if TYPE_CHECKING:
+    from ..families.networks import AnyNetwork
+
+
+def main() -> None:
+    """Run the command."""
+    register_slug()
+    launch("finetune", FinetuneCommand, run)
+
+
+def run(config: FinetuneCommand, folder: Path) -> None:
+    """Fine-tune in `folder`, or go on there; prints val AP before and after."""
+    import torch
+    from omegaconf import OmegaConf
+
+    from supernet.training.distributed import open_ranks
+    from supernet.training.job import TrainingJob
+
+    from ..console import open_console
+    from ..source import SourceOptions, open_source
+    from .finetuning import finetune, fresh, result_table
+
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    options = SourceOptions(config.weights, config.supernet, config.skeleton)
+    opened = open_source(config.arch, options)
+    net = fresh(opened, config.seed) if config.scratch else opened.require_trained().require_net()
+    teacher = open_teacher(config.teacher) if config.teacher else None
+    held = hold_run_folder(folder, config, VOLATILE) if is_first_rank() else nullcontext()
+    with held, open_ranks(config.accelerator) as ranks:
+        plain = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.structured(config)))
+        job = TrainingJob(
+            folder, config.data, config.train, config.seed, ranks, logger=config.logger, config=plain
+        )
+        signal = finetune(job, net, teacher)
+        is_main = ranks.is_main
+    exit_if_stopped(signal, folder)
+    if is_main:
+        open_console().print(result_table(folder))
+
+
+def open_teacher(teacher: str) -> AnyNetwork:
+    """The network that teaches: the largest one of a training run, or what `arch=` would name."""
+    from supernet.training.checkpoint import is_training_run
+
+    from ..source import SourceOptions, open_source
+
+    source = ("largest", SourceOptions(supernet=teacher)) if is_training_run(teacher) else (teacher, None)
+    return open_source(*source).require_trained().require_net()
+
+
+if __name__ == "__main__":
+    # Under its own name, so that a launcher can send the settings' class to other processes.
+    from subnets.finetune import main as run_main
+
+    run_main()

@@ -1,0 +1,124 @@
+"""`python -m subnets.predict`: find people in images, folders, videos and cameras, and draw them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from supernet.cli import launch
+from supernet.errors import InputError
+from supernet.runs.files import read_json, write_json
+from supernet.runs.folders import CONFIG_FILE, claim_run_folder
+
+from ..console import register_slug
+from .options import PredictCommand
+
+if TYPE_CHECKING:
+    from ..portable.predicting import Summary
+    from ..portable.predictor import Predictor
+    from ..source import Opened
+
+# Kept beside the results when some of the source is not in them.
+UNREAD_FILE = "unread.json"
+
+
+def main() -> None:
+    """Run the command."""
+    register_slug()
+    launch("predict", PredictCommand, run)
+
+
+def run(config: PredictCommand, folder: Path) -> None:
+    """Predict on `config.source` into `folder`, or say that it is done already.
+
+    Raises:
+        InputError: the source or the network is not there, or some of the source could not be read (the
+        rest is kept).
+    """
+    from ..portable.frames import open_frames
+    from ..portable.main import summary_lines
+    from ..portable.outputs import RESULTS_FILE
+    from ..portable.predicting import predict
+    from ..source import SourceOptions, open_source
+
+    if (folder / CONFIG_FILE).exists() and (folder / RESULTS_FILE).exists():
+        claim_run_folder(folder, config)
+        unread = folder / UNREAD_FILE
+        if unread.exists():
+            failures = listed(read_json(unread, "list of failures")["failures"])
+            raise InputError(
+                f"{folder} holds these predictions already, but: {failures}; choose another name=..."
+            )
+        print(f"{folder} holds these predictions already; choose another name=... to predict again")
+        return
+    options = SourceOptions(config.weights, config.supernet, config.skeleton)
+    opened = open_source(config.arch, options).require_trained()
+    predictor = open_predictor(config, opened)
+    frames = open_frames(config.source, config.predict.limit)
+    claim_run_folder(folder, config)
+    wanted = config.predict
+    with _Progress(frames.total) as progress:
+        summary = predict(frames, predictor, folder, wanted.draw, wanted.meter, wanted.draw_score, progress)
+    for line in summary_lines(summary, folder):
+        print(line)
+    lacking = [*summary.failures, *(["stopped by the user"] if summary.interrupted else [])]
+    if lacking:
+        write_json(folder / UNREAD_FILE, {"schema": 1, "failures": lacking})
+    if summary.failures:
+        raise InputError(f"{listed(summary.failures)} (the other images are done: {summary.frames})")
+
+
+def open_predictor(config: PredictCommand, opened: Opened) -> Predictor:
+    """The network as a finder of people.
+
+    Raises:
+        InputError: a setting is out of range, or does not suit the network.
+    """
+    from supernet.pose.grouping import DecodeOptions
+
+    from ..portable.predictor import Predictor, PredictorOptions
+    from ..runtime import manifest_of, run_of
+
+    manifest = manifest_of(opened, config.runtime)
+    wanted = config.predict
+    options = PredictorOptions(
+        resolution=opened.arch.resolution,
+        input_shape=manifest.input_shape if manifest else None,
+        peaks=bool(manifest and manifest.peaks),
+        flip=wanted.flip,
+        scales=tuple(wanted.scales),
+        min_score=wanted.min_score,
+        decode=DecodeOptions(
+            wanted.max_people, wanted.threshold, wanted.tag_threshold, oks_nms=wanted.oks_nms
+        ),
+    )
+    return Predictor(run_of(opened, config.runtime, config.threads), opened.skeleton, options)
+
+
+def listed(failures: list[str], most: int = 5) -> str:
+    """The first failures, and how many more there are."""
+    more = f"; and {len(failures) - most} more" if len(failures) > most else ""
+    return "; ".join(failures[:most]) + more
+
+
+class _Progress:
+    """A progress bar with the frame rate as its note."""
+
+    def __init__(self, total: int | None) -> None:
+        from supernet.runs.progress import ProgressBar
+
+        self._bar = ProgressBar("images", total or 0)
+
+    def __enter__(self) -> _Progress:
+        self._bar.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.__exit__(None, None, None)
+
+    def __call__(self, summary: Summary) -> None:
+        self._bar.update(summary.frames, f"{summary.rate:.1f} images/s, {summary.people} people")
+
+
+if __name__ == "__main__":
+    main()

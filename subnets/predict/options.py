@@ -1,0 +1,68 @@
+"""Settings of `subnets.predict`; no heavy imports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from supernet.errors import InputError
+
+
+@dataclass
+class PredictOptions:
+    """How the network is used and what is written.
+
+    Attributes:
+        flip: average with the mirrored image: better, half as fast.
+        scales: multi-scale test, multiples of the resolution.
+        threshold: heatmap value above which a peak is a joint; > 0.
+        tag_threshold: largest tag distance at which a joint joins a person; > 0.
+        oks_nms: leave out people whose OKS with a better one exceeds this (0..1); null keeps all.
+        max_people: at most this many people in an image.
+        min_score: people below this score are left out.
+        draw: write pictures (or a video) with the skeletons.
+        draw_score: people below this score are left out of the pictures (not of the results).
+        meter: write the frame rate into the pictures.
+        limit: stop after this many images; null reads all.
+    """
+
+    flip: bool = False
+    scales: list[float] = field(default_factory=lambda: [1.0])
+    threshold: float = 0.1
+    tag_threshold: float = 1.0
+    oks_nms: float | None = None
+    max_people: int = 30
+    min_score: float = 0.0
+    draw: bool = True
+    draw_score: float = 0.3
+    meter: bool = False
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise InputError(f"predict.limit={self.limit} must be 1 or more")
+        if not self.scales or min(self.scales) <= 0:
+            raise InputError(f"predict.scales={list(self.scales)} must be positive numbers")
+
+
+@dataclass
+class PredictCommand:
+    """Settings of the command.
+
+    Attributes:
+        source: an image, a folder of images, a video, or camera:0.
+        arch: the network: a folder, RUN:budget, an .onnx file, or a name with weights= or supernet=.
+        name: of the run; its folder is runs/predict/<name>.
+        runtime: torch, onnxruntime, openvino, or auto (torch, but onnxruntime for an .onnx file).
+        threads: of the network; null leaves it to the runtime.
+        weights, supernet, skeleton: see `subnets.source.SourceOptions`.
+    """
+
+    source: str = "???"
+    arch: str = "???"
+    name: str = "default"
+    runtime: str = "auto"
+    threads: int | None = None
+    weights: str | None = None
+    supernet: str | None = None
+    skeleton: str = "crowdpose"
+    predict: PredictOptions = field(default_factory=PredictOptions)

@@ -1,0 +1,239 @@
+"""People by a top-down network: the crop of every box is run and decoded, and all are scored as usual."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from supernet.data.annotations.records import FloatArray
+from supernet.data.dataset import PoseDataset
+from supernet.data.images.decode import UInt8Image
+from supernet.data.transforms import warp_pixels, warp_points
+from supernet.errors import InputError
+from supernet.pose.people import Floats, People
+from supernet.pose.preprocess import normalise
+from supernet.pose.results import read_detections, to_coco_results
+from supernet.pose.scoring import score
+from supernet.runs.files import read_json
+from supernet.runs.progress import ProgressBar
+
+from ..runtime import Run
+from .options import TRUTH, CropOptions
+
+MARGIN = 1.25
+STRIDE = 4
+# Of a box, in image pixels: one joint has none.
+SMALLEST_SIDE = 1.0
+SIGMA = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """Where a crop comes from.
+
+    Attributes:
+        matrix: 2x3 float64, image coordinates to input coordinates; a mirror image is part of it.
+        mirrored: whether it is one.
+    """
+
+    matrix: FloatArray
+    mirrored: bool = False
+
+
+def crop_of_box(
+    box: FloatArray, shape: tuple[int, int], angle: float = 0.0, zoom: float = 1.0, mirrored: bool = False
+) -> Crop:
+    """The crop that shows `box` upright in the middle of the input.
+
+    Args:
+        box: x, y, width, height in the image.
+        shape: (height, width) of the input.
+        angle: rotation in degrees.
+        zoom: size of the crop relative to the box with its margin.
+        mirrored: left and right exchanged.
+    """
+    x, y, box_width, box_height = np.maximum(box, (-np.inf, -np.inf, SMALLEST_SIDE, SMALLEST_SIDE))
+    height, width = shape
+    factor = min(width / box_width, height / box_height) / (MARGIN * zoom)
+    cos, sin = factor * math.cos(math.radians(angle)), factor * math.sin(math.radians(angle))
+    linear = np.array([[cos, -sin], [sin, cos]])
+    if mirrored:
+        linear[0] = -linear[0]
+    centre = np.array([x + box_width / 2, y + box_height / 2])
+    return Crop(np.column_stack([linear, np.array([width, height]) / 2 - linear @ centre]), mirrored)
+
+
+def random_crop(
+    rng: np.random.Generator, box: FloatArray, shape: tuple[int, int], options: CropOptions
+) -> Crop:
+    """An augmented crop; always three draws from `rng`. A `flip` of None mirrors nothing."""
+    turn, grow, coin = rng.random(3)
+    zoom = 1 + (2 * grow - 1) * options.scale
+    return crop_of_box(
+        box, shape, (2 * turn - 1) * options.rotation, zoom, bool(coin < (options.flip or 0.0))
+    )
+
+
+def warp_crop(image: UInt8Image, crop: Crop, shape: tuple[int, int]) -> UInt8Image:
+    """The (height, width, 3) uint8 crop of `image`, black outside it, in one affine warp."""
+    return warp_pixels(image, crop.matrix, (shape[1], shape[0]))
+
+
+def crop_targets(
+    keypoints: FloatArray, crop: Crop, shape: tuple[int, int], mirror: tuple[int, ...]
+) -> tuple[Floats, Floats]:
+    """Heatmaps and which of them count, for one person.
+
+    Args:
+        keypoints: (J, 3) x, y, v in the image.
+        crop: as the image was warped.
+        shape: (height, width) of the input.
+        mirror: for every joint the index of its mirror image (`Skeleton.flip`).
+
+    Returns:
+        (J, height/4, width/4) float32 Gaussians of sigma 2, and (J,) float32: 1 for labelled joints that are
+        in the crop.
+    """
+    if crop.mirrored:
+        keypoints = keypoints[list(mirror)]
+    xy = warp_points(keypoints[:, :2], crop.matrix) / STRIDE
+    height, width = shape[0] // STRIDE, shape[1] // STRIDE
+    inside = ((xy >= 0) & (xy < (width, height))).all(axis=1) & (keypoints[:, 2] > 0)
+    columns, rows = np.arange(width) + 0.5, np.arange(height) + 0.5
+    curve_x = np.exp((columns - xy[:, :1]) ** 2 * (-0.5 / SIGMA**2))
+    curve_y = np.exp((rows - xy[:, 1:]) ** 2 * (-0.5 / SIGMA**2))
+    heats_jhw = curve_y[:, :, None] * curve_x[:, None, :] * inside[:, None, None]
+    return heats_jhw.astype(np.float32), inside.astype(np.float32)
+
+
+def decode_crop(heats_jhw: Floats, crop: Crop) -> Floats:
+    """(J, 3) float32 x, y in the image and score: the best pixel of each map, shifted by a quarter."""
+    joints, height, width = heats_jhw.shape
+    place = heats_jhw.reshape(joints, -1).argmax(axis=1)
+    row, column = place // width, place % width
+    each = np.arange(joints)
+    score = heats_jhw[each, row, column]
+    left, right = (heats_jhw[each, row, np.clip(column + step, 0, width - 1)] for step in (-1, 1))
+    above, below = (heats_jhw[each, np.clip(row + step, 0, height - 1), column] for step in (-1, 1))
+    shift_x = 0.25 * np.sign(right - left) * ((column > 0) & (column < width - 1))
+    shift_y = 0.25 * np.sign(below - above) * ((row > 0) & (row < height - 1))
+    xy = STRIDE * np.stack([column + 0.5 + shift_x, row + 0.5 + shift_y], axis=1)
+    back = (xy - crop.matrix[:, 2]) @ np.linalg.inv(crop.matrix[:, :2]).T
+    return np.concatenate([back, score[:, None]], axis=1).astype(np.float32)
+
+
+# Per image its boxes (P, 4) x, y, width, height and their scores (P,).
+Boxes = list[tuple[FloatArray, FloatArray]]
+
+
+def open_boxes(source: str, dataset: PoseDataset) -> Boxes:
+    """`truth`, or those of a file of COCO keypoint results; one entry per image of the whole `dataset`.
+
+    Raises:
+        InputError: see `predicted_boxes`.
+    """
+    return true_boxes(dataset) if source == TRUTH else predicted_boxes(source, dataset)
+
+
+def boxes_digest(boxes: Boxes) -> str:
+    """SHA-256 over the boxes and scores of all images."""
+    digest = hashlib.sha256()
+    for values, scores in boxes:
+        for array in (values, scores):
+            digest.update(f"{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array, np.float64).tobytes())
+    return digest.hexdigest()
+
+
+def true_boxes(dataset: PoseDataset) -> Boxes:
+    """The ground truth's boxes of people, crowds left out, all of score 1."""
+    found = []
+    for record in dataset.records:
+        boxes = record.boxes[~record.crowd.astype(bool)]
+        found.append((boxes, np.ones(len(boxes))))
+    return found
+
+
+def predicted_boxes(path: str | Path, dataset: PoseDataset) -> Boxes:
+    """Boxes around the joints that another network found, from its COCO keypoint results.
+
+    Raises:
+        InputError: the file is missing, or is no list of results for these images.
+    """
+    found = read_json(path, "detections")
+    try:
+        detections = read_detections(found, dataset.ground_truth(), dataset.skeleton)
+    except InputError as error:
+        raise InputError(f"topdown.boxes={path}: {error}") from None
+    by_image: dict[int, list[tuple[FloatArray, float]]] = {}
+    for item in detections:
+        joints = np.asarray(item["keypoints"]).reshape(-1, 3)
+        placed = joints[joints[:, 2] > 0, :2]
+        if len(placed):
+            low, high = placed.min(axis=0), placed.max(axis=0)
+            entry = (np.concatenate([low, high - low]), float(item["score"]))
+            by_image.setdefault(item["image_id"], []).append(entry)
+    boxes = []
+    for record in dataset.records:
+        here = by_image.get(record.image_id, [])
+        stacked = np.array([box for box, _ in here]).reshape(-1, 4)
+        boxes.append((stacked, np.array([value for _, value in here])))
+    return boxes
+
+
+def find_people(
+    run: Run, dataset: PoseDataset, boxes: Boxes, shape: tuple[int, int], flip: bool, batch_size: int = 16
+) -> list[People]:
+    """One `People` per image, in the order of `boxes`; a person's score is its box's times its joints' mean.
+
+    Args:
+        run: (B, 3, H, W) normalised crops to [(B, J, H/4, W/4) heatmaps].
+        dataset: the images.
+        boxes: per image.
+        shape: (height, width) of the crops.
+        flip: average with the mirrored crop.
+        batch_size: crops that run together.
+    """
+    found = []
+    with ProgressBar("images", len(dataset)) as bar:
+        for index, (image_boxes, scores) in enumerate(boxes):
+            image = dataset.read_image(index)
+            crops = [crop_of_box(box, shape) for box in image_boxes]
+            poses: list[Floats] = []
+            for start in range(0, len(crops), batch_size):
+                part = crops[start : start + batch_size]
+                pixels = normalise([warp_crop(image, crop, shape) for crop in part])
+                heats_bjhw = heatmaps(run, pixels, dataset.skeleton.flip if flip else None)
+                poses += [decode_crop(heats, crop) for heats, crop in zip(heats_bjhw, part, strict=True)]
+            found.append(_people(poses, scores, dataset.skeleton.num_joints))
+            bar.update(index + 1)
+    return found
+
+
+def heatmaps(run: Run, images: Floats, mirror: tuple[int, ...] | None) -> Floats:
+    """(B, J, H/4, W/4) heatmaps of crops, averaged with those of their mirror images if `mirror` is given."""
+    (heats_bjhw,) = run(images)
+    if mirror is None:
+        return heats_bjhw
+    (mirrored,) = run(np.ascontiguousarray(images[..., ::-1]))
+    averaged: Floats = (heats_bjhw + mirrored[:, list(mirror), :, ::-1]) / 2
+    return averaged
+
+
+def _people(poses: Sequence[Floats], box_scores: FloatArray, joints: int) -> People:
+    keypoints = np.array(poses, np.float32).reshape(-1, joints, 3)
+    scores = (box_scores * keypoints[..., 2].mean(axis=1)).astype(np.float32)
+    return People(keypoints, np.zeros((len(scores), 1), np.float32), scores)
+
+
+def score_people(dataset: PoseDataset, people: Sequence[People]) -> tuple[Mapping[str, float], list[Any]]:
+    """The protocol's figures and the detections as COCO keypoint results."""
+    detections = to_coco_results(people, [record.image_id for record in dataset.records])
+    truth = dataset.ground_truth()
+    return score(truth, detections, dataset.protocol, skeleton=dataset.skeleton), detections

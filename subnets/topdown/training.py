@@ -1,0 +1,114 @@
+"""Training a top-down network on crops of labelled people; batches derive from (seed, step)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from supernet.data.dataset import PoseDataset
+from supernet.errors import InputError
+from supernet.pose.preprocess import normalise
+from supernet.runs.interrupts import StopRequest
+from supernet.runs.progress import ProgressBar
+from supernet.training.checkpoint import FOLDER, CheckpointFolder
+from supernet.training.options import OptimizerOptions
+from supernet.training.state import TrainingState, learning_rate
+
+from ..families.static import StaticNetwork
+from .crops import crop_targets, random_crop, warp_crop
+from .options import CropOptions
+
+# Every this many steps a checkpoint.
+SAVE_EVERY = 100
+Person = tuple[int, int]
+
+
+class PersonBatches:
+    """Random crops of the labelled people of a data set.
+
+    Args:
+        dataset: the training split.
+        shape: (height, width) of the crops.
+        batch_size: people per step.
+        seed: of the draws.
+        augment: of the crops.
+
+    Raises:
+        InputError: nobody is labelled.
+    """
+
+    def __init__(
+        self, dataset: PoseDataset, shape: tuple[int, int], batch_size: int, seed: int, augment: CropOptions
+    ) -> None:
+        self._dataset, self._shape, self._size, self._seed = dataset, shape, batch_size, seed
+        self._augment = augment
+        self.people: Sequence[Person] = [
+            (index, person)
+            for index, record in enumerate(dataset.records)
+            for person in range(record.num_people)
+            if not record.crowd[person] and (record.keypoints[person, :, 2] > 0).any()
+        ]
+        if not self.people:
+            raise InputError(f"{dataset.name} labels nobody to train on")
+
+    def __call__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Crops (B, 3, H, W), heatmaps (B, J, H/4, W/4) and which of them count (B, J) of `step`."""
+        rng = np.random.default_rng([self._seed, step])
+        crops, heats, counted = [], [], []
+        for place in rng.integers(len(self.people), size=self._size):
+            index, person = self.people[place]
+            record = self._dataset.records[index]
+            crop = random_crop(rng, record.boxes[person], self._shape, self._augment)
+            crops.append(warp_crop(self._dataset.read_image(index), crop, self._shape))
+            mirror = self._dataset.skeleton.flip
+            target, counts = crop_targets(record.keypoints[person], crop, self._shape, mirror)
+            heats.append(target)
+            counted.append(counts)
+        arrays = (normalise(crops), np.stack(heats), np.stack(counted))
+        images, heats_bjhw, counted_bj = (torch.from_numpy(array) for array in arrays)
+        return images, heats_bjhw, counted_bj
+
+
+def crop_loss(heats_bjhw: Tensor, wanted_bjhw: Tensor, counted_bj: Tensor) -> Tensor:
+    """Mean squared error of the heatmaps of the joints that count."""
+    errors_bj = (heats_bjhw - wanted_bjhw).square().mean((2, 3))
+    return (errors_bj * counted_bj).sum() / counted_bj.sum().clamp(min=1)
+
+
+def train_crops(
+    net: StaticNetwork, batches: PersonBatches, options: OptimizerOptions, steps: int, folder: Path
+) -> int:
+    """Train `net` in place to `steps` steps, from the last checkpoint in `folder` if there is one.
+
+    Returns:
+        the number of the signal that stopped it after saving, or 0.
+    """
+    about = {"arch": net.arch.to_dict(), "num_joints": net.num_joints}
+    state = TrainingState(net, options, about)
+    checkpoints = CheckpointFolder(folder / FOLDER, keep=1)
+    checkpoints.clean()
+    last = checkpoints.last()
+    if last is not None:
+        state.restore(last)
+    with StopRequest() as stop, ProgressBar("training", steps, state.step) as bar:
+        while state.step < steps:
+            images, wanted, counted = batches(state.step)
+            state.gradient.zero()
+            (heats,) = net(images.contiguous(memory_format=torch.channels_last))
+            loss = crop_loss(heats, wanted, counted)
+            loss.backward()  # type: ignore[no-untyped-call]
+            state.gradient.clip(options.clip)
+            for group in state.optimizer.param_groups:
+                group["lr"] = learning_rate(options, state.step, steps)
+            state.optimizer.step()
+            state.step += 1
+            bar.update(state.step, f"loss {loss.item():.5f}")
+            if state.step == steps or state.step % SAVE_EVERY == 0 or stop.signal:
+                checkpoints.save(state.step, state.snapshot({}))
+            if stop.signal and state.step < steps:
+                return stop.signal
+    return 0

@@ -1,0 +1,1 @@
+"""Annotation files, checked record by record."""

@@ -1,0 +1,199 @@
+"""One image entry and one annotation of a COCO-form file, checked field by field."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ...pose.skeletons import Skeleton
+from .records import FloatArray, Region
+from .regions import read_region
+
+LARGEST_SIDE = 65535
+_NUMBERS = frozenset((int, float))
+
+
+class BadEntry(ValueError):
+    """A record is wrong; the text says how."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """One checked annotation."""
+
+    annotation_id: int
+    image_id: int
+    keypoints: FloatArray
+    box: FloatArray
+    num_keypoints: int
+    crowd: bool
+    area: float
+    region: Region | None
+
+
+@dataclass
+class ImageEntry:
+    """One checked image entry and the annotations that name it."""
+
+    image_id: int
+    file_name: str
+    width: int
+    height: int
+    crowd_index: float
+    people: list[Person] = field(default_factory=list)
+
+
+def image_entry(entry: Any, usual: Collection[str]) -> ImageEntry:
+    """The checked image entry.
+
+    Args:
+        entry: what stands in the file.
+        usual: optional keys that nearly all entries of the file have, so that a lack of one is a fault.
+
+    Raises:
+        BadEntry: it is wrong.
+    """
+    _check_form(entry, usual)
+    name = entry.get("file_name")
+    if (
+        not isinstance(name, str)
+        or not name
+        or "\x00" in name
+        or name.startswith("/")
+        or ".." in name.split("/")
+    ):
+        raise BadEntry(f"file_name is {name!r:.60}, not a name inside the image folder")
+    for side in ("width", "height"):
+        if not is_integer(entry.get(side)) or not 1 <= entry[side] <= LARGEST_SIDE:
+            raise BadEntry(f"{side} is {entry.get(side)!r:.40}, not an integer in 1..{LARGEST_SIDE}")
+    index = _number(entry["crowdIndex"], "crowdIndex") if "crowdIndex" in entry else math.nan
+    if index < 0:
+        raise BadEntry(f"crowdIndex is {index}, below 0")
+    return ImageEntry(entry["id"], name, entry["width"], entry["height"], index)
+
+
+def person_entry(
+    entry: Any,
+    category: int,
+    skeleton: Skeleton,
+    seen: set[int],
+    images: Mapping[int, ImageEntry],
+    usual: Collection[str],
+) -> Person:
+    """The checked annotation.
+
+    Args:
+        entry: what stands in the file.
+        category: id of the person category.
+        skeleton: gives the number of joints.
+        seen: annotation ids so far; this one is added.
+        images: the good images by id.
+        usual: as for `image_entry`.
+
+    Raises:
+        BadEntry: it is wrong.
+    """
+    _check_form(entry, usual)
+    if entry["id"] in seen:
+        raise BadEntry("its id occurs twice")
+    seen.add(entry["id"])
+    if not is_one_of(entry.get("image_id"), images):
+        raise BadEntry(f"image_id is {entry.get('image_id')!r:.40}, which is no image of this file")
+    if not is_integer(entry.get("category_id")) or entry["category_id"] != category:
+        raise BadEntry(f"category_id is {entry.get('category_id')!r:.40}, which is no category of this file")
+    if entry.get("iscrowd", 0) not in (0, 1):
+        raise BadEntry(f"iscrowd is {entry['iscrowd']!r:.40}, neither 0 nor 1")
+    image = images[entry["image_id"]]
+    crowd = bool(entry.get("iscrowd", 0))
+    keypoints = _keypoints(entry.get("keypoints"), skeleton, image)
+    box = _box(entry.get("bbox"), image)
+    area = _number(entry["area"], "area") if "area" in entry else math.nan
+    count = entry["num_keypoints"] if "num_keypoints" in entry else _count(keypoints, skeleton)
+    if not is_integer(count) or not 0 <= count <= skeleton.num_joints:
+        raise BadEntry(f"num_keypoints is {count!r:.40}, not an integer in 0..{skeleton.num_joints}")
+    region = None
+    if crowd or not any(entry["keypoints"][2::3]):
+        try:
+            region = read_region(entry.get("segmentation"), box, image.width, image.height)
+        except ValueError as error:
+            raise BadEntry(f"segmentation {error}") from None
+    return Person(entry["id"], image.image_id, keypoints, box, count, crowd, area, region)
+
+
+def _check_form(entry: Any, usual: Collection[str]) -> None:
+    """Nothing, if `entry` is an object with an id and the `usual` keys."""
+    if not isinstance(entry, Mapping):
+        raise BadEntry(f"is {entry!r:.40}, not an object")
+    for key in usual:
+        if key not in entry:
+            raise BadEntry(f"has no {key}, unlike the others")
+    if not is_integer(entry.get("id")):
+        raise BadEntry(f"id is {entry.get('id')!r:.40}, not an integer")
+
+
+def _keypoints(value: Any, skeleton: Skeleton, image: ImageEntry) -> FloatArray:
+    if value is None:
+        raise BadEntry("has no keypoints; an instances file? use the person keypoints file")
+    length = 3 * skeleton.num_joints
+    if not isinstance(value, list) or len(value) != length:
+        count = f"{len(value)} values" if isinstance(value, list) else f"{value!r:.40}"
+        raise BadEntry(
+            f"keypoints: {count} where {skeleton.num_joints} joints need {length}; wrong data.skeleton?"
+        )
+    triples = _numbers(value, "keypoints").reshape(-1, 3)
+    if not set(value[2::3]) <= {0, 1, 2}:
+        raise BadEntry("keypoints: a visibility is none of 0, 1, 2")
+    # Files exist with width and height swapped, and labels a little outside, so the bound is a loose one.
+    bound = float(max(image.width, image.height))
+    labelled = triples[triples[:, 2] > 0, :2]
+    if labelled.size and (labelled.min() < -bound or labelled.max() > 2 * bound):
+        raise BadEntry(f"keypoints: a joint lies far outside the image of {image.width}x{image.height}")
+    return triples
+
+
+def _box(value: Any, image: ImageEntry) -> FloatArray:
+    if not isinstance(value, list) or len(value) != 4:
+        raise BadEntry(f"bbox is {value!r:.60}, not [x, y, width, height]")
+    box = _numbers(value, "bbox")
+    bound = 2.0 * max(image.width, image.height)
+    if box[2] < 0 or box[3] < 0 or np.abs(box).max() > bound:
+        raise BadEntry(f"bbox {value!r:.60} has a negative side or lies far outside the image")
+    return box
+
+
+def _count(keypoints: FloatArray, skeleton: Skeleton) -> int:
+    """Labelled joints as the data set counts them: CrowdPose leaves head and neck out."""
+    counted = keypoints[:12] if skeleton.name == "crowdpose" else keypoints
+    return int((counted[:, 2] > 0).sum())
+
+
+def is_integer(value: Any) -> bool:
+    """Whether `value` is an integer of at most 64 bits, and no boolean."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+
+
+def is_one_of(value: Any, known: Collection[int]) -> bool:
+    """Whether `value` is an integer out of `known`."""
+    return is_integer(value) and value in known
+
+
+def _number(value: Any, what: str) -> float:
+    return float(_numbers([value], what)[0])
+
+
+def _numbers(values: list[Any], what: str) -> FloatArray:
+    if not set(map(type, values)) <= _NUMBERS:
+        wrong = next(value for value in values if type(value) not in _NUMBERS)
+        raise BadEntry(f"{what}: {wrong!r:.40} is not a number")
+    try:
+        finite = math.isfinite(sum(values))
+        array = np.array(values, dtype=np.float64)
+    except OverflowError:
+        raise BadEntry(f"{what}: a number is too large") from None
+    if not finite:
+        raise BadEntry(f"{what}: a value is not finite")
+    return array

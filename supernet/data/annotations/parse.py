@@ -1,0 +1,125 @@
+"""COCO-form keypoint annotations (CrowdPose's files are of this form), checked record by record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ...errors import InputError
+from ...pose.skeletons import Skeleton
+from .entries import BadEntry, ImageEntry, image_entry, is_integer, is_one_of, person_entry
+from .records import Faults, Record
+
+_OPTIONAL_IMAGE_KEYS = ("crowdIndex",)
+_OPTIONAL_PERSON_KEYS = ("iscrowd", "num_keypoints", "area")
+
+
+def parse(document: Any, source: str, skeleton: Skeleton, faults: Faults) -> list[Record]:
+    """The records of one annotation file, in the order of its images.
+
+    An image is left out whole when one of its annotations is bad: a half-labelled picture would teach the
+    network that a person in plain sight is background.
+
+    Args:
+        document: the decoded JSON.
+        source: the file's name for messages.
+        skeleton: gives the number of joints and, for "crowdpose", which ones count.
+        faults: what to do with a bad record.
+
+    Raises:
+        InputError: the document as a whole is not of this form, or a record is bad and `faults` raises.
+    """
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(document, Mapping) or not isinstance(document.get(key), list):
+            raise InputError(f"{source}: no list {key!r}; is this a COCO keypoint annotation file?")
+    person, others = _categories(document["categories"], source, skeleton)
+    images, dropped = _images(document["images"], source, faults)
+    seen: set[int] = set()
+    usual = _usual(document["annotations"], _OPTIONAL_PERSON_KEYS)
+    for position, entry in enumerate(document["annotations"]):
+        if isinstance(entry, Mapping) and is_one_of(entry.get("category_id"), others):
+            continue
+        name = _name("annotation", entry, position)
+        image_id = entry.get("image_id") if isinstance(entry, Mapping) else None
+        if is_one_of(image_id, dropped):
+            continue  # its image is listed already
+        try:
+            people = person_entry(entry, person, skeleton, seen, images, usual)
+        except BadEntry as error:
+            faults.add(source, name, str(error))
+            if isinstance(image_id, int) and is_one_of(image_id, images):
+                del images[image_id]
+                dropped.add(image_id)
+                faults.add(source, f"image {image_id}", f"left out with its bad {name}")
+            continue
+        images[people.image_id].people.append(people)
+    return [_record(image, skeleton) for image in images.values()]
+
+
+def _categories(entries: list[Any], source: str, skeleton: Skeleton) -> tuple[int, set[int]]:
+    """The id of the person category, and those of all others."""
+    known = {e["id"]: e for e in entries if isinstance(e, Mapping) and is_integer(e.get("id"))}
+    people = [e for e in known.values() if "keypoints" in e] or [
+        e for e in known.values() if e.get("name") == "person"
+    ]
+    if len(people) != 1 or len(known) != len(entries):
+        raise InputError(f"{source}: categories must have unique ids and one category with keypoints")
+    names = people[0].get("keypoints")
+    if names is not None and (not isinstance(names, list) or len(names) != skeleton.num_joints):
+        count = len(names) if isinstance(names, list) else repr(names)
+        raise InputError(
+            f"{source}: {count} joints per person, {skeleton.num_joints} in skeleton {skeleton.name!r}; "
+            "set data.skeleton to the layout of these annotations"
+        )
+    return people[0]["id"], {key for key in known if key != people[0]["id"]}
+
+
+def _images(entries: list[Any], source: str, faults: Faults) -> tuple[dict[int, ImageEntry], set[int]]:
+    """The good images by id, and the ids of the bad ones."""
+    images: dict[int, ImageEntry] = {}
+    dropped: set[int] = set()
+    usual = _usual(entries, _OPTIONAL_IMAGE_KEYS)
+    for position, entry in enumerate(entries):
+        try:
+            image = image_entry(entry, usual)
+            if image.image_id in images or image.image_id in dropped:
+                raise BadEntry("its id occurs twice")
+            images[image.image_id] = image
+        except BadEntry as error:
+            faults.add(source, _name("image", entry, position), str(error))
+            if isinstance(entry, Mapping) and is_integer(entry.get("id")):
+                dropped.add(entry["id"])
+                if images.pop(entry["id"], None) is not None:  # of two with one id, neither can be trusted
+                    faults.add(source, f"image {entry['id']}", "left out, for its id occurs twice")
+    return images, dropped
+
+
+def _record(image: ImageEntry, skeleton: Skeleton) -> Record:
+    people = image.people
+    return Record(
+        image_id=image.image_id,
+        file_name=image.file_name,
+        width=image.width,
+        height=image.height,
+        crowd_index=image.crowd_index,
+        keypoints=np.array([p.keypoints for p in people]).reshape(-1, skeleton.num_joints, 3),
+        boxes=np.array([p.box for p in people], dtype=np.float64).reshape(-1, 4),
+        num_keypoints=np.array([p.num_keypoints for p in people], dtype=np.int64),
+        crowd=np.array([p.crowd for p in people], dtype=np.bool_),
+        areas=np.array([p.area for p in people], dtype=np.float64),
+        annotation_ids=np.array([p.annotation_id for p in people], dtype=np.int64),
+        ignore=tuple(p.region for p in people if p.region is not None),
+    )
+
+
+def _name(kind: str, entry: Any, position: int) -> str:
+    key = entry.get("id") if isinstance(entry, Mapping) else None
+    return f"{kind} {key}" if is_integer(key) else f"{kind} at position {position}"
+
+
+def _usual(entries: list[Any], keys: Iterable[str]) -> tuple[str, ...]:
+    """The `keys` that more than half of the entries have: one that lacks them has lost them."""
+    objects = [entry for entry in entries if isinstance(entry, Mapping)]
+    return tuple(key for key in keys if 2 * sum(key in entry for entry in objects) > len(objects))

@@ -1,0 +1,161 @@
+"""Counts and statistics of a data set's annotations."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..dataset import PoseDataset
+from ..synthetic.labels import crowd_index
+
+# CrowdPose's protocol (Li et al. 2019): easy below the first, hard from the second on.
+CROWD_BOUNDS = (0.2, 0.8)
+
+
+@dataclass(frozen=True)
+class JointStatistics:
+    """How often one joint is labelled.
+
+    Attributes:
+        name: the joint's name.
+        visible, occluded: people whose joint is labelled with v = 2, with v = 1.
+        outside: of those, how many lie outside of the image.
+        share: labelled / people with any labelled joint, 0..1.
+    """
+
+    name: str
+    visible: int
+    occluded: int
+    outside: int
+    share: float
+
+
+@dataclass(frozen=True)
+class Counts:
+    """A data set in figures.
+
+    Attributes:
+        images: all of them.
+        people: all annotations.
+        scored: annotations with `num_keypoints` > 0 that are no crowd: those that a score counts.
+        labelled: annotations with any labelled joint.
+        unlabelled: annotations without one, whose region the heatmap loss leaves out.
+        crowds: annotations that stand for a group.
+        empty_images: images without any labelled joint.
+        people_per_image: number of annotations in an image -> number of such images.
+        crowd_levels: images by crowd index, "easy", "medium", "hard"; empty when no image has one.
+        width, height, short_side: (smallest, median, largest) in pixels.
+        person_height: (5th percentile, median, 95th) of labelled people's boxes over the short side.
+        miscounted: ids of annotations whose `num_keypoints` is not the number of joints labelled.
+        other_crowd_index: ids of images whose crowd index is not what CrowdPose's definition gives, so that
+            they may count at another level; images without one are left out.
+    """
+
+    images: int
+    people: int
+    scored: int
+    labelled: int
+    unlabelled: int
+    crowds: int
+    empty_images: int
+    people_per_image: dict[int, int]
+    crowd_levels: dict[str, int]
+    width: tuple[int, float, int]
+    height: tuple[int, float, int]
+    short_side: tuple[int, float, int]
+    person_height: tuple[float, float, float]
+    miscounted: list[int]
+    other_crowd_index: list[int]
+
+
+def count(dataset: PoseDataset) -> Counts:
+    """The figures of `dataset`."""
+    records = dataset.records
+    people = [r.num_people for r in records]
+    keypoints = np.concatenate([r.keypoints for r in records])
+    labelled = (keypoints[..., 2] > 0).any(axis=1)
+    crowd = np.concatenate([r.crowd for r in records])
+    given = np.concatenate([r.num_keypoints for r in records])
+    ids = np.concatenate([r.annotation_ids for r in records])
+    width, height = np.array([r.width for r in records]), np.array([r.height for r in records])
+    short = np.minimum(width, height)
+    tall = np.concatenate([r.boxes[:, 3] / min(r.width, r.height) for r in records])[labelled]
+    return Counts(
+        images=len(records),
+        people=sum(people),
+        scored=int(((given > 0) & ~crowd).sum()),
+        labelled=int(labelled.sum()),
+        unlabelled=int((~labelled).sum()),
+        crowds=int(crowd.sum()),
+        empty_images=sum(not (r.keypoints[..., 2] > 0).any() for r in records),
+        people_per_image=dict(sorted(Counter(people).items())),
+        crowd_levels=crowd_levels(crowd_indices(dataset)),
+        width=_extent(width),
+        height=_extent(height),
+        short_side=_extent(short),
+        person_height=_percentiles(tall),
+        miscounted=ids[given != _counted(keypoints, dataset.skeleton.name)].tolist(),
+        other_crowd_index=_other_crowd_index(dataset),
+    )
+
+
+def joint_statistics(dataset: PoseDataset) -> list[JointStatistics]:
+    """One entry per joint of the skeleton."""
+    keypoints = np.concatenate([r.keypoints for r in dataset.records])
+    size = np.concatenate([np.tile([[r.width, r.height]], (r.num_people, 1)) for r in dataset.records])
+    seen = keypoints[..., 2] > 0
+    inside = ((keypoints[..., :2] >= 0) & (keypoints[..., :2] < size[:, None])).all(axis=-1)
+    people = max(1, int(seen.any(axis=1).sum()))
+    return [
+        JointStatistics(
+            name=name,
+            visible=int((keypoints[:, joint, 2] == 2).sum()),
+            occluded=int((keypoints[:, joint, 2] == 1).sum()),
+            outside=int((seen & ~inside)[:, joint].sum()),
+            share=float(seen[:, joint].sum() / people),
+        )
+        for joint, name in enumerate(dataset.skeleton.joints)
+    ]
+
+
+def crowd_indices(dataset: PoseDataset) -> list[float]:
+    """The crowd index of every image that has one."""
+    return [r.crowd_index for r in dataset.records if not np.isnan(r.crowd_index)]
+
+
+def crowd_levels(indices: list[float]) -> dict[str, int]:
+    """Images per level of CrowdPose's protocol; empty for no index."""
+    if not indices:
+        return {}
+    levels = np.searchsorted(CROWD_BOUNDS, indices, side="right")
+    return {name: int((levels == level).sum()) for level, name in enumerate(("easy", "medium", "hard"))}
+
+
+def _other_crowd_index(dataset: PoseDataset) -> list[int]:
+    if dataset.skeleton.name != "crowdpose":
+        return []  # defined by CrowdPose's annotations only
+    known = dataset.subset(i for i, r in enumerate(dataset.records) if not np.isnan(r.crowd_index))
+    people: dict[int, list[dict[str, Any]]] = {r.image_id: [] for r in known.records}
+    for person in known.ground_truth()["annotations"]:
+        people[person["image_id"]].append(person)
+    return [r.image_id for r in known.records if crowd_index(people[r.image_id]) != r.crowd_index]
+
+
+def _counted(keypoints: np.ndarray, skeleton: str) -> np.ndarray:
+    """Labelled joints per person as the data set counts them: CrowdPose leaves head and neck out."""
+    counted = keypoints[:, :12] if skeleton == "crowdpose" else keypoints
+    return np.asarray((counted[..., 2] > 0).sum(axis=1))
+
+
+def _extent(values: np.ndarray) -> tuple[int, float, int]:
+    return int(values.min()), float(np.median(values)), int(values.max())
+
+
+def _percentiles(values: np.ndarray) -> tuple[float, float, float]:
+    if not len(values):
+        return 0.0, 0.0, 0.0
+    low, middle, high = (round(float(v), 4) for v in np.percentile(values, [5, 50, 95]))
+    return low, middle, high

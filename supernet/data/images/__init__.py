@@ -1,0 +1,1 @@
+"""Image files: where they lie, how they are decoded, cached and read ahead."""

@@ -1,0 +1,111 @@
+"""Reading a data set's files from a folder, from a zip, or from zips that lie in the folder."""
+
+from __future__ import annotations
+
+import os
+import threading
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ...errors import InputError
+
+
+class Store:
+    """Read-only access to the files under `root` by their relative name, such as `images/1.jpg`.
+
+    `root` is a folder or a .zip; in a folder, names that are no files are looked up in the zips beside
+    them, so that downloads work as they come (`images.zip`, `train2017.zip`, ...). Zip members are read
+    without extraction. Safe to pickle, and to use from several threads and processes at once.
+
+    Raises:
+        InputError: `root` does not exist, or a zip in it cannot be read.
+    """
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = Path(root)
+        if not self.root.exists():
+            raise InputError(
+                f"data folder {self.root} does not exist; set data.root to the data set's folder or zip"
+            )
+        zips = [self.root] if self.root.is_file() else sorted(self.root.glob("*.zip"))
+        self._zips = tuple(str(path) for path in zips)
+        self._members: dict[str, tuple[int, str]] = {}
+        for index, path in enumerate(zips):
+            self._index(index, path)
+        self._lock = threading.Lock()
+        self._owner = os.getpid()
+        self._handles: dict[int, zipfile.ZipFile] = {}
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a file `name`."""
+        return name in self._members or self._file(name).is_file()
+
+    def describe(self, name: str) -> str:
+        """`name` as a path that a person can find: `root/name`, or `archive.zip:member`."""
+        if name in self._members and not self._file(name).is_file():
+            archive, member = self._members[name]
+            return f"{self._zips[archive]}:{member}"
+        return str(self._file(name))
+
+    def read(self, name: str, size: int = -1) -> bytes:
+        """The bytes of file `name`; only its first `size` ones when `size` >= 0.
+
+        Raises:
+            InputError: the file is missing or cannot be read (a zip member read whole is checked by CRC).
+        """
+        try:
+            file = self._file(name)
+            if name in self._members and not file.is_file():
+                return self._read_member(name, size)
+            with file.open("rb") as stream:
+                return stream.read(size)
+        except (FileNotFoundError, NotADirectoryError):
+            raise InputError(f"{self.describe(name)} does not exist") from None
+        except (
+            OSError,
+            EOFError,
+            zipfile.BadZipFile,
+            zlib.error,
+            RuntimeError,
+            NotImplementedError,
+        ) as error:
+            raise InputError(f"{self.describe(name)} cannot be read: {error}") from None
+
+    def _file(self, name: str) -> Path:
+        if self.root.is_file():
+            return Path(os.devnull) / name  # a zip has no folder to look into
+        return self.root / name
+
+    def _index(self, index: int, path: Path) -> None:
+        try:
+            with zipfile.ZipFile(path) as archive:
+                names = [name for name in archive.namelist() if not name.endswith("/")]
+        except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
+            raise InputError(f"{path} is not a readable zip file ({error}); is it truncated?") from None
+        for name in names:
+            self._members.setdefault(name, (index, name))
+        for name in names:  # a zip made of the whole folder, or of the bare files of one folder
+            inner = "/".join(PurePosixPath(name).parts[1:])
+            if inner:
+                self._members.setdefault(inner, (index, name))
+            self._members.setdefault(f"{path.stem}/{name}", (index, name))
+
+    def _read_member(self, name: str, size: int) -> bytes:
+        index, member = self._members[name]
+        if self._owner != os.getpid():
+            # A forked child must not share file offsets with its parent, nor a lock that a thread held there.
+            self._lock, self._handles, self._owner = threading.Lock(), {}, os.getpid()
+        with self._lock:
+            if index not in self._handles:
+                self._handles[index] = zipfile.ZipFile(self._zips[index])
+            archive = self._handles[index]
+        with archive.open(member) as stream:
+            return stream.read(size)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_lock": None, "_owner": 0, "_handles": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())

@@ -1,0 +1,1 @@
+"""`data=synthetic`: rendered multi-person scenes in CrowdPose's layout."""

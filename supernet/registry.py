@@ -1,0 +1,92 @@
+"""What people add is found by name: built-in things, those of `plugins=[...]`, those of installed packages.
+
+A contract (family, head, cost, protocol, layout, format, strategy, accuracy model) has one registry by it.
+Built-in entries are named without importing them; others register when their module is imported, which
+`load_plugins` does before a command opens anything.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from importlib import metadata
+from typing import Generic, TypeVar, cast
+
+from .errors import InputError
+
+ENTRY_POINTS = "litepose_ofa.plugins"
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Things of one kind by name.
+
+    Args:
+        kind: what they are called in messages (`head`, `cost`).
+        built_in: where those that ship are, as `module:attribute`; imported on first use.
+        check: raises InputError (without the name) if something breaks the contract of the kind.
+    """
+
+    def __init__(
+        self, kind: str, built_in: Mapping[str, str], check: Callable[[T], object] = lambda item: None
+    ) -> None:
+        self.kind = kind
+        self._places = dict(built_in)
+        self._items: dict[str, T] = {}
+        self._check = check
+
+    def register(self, name: str, item: T) -> T:
+        """Add `item`; the same item again, as after a second import, changes nothing.
+
+        Raises:
+            InputError: the name is taken by another one, or `item` breaks the contract.
+        """
+        if name in self._places or self._items.get(name, item) is not item:
+            raise InputError(f"{self.kind} {name!r} exists already; choose another name")
+        try:
+            self._check(item)
+        except InputError as error:
+            raise InputError(f"{self.kind} {name!r}: {error}") from None
+        return self._items.setdefault(name, item)
+
+    def names(self) -> list[str]:
+        """Those that ship, then those that were registered."""
+        return [*self._places, *(name for name in self._items if name not in self._places)]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places or name in self._items
+
+    def get(self, name: str) -> T:
+        """The one called `name`.
+
+        Raises:
+            InputError: there is none; the message lists those that are known.
+        """
+        if name not in self._items and name in self._places:
+            module, _, attribute = self._places[name].partition(":")
+            self._items[name] = cast(T, getattr(importlib.import_module(module), attribute))
+        if name not in self._items:
+            raise InputError(
+                f"{self.kind} {name!r} is not known; choose from {', '.join(self.names())} "
+                "(one of your own: name its module in plugins=[...])"
+            )
+        return self._items[name]
+
+
+def load_plugins(modules: Iterable[str]) -> None:
+    """Import the modules that register what people added: those named, and those of installed packages.
+
+    Installed packages name theirs as entry points of the group `litepose_ofa.plugins`.
+
+    Raises:
+        InputError: a module cannot be imported, or what it registers breaks a contract.
+    """
+    installed = [entry.module for entry in metadata.entry_points(group=ENTRY_POINTS)]
+    for name in (*installed, *modules):
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise InputError(
+                f"plugins: {name} cannot be imported: {error} "
+                "(is its folder the present one, or in PYTHONPATH?)"
+            ) from None

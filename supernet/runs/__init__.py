@@ -1,0 +1,1 @@
+"""Run folders and what lies in them: files, locks, logs, snapshots; progress and polite stops."""

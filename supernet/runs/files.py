@@ -1,0 +1,189 @@
+"""Reading and writing files: atomic writes, and one clear line for what cannot be read."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gzip
+import json
+import os
+import shutil
+import tempfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..errors import InputError
+
+# The disk is full, or a quota or file size limit was hit.
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary sibling of `path` to write to; renamed over `path` when the block ends well.
+
+    A crash, a full disk or an exception leaves the old file as it was and no litter.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        _flush_to_disk(temporary)
+        # mkstemp makes files private; give them the mode that open() would have given.
+        temporary.chmod(0o666 & ~_umask())
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def clear_when_full(advice: Callable[[], str]) -> Iterator[None]:
+    """Turn the error of a full disk into one line that ends in `advice()`.
+
+    Raises:
+        InputError: the disk is full, or a quota or file size limit was hit.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        raise InputError(f"nothing more can be written ({error.strerror}); {advice()}") from None
+
+
+@contextlib.contextmanager
+def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary sibling of `path` to fill; renamed to `path` when the block ends well.
+
+    `path` appears with all its files or not at all.
+
+    Raises:
+        InputError: `path` exists already, or cannot be made.
+    """
+    target = Path(path)
+    if target.exists() or target.is_symlink():
+        raise InputError(f"folder {target} exists already; nothing was written, choose another name")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    except OSError as error:
+        raise InputError(f"folder {target} cannot be made: {error}") from None
+    try:
+        yield temporary
+        for entry in (*temporary.rglob("*"), temporary):
+            _flush_to_disk(entry)
+        temporary.chmod(0o777 & ~_umask())
+        try:
+            os.rename(temporary, target)
+        except OSError as error:
+            raise InputError(f"folder {target} cannot be made: {error}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _flush_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write `data` to `path` atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write `text` (UTF-8) to `path` atomically."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: str | os.PathLike[str], value: Any, *, indent: int | None = 1) -> None:
+    """Write `value` as JSON to `path` atomically."""
+    write_text(path, json.dumps(value, indent=indent) + "\n")
+
+
+def write_yaml(path: str | os.PathLike[str], value: Any) -> None:
+    """Write `value` as YAML to `path` atomically, keys in their given order."""
+    write_text(path, yaml.safe_dump(value, sort_keys=False, default_flow_style=None, width=110))
+
+
+def read_text(path: str | os.PathLike[str], what: str = "file") -> str:
+    """The text of `path` (`.gz` is unpacked).
+
+    Raises:
+        InputError: the file is missing, is a folder, or is not text.
+    """
+    file = Path(path)
+    try:
+        data = file.read_bytes()
+        return (gzip.decompress(data) if file.suffix == ".gz" else data).decode("utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{what} {file} does not exist; check the path") from None
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise InputError(f"{what} {file} cannot be read: {error}") from None
+
+
+def read_json(path: str | os.PathLike[str], what: str = "JSON file") -> Any:
+    """The value in the JSON file `path` (`.json` or `.json.gz`).
+
+    Raises:
+        InputError: the file is missing, unreadable, or no JSON.
+    """
+    text = read_text(path, what)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{what} {path} is not valid JSON ({error}); is it truncated?") from None
+
+
+class _OneKeyOnce(yaml.SafeLoader):
+    """YAML without code, and without keys that a later line silently replaces."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        for key, count in Counter(keys).items():
+            if count > 1:
+                raise ValueError(f"key {key!r} is there more than once")
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: str | os.PathLike[str], what: str = "YAML file") -> Any:
+    """The value in the YAML file `path`, read without running code.
+
+    Raises:
+        InputError: the file is missing, unreadable, or no YAML.
+    """
+    text = read_text(path, what)
+    try:
+        return yaml.load(text, _OneKeyOnce)
+    except Exception as error:  # values of a wrong form (a date 2020-13-45, `!!int x`) fail in many ways
+        line = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{what} {path} is not valid YAML ({line})") from None
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Hydra makes the run folder before the command starts; an empty one is nothing to protect.
+
+    Commands that only print have the current folder for theirs; that one stays.
+    """
+    if folder.resolve() == Path.cwd():
+        return
+    if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+        folder.rmdir()

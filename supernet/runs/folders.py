@@ -1,0 +1,159 @@
+"""Run folders: which names they may have, and whose they are."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from ..errors import InputError
+from .files import read_yaml, write_text
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+RUN_LOCK = ".lock"
+
+
+@contextlib.contextmanager
+def in_turn(folder: Path) -> Iterator[None]:
+    """Wait for every other process that is within this block for the same folder."""
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes from the same run folder until the block, or this process, ends.
+
+    Raises:
+        InputError: another process works in it.
+    """
+    if fcntl is None:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / RUN_LOCK
+    descriptor = _locked(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _locked(path: Path) -> int:
+    """The lock file, open and locked."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            # A record lock: a worker process that outlives this one does not inherit it.
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EAGAIN):
+                return descriptor  # some network file systems have no locks
+            os.close(descriptor)
+            raise InputError(
+                f"another process works in run folder {path.parent}; wait until it has ended, "
+                "or choose another name=..."
+            ) from None
+        # Its last holder may have removed it between the opening and the locking.
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)
+
+
+CONFIG_FILE = "config.yaml"
+
+
+def check_run_name(name: object) -> str:
+    """`name` if it can be that of a run's folder: one path component, within `runs/<task>/`.
+
+    Raises:
+        InputError: it is empty, holds a path separator, or begins with a dot.
+    """
+    text = str(name)
+    if not text.strip() or text.startswith(".") or any(mark in text for mark in "/\\\0"):
+        raise InputError(f"name={text} cannot name a run folder; use letters and digits, without / or \\")
+    return text
+
+
+def claim_run_folder(folder: Path, config: object, volatile: tuple[str, ...] = ()) -> bool:
+    """Make `folder` this config's own, or find that it already is.
+
+    The config is kept in the folder as `config.yaml`. A second start with the same config may go on in the
+    folder; one with another config is refused, so that nothing is overwritten or mixed.
+
+    Args:
+        folder: the run folder.
+        config: the command's config dataclass.
+        volatile: dotted keys that may differ between starts (workers, devices, logging).
+
+    Returns:
+        True if the folder was there already with the same config (so: resume), False if it is new.
+
+    Raises:
+        InputError: the folder belongs to another config, or holds files of something else.
+    """
+    text = OmegaConf.to_yaml(OmegaConf.structured(config))
+    file = folder / CONFIG_FILE
+    if file.exists():
+        changed = _difference(
+            read_yaml(file, "run config"), OmegaConf.to_container(OmegaConf.create(text)), volatile
+        )
+        # A start that failed before it made anything holds no one to its settings.
+        if changed and _files(folder) != {CONFIG_FILE}:
+            raise InputError(
+                f"run folder {folder} was started with other settings ({', '.join(changed[:4])}); "
+                "choose another name=..., or remove the folder"
+            )
+        if not changed:
+            return True
+    elif folder.exists() and _files(folder):
+        raise InputError(f"run folder {folder} holds other files; choose another name=...")
+    write_text(file, text)
+    return False
+
+
+@contextmanager
+def hold_run_folder(folder: Path, config: object, volatile: tuple[str, ...] = ()) -> Iterator[None]:
+    """`claim_run_folder`, and keep other processes out of it until the block, or this process, ends.
+
+    Raises:
+        InputError: another process works in it, or see `claim_run_folder`.
+    """
+    with alone_in(folder):
+        claim_run_folder(folder, config, volatile)
+        yield
+
+
+def _files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - {RUN_LOCK}
+
+
+def _difference(old: Any, new: Any, ignored: tuple[str, ...], prefix: str = "") -> list[str]:
+    """Dotted keys whose values differ, with both values."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        found = []
+        for key in [*old, *(key for key in new if key not in old)]:
+            dotted = f"{prefix}.{key}" if prefix else str(key)
+            if dotted not in ignored:
+                found += _difference(old.get(key), new.get(key), ignored, dotted)
+        return found
+    return [] if old == new else [f"{prefix}: {old!r} there, {new!r} now"]

@@ -1,0 +1,124 @@
+"""The log of a run: one JSON object a line in `log.jsonl`, and whatever else is asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..errors import InputError
+from .files import read_text, write_text
+
+SCHEMA = 1
+# Fields that differ between two runs of the same command.
+TIME_FIELDS = ("time", "seconds", "images_per_second")
+
+
+class Sink(Protocol):
+    """A place where a run's figures and pictures go."""
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Figures that belong to `step`."""
+
+    def picture(self, step: int, name: str, path: Path) -> None:
+        """A PNG that belongs to `step`."""
+
+    def close(self) -> None:
+        """No more will come."""
+
+
+class RunLog:
+    """Writes the log of one run.
+
+    Every line holds `step`, `kind` ("train" or "validation") and `time` (Unix seconds) beside its figures.
+    A resumed run drops the lines beyond the checkpoint that it starts from, so that the log reads like an
+    unbroken run's.
+
+    Args:
+        path: the JSONL file.
+        sinks: further places for the same figures.
+        resume_step: steps that are done; 0 for a new run.
+
+    Raises:
+        InputError: the existing log cannot be read.
+    """
+
+    def __init__(self, path: Path, sinks: Sequence[Sink] = (), resume_step: int = 0) -> None:
+        self.path = path
+        self._sinks = tuple(sinks)
+        kept = [line for line in read_log(path) if line["step"] <= resume_step] if path.exists() else []
+        if path.exists() or not path.parent.exists():
+            write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+        self._file = path.open("a", encoding="utf-8")
+
+    def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
+        """Add a line for what is known after `step` steps."""
+        line = {"schema": SCHEMA, "kind": kind, "step": step, "time": round(time.time(), 3), **values}
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+        figures = {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
+        for sink in self._sinks:
+            sink.scalars(step, {f"{kind}/{name}": value for name, value in figures.items()})
+
+    def picture(self, step: int, name: str, path: Path) -> None:
+        """Pass a PNG on to the sinks."""
+        for sink in self._sinks:
+            sink.picture(step, name, path)
+
+    def sync(self) -> None:
+        """Make sure that the lines are on disk, as a checkpoint is about to rely on them."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file and the sinks."""
+        self._file.close()
+        for sink in self._sinks:
+            sink.close()
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log; a last line that a crash cut short is left out.
+
+    Raises:
+        InputError: the log is missing, or another line is no JSON object.
+    """
+    lines = read_text(path, "log").split("\n")
+    found = []
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            found.append(dict(json.loads(line)))
+        except ValueError:
+            raise InputError(
+                f"line {number} of log {path} is not valid JSON; mend or remove that line"
+            ) from None
+    return found
+
+
+class Meters:
+    """Sums and counts by name; plain numbers, so that a checkpoint keeps them exactly."""
+
+    def __init__(self, state: Mapping[str, list[float]] | None = None) -> None:
+        self._sums = {name: [float(total), float(count)] for name, (total, count) in (state or {}).items()}
+
+    def add(self, values: Mapping[str, float]) -> None:
+        """Count one step's values."""
+        for name, value in values.items():
+            entry = self._sums.setdefault(name, [0.0, 0.0])
+            entry[0] += value
+            entry[1] += 1
+
+    def means(self) -> dict[str, float]:
+        """The averages so far, six digits."""
+        return {name: float(f"{total / count:.6g}") for name, (total, count) in self._sums.items()}
+
+    def state(self) -> dict[str, list[float]]:
+        """What the constructor takes."""
+        return {name: list(entry) for name, entry in self._sums.items()}
+
+    def clear(self) -> None:
+        """Start a new line."""
+        self._sums = {}

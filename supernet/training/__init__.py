@@ -1,0 +1,1 @@
+"""Training: the recipe's options, the step, the loop, its state and checkpoints, validation."""

@@ -1,0 +1,177 @@
+"""The checkpoints of a run: the last few, the best ones, and the trained supernet that they give."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..network import Supernet
+from ..runs.files import atomic_path
+from ..runs.snapshot import Snapshot, load_weights, read_snapshot, write_snapshot
+from ..space import SearchSpace
+
+FOLDER = "checkpoints"
+BEST = ("best", "best-smallest", "best-largest")
+RUNS = Path("runs/train")
+_STEP = re.compile(r"step-(\d{9})\.safetensors")
+
+
+class CheckpointFolder:
+    """The checkpoints in one folder.
+
+    Args:
+        folder: where they are; made on the first save.
+        keep: how many of the latest stay.
+    """
+
+    def __init__(self, folder: Path, keep: int = 2) -> None:
+        self.folder = folder
+        self.keep = keep
+
+    def path(self, step: int) -> Path:
+        """The file of the checkpoint after `step` steps."""
+        return self.folder / f"step-{step:09d}.safetensors"
+
+    def steps(self) -> list[int]:
+        """The steps of the checkpoints that are there, ascending."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(int(found[1]) for f in self.folder.iterdir() if (found := _STEP.fullmatch(f.name)))
+
+    def last(self) -> Path | None:
+        """The latest checkpoint."""
+        steps = self.steps()
+        return self.path(steps[-1]) if steps else None
+
+    def save(self, step: int, snapshot: Snapshot) -> Path:
+        """Write the checkpoint after `step` steps, then drop those beyond `keep`.
+
+        Raises:
+            OSError: it could not be written; the older ones are still there.
+        """
+        path = self.path(step)
+        write_snapshot(path, snapshot)
+        for old in self.steps()[: -self.keep]:
+            self.path(old).unlink(missing_ok=True)
+        return path
+
+    def mark_best(self, which: str, step: int) -> None:
+        """Keep the checkpoint after `step` steps as the best by `which`."""
+        with atomic_path(self.folder / f"{which}.safetensors") as temporary:
+            temporary.unlink()
+            try:
+                os.link(self.path(step), temporary)
+            except OSError:  # a file system without hard links
+                shutil.copyfile(self.path(step), temporary)
+
+    def best(self, which: str = "best") -> Path | None:
+        """The checkpoint kept as the best by `which`."""
+        path = self.folder / f"{which}.safetensors"
+        return path if path.exists() else None
+
+    def clean(self) -> None:
+        """Remove what a killed process left half-written."""
+        if self.folder.is_dir():
+            for litter in self.folder.glob(".*.safetensors"):
+                with contextlib.suppress(OSError):
+                    litter.unlink()
+
+
+@dataclass(frozen=True)
+class TrainedSupernet:
+    """A supernet out of a checkpoint.
+
+    Attributes:
+        net: in evaluation mode, with the averaged weights if the run kept an average. Batch norms are as
+            they started: calibrate a subnet before it is used.
+        space: its space.
+        config: the settings of the run (`train.py`'s config as plain values; `config["data"]` describes the
+            data, `config["data"]["train_split"]` the split that it saw).
+        step: optimizer steps done.
+        path: the checkpoint's file.
+    """
+
+    net: Supernet
+    space: SearchSpace
+    config: Mapping[str, Any]
+    step: int
+    path: Path
+
+    def provenance(self) -> dict[str, Any]:
+        """How it was trained, for the folders of networks that are taken from it."""
+        data, train = self.config.get("data") or {}, self.config.get("train") or {}
+        return {
+            "supernet": str(self.path),
+            "training_steps": self.step,
+            "training": {
+                "space": self.config.get("space"),
+                "seed": self.config.get("seed"),
+                "batch_size": train.get("batch_size"),
+                "data": data.get("root"),
+                "split": data.get("train_split"),
+            },
+        }
+
+
+def load_supernet(run: str | os.PathLike[str], which: str = "best") -> TrainedSupernet:
+    """The supernet that a run trained.
+
+    Args:
+        run: a run folder, the name of one in `runs/train`, or a checkpoint file.
+        which: "best" (by the mean val AP of smallest and largest; the last one if none was validated),
+            "best-smallest", "best-largest" or "last".
+
+    Raises:
+        InputError: there is no such run or checkpoint, or it is damaged or of another version.
+    """
+    path = find_checkpoint(run, which)
+    snapshot = read_snapshot(path)
+    if "space" not in snapshot.meta:
+        raise InputError(f"checkpoint {path} is of a single network, not of a supernet")
+    space = SearchSpace.from_dict(snapshot.meta["space"])
+    net = Supernet(space, int(snapshot.meta["num_joints"]))
+    weights = snapshot.part("ema") or snapshot.part("model")
+    load_weights(net, supernet_about(net), weights, snapshot.meta, path)
+    return TrainedSupernet(net.eval(), space, snapshot.meta["config"], int(snapshot.meta["step"]), path)
+
+
+def supernet_about(net: Supernet) -> dict[str, Any]:
+    """What a supernet is, for the description of its checkpoints."""
+    return {"space": net.space.to_dict(), "num_joints": net.num_joints}
+
+
+def find_checkpoint(run: str | os.PathLike[str], which: str = "best") -> Path:
+    """The file that `load_supernet` reads."""
+    if which not in (*BEST, "last"):
+        raise InputError(f"checkpoint {which!r} is not one of {', '.join((*BEST, 'last'))}")
+    path = Path(run)
+    if path.is_file():
+        return path
+    path = _run_folder(run)
+    if not path.is_dir():
+        raise InputError(f"training run {os.fspath(run)!r} does not exist; train one, or give its folder")
+    kept = CheckpointFolder(path / FOLDER)
+    found = kept.best(which) if which != "last" else kept.last()
+    if found is None and which == "best":
+        found = kept.last()
+    if found is None:
+        raise InputError(f"training run {path} has no checkpoint {which!r} yet")
+    return found
+
+
+def is_training_run(run: str | os.PathLike[str]) -> bool:
+    """Whether `run` names a folder with checkpoints, as `load_supernet` takes it."""
+    return (_run_folder(run) / FOLDER).is_dir()
+
+
+def _run_folder(run: str | os.PathLike[str]) -> Path:
+    """A bare name means a run in `runs/train` unless it is a folder here."""
+    path = Path(run)
+    return RUNS / path if not path.exists() and len(path.parts) == 1 else path

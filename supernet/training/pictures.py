@@ -1,0 +1,107 @@
+"""Validation images with the predicted skeletons, one picture per subnet and validation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ..data.dataset import PoseDataset
+from ..pose.drawing import contact_sheet, draw_people
+from ..pose.people import People
+from ..runs.files import atomic_path
+from ..runs.log import RunLog, read_log
+
+SUBNETS = ("largest", "random", "smallest", "subnet")
+
+
+def draw_curves(folder: Path) -> Path | None:
+    """Draw `curves.png` from the log of the run in `folder`; None when the log is still empty."""
+    from matplotlib.figure import Figure
+
+    lines = read_log(folder / "log.jsonl")
+    training = [line for line in lines if line["kind"] == "train"]
+    scores = [line for line in lines if line["kind"] == "validation"]
+    if not training:
+        return None
+    figure = Figure(figsize=(9, 3.4) if scores else (5, 3.4), layout="constrained")
+    axes = figure.subplots(1, 2 if scores else 1, squeeze=False)[0]
+    for name in SUBNETS:
+        key = f"loss/{name}"
+        points = [(line["step"], line[key]) for line in training if key in line]
+        if points:
+            axes[0].plot(*zip(*points, strict=True), label=name, linewidth=1.2)
+    axes[0].set(xlabel="step", ylabel="training loss", yscale="log")
+    if scores:
+        names = [name for name in scores[-1] if name.startswith("AP")]
+        for name in names:
+            points = [(line["step"], 100 * line[name]) for line in scores if name in line]
+            axes[1].plot(
+                *zip(*points, strict=True),
+                label=name.removeprefix("AP/"),
+                marker="o",
+                markersize=3,
+                linewidth=1.2,
+            )
+        axes[1].set(xlabel="step", ylabel="validation AP (%)", ylim=(0, None))
+    for axis in axes:
+        axis.legend(frameon=False, fontsize=8)
+        axis.grid(alpha=0.3)
+    path = folder / "curves.png"
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=130)
+    return path
+
+
+# People and joints below these are not drawn.
+MIN_SCORE = 0.15
+MIN_JOINT_SCORE = 0.1
+COLUMNS = 4
+CELL = (280, 280)
+
+
+def draw_predictions(
+    folder: Path,
+    log: RunLog,
+    count: int,
+    name: str,
+    step: int,
+    dataset: PoseDataset,
+    detections: Sequence[dict[str, Any]],
+) -> Path:
+    """Write `<folder>/<name>-<step>.png`: images spread over `dataset` with what was found in them.
+
+    Args:
+        folder: where pictures go.
+        log: told about the picture.
+        count: images in the picture (>= 1).
+        name: of the subnet.
+        step: steps done.
+        dataset: the images.
+        detections: COCO keypoint results.
+    """
+    indices = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int).tolist()
+    pictures, titles = [], []
+    for index in indices:
+        record = dataset.records[index]
+        people = people_of(record.image_id, detections, dataset.skeleton.num_joints)
+        image = dataset.read_image(index)
+        pictures.append(draw_people(image, people, dataset.skeleton, MIN_SCORE, MIN_JOINT_SCORE))
+        titles.append(f"image {record.image_id}, {record.num_people} people")
+    path = folder / f"{name}-{step:09d}.png"
+    sheet = contact_sheet(pictures, titles, columns=min(COLUMNS, len(pictures)), cell=CELL)
+    with atomic_path(path) as temporary:
+        cv2.imwrite(str(temporary), sheet[..., ::-1])
+    log.picture(step, f"predictions/{name}", path)
+    return path
+
+
+def people_of(image_id: int, detections: Sequence[dict[str, Any]], num_joints: int) -> People:
+    """The people of one image among COCO keypoint results."""
+    own = [found for found in detections if found["image_id"] == image_id]
+    keypoints = np.array([found["keypoints"] for found in own], np.float32).reshape(-1, num_joints, 3)
+    scores = np.array([found["score"] for found in own], np.float32)
+    return People(keypoints, np.zeros((len(own), 1), np.float32), scores)

@@ -1,0 +1,231 @@
+"""The optimizer: parameter groups, one flat gradient, the learning rate of a step, and the moving average."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from .. import __version__
+from ..errors import InputError
+from ..runs.log import Meters
+from ..runs.snapshot import Snapshot, load_weights, read_snapshot
+from .options import OptimizerOptions
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def learning_rate(options: OptimizerOptions, step: int, total: int) -> float:
+    """Learning rate of `step` (from 0) of `total`: linear warm-up, then cosine to `final` of the peak."""
+    if step < options.warmup:
+        return options.lr * (step + 1) / options.warmup
+    if options.schedule == "constant":
+        return options.lr
+    progress = (step - options.warmup) / max(1, total - options.warmup)
+    return options.lr * (
+        options.final + (1 - options.final) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    )
+
+
+def decays(name: str, parameter: nn.Parameter) -> bool:
+    """Whether weight decay applies: not to batch norms and biases, nor to transforms, whose rest is the
+    identity.
+    """
+    return parameter.ndim > 1 and ".transforms." not in name
+
+
+def make_optimizer(net: nn.Module, options: OptimizerOptions) -> torch.optim.Optimizer:
+    """The optimizer of `net`'s parameters, in two groups: with and without weight decay."""
+    named = list(net.named_parameters())
+    groups = [
+        {"params": [p for n, p in named if decays(n, p)], "weight_decay": options.weight_decay},
+        {"params": [p for n, p in named if not decays(n, p)], "weight_decay": 0.0},
+    ]
+    # A tensor as learning rate would not be kept bit-equal through a checkpoint; it is set anew each step
+    # anyway.
+    if options.name == "sgd":
+        return torch.optim.SGD(groups, lr=options.lr, momentum=options.betas[0], nesterov=True, fused=True)
+    return torch.optim.AdamW(groups, lr=options.lr, betas=options.betas, fused=True)
+
+
+class FlatGradient:
+    """All gradients in one buffer: every `parameter.grad` is a view of it.
+
+    One all-reduce, one norm and one scaling serve all parameters; a subnet that leaves some without a
+    gradient leaves zeros there. The buffer ends in `extras` further values that are summed over the ranks
+    in the same go.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], extras: int) -> None:
+        params = list(parameters)
+        self._size = sum(p.numel() for p in params)
+        self.buffer = torch.zeros(self._size + extras, device=params[0].device)
+        start = 0
+        for parameter in params:
+            parameter.grad = self.buffer[start : start + parameter.numel()].view(parameter.shape)
+            start += parameter.numel()
+
+    @property
+    def gradient(self) -> Tensor:
+        """The gradient of all parameters, flat."""
+        return self.buffer[: self._size]
+
+    @property
+    def extras(self) -> Tensor:
+        """The values beside the gradient."""
+        return self.buffer[self._size :]
+
+    def zero(self) -> None:
+        """Start a new step."""
+        self.buffer.zero_()
+
+    def clip(self, largest: float) -> Tensor:
+        """Scale the gradient down to the norm `largest` (0: leave it); its norm before, a scalar tensor."""
+        norm: Tensor = torch.linalg.vector_norm(self.gradient)
+        if largest:
+            self.gradient.mul_((largest / (norm + 1e-6)).clamp(max=1.0))
+        return norm
+
+
+class MovingAverage(Generic[M]):
+    """Exponential moving average of a network's parameters, kept in a second network.
+
+    The decay grows from 0 as (1 + n) / (10 + n), so that the average is useful early.
+
+    Attributes:
+        net: the averaged network.
+    """
+
+    def __init__(self, source: M, net: M, decay: float) -> None:
+        self.net = net.requires_grad_(False)
+        self._decay = decay
+        self._pairs = list(zip(net.parameters(), source.parameters(), strict=True))
+        self.restart()
+
+    def restart(self) -> None:
+        """Take the source's weights as they are."""
+        for mine, theirs in self._pairs:
+            mine.data.copy_(theirs.data)
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Move towards the source after `step` (from 0)."""
+        decay = min(self._decay, (1 + step) / (10 + step))
+        mine, theirs = zip(*self._pairs, strict=True)
+        torch._foreach_lerp_(list(mine), list(theirs), 1 - decay)
+
+
+PREFIX = "optimizer."
+
+
+def optimizer_tensors(net: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """`optimizer.<kind>.<parameter>` for every tensor of the state (kinds: step, exp_avg, exp_avg_sq,
+    ...).
+    """
+    return {
+        f"{PREFIX}{kind}.{name}": value
+        for name, parameter in net.named_parameters()
+        for kind, value in optimizer.state.get(parameter, {}).items()
+        if isinstance(value, Tensor)
+    }
+
+
+def load_optimizer(net: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Set the state from what `optimizer_tensors` gave; other names are ignored."""
+    parameters = dict(net.named_parameters())
+    for key, value in tensors.items():
+        if key.startswith(PREFIX):
+            kind, name = key.removeprefix(PREFIX).split(".", 1)
+            parameter = parameters[name]
+            optimizer.state[parameter][kind] = value.to(parameter.device)
+
+
+# Figures that share the gradient's all-reduce.
+EXTRAS = 16
+
+
+class TrainingState(Generic[M]):
+    """Weights, their average, optimizer, and the counters.
+
+    Random numbers need no state: batches, augmentation, resolutions and subnets are functions of (seed,
+    step).
+
+    Args:
+        net: what to train; it is put into training mode.
+        options: of the optimizer.
+        about: what the network is (space or arch, num_joints), for the checkpoint's description.
+
+    Attributes:
+        ema: the moving average of `net`, or None.
+        optimizer: its state belongs to `net`'s parameters.
+        gradient: the buffer behind all `.grad`.
+        meters: figures since the last line of the log.
+        step: steps done.
+        skipped: steps skipped in all and in a row.
+        best: best score by name, with the step that had it.
+        channels_sorted: whether the warm-up's channel sorting is done.
+    """
+
+    def __init__(self, net: M, options: OptimizerOptions, about: Mapping[str, Any]) -> None:
+        self.net = net.train()
+        self.about = dict(about)
+        self.ema = MovingAverage(net, copy.deepcopy(net), options.ema) if options.ema else None
+        self.optimizer = make_optimizer(net, options)
+        self.gradient = FlatGradient(net.parameters(), EXTRAS)
+        self.meters = Meters()
+        self.step = 0
+        self.skipped = (0, 0)
+        self.best: dict[str, tuple[float, int]] = {}
+        self.channels_sorted = False
+
+    @property
+    def averaged(self) -> M:
+        """The network to validate and to keep."""
+        return self.net if self.ema is None else self.ema.net
+
+    def is_finite(self) -> bool:
+        """Whether all weights are finite numbers."""
+        return all(bool(torch.isfinite(parameter).all()) for parameter in self.net.parameters())
+
+    def snapshot(self, config: Mapping[str, Any]) -> Snapshot:
+        """The state as a checkpoint of the run with these settings."""
+        tensors = {f"model.{name}": value for name, value in self.net.named_parameters()}
+        if self.ema is not None:
+            tensors |= {f"ema.{name}": value for name, value in self.ema.net.named_parameters()}
+        meta = {
+            "version": __version__,
+            "step": self.step,
+            **self.about,
+            "config": dict(config),
+            "meters": self.meters.state(),
+            "skipped": list(self.skipped),
+            "best": {name: list(entry) for name, entry in self.best.items()},
+            "channels_sorted": self.channels_sorted,
+        }
+        return Snapshot({**tensors, **optimizer_tensors(self.net, self.optimizer)}, meta)
+
+    def restore(self, path: Path) -> None:
+        """Take up the state in a checkpoint file.
+
+        Raises:
+            InputError: it is damaged, or of another network or version.
+        """
+        snapshot = read_snapshot(path)
+        meta = snapshot.meta
+        load_weights(self.net, self.about, snapshot.part("model"), meta, path)
+        if self.ema is not None:
+            average = snapshot.part("ema")
+            if not average:
+                raise InputError(f"checkpoint {path} has no moving average; set train.optimizer.ema=0")
+            load_weights(self.ema.net, self.about, average, meta, path)
+        load_optimizer(self.net, self.optimizer, snapshot.tensors)
+        self.meters = Meters(meta["meters"])
+        self.step = int(meta["step"])
+        self.skipped = (int(meta["skipped"][0]), int(meta["skipped"][1]))
+        self.best = {name: (float(score), int(step)) for name, (score, step) in meta["best"].items()}
+        self.channels_sorted = bool(meta["channels_sorted"])

@@ -1,0 +1,102 @@
+"""One training step's forward and backward passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..arch import Arch
+from ..data.batch import Batch, normalise
+from ..losses import PoseLoss
+from ..sampling import Sampled
+from .options import PrecisionOptions
+
+Forward = Callable[[Tensor, Arch], list[Tensor]]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Network input and targets of a part of a batch; shapes as in `Batch` but for `images`.
+
+    Attributes:
+        images: (B, 3, H, W) normalised.
+    """
+
+    images: Tensor
+    heats_quarter: Tensor
+    heats_half: Tensor
+    mask_quarter: Tensor
+    mask_half: Tensor
+    joints: Tensor
+
+
+def chunks(batch: Batch, count: int, precision: PrecisionOptions) -> Iterator[Chunk]:
+    """Cut a batch into `count` equal parts along the images."""
+    memory_format = torch.channels_last if precision.channels_last else torch.contiguous_format
+    size = len(batch.images) // count
+    for start in range(0, size * count, size):
+        rows = slice(start, start + size)
+        yield Chunk(
+            normalise(batch.images[rows]).contiguous(memory_format=memory_format),
+            batch.heats_quarter[rows],
+            batch.heats_half[rows],
+            batch.masks_quarter[rows],
+            batch.masks_half[rows],
+            batch.joints[rows],
+        )
+
+
+def backward_all(
+    forward: Forward,
+    subnets: Sequence[Sampled],
+    parts: Sequence[Chunk],
+    loss: PoseLoss,
+    *,
+    bf16: bool = False,
+    teacher: Forward | None = None,
+) -> dict[str, Tensor]:
+    """Add the gradients of every subnet's loss, each the mean over `parts`, to the parameters' `.grad`.
+
+    Each subnet's graph is freed before the next one runs.
+
+    Args:
+        forward: runs a subnet.
+        subnets: one of role "largest" learns from the ground truth alone; those after it are also distilled
+            from its detached heatmaps.
+        parts: the batch in equal parts.
+        loss: of one subnet's outputs.
+        bf16: run the network under bfloat16 autocast.
+        teacher: a fixed network that every subnet is distilled from, instead of the largest.
+
+    Returns:
+        detached scalars: `loss` (the sum over subnets), `loss/<role>` (mean over the role's subnets), and the
+        unweighted terms of the first subnet (`distillation`: of the last).
+    """
+    metrics: dict[str, Tensor] = {}
+    roles = [subnet.role for subnet in subnets]
+    autocast = torch.autocast(parts[0].images.device.type, torch.bfloat16, enabled=bf16)
+    for part in parts:
+        with torch.no_grad(), autocast:
+            wanted = None if teacher is None else teacher(part.images, subnets[0].arch)
+        for place, subnet in enumerate(subnets):
+            with autocast:
+                heads = forward(part.images, subnet.arch)
+            total, terms = loss(heads, part, wanted)
+            total = total / len(parts)
+            total.backward()  # type: ignore[no-untyped-call]
+            if subnet.role == "largest":
+                wanted = [head.detach() for head in heads]
+            shares = {
+                "loss": total.detach(),
+                f"loss/{subnet.role}": total.detach() / roles.count(subnet.role),
+            }
+            if place == 0:
+                shares |= {name: term / len(parts) for name, term in terms.items()}
+            if place == len(subnets) - 1 and "distillation" in terms:
+                shares["distillation"] = terms["distillation"] / len(parts)
+            for name, value in shares.items():
+                metrics[name] = metrics[name] + value if name in metrics else value
+    return metrics

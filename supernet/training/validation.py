@@ -1,0 +1,125 @@
+"""Scoring the supernet during training: smallest, largest and a few fixed subnets."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..arch import Arch
+from ..data.dataset import PoseDataset
+from ..evaluation import Evaluator, SupernetEvaluator, readable
+from ..evaluation_options import EvaluationOptions
+from ..network import Supernet
+from ..pose.scoring import score
+from ..sampling import fixed_subnets
+from ..space import SearchSpace
+from .distributed import Ranks
+from .options import ValidationOptions
+from .trainer import Scores
+
+Detections = list[dict[str, Any]]
+# `draw(subnet's name, step, dataset, detections)` makes pictures.
+Draw = Callable[[str, int, PoseDataset, Detections], Path | None]
+
+
+class SharedScoring:
+    """Scoring on a fixed part of a validation split; the ranks share the images.
+
+    Args:
+        val_set: what to score on.
+        options: how many images and so on.
+        ranks: the processes that share the work; all of them must call.
+
+    Attributes:
+        dataset: all the images that are scored.
+        evaluator: of this rank's share; None if it has none.
+    """
+
+    def __init__(self, val_set: PoseDataset, options: ValidationOptions, ranks: Ranks) -> None:
+        # Once for all ranks' shares, the ground truth and the pictures.
+        self.dataset = readable(spread(val_set, options.images))
+        self._ranks = ranks
+        share = self.dataset.subset(range(ranks.rank, len(self.dataset), ranks.world))
+        protocol = EvaluationOptions(batch_size=options.batch_size, calibration_images=options.calibration)
+        self.evaluator = Evaluator(share, protocol) if len(share) else None
+
+    def gather(self, detections: Detections) -> tuple[Detections, dict[str, float]]:
+        """Everybody's detections, and on every rank the figures that they score together."""
+        everything = [one for part in self._ranks.gather(detections) for one in part]
+        stats: dict[str, float] = {}
+        if self._ranks.is_main:
+            truth, layout = self.dataset.ground_truth(), self.dataset.skeleton
+            stats = score(truth, everything, self.dataset.protocol, skeleton=layout)
+        return everything, self._ranks.share(stats)
+
+
+class SupernetValidator:
+    """Scores some subnets of a supernet.
+
+    Args:
+        archs: the subnets to follow, by name.
+        train_set: for batch-norm calibration.
+        scoring: what to score on.
+        draw: makes pictures; on the first rank only.
+    """
+
+    def __init__(
+        self,
+        archs: Mapping[str, Arch],
+        train_set: PoseDataset,
+        scoring: SharedScoring,
+        draw: Draw | None = None,
+    ) -> None:
+        self._archs = dict(archs)
+        self._train_set = train_set
+        self._scoring = scoring
+        self._draw = draw
+        self._evaluator: SupernetEvaluator | None = None
+
+    def __call__(self, net: Supernet, step: int) -> Scores:
+        """AP and AR of every subnet, by `AP/<name>` and `AR/<name>`; `net` is left as it is."""
+        evaluate = self._evaluator_of(net)
+        figures: dict[str, float] = {}
+        for name, arch in self._archs.items():
+            found = evaluate(arch).detections if evaluate is not None else []
+            detections, stats = self._scoring.gather(found)
+            figures |= {f"{figure}/{name}": round(stats[figure], 5) for figure in ("AP", "AR")}
+            if self._draw is not None:
+                self._draw(name, step, self._scoring.dataset, detections)
+        return Scores(figures, best_scores(figures))
+
+    def _evaluator_of(self, net: Supernet) -> SupernetEvaluator | None:
+        """An evaluator with a copy of `net`'s weights, as scoring changes modes, statistics and formats."""
+        if self._scoring.evaluator is None:
+            return None
+        if self._evaluator is None:
+            copied = copy.deepcopy(net)
+            self._evaluator = SupernetEvaluator(copied, self._train_set, self._scoring.evaluator)
+        for mine, theirs in zip(self._evaluator.net.parameters(), net.parameters(), strict=True):
+            mine.data.copy_(theirs.data)
+        return self._evaluator
+
+
+def validation_archs(space: SearchSpace, count: int, seed: int) -> dict[str, Arch]:
+    """The subnets that a run's validation follows: smallest, largest and `count` random ones from `seed`."""
+    fixed = {f"random-{i}": arch for i, arch in enumerate(fixed_subnets(space, count, seed), start=1)}
+    return {"smallest": space.smallest(), "largest": space.largest(), **fixed}
+
+
+def best_scores(figures: Mapping[str, float]) -> dict[str, float]:
+    """What the best checkpoints are chosen by: AP of the smallest, of the largest, and their mean."""
+    if not {"AP/smallest", "AP/largest"} <= set(figures):
+        return {}
+    smallest, largest = figures["AP/smallest"], figures["AP/largest"]
+    return {"best": (smallest + largest) / 2, "best-smallest": smallest, "best-largest": largest}
+
+
+def spread(dataset: PoseDataset, count: int) -> PoseDataset:
+    """`count` images evenly spread over `dataset`; all of them for 0."""
+    if not 0 < count < len(dataset):
+        return dataset
+    return dataset.subset(np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist())
