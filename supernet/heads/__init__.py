@@ -1,0 +1,1 @@
+"""Heads: what a network gives, how it learns that and what people are made of it."""
