@@ -8,6 +8,7 @@ from typing import Any
 from supernet.data.source import DataConfig
 from supernet.errors import InputError
 from supernet.evaluation_options import EvaluationOptions
+from supernet.options import CommandOptions
 
 
 @dataclass
@@ -81,7 +82,7 @@ class SearchOptions:
 
 
 @dataclass
-class SearchCommand:
+class SearchCommand(CommandOptions):
     """Settings of the command.
 
     Attributes:

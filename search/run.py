@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from supernet.cli import fail, launch
 from supernet.data.source import DataConfig
 from supernet.errors import InputError
+from supernet.registry import load_plugins
 from supernet.runs.folders import claim_run_folder
 
 from .options import SearchCommand
@@ -99,6 +100,7 @@ def help_out(config: SearchCommand, data: DataConfig, folder: Path, parent: int)
 
     quiet_optuna()
     try:
+        load_plugins(config.plugins)
         with stopped_by_sigterm():
             session = open_session(config, data)
             study = open_study(config, session, folder)

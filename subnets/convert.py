@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from supernet.cli import launch
+from supernet.options import CommandOptions
 from supernet.runs.files import remove_if_empty
 
 from .console import register_slug
 
 
 @dataclass
-class ConvertCommand:
+class ConvertCommand(CommandOptions):
     """Settings of the command.
 
     Attributes:

@@ -8,13 +8,14 @@ from typing import Any
 
 from supernet.cli import launch
 from supernet.errors import InputError
+from supernet.options import CommandOptions
 from supernet.training.options import at_least
 
 from .export.options import as_list
 
 
 @dataclass
-class CostsCommand:
+class CostsCommand(CommandOptions):
     """Settings of the command.
 
     Attributes:

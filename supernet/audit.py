@@ -8,6 +8,7 @@ from pathlib import Path
 from .cli import launch
 from .data.source import DataConfig
 from .errors import InputError
+from .options import CommandOptions
 from .runs.folders import claim_run_folder
 
 # What may differ when a run folder is used again: it does not change what a split's audit says.
@@ -15,7 +16,7 @@ VOLATILE = ("splits", "data.on_error", "data.verify", "data.cache", "data.worker
 
 
 @dataclass
-class AuditCommand:
+class AuditCommand(CommandOptions):
     """Settings of the command.
 
     Attributes:

@@ -21,6 +21,8 @@ from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseExceptio
 
 from .errors import InputError
 from .names import conf_names
+from .options import CommandOptions
+from .registry import load_plugins
 from .runs.files import DISK_FULL, remove_if_empty
 from .runs.folders import check_run_name
 
@@ -68,7 +70,7 @@ def launcher_mend(message: str) -> str:
     return f" It comes with: pip install 'litepose-ofa[{missing[1]}]'" if missing else ""
 
 
-C = TypeVar("C")
+C = TypeVar("C", bound=CommandOptions)
 
 EXIT_BAD_INPUT = 2
 # What Hydra and OmegaConf add to a message: a mend that typed configs refuse, and their own insides.
@@ -102,6 +104,8 @@ def launch(command: str, schema: type[C], body: Callable[[C, Path], object]) -> 
     def task(config: DictConfig) -> None:
         folder = Path(HydraConfig.get().runtime.output_dir)
         try:
+            # Before the settings are checked: some of them name what a plugin registers.
+            load_plugins(config.plugins)
             missing = sorted(str(key) for key in OmegaConf.missing_keys(config))
             if missing:
                 raise InputError(f"{command} needs {', '.join(f'{key}=...' for key in missing)}; see --help")

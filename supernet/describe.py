@@ -14,6 +14,7 @@ from .cli import launch
 from .cost import count_macs, count_params, input_size, layer_macs, layer_params
 from .errors import InputError
 from .names import conf_names
+from .options import CommandOptions
 from .space import SearchSpace
 from .topology import Layer, layers
 
@@ -155,7 +156,7 @@ def _add_number(table: Table, name: str, footer: str = "") -> None:
 
 
 @dataclass
-class DescribeCommand:
+class DescribeCommand(CommandOptions):
     """Settings of the command; with neither `arch` nor `space` it lists what ships.
 
     Attributes:

@@ -8,6 +8,9 @@ Built-in entries are named without importing them; others register when their mo
 from __future__ import annotations
 
 import importlib
+import os
+import sys
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
 from typing import Generic, TypeVar, cast
@@ -74,19 +77,36 @@ class Registry(Generic[T]):
 
 
 def load_plugins(modules: Iterable[str]) -> None:
-    """Import the modules that register what people added: those named, and those of installed packages.
+    """Import the modules that register what people added: those of installed packages, then those named.
 
-    Installed packages name theirs as entry points of the group `litepose_ofa.plugins`.
+    Installed packages name theirs as entry points of the group `litepose_ofa.plugins`. The present folder is
+    searched as well, also by a console script, which Python starts without it.
 
     Raises:
         InputError: a module cannot be imported, or what it registers breaks a contract.
     """
     installed = [entry.module for entry in metadata.entry_points(group=ENTRY_POINTS)]
-    for name in (*installed, *modules):
+    named = list(modules)
+    if named and not {"", os.getcwd()} & set(sys.path):
+        sys.path.append(os.getcwd())
+    for name in (*installed, *named):
         try:
             importlib.import_module(name)
-        except ImportError as error:
-            raise InputError(
-                f"plugins: {name} cannot be imported: {error} "
-                "(is its folder the present one, or in PYTHONPATH?)"
-            ) from None
+        except InputError as error:
+            raise InputError(f"plugins: {name}: {error}") from None
+        except Exception as error:
+            hint = " (is its folder the present one, or in PYTHONPATH?)" if _is_missing(error, name) else ""
+            raise InputError(f"plugins: {name} cannot be imported: {_where(error)}{hint}") from None
+
+
+def _is_missing(error: Exception, name: str) -> bool:
+    """Whether the plugin itself was not found, rather than something that it imports."""
+    return isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}.")
+
+
+def _where(error: Exception) -> str:
+    """The error with the line of the user's file that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)[1:]
+    own = [frame for frame in frames if "importlib" not in frame.filename]
+    place = f", {own[-1].filename}:{own[-1].lineno}" if own else ""
+    return f"{type(error).__name__}: {error}{place}"

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from .cli import launch
 from .errors import InputError
+from .options import CommandOptions
 from .runs.files import atomic_path, read_yaml, write_text
 from .runs.folders import CONFIG_FILE
 from .runs.log import read_log
@@ -194,7 +195,7 @@ PLAIN_WIDTH = 140
 
 
 @dataclass
-class SweepCommand:
+class SweepCommand(CommandOptions):
     """Settings of the command.
 
     Attributes:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from .cli import is_first_rank, launch
 from .data.source import DataConfig
+from .options import CommandOptions
 from .runs.folders import hold_run_folder
 from .runs.interrupts import exit_if_stopped
 from .training.options import VOLATILE, LoggerOptions, TrainOptions, at_least
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class TrainCommand:
+class TrainCommand(CommandOptions):
     """Settings of the command.
 
     Attributes:

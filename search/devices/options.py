@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from supernet.errors import InputError
+from supernet.options import CommandOptions
 
 RUNTIMES = ("torch", "torch_compile", "onnxruntime", "board")
 PRECISIONS = ("float32", "float16", "bfloat16")
@@ -76,7 +77,7 @@ class MeasureOptions:
 
 
 @dataclass
-class ProfileCommand:
+class ProfileCommand(CommandOptions):
     """Settings of the command.
 
     Attributes:

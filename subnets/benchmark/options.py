@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from supernet.errors import InputError
+from supernet.options import CommandOptions
 
 
 @dataclass
@@ -40,7 +41,7 @@ class BenchmarkOptions:
 
 
 @dataclass
-class BenchmarkCommand:
+class BenchmarkCommand(CommandOptions):
     """Settings of the command.
 
     Attributes:

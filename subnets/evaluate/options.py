@@ -7,10 +7,11 @@ from typing import Any
 
 from supernet.data.source import DataConfig
 from supernet.evaluation_options import EvaluationOptions
+from supernet.options import CommandOptions
 
 
 @dataclass
-class EvaluateCommand:
+class EvaluateCommand(CommandOptions):
     """Settings of the command.
 
     Attributes:

@@ -7,6 +7,7 @@ from typing import Any
 
 from supernet.data.source import DataConfig
 from supernet.errors import InputError
+from supernet.options import CommandOptions
 
 FORMATS = ("onnx", "int8", "torch_export", "openvino")
 SHAPES = ("dynamic", "fixed")
@@ -53,7 +54,7 @@ class ExportOptions:
 
 
 @dataclass
-class ExportCommand:
+class ExportCommand(CommandOptions):
     """Settings of the command.
 
     Attributes:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from supernet.data.source import DataConfig
+from supernet.options import CommandOptions
 from supernet.training.options import LoggerOptions, TrainOptions, at_least
 
 
 @dataclass
-class FinetuneCommand:
+class FinetuneCommand(CommandOptions):
     """Settings of the command.
 
     Attributes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from supernet.errors import InputError
+from supernet.options import CommandOptions
 
 
 @dataclass
@@ -45,7 +46,7 @@ class PredictOptions:
 
 
 @dataclass
-class PredictCommand:
+class PredictCommand(CommandOptions):
     """Settings of the command.
 
     Attributes:

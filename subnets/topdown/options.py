@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from supernet.data.source import DataConfig
 from supernet.errors import InputError
+from supernet.options import CommandOptions
 from supernet.training.options import OptimizerOptions, at_least
 
 TRUTH = "truth"
@@ -70,7 +71,7 @@ class TopDownOptions:
 
 
 @dataclass
-class TopDownCommand:
+class TopDownCommand(CommandOptions):
     """Settings of the command.
 
     Attributes:

@@ -21,6 +21,8 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 RUN_LOCK = ".lock"
+# Settings of every command that change no result: what a plugin adds counts where a setting names it.
+NEVER_COMPARED = ("plugins",)
 
 
 @contextlib.contextmanager
@@ -114,9 +116,8 @@ def claim_run_folder(folder: Path, config: object, volatile: tuple[str, ...] = (
     text = OmegaConf.to_yaml(OmegaConf.structured(config))
     file = folder / CONFIG_FILE
     if file.exists():
-        changed = _difference(
-            read_yaml(file, "run config"), OmegaConf.to_container(OmegaConf.create(text)), volatile
-        )
+        there, here = read_yaml(file, "run config"), OmegaConf.to_container(OmegaConf.create(text))
+        changed = _difference(there, here, (*NEVER_COMPARED, *volatile))
         # A start that failed before it made anything holds no one to its settings.
         if changed and _files(folder) != {CONFIG_FILE}:
             raise InputError(
