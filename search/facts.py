@@ -23,7 +23,6 @@ from supernet.runs.files import read_json
 from supernet.space import SearchSpace
 from supernet.training.checkpoint import TrainedSupernet
 
-from .costs.latency import LatencyTable
 from .costs.tables import Costs
 from .options import SearchCommand
 from .strategies.operators import as_codes
@@ -142,12 +141,12 @@ def facts_of(
 ) -> dict[str, Any]:
     """Plain values that are equal in all workers of one search, wherever they run."""
     calibrated = calibration_part(train_set, config.evaluation.calibration_images)
-    measured = _measured_on(problem.costs)
+    provenance = problem.costs.provenance()
     return {
         "supernet": _digest(trained.path.read_bytes()),
         "space": problem.space.to_dict(),
         "budgets": [[budget.name, [list(limit) for limit in budget.limits]] for budget in problem.budgets],
-        "convention": config.budgets.convention,
+        "convention": problem.costs.settings.convention,
         "strategy": [config.strategy, dict(config.strategy_options)],
         "plan": [options.seed, options.evaluations, options.batch, options.baseline],
         "named": [
@@ -160,7 +159,7 @@ def facts_of(
         # Not the pixels: reading them all at every start would take longer than a short search.
         "scored images": [len(scored), _digest(json.dumps(scored.ground_truth()).encode())],
         "calibration images": [len(calibrated), _digest(json.dumps(_images(calibrated)).encode())],
-        **({"latency": measured} if measured else {}),
+        **{name: found for name, found in provenance.items() if name != "macs"},
     }
 
 
@@ -176,12 +175,6 @@ def _plain(named: Named) -> list[tuple[str, list[int]]]:
     return [(label, list(codes)) for label, codes in named]
 
 
-def _measured_on(costs: Costs) -> dict[str, Any]:
-    """Device, runtime, threads and date of the latency table, if there is one."""
-    table = costs.tables.get("latency_ms")
-    return dict(table.about) if isinstance(table, LatencyTable) else {}
-
-
 def conditions_of(
     config: SearchCommand,
     trained: TrainedSupernet,
@@ -190,11 +183,7 @@ def conditions_of(
     device: torch.device,
 ) -> dict[str, Any]:
     """What the report says of how the figures came about."""
-    space, about = trained.space, _measured_on(costs)
-    latency = (
-        f"{about.get('device')}, {about.get('runtime')}, threads {about.get('threads')}, "
-        f"{about.get('precision')}, measured {str(about.get('date'))[:10]}"
-    )
+    space = trained.space
     return {
         "supernet": str(trained.path),
         "training steps": trained.step,
@@ -202,8 +191,7 @@ def conditions_of(
         "scored on": f"{evaluator.dataset.name}, {len(evaluator.dataset)} images",
         "flip test": config.evaluation.flip,
         "calibration images": config.evaluation.calibration_images,
-        "MACs convention": config.budgets.convention,
-        **({"latency": latency} if about else {}),
+        **costs.origins(),
         "strategy": config.strategy,
         "seed": config.seed,
         "device": f"{device}, {torch.get_num_threads()} threads per worker, {config.search.workers} workers",

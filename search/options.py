@@ -11,28 +11,9 @@ from supernet.evaluation_options import EvaluationOptions
 from supernet.options import CommandOptions
 
 
-@dataclass
-class BudgetOptions:
-    """Budgets as a user writes them.
-
-    Attributes:
-        macs: MACs each: `0.9G`, `300M`; `30%` or a number up to 1 is a share of the largest subnet; the name
-            or file of an architecture means as much as it has.
-        params: parameters each, in the same forms.
-        latency_ms: milliseconds each, by the table that `latency` names; `30%` is a share of the largest
-            subnet.
-        names: one for each of the above in that order; default: the budget as it was
-            written, of a file its name without folder and suffix.
-        named: further budgets by name, each with one or more limits, {phone: {macs: 0.9G, params: 2M}}.
-        convention: how MACs are counted: `exact`, or `litepose` as the paper does.
-    """
-
-    macs: list[Any] = field(default_factory=list)
-    params: list[Any] = field(default_factory=list)
-    latency_ms: list[Any] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
-    named: dict[str, Any] = field(default_factory=dict)
-    convention: str = "exact"
+def default_budgets() -> dict[str, Any]:
+    """No budget; the keys that every search has."""
+    return {"macs": [], "params": [], "latency_ms": [], "names": [], "named": {}, "convention": "exact"}
 
 
 @dataclass
@@ -91,6 +72,12 @@ class SearchCommand(CommandOptions):
         checkpoint: which of its checkpoints: best or last.
         strategy: predictor, evolution, random, or a class of your own as package.module:Class.
         strategy_options: arguments of the strategy.
+        budgets: limits by the name of a cost, [0.9G,30%,litepose-s] each: an amount, a share of the largest
+            subnet (or a number up to 1), or as much as that network has. `macs`, `params`, `latency_ms`, or a
+            cost of a plugin. `names`: one for each limit, in that order; default: as it was written, a file's
+            name without folder and suffix. `named`: budgets by name with one or more limits,
+            {phone: {macs: 0.9G, params: 2M}}. `convention`: MACs counted `exact`, or as the paper does,
+            `litepose`.
         latency: a latency table written by `search.profile` (file, or name of its run), for
             budgets.latency_ms.
         seed: of everything random.
@@ -104,7 +91,7 @@ class SearchCommand(CommandOptions):
     checkpoint: str = "best"
     strategy: str = "predictor"
     strategy_options: dict[str, Any] = field(default_factory=dict)
-    budgets: BudgetOptions = field(default_factory=BudgetOptions)
+    budgets: dict[str, Any] = field(default_factory=default_budgets)
     search: SearchOptions = field(default_factory=SearchOptions)
     evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
     latency: str | None = None

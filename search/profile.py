@@ -79,7 +79,7 @@ def summary(table: Path, folder: Path) -> None:
     """Say how well the table predicts networks that it was not fitted to, and draw it."""
     from supernet.runs.files import write_bytes
 
-    from .costs.latency_check import check_table, draw_check
+    from .costs.latency import check_table, draw_check
     from .devices.measurements import Measurements
 
     check = check_table(Measurements.load(table).steady())

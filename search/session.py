@@ -15,9 +15,9 @@ from supernet.space import SearchSpace
 from supernet.training.checkpoint import TrainedSupernet, load_supernet
 from supernet.training.distributed import pick_device
 
-from .costs.budgets import resolve_budgets
-from .costs.latency import open_latency
-from .costs.tables import Costs, CostTable
+from .costs.budgets import BudgetOptions, resolve_budgets
+from .costs.contract import CostSettings
+from .costs.tables import Costs
 from .facts import conditions_of, facts_of, leak_warning, released, trained_on, warm_start
 from .options import SearchCommand
 from .strategies.contract import KNOWN, Strategy, load_strategy
@@ -64,14 +64,12 @@ def open_session(config: SearchCommand, data: DataConfig) -> Session:
     Raises:
         InputError: one of the settings, or what it names, is wrong.
     """
-    torch.set_num_threads(config.threads or max(1, torch.get_num_threads() // config.search.workers))
     trained = load_supernet(config.supernet, config.checkpoint)
     space, num_joints = trained.space, trained.net.num_joints
-    extra: dict[str, CostTable] = {}
-    if config.latency is not None:
-        extra["latency_ms"] = open_latency(config.latency, space, num_joints)
-    costs = Costs.standard(space, num_joints, config.budgets.convention, extra)
-    problem = Problem(costs, tuple(resolve_budgets(config.budgets, costs, num_joints)), num_joints)
+    budgets = BudgetOptions.of(config.budgets)
+    settings = CostSettings(num_joints, budgets.convention, config.latency)
+    costs = Costs.of(space, settings, budgets.costs())
+    problem = Problem(costs, tuple(resolve_budgets(budgets, costs)), num_joints)
     strategy = load_strategy(config.strategy, problem, config.strategy_options)
     options = plan_options(config, space)
     require_more_than_draws(config, strategy)
@@ -81,6 +79,8 @@ def open_session(config: SearchCommand, data: DataConfig) -> Session:
     if not evaluator.dataset.num_people:
         raise InputError(f"{val_set.name} has no annotated people to score a search on")
     leak = leak_warning(trained_on(trained.config.get("data"), data), evaluator.dataset)
+    # Last: it holds for the whole process, which outlives settings that were refused.
+    torch.set_num_threads(config.threads or max(1, torch.get_num_threads() // config.search.workers))
     return Session(
         trained,
         SupernetEvaluator(trained.net.to(device), train_set, evaluator),

@@ -13,9 +13,8 @@ from supernet.arch import Arch
 from supernet.errors import InputError
 from supernet.space import Codes, SearchSpace
 
-from .costs.budgets import resolve_budgets
+from .costs.budgets import BudgetOptions, resolve_budgets
 from .costs.tables import Costs, Floats
-from .options import BudgetOptions
 from .strategies.front import hypervolume_2d
 from .strategies.problem import Problem
 
@@ -81,8 +80,8 @@ class TabularBenchmark:
 
     def problem(self, shares: Sequence[float]) -> Problem:
         """The search for budgets that are shares of the largest subnet's MACs."""
-        options = BudgetOptions(macs=list(shares))
-        return Problem(self.costs, tuple(resolve_budgets(options, self.costs, 14)))
+        options = BudgetOptions({"macs": tuple(shares)})
+        return Problem(self.costs, tuple(resolve_budgets(options, self.costs)))
 
     def hypervolume(self, codes: Codes) -> float:
         """Area under the front of (M, G) codes as a share of the true front's.

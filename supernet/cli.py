@@ -96,7 +96,12 @@ def launch(command: str, schema: type[C], body: Callable[[C, Path], object]) -> 
 
     Exits with status 2 and one line on bad input; a traceback is left for bugs.
     """
-    ConfigStore.instance().store(name=f"{command}_schema", node=schema)
+    node = OmegaConf.structured(schema)
+    for child in (node._get_node(key) for key in node):
+        # The keys of a mapping are the user's: no `+` before them.
+        if isinstance(child, DictConfig) and child._metadata.object_type is dict:
+            OmegaConf.set_struct(child, False)
+    ConfigStore.instance().store(name=f"{command}_schema", node=node)
     OmegaConf.register_new_resolver("run_name", check_run_name, replace=True)
     # Hydra prints and exits by itself unless asked for the exception.
     os.environ["HYDRA_FULL_ERROR"] = "1"

@@ -1,4 +1,4 @@
-"""A cost that is a sum over a network's parts, tabulated once and gathered for many architectures."""
+"""MACs and parameters, and the table of any cost that is a sum or a maximum over a network's parts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .topology import Layer, block_layers, head_layers, layers, output_layers, s
 _CHUNK = 2048
 
 PartCost = Callable[[int, Iterable[Layer]], float]
-Column = npt.NDArray[np.integer[Any]]
+Reduce = Literal["sum", "max"]
 
 
 @dataclass(frozen=True)
@@ -41,19 +41,32 @@ class _Stage:
     blocks: tuple[_Term, ...]
 
 
-class AdditiveTable:
-    """Sums a part-wise cost over architectures given as codes.
+def reduced(reduce: Reduce, values: Iterable[float]) -> float:
+    """The sum of `values`, or the largest of them; 0 of none."""
+    return sum(values) if reduce == "sum" else max(values, default=0)
+
+
+class PartTable:
+    """The sum of a part-wise cost, or its maximum, over architectures given as codes.
 
     Parts are the stem, every block, every head step with its output of the refined path, and the outputs of
     the raw maps; `cost(resolution, layers of the part)` is evaluated once for each combination of the genes
-    that shape it.
+    that shape it. It is 0 or more; 0 for a part that is absent.
     """
 
-    def __init__(self, space: SearchSpace, num_joints: int, cost: PartCost, dtype: Any = np.float64) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        num_joints: int,
+        cost: PartCost,
+        dtype: npt.DTypeLike = np.float64,
+        reduce: Reduce = "sum",
+    ) -> None:
         positive_int(num_joints, "num_joints")
         self._space = space
         self._cost = cost
         self._dtype = dtype
+        self._combine = np.add if reduce == "sum" else np.maximum
         stem = self._term(("resolution", "stem"), stem_layers)
         heads = [self._head(step, num_joints) for step in range(len(space.head))]
         raws = [self._raw_output(step, num_joints) for step in range(1, len(space.head))]
@@ -111,7 +124,7 @@ class AdditiveTable:
         )
 
     def predict(self, codes: Codes) -> npt.NDArray[Any]:
-        """(N,) sums for (N, G) codes; the genes of absent blocks have no effect.
+        """(N,) sums or maxima for (N, G) codes; the genes of absent blocks have no effect.
 
         Raises:
             InputError: the codes are not of this space.
@@ -121,16 +134,18 @@ class AdditiveTable:
         for start in range(0, len(codes), _CHUNK):
             # Choices are few: one byte a code makes the transposition cheap.
             codes_gn = np.ascontiguousarray(codes[start : start + _CHUNK].astype(np.uint8).T)
-            self._add_up(codes_gn, totals[start : start + _CHUNK])
+            self._gather(codes_gn, totals[start : start + _CHUNK])
         return totals
 
-    def _add_up(self, codes_gn: npt.NDArray[np.uint8], total: npt.NDArray[Any]) -> None:
+    def _gather(self, codes_gn: npt.NDArray[np.uint8], total: npt.NDArray[Any]) -> None:
         for term in self._fixed:
-            total += term.values[_index(codes_gn, term.columns, term.radix)]
+            values = term.values[_index(codes_gn, term.columns, term.radix)]
+            self._combine(total, values, out=total)
         for stage in self._stages:
             shared = _index(codes_gn, stage.columns, stage.radix)
             for block in stage.blocks:
-                total += block.values[_index(codes_gn, block.columns, block.radix, shared)]
+                values = block.values[_index(codes_gn, block.columns, block.radix, shared)]
+                self._combine(total, values, out=total)
 
 
 def _index(
@@ -240,7 +255,7 @@ class MacsTable:
         def cost(resolution: int, group: Iterable[Layer]) -> int:
             return sum(layer_macs(layer, resolution, resolution, checked) for layer in group)
 
-        self._table = AdditiveTable(space, num_joints, cost, dtype=np.int64)
+        self._table = PartTable(space, num_joints, cost, dtype=np.int64)
 
     def predict(self, codes: Codes) -> npt.NDArray[np.int64]:
         """(N,) MACs of (N, G) codes."""
@@ -254,7 +269,7 @@ class ParamsTable:
         def cost(resolution: int, group: Iterable[Layer]) -> int:
             return sum(layer_params(layer) for layer in group)
 
-        self._table = AdditiveTable(space, num_joints, cost, dtype=np.int64)
+        self._table = PartTable(space, num_joints, cost, dtype=np.int64)
 
     def predict(self, codes: Codes) -> npt.NDArray[np.int64]:
         """(N,) parameters of (N, G) codes."""

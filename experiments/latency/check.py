@@ -19,8 +19,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from search.accuracy.predictor import tau_of
-from search.costs.latency import LatencyTable
-from search.costs.latency_check import LatencyCheck, check_against, check_table, plot_check
+from search.costs.latency import LatencyCheck, LatencyTable, check_against, check_table, plot_check
 from search.devices.measurements import Measurements, middle, retest_spread
 from supernet.runs.files import write_json
 

@@ -19,9 +19,8 @@ import numpy as np
 
 from search.accuracy.models import MODELS
 from search.accuracy.predictor import AccuracyPredictor, fit_predictor
-from search.costs.budgets import resolve_budgets
+from search.costs.budgets import BudgetOptions, resolve_budgets
 from search.costs.tables import Costs, Floats
-from search.options import BudgetOptions
 from search.strategies.front import FrontOptions, evolve_front, predicted_front
 from search.strategies.problem import Problem
 from supernet import SearchSpace
@@ -74,7 +73,7 @@ def measure(problem: Problem, codes: Codes, ap: Floats, name: str) -> dict[str, 
 def main() -> None:
     space = SearchSpace.load("litepose")
     costs = Costs.standard(space, 14)
-    problem = Problem(costs, tuple(resolve_budgets(BudgetOptions(macs=list(BUDGETS)), costs, 14)), 14)
+    problem = Problem(costs, tuple(resolve_budgets(BudgetOptions({"macs": tuple(BUDGETS)}), costs)), 14)
     codes = space.sample_codes(np.random.default_rng(0), MEASURED)
     ap = formula(costs, codes)
     result: dict[str, Any] = {"cores": len(os.sched_getaffinity(0)), "measured": MEASURED}
@@ -87,7 +86,7 @@ def main() -> None:
 def best(problem: Problem, codes: Codes, score: Any) -> list[float]:
     """The best predicted AP within each budget."""
     costs, values = problem.costs.predict(codes), score(codes)
-    return [round(float(values[b.admits(problem.costs, costs)].max()), 4) for b in problem.budgets]
+    return [round(float(values[b.feasible(problem.costs, costs)].max()), 4) for b in problem.budgets]
 
 
 if __name__ == "__main__":

@@ -1,28 +1,35 @@
-"""Latency of whole networks from codes: the sum of their parts, fitted to measured whole networks."""
+"""Latency of whole networks from codes: the sum of their parts, fitted to measured whole networks; and how
+well that predicts networks that the fit did not see."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import lsq_linear
 
 from supernet.arch import SWITCHES
-from supernet.cost import AdditiveTable
+from supernet.cost import PartTable
 from supernet.errors import InputError
+from supernet.sampling import CostTable
 from supernet.space import Codes, SearchSpace
 from supernet.topology import Layer
 
-from ..devices.measurements import Measurements, middle
+from ..accuracy.predictor import tau_of
+from ..devices.measurements import Measurements, middle, retest_spread
+from .contract import Cost, CostSettings, Floats
 from .parts import Part, PartModel, network_parts, split_parts
 
-Floats = npt.NDArray[np.float64]
 FILE = "latency.json"
 RUNS = Path("runs/profile")
 GROUPS = ("stem", "stage1", "stage2", "stage3", "stage4", "head1", "head2", "head3", "raw")
+FOLDS = 4
+# A prediction counts as right within the larger of this and twice the spread between rounds.
+WITHIN = 0.10
 # How strongly a group's factor is held to the common one, against squared relative errors of whole networks.
 HOLD = 0.05
 
@@ -57,7 +64,7 @@ class LatencyTable:
         self._known: dict[Part, float] = {}
         self.factors = self._fit(measured)
         self._learn_all()
-        self._table = AdditiveTable(self.space, self.num_joints, self._cost)
+        self._table = PartTable(self.space, self.num_joints, self._cost)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], space: SearchSpace | None = None) -> LatencyTable:
@@ -109,7 +116,7 @@ class LatencyTable:
             found.update(split_parts(resolution, layers))
             return 0.0
 
-        AdditiveTable(self.space, self.num_joints, note)
+        PartTable(self.space, self.num_joints, note)
         self._learn(sorted(found, key=lambda part: str(part.to_row())))
 
     def _cost(self, resolution: int, layers: Iterable[Layer]) -> float:
@@ -175,3 +182,133 @@ def open_latency(source: str, space: SearchSpace, num_joints: int) -> LatencyTab
             f"{num_joints}; measure again with search.profile num_joints={num_joints}"
         )
     return table
+
+
+class Latency(Cost):
+    """Milliseconds of one image on a measured device."""
+
+    name, unit, counted = "latency_ms", "ms", False
+    mend: ClassVar[str] = "name a measured device with latency=..."
+
+    def table(self, space: SearchSpace, settings: CostSettings) -> LatencyTable | None:
+        """The table that the settings name."""
+        source = settings.latency
+        return None if source is None else open_latency(source, space, settings.num_joints)
+
+    def suffix(self) -> str:
+        """Amounts are followed by their unit."""
+        return self.unit
+
+    def provenance(self, table: CostTable, settings: CostSettings) -> dict[str, Any]:
+        """Device, runtime, threads, precision, date and so on; of another kind of table nothing is known."""
+        return dict(table.about) if isinstance(table, LatencyTable) else {}
+
+    def origin(self, provenance: Mapping[str, Any]) -> str:
+        """`phone, onnxruntime 1.20, threads 1, float32, measured 2025-01-31`."""
+        known = {key: provenance.get(key) for key in ("device", "runtime", "threads", "precision", "date")}
+        return "{device}, {runtime}, threads {threads}, {precision}, measured {date:.10}".format(
+            **{key: str(value) for key, value in known.items()}
+        )
+
+
+LATENCY = Latency()
+
+
+@dataclass(frozen=True)
+class LatencyCheck:
+    """Predicted against measured times of whole networks.
+
+    Attributes:
+        about: the table's facts.
+        predicted, measured: (N,) milliseconds.
+        spread: (N,) relative test-retest spread.
+    """
+
+    about: Mapping[str, Any]
+    predicted: Floats
+    measured: Floats
+    spread: Floats
+
+    @property
+    def errors(self) -> Floats:
+        """(N,) relative errors, with sign."""
+        return np.asarray(self.predicted / self.measured - 1)
+
+    @property
+    def within(self) -> float:
+        """Share of networks predicted within the larger of 10% and twice their spread."""
+        return float((np.abs(self.errors) <= np.maximum(WITHIN, 2 * self.spread)).mean())
+
+    @property
+    def tau(self) -> float:
+        """Kendall tau."""
+        return tau_of(self.predicted, self.measured)
+
+    def shown(self) -> str:
+        """One line."""
+        error = 100 * np.abs(self.errors)
+        return (
+            f"{len(self.measured)} networks that the fit did not see: error {np.median(error):.1f}% median, "
+            f"{np.quantile(error, 0.95):.1f}% at the 95th percentile; {100 * self.within:.0f}% within the "
+            f"larger of 10% and twice the test-retest spread (median {100 * np.median(self.spread):.1f}%); "
+            f"tau {self.tau:.3f}"
+        )
+
+
+def check_table(measured: Measurements) -> LatencyCheck:
+    """Cross-validated: every network is predicted by a table that was fitted without it."""
+    count = len(measured.codes)
+    predicted = np.empty(count)
+    order = np.random.default_rng(0).permutation(count)
+    model = fit_parts(measured)
+    for fold in range(FOLDS):
+        held = order[fold::FOLDS]
+        rest = np.setdiff1d(order, held)
+        some = replace(measured, codes=measured.codes[rest], networks=measured.networks[rest])
+        predicted[held] = LatencyTable(some, model=model).predict(measured.codes[held])
+    return LatencyCheck(
+        measured.about, predicted, middle(measured.networks), retest_spread(measured.networks)
+    )
+
+
+def check_against(table: LatencyTable, held_out: Measurements) -> LatencyCheck:
+    """Against networks measured apart."""
+    predicted = table.predict(held_out.codes)
+    return LatencyCheck(table.about, predicted, middle(held_out.networks), retest_spread(held_out.networks))
+
+
+def draw_check(check: LatencyCheck) -> bytes:
+    """Predicted against measured, as PNG."""
+    from ..report.plots import new_figure, png
+
+    figure, axes = new_figure(5.4, 5.2)
+    plot_check(axes, check)
+    return png(figure)
+
+
+def plot_check(axes: Any, check: LatencyCheck) -> None:
+    """Predicted against measured, into matplotlib axes."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    from ..report.plots import BLUE, GREY
+
+    ends = [
+        0.9 * min(check.measured.min(), check.predicted.min()),
+        1.1 * max(check.measured.max(), check.predicted.max()),
+    ]
+    axes.plot(ends, ends, color=GREY, linewidth=1)
+    axes.fill_between(
+        ends, [0.9 * e for e in ends], [1.1 * e for e in ends], color=GREY, alpha=0.3, label="10%"
+    )
+    axes.plot(check.measured, check.predicted, "o", color=BLUE, markersize=4)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("measured (ms)")
+    axes.set_ylabel("predicted (ms)")
+    axes.set_title(f"{check.about.get('runtime')}, threads: {check.about.get('threads')}", fontsize=10)
+    axes.grid(alpha=0.25, which="both")
+    axes.legend(loc="lower right")

@@ -1,28 +1,21 @@
-"""What a candidate costs: several tables over the codes of one space, under their names."""
+"""What the candidates of a search cost: one table per cost, side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from supernet.cost import MacsTable, ParamsTable, count_macs, count_params
+from supernet.sampling import CostTable
 from supernet.space import Codes, SearchSpace
 
-__all__ = ["MacsTable", "ParamsTable", "count_macs", "count_params"]
+from .contract import COSTS, CostSettings, Floats
 
-
-Floats = npt.NDArray[np.float64]
-UNITS = {"macs": "MACs", "params": "parameters", "latency_ms": "ms"}
-
-
-class CostTable(Protocol):
-    """Predicts one cost of many architectures."""
-
-    def predict(self, codes: Codes) -> npt.NDArray[Any]:
-        """(N,) costs of (N, G) codes."""
+__all__ = ["Costs", "Floats", "MacsTable", "ParamsTable", "count_macs", "count_params"]
+# Of every candidate, whatever is budgeted.
+ALWAYS = ("macs", "params")
 
 
 class Costs:
@@ -30,16 +23,31 @@ class Costs:
 
     Args:
         space: the space of the codes.
-        tables: `macs`, `params`, `latency_ms`, or any other name, with its table.
-        convention: how `macs` was counted.
+        tables: by the name of their cost.
+        settings: what they were made with.
     """
 
-    def __init__(
-        self, space: SearchSpace, tables: Mapping[str, CostTable], convention: str = "exact"
-    ) -> None:
+    def __init__(self, space: SearchSpace, tables: Mapping[str, CostTable], settings: CostSettings) -> None:
         self.space = space
         self.tables = dict(tables)
-        self.convention = convention
+        self.settings = settings
+        # Strategies ask again and again.
+        self._ends: Floats = self.predict(space.encode([space.smallest(), space.largest()]))
+
+    @classmethod
+    def of(cls, space: SearchSpace, settings: CostSettings, wanted: Iterable[str] = ()) -> Costs:
+        """MACs, parameters, latency if there is a table of it, and the costs `wanted` that can be told here.
+
+        Raises:
+            InputError: what `settings` name is missing, damaged or of another space.
+        """
+        latency = ("latency_ms",) if settings.latency is not None else ()
+        tables = {}
+        for name in dict.fromkeys((*ALWAYS, *latency, *wanted)):
+            table = COSTS.get(name).table(space, settings) if name in COSTS else None
+            if table is not None:
+                tables[name] = table
+        return cls(space, tables, settings)
 
     @classmethod
     def standard(
@@ -49,12 +57,9 @@ class Costs:
         convention: str = "exact",
         extra: Mapping[str, CostTable] | None = None,
     ) -> Costs:
-        """MACs and parameters, and what `extra` adds (a latency table)."""
-        tables: dict[str, CostTable] = {
-            "macs": MacsTable(space, num_joints, convention),
-            "params": ParamsTable(space, num_joints),
-        }
-        return cls(space, {**tables, **(extra or {})}, convention)
+        """MACs and parameters, and the tables of `extra`."""
+        settings = CostSettings(num_joints, convention)
+        return cls(space, {**cls.of(space, settings).tables, **(extra or {})}, settings)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -72,19 +77,18 @@ class Costs:
 
     def of_smallest(self) -> Floats:
         """(C,) costs of the smallest subnet."""
-        costs: Floats = self.predict(self.space.encode([self.space.smallest()]))[0]
-        return costs
+        return np.array(self._ends[0])
 
     def of_largest(self) -> Floats:
         """(C,) costs of the largest subnet."""
-        costs: Floats = self.predict(self.space.encode([self.space.largest()]))[0]
-        return costs
+        return np.array(self._ends[1])
 
+    def provenance(self) -> dict[str, dict[str, Any]]:
+        """By cost, where its numbers come from; costs that need no telling are left out."""
+        tables = self.tables.items()
+        found = {name: COSTS.get(name).provenance(table, self.settings) for name, table in tables}
+        return {name: provenance for name, provenance in found.items() if provenance}
 
-def shown_cost(name: str, value: float) -> str:
-    """A cost for people: `0.883 G MACs`, `1.68 M parameters`, `12.3 ms`."""
-    unit = UNITS.get(name, name)
-    for limit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if name != "latency_ms" and value >= limit:
-            return f"{value / limit:.4g} {letter} {unit}"
-    return f"{value:.4g} {unit}"
+    def origins(self) -> dict[str, str]:
+        """`provenance` in a few words each, for people."""
+        return {name: COSTS.get(name).origin(found) for name, found in self.provenance().items()}

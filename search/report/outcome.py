@@ -80,7 +80,7 @@ class Outcome:
             "schema": SCHEMA,
             "space": problem.space.to_dict(),
             "num_joints": problem.num_joints,
-            "macs_convention": problem.costs.convention,
+            "macs_convention": problem.costs.settings.convention,
             "axes": list(problem.axes),
             "budgets": [{"name": b.name, "limits": dict(b.limits)} for b in problem.budgets],
             "chosen": {name: candidate.number for name, candidate in self.chosen.items()},
@@ -146,7 +146,7 @@ def choose(problem: Problem, done: Sequence[Candidate]) -> dict[str, Candidate]:
     costs = cost_rows(problem, done)
     chosen = {}
     for budget in problem.budgets:
-        inside = [one for one, fits in zip(done, budget.admits(problem.costs, costs), strict=True) if fits]
+        inside = [one for one, ok in zip(done, budget.feasible(problem.costs, costs), strict=True) if ok]
         if inside:
             axis = budget.limits[0][0]
             chosen[budget.name] = max(inside, key=lambda c: (c.ap, -c.costs[axis], -c.number))

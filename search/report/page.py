@@ -16,7 +16,7 @@ from subnets.folder import load, save
 from supernet.runs.files import write_bytes, write_text
 
 from ..accuracy.predictor import AccuracyPredictor
-from ..costs.tables import shown_cost
+from ..costs.contract import format_cost
 from ..session import Session
 from ..study.candidate import SEARCH, WARM, Candidate
 from ..study.study import SearchStudy
@@ -131,7 +131,7 @@ def _percent(value: float) -> str:
 
 
 def _cost(candidate: Candidate, name: str) -> str:
-    return shown_cost(name, candidate.costs[name])
+    return format_cost(name, candidate.costs[name])
 
 
 def conditions_table(conditions: Mapping[str, Any], outcome: Outcome) -> str:
@@ -156,7 +156,7 @@ def write_results(session: Session, study: SearchStudy, folder: Path) -> Outcome
         print(f"warning: {warning}", file=sys.stderr)
     write_report(outcome, session.conditions, (*session.warnings, *outcome.warnings), folder)
     for name, chosen in outcome.chosen.items():
-        costs = ", ".join(shown_cost(cost, value) for cost, value in chosen.costs.items())
+        costs = ", ".join(format_cost(cost, value) for cost, value in chosen.costs.items())
         print(f"  {name}: AP {chosen.ap:.4f}, {costs}  (arch={folder}:{name})")
     return outcome
 
@@ -170,7 +170,7 @@ def save_subnet(session: Session, candidate: Candidate, budget: str, folder: Pat
     about: dict[str, Any] = {
         "budget": budget,
         "costs": dict(candidate.costs),
-        "macs_convention": session.problem.costs.convention,
+        "macs_convention": session.problem.costs.settings.convention,
         "val": dict(candidate.stats or {}),
         **session.trained.provenance(),
     }

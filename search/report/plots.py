@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..accuracy.predictor import AccuracyPredictor
-from ..costs.tables import UNITS, Floats
+from ..costs.contract import COSTS, Floats
 from ..study.candidate import Candidate
 from .analysis import GeneEffect
 from .outcome import Outcome
@@ -53,7 +53,7 @@ def accuracy_against_cost(outcome: Outcome, axis: str) -> bytes:
         for cost, limit in budget.limits:
             if cost == axis:
                 axes.axvline(limit / scale, color=RED, linewidth=0.8, linestyle=":", alpha=0.6)
-    axes.set_xlabel(f"{unit}" + (f" ({outcome.problem.costs.convention} counting)" if axis == "macs" else ""))
+    axes.set_xlabel(unit)
     axes.set_ylabel("validation AP (%)")
     axes.margins(x=0.06, y=0.09)
     axes.grid(alpha=0.25)
@@ -91,12 +91,9 @@ def _name_all(axes: Axes, outcome: Outcome, axis: str, scale: float) -> None:
 
 def _scale(axis: str, outcome: Outcome) -> tuple[float, str]:
     largest = max((c.costs[axis] for c in outcome.candidates), default=1.0)
-    if axis == "latency_ms":
-        return 1.0, "latency (ms)"
-    for limit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if largest >= limit:
-            return limit, f"{letter} {UNITS.get(axis, axis)}"
-    return 1.0, UNITS.get(axis, axis)
+    scale, unit = COSTS.get(axis).scale(largest)
+    origin = outcome.problem.costs.origins().get(axis)
+    return scale, f"{unit} ({origin})" if origin else unit
 
 
 def new_figure(width: float, height: float) -> tuple[Figure, Axes]:

@@ -70,7 +70,7 @@ class EvolutionStrategy:
         """Each budget with the best measured architectures within it."""
         pools: list[tuple[Budget | None, Codes]] = []
         for budget in self._problem.budgets:
-            inside = np.flatnonzero(budget.admits(self._problem.costs, history.costs))
+            inside = np.flatnonzero(budget.feasible(self._problem.costs, history.costs))
             best = inside[np.argsort(-history.ap[inside], kind="stable")][: self._parents]
             if len(best):
                 pools.append((budget, history.codes[best]))
@@ -89,6 +89,6 @@ class EvolutionStrategy:
             else:
                 pair = rng.choice(len(pool), size=2, replace=False)
                 child = crossover(space, rng, pool[pair[:1]], pool[pair[1:]])
-            if budget is None or budget.admits(costs, costs.predict(child))[0]:
+            if budget is None or budget.feasible(costs, costs.predict(child))[0]:
                 children.append(child)
         return np.concatenate(children) if children else pools[0][1][:0]

@@ -52,8 +52,8 @@ def choose_batch(
         value = gains(known_logs[:, axis], known_ap, logs[:, axis], hope)
         if turn % 2 and problem.budgets:
             budget = problem.budgets[turn // 2 % len(problem.budgets)]
-            inside = budget.admits(problem.costs, costs)
-            known = known_ap[budget.admits(problem.costs, known_costs)]
+            inside = budget.feasible(problem.costs, costs)
+            known = known_ap[budget.feasible(problem.costs, known_costs)]
             better = np.where(inside, hope - known.max(initial=0.0), -np.inf)
             # A budget whose best nobody hopes to beat leaves its turn to the front.
             value = better if (better[free] > 0).any() else value

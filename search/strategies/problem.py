@@ -47,7 +47,7 @@ class Problem:
         """(N,) which of (N, C) costs meet at least one budget."""
         inside = np.zeros(len(costs), dtype=bool)
         for budget in self.budgets:
-            inside |= budget.admits(self.costs, costs)
+            inside |= budget.feasible(self.costs, costs)
         return inside if self.budgets else np.ones(len(costs), dtype=bool)
 
     def fits(self, codes: Codes) -> Mask:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search.costs.budgets import resolve_budgets
+from search.costs.budgets import BudgetOptions, resolve_budgets
 from search.costs.tables import Costs
-from search.options import BudgetOptions
 from search.strategies.problem import History, Problem
 from supernet import Arch, SearchSpace
 from supernet.space import Codes
@@ -56,8 +55,8 @@ class Formula:
 
 def tiny_problem(fractions: tuple[float, ...] = FRACTIONS, space: str = "tiny") -> Problem:
     costs = Costs.standard(SearchSpace.load(space), 14)
-    options = BudgetOptions(macs=list(fractions))
-    return Problem(costs, tuple(resolve_budgets(options, costs, 14)), 14)
+    options = BudgetOptions({"macs": tuple(fractions)})
+    return Problem(costs, tuple(resolve_budgets(options, costs)), 14)
 
 
 class MiddleOut:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from search.options import BudgetOptions, SearchCommand, SearchOptions
+from search.options import SearchCommand, SearchOptions
 from supernet.evaluation_options import EvaluationOptions
 
 
@@ -17,7 +17,7 @@ def settings(trained: Path, **changes: Any) -> SearchCommand:
         "name": "s",
         "supernet": str(trained / "run"),
         "strategy": "random",
-        "budgets": BudgetOptions(macs=[0.5, 0.8], names=["small", "large"]),
+        "budgets": {"macs": [0.5, 0.8], "names": ["small", "large"]},
         "search": options,
         "evaluation": EvaluationOptions(batch_size=4, calibration_images=4),
         "accelerator": "cpu",

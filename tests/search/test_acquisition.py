@@ -43,7 +43,7 @@ def test_a_batch_is_distinct_and_serves_front_and_budgets() -> None:
     costs = problem.costs.predict(pool)
     picked = {row.tobytes() for row in chosen}
     for budget in problem.budgets:
-        inside = budget.admits(problem.costs, costs)
+        inside = budget.feasible(problem.costs, costs)
         best = pool[inside][mean[inside].argmax()]
         assert best.tobytes() in picked
 

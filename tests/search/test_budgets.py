@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 import yaml
 
-from search.costs.budgets import resolve_budgets
+from search.costs.budgets import BudgetOptions, resolve_budgets
 from search.costs.tables import Costs
-from search.options import BudgetOptions
 from supernet import Arch, InputError, SearchSpace
 from supernet.cost import count_macs, count_params
 from supernet.names import conf_folder
@@ -25,7 +24,7 @@ def costs() -> Costs:
 
 
 def limits(costs: Costs, **options: Any) -> dict[str, dict[str, float]]:
-    return {b.name: dict(b.limits) for b in resolve_budgets(BudgetOptions(**options), costs, 14)}
+    return {b.name: dict(b.limits) for b in resolve_budgets(BudgetOptions.of(options), costs)}
 
 
 def test_amounts(costs: Costs) -> None:
@@ -42,11 +41,11 @@ def test_names_of_networks_are_budgets_and_each_meets_its_own(costs: Costs) -> N
     names = ["litepose-xs", "litepose-s", "litepose-m", "litepose-l"]
     preset = yaml.safe_load((conf_folder("search") / "litepose.yaml").read_text())["budgets"]
     assert preset == {"macs": names, "names": ["XS", "S", "M", "L"]}
-    budgets = resolve_budgets(BudgetOptions(**preset), costs, 14)
+    budgets = resolve_budgets(BudgetOptions.of(preset), costs)
     assert [budget.name for budget in budgets] == ["XS", "S", "M", "L"]
     assert [round(dict(b.limits)["macs"] / 1e9, 4) for b in budgets] == [0.8829, 3.6141, 5.2637, 9.962]
     values = costs.predict(costs.space.encode([Arch.load(name) for name in names]))
-    assert all(budget.admits(costs, values[i : i + 1])[0] for i, budget in enumerate(budgets))
+    assert all(budget.feasible(costs, values[i : i + 1])[0] for i, budget in enumerate(budgets))
 
 
 def test_a_file_gives_its_name(costs: Costs, tmp_path: Path) -> None:
@@ -63,13 +62,13 @@ def test_a_file_gives_its_name(costs: Costs, tmp_path: Path) -> None:
 
 def test_the_papers_counting() -> None:
     costs = Costs.standard(SearchSpace.load("litepose"), 14, "litepose")
-    options = BudgetOptions(macs=["litepose-xs"], convention="litepose")
-    assert round(dict(resolve_budgets(options, costs, 14)[0].limits)["macs"] / 1e9, 4) == 1.2023
+    options = BudgetOptions({"macs": ("litepose-xs",)}, convention="litepose")
+    assert round(dict(resolve_budgets(options, costs)[0].limits)["macs"] / 1e9, 4) == 1.2023
 
 
 def test_the_whole_share_admits_the_largest(costs: Costs) -> None:
-    budget = resolve_budgets(BudgetOptions(macs=[1.0]), costs, 14)[0]
-    assert budget.admits(costs, costs.of_largest()[None])[0]
+    budget = resolve_budgets(BudgetOptions({"macs": (1.0,)}), costs)[0]
+    assert budget.feasible(costs, costs.of_largest()[None])[0]
 
 
 def test_several_limits_in_one(costs: Costs) -> None:
@@ -99,7 +98,7 @@ def test_several_limits_in_one(costs: Costs) -> None:
 )
 def test_bad_budgets(costs: Costs, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        resolve_budgets(BudgetOptions(**options), costs, 14)
+        resolve_budgets(BudgetOptions.of(options), costs)
 
 
 def test_contradictory_limits_name_the_range() -> None:
@@ -116,4 +115,4 @@ def test_contradictory_limits_name_the_range() -> None:
     smallest = costs.of_smallest()[0]
     named = {"odd": {"macs": 1.1 * smallest, "latency_ms": 0.5 * 1e9 / smallest}}
     with pytest.raises(InputError, match=r"budget 'odd' .*reachable.*no architecture of space 'tiny'"):
-        resolve_budgets(BudgetOptions(named=named), both, 14)
+        resolve_budgets(BudgetOptions(named=named), both)

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from search import LatencyTable
-from search.costs.latency import open_latency
-from search.costs.latency_check import check_against, check_table
+from search.costs.latency import check_against, check_table, open_latency
 from search.costs.parts import Part, PartModel, kind_of, network_parts
 from search.devices.board import design_id, read_board, write_board
 from search.devices.measurements import Measurements, retest_spread

@@ -44,7 +44,7 @@ def test_turns_go_on_from_round_to_round() -> None:
     mean = formula.ap(pool)
     best = {
         pool[inside][mean[inside].argmax()].tobytes()
-        for inside in (b.admits(problem.costs, costs) for b in problem.budgets)
+        for inside in (b.feasible(problem.costs, costs) for b in problem.budgets)
     }
     picked = set()
     for _ in range(2 * len(problem.budgets)):

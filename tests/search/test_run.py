@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from command import run, settings
 
-from search.options import BudgetOptions
 from supernet import Arch, InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -197,9 +196,9 @@ def test_warm_start_from_a_damaged_search(
             {"strategy": "predictor", "strategy_options": {"initial": 4}},
             "initial=4 must be a whole number, 10 or more",
         ),
-        ({"budgets": BudgetOptions(macs=["1k"])}, "below the smallest subnet of space 'nano'; reachable"),
-        ({"budgets": BudgetOptions()}, "no budget given"),
-        ({"budgets": BudgetOptions(latency_ms=[3])}, "name a measured device with latency="),
+        ({"budgets": {"macs": ["1k"]}}, "below the smallest subnet of space 'nano'; reachable"),
+        ({"budgets": {}}, "no budget given"),
+        ({"budgets": {"latency_ms": [3]}}, "name a measured device with latency="),
         ({"latency": "nowhere.json"}, "latency table nowhere.json does not exist"),
         ({"accelerator": "abacus"}, "accelerator=abacus cannot be used"),
         ({"warm_start": ["litepose-s"]}, "litepose-s is not in space 'nano': resolution 448"),
@@ -225,7 +224,7 @@ def test_a_table_of_another_space(trained: Path, tmp_path: Path) -> None:
     times = np.ones((len(design.parts), 2)), np.ones((len(design.archs), 2))
     file = tmp_path / "latency.json"
     Measurements(space, 14, {}, design.sources, design.places, times[0], design.codes, times[1]).save(file)
-    config = settings(trained, latency=str(file), budgets=BudgetOptions(latency_ms=[3]))
+    config = settings(trained, latency=str(file), budgets={"latency_ms": [3]})
     with pytest.raises(InputError, match="measured for space 'tiny', whose resolution has no 64"):
         run(config, tmp_path / "s")
 

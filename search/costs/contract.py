@@ -1,0 +1,189 @@
+"""What a cost is: its unit, how people write and read it, and its table over the codes of a space.
+
+`budgets.<name>=[...]` of `search.run` takes every cost in `COSTS`; docs/extending.md adds one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from supernet.arch import Arch
+from supernet.cost import PartTable, Reduce, check_convention, layer_macs, layer_params, reduced
+from supernet.registry import Registry
+from supernet.sampling import CostTable
+from supernet.space import SearchSpace
+from supernet.topology import Layer, layers
+
+Floats = npt.NDArray[np.float64]
+# What may follow the number of things that are counted, the longest first.
+PREFIXES = {"Ki": 2**10, "Mi": 2**20, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+
+
+@dataclass(frozen=True)
+class CostSettings:
+    """What costs depend on besides the architecture.
+
+    Attributes:
+        num_joints: J.
+        convention: how MACs are counted, `exact` or `litepose`.
+        latency: a latency table: a file, or the name of a run of `search.profile`.
+    """
+
+    num_joints: int = 14
+    convention: str = "exact"
+    latency: str | None = None
+
+
+class Cost(ABC):
+    """One thing that networks cost; less is better.
+
+    Attributes:
+        name: in `budgets.<name>`, tables and files.
+        unit: of its values.
+        counted: whether it is a number of things: k, M, G may follow it, and up to 1 it is a share of the
+            largest subnet.
+        monotone: whether no architecture costs less than the smallest of its space.
+        mend: what makes it available where it is not.
+    """
+
+    name: ClassVar[str]
+    unit: ClassVar[str]
+    counted: ClassVar[bool] = True
+    monotone: ClassVar[bool] = False
+    mend: ClassVar[str] = ""
+
+    @abstractmethod
+    def table(self, space: SearchSpace, settings: CostSettings) -> CostTable | None:
+        """The table over the codes of `space`; None if these settings give none (see `mend`).
+
+        Raises:
+            InputError: what the settings name is missing, damaged or of another space.
+        """
+
+    def of_arch(self, arch: Arch, space: SearchSpace, settings: CostSettings) -> float | None:
+        """The cost of one architecture, in the space or not; None without a table.
+
+        Raises:
+            InputError: only architectures of the space can be told, and `arch` is none.
+        """
+        table = self.table(space, settings)
+        return None if table is None else float(table.predict(space.encode([arch]))[0])
+
+    def parse(self, text: str) -> float:
+        """The value that a user wrote.
+
+        Raises:
+            ValueError: it is no amount.
+        """
+        for prefix, factor in PREFIXES.items() if self.counted else ():
+            if text.endswith(prefix):
+                return float(text.removesuffix(prefix)) * factor
+        return float(text)
+
+    def format(self, value: float) -> str:
+        """For people: `0.883 G MACs`, `12.3 ms`."""
+        scale, unit = self.scale(value)
+        return f"{value / scale:.4g} {unit}"
+
+    def scale(self, value: float) -> tuple[float, str]:
+        """What to divide values as large as `value` by, and the unit that is left."""
+        for factor, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+            if self.counted and value >= factor:
+                return factor, f"{letter} {self.unit}"
+        return 1.0, self.unit
+
+    def suffix(self) -> str:
+        """What a budget is called after its amount, if it is given no name."""
+        return f"-{self.name}"
+
+    def provenance(self, table: CostTable, settings: CostSettings) -> dict[str, Any]:
+        """Where the table's numbers come from, as plain values: a search's results depend on it."""
+        return {}
+
+    def origin(self, provenance: Mapping[str, Any]) -> str:
+        """`provenance` in a few words, for the report."""
+        return ", ".join(f"{key} {value}" for key, value in provenance.items())
+
+
+class LayerCost(Cost):
+    """A cost that every layer has by itself; a network's is their sum, or the largest of them.
+
+    Attributes:
+        reduce: `sum` or `max`.
+        dtype: of the table; integers stay exact.
+    """
+
+    reduce: ClassVar[Reduce] = "sum"
+    dtype: ClassVar[type] = np.float64
+    monotone = True
+
+    @abstractmethod
+    def of_layer(self, layer: Layer, resolution: int, settings: CostSettings) -> float:
+        """The cost of one layer of a network whose square input has sides of `resolution` pixels."""
+
+    def table(self, space: SearchSpace, settings: CostSettings) -> CostTable:
+        """All layers of the space, tabulated."""
+
+        def cost(resolution: int, found: Iterable[Layer]) -> float:
+            return reduced(self.reduce, (self.of_layer(layer, resolution, settings) for layer in found))
+
+        return PartTable(space, settings.num_joints, cost, self.dtype, self.reduce)
+
+    def of_arch(self, arch: Arch, space: SearchSpace, settings: CostSettings) -> float:
+        """The cost of any architecture at its own resolution."""
+        found = layers(arch, settings.num_joints)
+        return reduced(self.reduce, (self.of_layer(layer, arch.resolution, settings) for layer in found))
+
+
+class Macs(LayerCost):
+    """Multiply-accumulates of one image."""
+
+    name, unit, dtype = "macs", "MACs", np.int64
+
+    def of_layer(self, layer: Layer, resolution: int, settings: CostSettings) -> int:
+        """MACs by the convention of the settings."""
+        return layer_macs(layer, resolution, resolution, check_convention(settings.convention))
+
+    def suffix(self) -> str:
+        """Amounts without more are MACs."""
+        return ""
+
+    def provenance(self, table: CostTable, settings: CostSettings) -> dict[str, Any]:
+        """How they were counted."""
+        return {"convention": settings.convention}
+
+    def origin(self, provenance: Mapping[str, Any]) -> str:
+        """`exact counting`."""
+        return f"{provenance['convention']} counting"
+
+
+class Params(LayerCost):
+    """Trainable parameters."""
+
+    name, unit, dtype = "params", "parameters", np.int64
+
+    def of_layer(self, layer: Layer, resolution: int, settings: CostSettings) -> int:
+        """Convolution weights, batch-norm weights and biases."""
+        return layer_params(layer)
+
+
+MACS, PARAMS = Macs(), Params()
+COSTS: Registry[Cost] = Registry(
+    "cost",
+    {
+        "macs": "search.costs.contract:MACS",
+        "params": "search.costs.contract:PARAMS",
+        "latency_ms": "search.costs.latency:LATENCY",
+    },
+)
+
+
+def format_cost(name: str, value: float) -> str:
+    """A cost for people: `0.883 G MACs`, `1.68 M parameters`, `12.3 ms`."""
+    return COSTS.get(name).format(value)
