@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from supernet.pose import score
-from supernet.pose.scoring import crowd_subsets
+from supernet.pose.protocols import CROWDPOSE
 
 
 def perfect_detections(truth: dict[str, Any]) -> list[dict[str, Any]]:
@@ -35,7 +35,8 @@ def all_detections(truth: dict[str, Any]) -> list[dict[str, Any]]:
 def summary(truth: dict[str, Any]) -> dict[str, int]:
     """Images, people, people that count, and images per crowd level."""
     scored = [r for r in truth["annotations"] if r["num_keypoints"] > 0 and not r["iscrowd"]]
-    subsets = {name: len(ids) for name, ids in crowd_subsets(truth).items()}
+    indices = [image["crowdIndex"] for image in truth["images"]]
+    subsets = {level: len(places) for level, places in CROWDPOSE.by_level(indices).items()}
     return {
         "images": len(truth["images"]),
         "people": len(truth["annotations"]),

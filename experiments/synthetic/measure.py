@@ -23,7 +23,7 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from supernet.data.layouts import load_crowdpose
+from supernet.data.opening import load_crowdpose
 from supernet.data.synthetic.dataset import SyntheticOptions, ensure
 from supernet.pose.skeletons import Skeleton
 

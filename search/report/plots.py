@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,9 +14,6 @@ from ..costs.contract import COSTS, Floats
 from ..study.candidate import Candidate
 from .analysis import GeneEffect
 from .outcome import Outcome
-
-matplotlib.use("Agg")
-
 
 GREY, BLUE, ORANGE, GREEN, RED = "#b8bec7", "#1f6feb", "#e8710a", "#2e9e5b", "#c5283d"
 
@@ -98,15 +93,14 @@ def _scale(axis: str, outcome: Outcome) -> tuple[float, str]:
 
 def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
     """An empty figure of that many inches, with one set of axes."""
-    figure, axes = plt.subplots(figsize=(width, height), dpi=120, layout="constrained")
-    return figure, axes
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
+    return figure, figure.subplots()
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as PNG; the figure is closed."""
+    """The figure as PNG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    plt.close(figure)
     return buffer.getvalue()
 
 
@@ -133,9 +127,9 @@ def predicted_against_measured(predictor: AccuracyPredictor, measured: Floats) -
 def gene_bars(effects: Sequence[GeneEffect], cost: str) -> bytes:
     """AP and cost that each gene moves, side by side: each has a scale of its own."""
     shown = list(effects)[:MOST_GENES][::-1]
-    figure, (left, right) = plt.subplots(
-        1, 2, sharey=True, figsize=(8.0, 0.9 + 0.27 * len(shown)), dpi=120, layout="constrained"
-    )
+    figure, _ = new_figure(8.0, 0.9 + 0.27 * len(shown))
+    figure.clear()
+    left, right = figure.subplots(1, 2, sharey=True)
     left.barh([e.name for e in shown], [100 * e.ap for e in shown], color=BLUE)
     left.set_xlabel("AP, points")
     right.barh([e.name for e in shown], [100 * e.cost for e in shown], color=ORANGE)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from supernet.pose.protocols import main_metric
 from supernet.space import Codes
 
 
@@ -139,9 +140,9 @@ class Candidate:
 
     @property
     def ap(self) -> float:
-        """Measured AP in [0, 1]."""
+        """The measured main metric of the protocol, in [0, 1]."""
         assert self.stats is not None
-        return float(self.stats["AP"])
+        return main_metric(self.stats)[1]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain form for `candidates.json`."""

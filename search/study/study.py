@@ -12,6 +12,8 @@ from typing import Any
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from supernet.pose.protocols import main_metric
+
 from ..strategies.plan import Plan
 from ..strategies.problem import Problem
 from .candidate import Candidate, Lease, Worker
@@ -239,7 +241,7 @@ class SearchStudy:
         trial_id = candidate.trial_id
         if not self._holds(trial_id):
             return False
-        values = [float(stats["AP"]), *(candidate.costs[axis] for axis in self._problem.axes)]
+        values = [main_metric(stats)[1], *(candidate.costs[axis] for axis in self._problem.axes)]
         for key, value in (("stats", dict(stats)), ("AP", values[0]), ("seconds", seconds)):
             self._store.set_attribute(trial_id, key, value)
         done = self._store.set_state(trial_id, TrialState.COMPLETE, values)

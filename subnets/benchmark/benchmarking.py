@@ -40,11 +40,9 @@ def latency_table(rows: Sequence[Mapping[str, Any]], what: str) -> Table:
 
 def draw(path: Path, timings: Sequence[Timing], what: str) -> None:
     """A box for each candidate, with all its rounds."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 1.4 + 0.45 * len(timings)), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     values = [timing.milliseconds for timing in timings]
     axes.boxplot(values, orientation="horizontal", widths=0.6, whis=(10, 90), showfliers=False)

@@ -35,7 +35,7 @@ def run(config: EvaluateCommand, folder: Path) -> None:
     from supernet.data.source import open_split
     from supernet.evaluation import scored_part
     from supernet.pose.grouping import DecodeOptions
-    from supernet.pose.scoring import check_scorer
+    from supernet.pose.protocols import PROTOCOLS
 
     from ..console import open_console
     from ..runtime import check_joints
@@ -52,7 +52,7 @@ def run(config: EvaluateCommand, folder: Path) -> None:
     for network in opened.values():
         check_joints(network, dataset)
     DecodeOptions(oks_nms=config.oks_nms)
-    check_scorer(dataset.protocol, config.scorer, dataset.skeleton)
+    PROTOCOLS.get(dataset.protocol).usable(config.scorer, dataset.skeleton)
     dataset = scored_part(dataset, config.evaluation.images)  # once for all networks
     again = claim_run_folder(folder, config, VOLATILE)
     scores = [_scored(config, folder, dataset, name, network) for name, network in opened.items()]
@@ -70,7 +70,7 @@ def _scored(
     config: EvaluateCommand, folder: Path, dataset: PoseDataset, name: str, opened: Opened
 ) -> NetScore:
     """The score of one network, from its file if there is one."""
-    from supernet.pose.diagnosis_plot import plot_diagnosis
+    from supernet.pose.diagnosis import plot_diagnosis
     from supernet.runs.files import read_json, write_json
 
     from ..runtime import digest_of

@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.table import Table
 
-from supernet.pose.diagnosis import JOINT_TYPES
-from supernet.pose.diagnosis_plot import COLOURS
+from supernet.pose.diagnosis import COLOURS, JOINT_TYPES
+from supernet.pose.protocols import main_metric
 from supernet.runs.files import atomic_path, write_json, write_text
 
 from .scores import SCHEMA, NetScore, csv_text
@@ -104,11 +104,9 @@ def write_report(folder: Path, scores: Sequence[NetScore]) -> None:
 
 def draw(path: Path, scores: Sequence[NetScore]) -> None:
     """Three panels: AP against MACs, the figures, and the kinds of error."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 4.2 + 0.18 * len(scores)), layout="constrained")
-    FigureCanvasAgg(figure)
     cost, bars, kinds = figure.subplots(1, 3, width_ratios=(1, 1.5, 1))
     _draw_costs(cost, scores)
     _draw_figures(bars, scores)
@@ -126,10 +124,11 @@ def draw(path: Path, scores: Sequence[NetScore]) -> None:
 
 def _draw_costs(axes: Any, scores: Sequence[NetScore]) -> None:
     for index, score in enumerate(scores):
-        place = (score.macs / 1e9, 100 * score.stats["AP"])
+        place = (score.macs / 1e9, 100 * main_metric(score.stats)[1])
         axes.scatter(*place, color=f"C{index % 10}", zorder=3)
         axes.annotate(score.name, place, (4, 5), textcoords="offset points", fontsize=8)
-    axes.set(xlabel="GMACs (exact, square input)", ylabel="AP, %", title="accuracy and cost")
+    metric, _ = main_metric(scores[0].stats)
+    axes.set(xlabel="GMACs (exact, square input)", ylabel=f"{metric}, %", title="accuracy and cost")
     axes.margins(x=0.25, y=0.15)
     axes.locator_params(axis="x", nbins=5)
     axes.grid(alpha=0.3)

@@ -16,13 +16,14 @@ from supernet.arch import Arch
 from supernet.calibration import calibrate_by
 from supernet.errors import InputError
 from supernet.evaluation import calibration_batches
+from supernet.pose.protocols import main_metric
 from supernet.runs.files import read_json, write_json
 from supernet.sampling import Sampled
 from supernet.training.job import TrainingJob
 from supernet.training.state import TrainingState
 from supernet.training.step import Forward
 from supernet.training.trainer import Scores
-from supernet.training.validation import SharedScoring
+from supernet.training.validation import SharedScoring, followed
 
 from ..families.descriptions import AnyArch
 from ..families.networks import AnyNetwork, build_network, outputs_kind
@@ -67,8 +68,8 @@ class SubnetValidator:
             run = open_runtime(ready, "torch")
             found = self._scoring.evaluator(run, net.arch.resolution).detections
         _, stats = self._scoring.gather(found)
-        figures = {name: round(stats[name], 5) for name in ("AP", "AR")}
-        return Scores(figures, {"best": figures["AP"]})
+        figures = followed(stats)
+        return Scores(figures, {"best": main_metric(figures)[1]})
 
 
 def calibrated(net: N, batches: Iterable[Tensor]) -> N:
@@ -190,8 +191,8 @@ def result_table(folder: Path) -> Table:
     """Val figures before and after, from the run's folder."""
     result = read_json(folder / RESULT, "fine-tuning result")
     table = Table(title=f"{folder / SUBNET}, val, in %")
-    for heading in ("weights", "AP", "AR"):
+    for heading in ("weights", *result["finetuned"]):
         table.add_column(heading, justify="left" if heading == "weights" else "right")
     for row in ("inherited", "finetuned"):
-        table.add_row(row, *(f"{100 * result[row][figure]:.1f}" for figure in ("AP", "AR")))
+        table.add_row(row, *(f"{100 * value:.1f}" for value in result[row].values()))
     return table

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from .batch import normalise as normalise
     from .dataset import PoseDataset as PoseDataset
     from .images.reading import stream_images as stream_images
-    from .layouts import load_coco as load_coco
-    from .layouts import load_crowdpose as load_crowdpose
-    from .layouts import open_dataset as open_dataset
     from .loader import Loader as Loader
+    from .opening import load_coco as load_coco
+    from .opening import load_crowdpose as load_crowdpose
+    from .opening import open_dataset as open_dataset
     from .options import AugmentOptions as AugmentOptions
     from .options import DataOptions as DataOptions
     from .options import LoaderOptions as LoaderOptions
@@ -31,9 +31,9 @@ lazy_names(
         "LoaderOptions": "options",
         "PoseDataset": "dataset",
         "Record": "annotations.records",
-        "open_dataset": "layouts",
-        "load_crowdpose": "layouts",
-        "load_coco": "layouts",
+        "open_dataset": "opening",
+        "load_crowdpose": "opening",
+        "load_coco": "opening",
         "Batch": "batch",
         "normalise": "batch",
         "Loader": "loader",

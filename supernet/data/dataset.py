@@ -23,7 +23,7 @@ class PoseDataset:
     Attributes:
         name: such as "crowdpose-val".
         skeleton: the joint layout.
-        protocol: how it is scored, "crowdpose" or "coco".
+        protocol: how it is scored (`supernet.pose.protocols.PROTOCOLS`).
         records: one per image.
         skipped: what was left out on opening, with `on_error="skip"`.
         swapped: ids of images whose annotation had width and height swapped (mended in `records`).

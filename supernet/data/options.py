@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..errors import InputError
+from .layouts import LAYOUTS
 
-LAYOUTS = ("crowdpose", "coco")
 ON_ERROR = ("raise", "skip")
 CACHES = ("none", "memory")
 VERIFY = ("headers", "pixels", "none")
@@ -49,8 +49,10 @@ class DataOptions:
 
     Attributes:
         root: the data set's folder or .zip; zip files that lie in the folder are looked into as well.
-        layout: "crowdpose" (`images/`, `json/crowdpose_{split}.json`) or "coco"
-            (`{split}/`, `annotations/person_keypoints_{split}.json`).
+        layout: where the files lie: "crowdpose" (`images/`, `json/crowdpose_{split}.json`), "coco"
+            (`{split}/`, `annotations/person_keypoints_{split}.json`) or one that a plugin registers.
+        protocol: how it is scored: "crowdpose", "coco" or one that a plugin registers; null takes that of
+            the data set whose joints these are, for other joints the layout's.
         train_split, val_split, test_split: split names; "trainval" joins both; a path ending in .json is
             read as that one annotation file.
         skeleton: a joint layout's name or YAML file.
@@ -66,6 +68,7 @@ class DataOptions:
 
     root: str = "data/crowdpose"
     layout: str = "crowdpose"
+    protocol: str | None = None
     train_split: str = "train"
     val_split: str = "val"
     test_split: str = "test"
@@ -77,7 +80,11 @@ class DataOptions:
     augment: AugmentOptions = field(default_factory=AugmentOptions)
 
     def __post_init__(self) -> None:
-        _one_of("data.layout", self.layout, LAYOUTS)
+        _one_of("data.layout", self.layout, LAYOUTS.names())
+        if self.protocol is not None:
+            from ..pose.protocols import PROTOCOLS
+
+            _one_of("data.protocol", self.protocol, PROTOCOLS.names())
         _one_of("data.on_error", self.on_error, ON_ERROR)
         _one_of("data.verify", self.verify, VERIFY)
         _one_of("data.cache", self.cache, CACHES)

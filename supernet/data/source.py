@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import InputError
+from .layouts import LAYOUTS
 from .options import DataOptions
 from .synthetic.options import SyntheticOptions
 
@@ -49,11 +50,8 @@ def data_from(known: Any) -> DataConfig:
 
 
 def ensure_data(config: DataConfig) -> Path:
-    """Render the data set if it is to be rendered and is not there yet; its root either way."""
-    if config.render is not None:
-        from .synthetic.dataset import ensure
-
-        ensure(config.root, replace(config.render, poses=config.poses or config.render.poses))
+    """Make the data set if its layout can and it is not there yet; its root either way."""
+    LAYOUTS.get(config.layout).prepare(config)
     return Path(config.root)
 
 
@@ -74,6 +72,6 @@ def open_ready_split(config: DataConfig, role: str) -> PoseDataset:
     Raises:
         InputError: as `open_split`.
     """
-    from .layouts import open_dataset
+    from .opening import open_dataset
 
     return open_dataset(config, config.split_name(role))

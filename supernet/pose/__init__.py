@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .bootstrap import bootstrap_ap as bootstrap_ap
     from .diagnosis import Diagnosis as Diagnosis
     from .diagnosis import diagnose as diagnose
-    from .diagnosis_plot import plot_diagnosis as plot_diagnosis
+    from .diagnosis import plot_diagnosis as plot_diagnosis
     from .drawing import contact_sheet as contact_sheet
     from .drawing import draw_heatmaps as draw_heatmaps
     from .drawing import draw_people as draw_people
@@ -62,7 +62,7 @@ lazy_names(
         "Interval": "bootstrap",
         "diagnose": "diagnosis",
         "Diagnosis": "diagnosis",
-        "plot_diagnosis": "diagnosis_plot",
+        "plot_diagnosis": "diagnosis",
         "draw_people": "drawing",
         "draw_heatmaps": "drawing",
         "draw_tags": "drawing",

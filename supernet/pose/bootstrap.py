@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .people import Floats
-from .results import Detections, GroundTruth, Record, read_detections, read_ground_truth
-from .scoring import area, no_results, prepare_truth
+from .protocols import Protocol, pycocotools_evaluator
+from .results import Detections, GroundTruth, Record, read_detections
+from .scoring import open_truth
 from .skeletons import Skeleton
 
 Bools = NDArray[np.bool_]
@@ -42,19 +43,12 @@ class Matches:
     people: NDArray[np.intp]
 
 
-def find_matches(truth: Record, found: list[Record], dataset: str, skeleton: Skeleton) -> Matches:
+def find_matches(truth: Record, found: list[Record], protocol: Protocol, skeleton: Skeleton) -> Matches:
     """Match by pycocotools, once; with CrowdPose's areas and sigmas this is CrowdPose's matching."""
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
     for record in truth["annotations"]:
-        record["area"] = area(record, dataset)
+        record["area"] = protocol.area(record)
     with contextlib.redirect_stdout(io.StringIO()):
-        gt = COCO()
-        gt.dataset = truth
-        gt.createIndex()
-        evaluator = COCOeval(gt, gt.loadRes(found) if found else no_results(gt), "keypoints")
-        evaluator.params.kpt_oks_sigmas = np.asarray(skeleton.sigmas)
+        evaluator = pycocotools_evaluator(truth, found, skeleton.sigmas)
         evaluator.params.areaRng, evaluator.params.areaRngLbl = [[0, 1e10]], ["all"]
         evaluator.evaluate()
     return _collect(evaluator.evalImgs)
@@ -169,12 +163,10 @@ def bootstrap_ap(
         raise InputError(f"unknown metric {metric!r}; use one of {', '.join(_THRESHOLDS)}")
     if samples < 1 or not 0 < confidence < 1:
         raise InputError(f"samples must be at least 1 and confidence in 0..1, got {samples}, {confidence}")
-    layout = Skeleton.load(skeleton or dataset)
     values, draws = {}, {}
     for name, found in detections.items():
-        truth = read_ground_truth(ground_truth, layout)
-        prepare_truth(truth, dataset)
-        matches = find_matches(truth, read_detections(found, truth, layout), dataset, layout)
+        protocol, layout, truth = open_truth(ground_truth, dataset, skeleton)
+        matches = find_matches(truth, read_detections(found, truth, layout), protocol, layout)
         images = len(matches.people)
         values[name] = float(average_precision(matches, np.ones(images))[_THRESHOLDS[metric]].mean())
         if np.isnan(values[name]):

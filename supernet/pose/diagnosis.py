@@ -1,17 +1,19 @@
-"""What is wrong with detected poses, joint by joint: jitter, miss, swap, inversion; and with their scores."""
+"""What is wrong with detected poses and their scores: jitter, miss, swap, inversion; as a picture too."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .people import Floats, joint_similarity, oks
-from .results import Detections, GroundTruth, Record, read_detections, read_ground_truth
-from .scoring import area, prepare_truth, score
+from .protocols import Protocol
+from .results import Detections, GroundTruth, Record, read_detections
+from .scoring import open_truth, score
 from .skeletons import Skeleton
 
 JOINT_TYPES = ("good", "jitter", "inversion", "swap", "miss")
@@ -40,12 +42,12 @@ class ImageErrors:
     joint_similarity: Floats
 
 
-def compare(people: list[Record], found: list[Record], dataset: str, skeleton: Skeleton) -> ImageErrors:
+def compare(people: list[Record], found: list[Record], protocol: Protocol, skeleton: Skeleton) -> ImageErrors:
     """Match the detections of one image to its people, best score first, and sort their joints by error."""
     found = sorted(found, key=lambda record: -record["score"])[:PER_IMAGE]
     shape = (-1, skeleton.num_joints, 3)
     poses = np.array([record["keypoints"] for record in people], float).reshape(shape)
-    areas = np.array([area(record, dataset) for record in people], float)
+    areas = np.array([protocol.area(record) for record in people], float)
     given = np.array([record["keypoints"] for record in found], float).reshape(shape)
     similarity = oks(given, poses, skeleton.sigmas, areas)
     owner = _owners(similarity)
@@ -174,10 +176,8 @@ def diagnose(
     Raises:
         InputError: unreadable or inconsistent input.
     """
-    layout = Skeleton.load(skeleton or dataset)
-    truth = read_ground_truth(ground_truth, layout)
-    prepare_truth(truth, dataset)
-    images = _images(truth, read_detections(detections, truth, layout), dataset, layout)
+    protocol, layout, truth = open_truth(ground_truth, dataset, skeleton)
+    images = _images(truth, read_detections(detections, truth, layout), protocol, layout)
     counts = np.zeros((layout.num_joints, len(JOINT_TYPES)), np.int64)
     total = np.zeros(layout.num_joints)
     for image in images:
@@ -198,7 +198,7 @@ def diagnose(
     )
 
 
-def _images(truth: Record, found: list[Record], dataset: str, skeleton: Skeleton) -> list[ImageErrors]:
+def _images(truth: Record, found: list[Record], protocol: Protocol, skeleton: Skeleton) -> list[ImageErrors]:
     people: dict[int, list[Record]] = {image["id"]: [] for image in truth["images"]}
     detected: dict[int, list[Record]] = {image["id"]: [] for image in truth["images"]}
     for record in truth["annotations"]:
@@ -206,7 +206,7 @@ def _images(truth: Record, found: list[Record], dataset: str, skeleton: Skeleton
             people[record["image_id"]].append(record)
     for record in found:
         detected[record["image_id"]].append(record)
-    return [compare(people[i], detected[i], dataset, skeleton) for i in people]
+    return [compare(people[i], detected[i], protocol, skeleton) for i in people]
 
 
 def _misordered(image: ImageErrors) -> int:
@@ -223,10 +223,10 @@ def _misordered(image: ImageErrors) -> int:
 def _figures(
     truth: Record, images: Sequence[ImageErrors], dataset: str, skeleton: Skeleton
 ) -> dict[str, float]:
-    """AP as it is and with each kind of error mended alone."""
+    """The protocol's first metric (AP) as it is and with each kind of error mended alone."""
 
     def ap(found: list[Record]) -> float:
-        return score(truth, found, dataset, "faster-coco-eval", skeleton)["AP"]
+        return next(iter(score(truth, found, dataset, skeleton=skeleton).values()))
 
     figures = {"as it is": ap([record for image in images for record in image.found])}
     for kind in JOINT_TYPES[1:]:
@@ -251,3 +251,53 @@ def _mended(image: ImageErrors, kind: int) -> list[Record]:
             keypoints[wrong, :2] = image.poses[person, wrong, :2]
         mended.append({**record, "keypoints": keypoints.ravel().tolist()})
     return mended
+
+
+COLOURS = {
+    "good": "#4c9f70",
+    "jitter": "#f2c14e",
+    "inversion": "#5f7adb",
+    "swap": "#b565c4",
+    "miss": "#c8473d",
+    "score": "#8a8d91",
+    "background": "#4d5156",
+}
+
+
+def plot_diagnosis(diagnosis: Diagnosis, path: str | os.PathLike[str], title: str = "") -> None:
+    """Write a picture (.png, .svg, .pdf): error shares per joint, and the AP that each kind of error costs.
+
+    Raises:
+        OSError: it cannot be written there.
+    """
+    from matplotlib.figure import Figure
+
+    from ..runs.files import atomic_path
+
+    figure = Figure(figsize=(11, 0.3 * len(diagnosis.joints) + 2), layout="constrained")
+    shares, gains = figure.subplots(1, 2, width_ratios=(3, 2))
+    total = diagnosis.counts.sum(axis=1).clip(min=1)
+    left = 0 * total
+    names = [name.replace("_", " ") for name in diagnosis.joints]
+    for kind, counts in zip(JOINT_TYPES, diagnosis.counts.T, strict=True):
+        width = 100 * counts / total
+        shares.barh(names, width, left=left, color=COLOURS[kind], label=kind)
+        left = left + width
+    shares.invert_yaxis()
+    shares.set(xlim=(0, 100), xlabel="share of labelled joints of matched people (%)")
+    shares.legend(loc="upper center", bbox_to_anchor=(0.5, 1.12), ncols=len(JOINT_TYPES), frameon=False)
+    base = diagnosis.figures["as it is"]
+    kinds = [kind for kind in diagnosis.figures if kind != "as it is"]
+    bars = gains.barh(
+        kinds, [diagnosis.figures[kind] - base for kind in kinds], color=[COLOURS[kind] for kind in kinds]
+    )
+    gains.bar_label(bars, fmt="%+.3f", padding=3)
+    gains.margins(x=0.18)
+    gains.axvline(0, color="black", linewidth=0.8)
+    gains.invert_yaxis()
+    gains.set(xlabel=f"AP gained without it (AP is {base:.3f})")
+    for axes in (shares, gains):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(title)
+    with atomic_path(Path(path)) as temporary:
+        figure.savefig(temporary, dpi=120)

@@ -14,6 +14,7 @@ from ..data.dataset import PoseDataset
 from ..evaluation import Evaluator, SupernetEvaluator, readable
 from ..evaluation_options import EvaluationOptions
 from ..network import Supernet
+from ..pose.protocols import main_metric
 from ..pose.scoring import score
 from ..sampling import fixed_subnets
 from ..space import SearchSpace
@@ -87,10 +88,10 @@ class SupernetValidator:
         for name, arch in self._archs.items():
             found = evaluate(arch).detections if evaluate is not None else []
             detections, stats = self._scoring.gather(found)
-            figures |= {f"{figure}/{name}": round(stats[figure], 5) for figure in ("AP", "AR")}
+            figures |= {f"{key}/{name}": value for key, value in followed(stats).items()}
             if self._draw is not None:
                 self._draw(name, step, self._scoring.dataset, detections)
-        return Scores(figures, best_scores(figures))
+        return Scores(figures, best_scores(figures, main_metric(stats)[0]))
 
     def _evaluator_of(self, net: Supernet) -> SupernetEvaluator | None:
         """An evaluator with a copy of `net`'s weights, as scoring changes modes, statistics and formats."""
@@ -110,11 +111,16 @@ def validation_archs(space: SearchSpace, count: int, seed: int) -> dict[str, Arc
     return {"smallest": space.smallest(), "largest": space.largest(), **fixed}
 
 
-def best_scores(figures: Mapping[str, float]) -> dict[str, float]:
-    """What the best checkpoints are chosen by: AP of the smallest, of the largest, and their mean."""
-    if not {"AP/smallest", "AP/largest"} <= set(figures):
+def followed(stats: Mapping[str, float]) -> dict[str, float]:
+    """What a log keeps of a score: the main metric (AP) and, where there is one, AR."""
+    return {name: round(stats[name], 5) for name in (main_metric(stats)[0], "AR") if name in stats}
+
+
+def best_scores(figures: Mapping[str, float], metric: str = "AP") -> dict[str, float]:
+    """What the best checkpoints are chosen by: `metric` of the smallest, of the largest, and their mean."""
+    if not {f"{metric}/smallest", f"{metric}/largest"} <= set(figures):
         return {}
-    smallest, largest = figures["AP/smallest"], figures["AP/largest"]
+    smallest, largest = figures[f"{metric}/smallest"], figures[f"{metric}/largest"]
     return {"best": (smallest + largest) / 2, "best-smallest": smallest, "best-largest": largest}
 
 

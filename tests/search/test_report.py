@@ -94,7 +94,6 @@ def drawn_lines(outcome: Outcome, axis: str, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(plots, "png", lambda figure: kept.append(figure) or b"")
     plots.accuracy_against_cost(outcome, axis)
     lines = {str(line.get_label()): np.column_stack(line.get_data()) for line in kept[0].axes[0].lines}
-    plots.plt.close(kept[0])
     return lines
 
 

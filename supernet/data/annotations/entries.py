@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,6 +80,7 @@ def person_entry(
     entry: Any,
     category: int,
     skeleton: Skeleton,
+    counted: Sequence[int],
     seen: set[int],
     images: Mapping[int, ImageEntry],
     usual: Collection[str],
@@ -90,6 +91,7 @@ def person_entry(
         entry: what stands in the file.
         category: id of the person category.
         skeleton: gives the number of joints.
+        counted: the joints that `num_keypoints` counts, where the entry does not say it.
         seen: annotation ids so far; this one is added.
         images: the good images by id.
         usual: as for `image_entry`.
@@ -112,7 +114,7 @@ def person_entry(
     keypoints = _keypoints(entry.get("keypoints"), skeleton, image)
     box = _box(entry.get("bbox"), image)
     area = _number(entry["area"], "area") if "area" in entry else math.nan
-    count = entry["num_keypoints"] if "num_keypoints" in entry else _count(keypoints, skeleton)
+    count = entry.get("num_keypoints", int((keypoints[list(counted), 2] > 0).sum()))
     if not is_integer(count) or not 0 <= count <= skeleton.num_joints:
         raise BadEntry(f"num_keypoints is {count!r:.40}, not an integer in 0..{skeleton.num_joints}")
     region = None
@@ -163,12 +165,6 @@ def _box(value: Any, image: ImageEntry) -> FloatArray:
     if box[2] < 0 or box[3] < 0 or np.abs(box).max() > bound:
         raise BadEntry(f"bbox {value!r:.60} has a negative side or lies far outside the image")
     return box
-
-
-def _count(keypoints: FloatArray, skeleton: Skeleton) -> int:
-    """Labelled joints as the data set counts them: CrowdPose leaves head and neck out."""
-    counted = keypoints[:12] if skeleton.name == "crowdpose" else keypoints
-    return int((counted[:, 2] > 0).sum())
 
 
 def is_integer(value: Any) -> bool:

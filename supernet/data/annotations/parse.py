@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,9 @@ _OPTIONAL_IMAGE_KEYS = ("crowdIndex",)
 _OPTIONAL_PERSON_KEYS = ("iscrowd", "num_keypoints", "area")
 
 
-def parse(document: Any, source: str, skeleton: Skeleton, faults: Faults) -> list[Record]:
+def parse(
+    document: Any, source: str, skeleton: Skeleton, counted: Sequence[int], faults: Faults
+) -> list[Record]:
     """The records of one annotation file, in the order of its images.
 
     An image is left out whole when one of its annotations is bad: a half-labelled picture would teach the
@@ -25,7 +27,8 @@ def parse(document: Any, source: str, skeleton: Skeleton, faults: Faults) -> lis
     Args:
         document: the decoded JSON.
         source: the file's name for messages.
-        skeleton: gives the number of joints and, for "crowdpose", which ones count.
+        skeleton: gives the number of joints.
+        counted: those that `num_keypoints` counts (`Protocol.counted`).
         faults: what to do with a bad record.
 
     Raises:
@@ -46,7 +49,7 @@ def parse(document: Any, source: str, skeleton: Skeleton, faults: Faults) -> lis
         if is_one_of(image_id, dropped):
             continue  # its image is listed already
         try:
-            people = person_entry(entry, person, skeleton, seen, images, usual)
+            people = person_entry(entry, person, skeleton, counted, seen, images, usual)
         except BadEntry as error:
             faults.add(source, name, str(error))
             if isinstance(image_id, int) and is_one_of(image_id, images):

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import InputError
+from ...pose.protocols import PROTOCOLS
 from ...runs.files import atomic_path, write_json
 from ..annotations.records import Faults, Skipped
 from ..dataset import PoseDataset, check_size
 from .statistics import (
-    CROWD_BOUNDS,
     Counts,
     JointStatistics,
     count,
@@ -28,11 +28,11 @@ from .statistics import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_EASY, _MEDIUM, _HARD = "#4c9f70", "#e0a030", "#c44e52"
+_LEVELS = ("#4c9f70", "#e0a030", "#c44e52")
 _VISIBLE, _OCCLUDED = "#3b6ea5", "#a9c4de"
 
 
-def draw_crowd_index(indices: Sequence[float], name: str, path: Path) -> None:
+def draw_crowd_index(indices: Sequence[float], name: str, protocol: str, path: Path) -> None:
     """Write a histogram of the crowd index to the PNG `path`, coloured by the protocol's levels.
 
     The last bar takes all images beyond it: the index has no upper bound.
@@ -41,12 +41,12 @@ def draw_crowd_index(indices: Sequence[float], name: str, path: Path) -> None:
     edges = np.arange(0, last + width / 2, width)
     # Indices have two decimals; the shift keeps one that lies on an edge out of the bin to its left.
     counts, _ = np.histogram(np.minimum(np.asarray(indices) + 1e-9, last - width / 2), edges)
-    levels = np.searchsorted(CROWD_BOUNDS, edges[:-1] + width / 2)
+    bars = PROTOCOLS.get(protocol).by_level(edges[:-1] + width / 2)
     figure = _figure(7.0, 3.6)
     axes = figure.subplots()
-    for level, (label, number) in enumerate(crowd_levels(list(indices)).items()):
-        chosen = levels == level
-        colour = (_EASY, _MEDIUM, _HARD)[level]
+    for level, (label, number) in enumerate(crowd_levels(list(indices), protocol).items()):
+        chosen = bars[label]
+        colour = _LEVELS[level % len(_LEVELS)]
         text = f"{label}: {number} images"
         axes.bar(edges[:-1][chosen], counts[chosen], width, align="edge", color=colour, label=text)
     axes.set(xlabel="crowd index", ylabel="images", xlim=(0, last))
@@ -147,7 +147,7 @@ class AuditReport:
             lines.append(f"{len(c.miscounted)} annotations whose num_keypoints is not what is labelled")
         if c.other_crowd_index:
             lines.append(
-                f"{len(c.other_crowd_index)} images whose crowdIndex is not what CrowdPose's definition gives"
+                f"{len(c.other_crowd_index)} images whose crowdIndex is not what its definition gives"
             )
         if not self.pixels_checked:
             lines.append("the images were not looked at")
@@ -189,8 +189,8 @@ def audit(
         pixels_checked=pixels,
     )
     indices = crowd_indices(dataset)
-    if indices:
-        draw_crowd_index(indices, dataset.name, folder / "crowd_index.png")
+    if report.counts.crowd_levels:
+        draw_crowd_index(indices, dataset.name, dataset.protocol, folder / "crowd_index.png")
     draw_joints(report.joints, dataset.name, folder / "joints.png")
     write_json(folder / "audit.json", report.to_dict())
     return report

@@ -8,11 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ...pose.protocols import PROTOCOLS
 from ..dataset import PoseDataset
-from ..synthetic.labels import crowd_index
-
-# CrowdPose's protocol (Li et al. 2019): easy below the first, hard from the second on.
-CROWD_BOUNDS = (0.2, 0.8)
 
 
 @dataclass(frozen=True)
@@ -46,12 +43,12 @@ class Counts:
         crowds: annotations that stand for a group.
         empty_images: images without any labelled joint.
         people_per_image: number of annotations in an image -> number of such images.
-        crowd_levels: images by crowd index, "easy", "medium", "hard"; empty when no image has one.
+        crowd_levels: images by level of the crowd index; empty when no image has one.
         width, height, short_side: (smallest, median, largest) in pixels.
         person_height: (5th percentile, median, 95th) of labelled people's boxes over the short side.
         miscounted: ids of annotations whose `num_keypoints` is not the number of joints labelled.
-        other_crowd_index: ids of images whose crowd index is not what CrowdPose's definition gives, so that
-            they may count at another level; images without one are left out.
+        other_crowd_index: ids of images whose crowd index is not what the protocol's definition gives, so
+            that they may count at another level; images without one are left out.
     """
 
     images: int
@@ -80,6 +77,7 @@ def count(dataset: PoseDataset) -> Counts:
     crowd = np.concatenate([r.crowd for r in records])
     given = np.concatenate([r.num_keypoints for r in records])
     ids = np.concatenate([r.annotation_ids for r in records])
+    counted = PROTOCOLS.get(dataset.protocol).counted(dataset.skeleton)
     width, height = np.array([r.width for r in records]), np.array([r.height for r in records])
     short = np.minimum(width, height)
     tall = np.concatenate([r.boxes[:, 3] / min(r.width, r.height) for r in records])[labelled]
@@ -92,12 +90,12 @@ def count(dataset: PoseDataset) -> Counts:
         crowds=int(crowd.sum()),
         empty_images=sum(not (r.keypoints[..., 2] > 0).any() for r in records),
         people_per_image=dict(sorted(Counter(people).items())),
-        crowd_levels=crowd_levels(crowd_indices(dataset)),
+        crowd_levels=crowd_levels(crowd_indices(dataset), dataset.protocol),
         width=_extent(width),
         height=_extent(height),
         short_side=_extent(short),
         person_height=_percentiles(tall),
-        miscounted=ids[given != _counted(keypoints, dataset.skeleton.name)].tolist(),
+        miscounted=ids[given != (keypoints[:, counted, 2] > 0).sum(axis=1)].tolist(),
         other_crowd_index=_other_crowd_index(dataset),
     )
 
@@ -126,28 +124,21 @@ def crowd_indices(dataset: PoseDataset) -> list[float]:
     return [r.crowd_index for r in dataset.records if not np.isnan(r.crowd_index)]
 
 
-def crowd_levels(indices: list[float]) -> dict[str, int]:
-    """Images per level of CrowdPose's protocol; empty for no index."""
-    if not indices:
-        return {}
-    levels = np.searchsorted(CROWD_BOUNDS, indices, side="right")
-    return {name: int((levels == level).sum()) for level, name in enumerate(("easy", "medium", "hard"))}
+def crowd_levels(indices: list[float], protocol: str = "crowdpose") -> dict[str, int]:
+    """Images per level of the crowd index; empty for no index."""
+    levels = PROTOCOLS.get(protocol).by_level(indices) if indices else {}
+    return {level: len(places) for level, places in levels.items()}
 
 
 def _other_crowd_index(dataset: PoseDataset) -> list[int]:
-    if dataset.skeleton.name != "crowdpose":
-        return []  # defined by CrowdPose's annotations only
+    protocol = PROTOCOLS.get(dataset.protocol)
+    if protocol.crowd_index is None or not protocol.owns(dataset.skeleton):
+        return []
     known = dataset.subset(i for i, r in enumerate(dataset.records) if not np.isnan(r.crowd_index))
     people: dict[int, list[dict[str, Any]]] = {r.image_id: [] for r in known.records}
     for person in known.ground_truth()["annotations"]:
         people[person["image_id"]].append(person)
-    return [r.image_id for r in known.records if crowd_index(people[r.image_id]) != r.crowd_index]
-
-
-def _counted(keypoints: np.ndarray, skeleton: str) -> np.ndarray:
-    """Labelled joints per person as the data set counts them: CrowdPose leaves head and neck out."""
-    counted = keypoints[:, :12] if skeleton == "crowdpose" else keypoints
-    return np.asarray((counted[..., 2] > 0).sum(axis=1))
+    return [r.image_id for r in known.records if protocol.crowd_index(people[r.image_id]) != r.crowd_index]
 
 
 def _extent(values: np.ndarray) -> tuple[int, float, int]:

@@ -176,7 +176,7 @@ def load_crowds(path: str) -> list[Crowd]:
     document = read_json(path, "poses file")
     skeleton = Skeleton.load(_layout(document, path))
     crowds = []
-    for record in parse(document, str(path), skeleton, Faults("raise")):
+    for record in parse(document, str(path), skeleton, range(skeleton.num_joints), Faults("raise")):
         crowd = _crowd(record)
         if len(crowd.joints):
             crowds.append(crowd)

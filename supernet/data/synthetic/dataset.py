@@ -15,11 +15,9 @@ from typing import Any
 from ...errors import InputError
 from ...runs.files import read_json, write_json
 from ...runs.folders import in_turn
-from .labels import CATEGORY, crowd_index
+from .labels import CATEGORY
 from .options import SPLITS, SyntheticOptions
 from .worker import all_chunks, image_id, part_is_done, prepare, run_chunks
-
-__all__ = ["SyntheticOptions", "crowd_index", "ensure", "state"]
 
 MANIFEST = "synthetic.json"
 SCHEMA = 1

@@ -1,4 +1,4 @@
-"""CrowdPose labels: boxes, joint flags and crowdIndex, as CrowdPose's own files have them."""
+"""CrowdPose labels: boxes and joint flags, as CrowdPose's own files have them."""
 
 from __future__ import annotations
 
@@ -8,68 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...pose.skeletons import Skeleton
 from .body import Floats
 
 CATEGORY: dict[str, Any] = {
     "supercategory": "person",
     "id": 1,
     "name": "person",
-    "keypoints": [
-        "left_shoulder",
-        "right_shoulder",
-        "left_elbow",
-        "right_elbow",
-        "left_wrist",
-        "right_wrist",
-        "left_hip",
-        "right_hip",
-        "left_knee",
-        "right_knee",
-        "left_ankle",
-        "right_ankle",
-        "head",
-        "neck",
-    ],
+    "keypoints": list(Skeleton.load("crowdpose").joints),
     # CrowdPose's files carry COCO's skeleton here; kept because readers expect the very same entry.
     "skeleton": [
-        [16, 14],
-        [14, 12],
-        [17, 15],
-        [15, 13],
-        [12, 13],
-        [6, 12],
-        [7, 13],
-        [6, 7],
-        [6, 8],
-        [7, 9],
-        [8, 10],
+        [16, 14], [14, 12], [17, 15], [15, 13], [12, 13], [6, 12], [7, 13], [6, 7], [6, 8], [7, 9], [8, 10],
         [9, 11],
     ],
-}
-
-
-def crowd_index(annotations: Sequence[dict[str, Any]]) -> float:
-    """CrowdPose's crowdIndex of one image from its annotations (14 joints each).
-
-    Mean, over people with `num_keypoints` > 3, of (labelled joints of all other annotations inside the
-    person's box, borders included) / (the person's own labelled joints); all 14 joints count; two
-    decimals, not clipped; 0 without such people. Equal to the `crowdIndex` of all 2,000 images of
-    CrowdPose's val file when the annotations come in file order. Formula: Li et al., "CrowdPose",
-    CVPR 2019, section 3, with what the files show.
-    """
-    joints = [np.asarray(a["keypoints"], float).reshape(-1, 3) for a in annotations]
-    labelled = [k[k[:, 2] > 0, :2] for k in joints]
-    ratios = []
-    for i, annotation in enumerate(annotations):
-        if annotation["num_keypoints"] <= 3:
-            continue
-        x, y, w, h = annotation["bbox"]
-        others = [k for j, k in enumerate(labelled) if j != i]
-        points = np.concatenate(others) if others else np.zeros((0, 2))
-        inside = (points >= (x, y)).all(1) & (points <= (x + w, y + h)).all(1)
-        ratios.append(int(inside.sum()) / len(labelled[i]))
-    # numpy's rounding, not Python's: the files differ from the latter on exact halves.
-    return float(np.round(np.mean(ratios), 2)) if ratios else 0.0
+}  # fmt: skip
 
 
 def keypoint_list(xy: Floats, labelled: NDArray[np.bool_], visible: NDArray[np.bool_]) -> list[int]:

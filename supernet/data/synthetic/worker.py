@@ -17,9 +17,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ...pose.protocols import crowd_index
 from ...runs.files import read_json, write_json
 from .crowds import Crowd, load_crowds, render_crowd
-from .labels import crowd_index, person_annotation
+from .labels import person_annotation
 from .options import SPLITS, SyntheticOptions
 from .scene import Scene, render_scene
 

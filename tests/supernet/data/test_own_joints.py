@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from supernet.data.layouts import open_dataset
+from supernet.data.opening import open_dataset
 from supernet.data.options import DataOptions
 from supernet.pose.scoring import score
 from supernet.pose.skeletons import Skeleton

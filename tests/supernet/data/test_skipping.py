@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from supernet import InputError
-from supernet.data.layouts import open_dataset
+from supernet.data.opening import open_dataset
 from supernet.data.options import DataOptions
 from supernet.evaluation import Evaluator, calibration_batches
 from supernet.evaluation_options import EvaluationOptions

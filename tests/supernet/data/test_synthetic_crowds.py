@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from supernet.data.layouts import load_crowdpose
+from supernet.data.opening import load_crowdpose
 from supernet.data.synthetic.body import HEAD, NECK, Shape, build_body
 from supernet.data.synthetic.crowds import (
     coco_to_crowdpose,
@@ -21,9 +21,10 @@ from supernet.data.synthetic.crowds import (
     pick_crowd,
     stature,
 )
-from supernet.data.synthetic.dataset import SyntheticOptions, crowd_index, ensure
+from supernet.data.synthetic.dataset import SyntheticOptions, ensure
 from supernet.data.synthetic.poses import sample_pose
 from supernet.errors import InputError
+from supernet.pose.protocols import crowd_index
 from supernet.pose.skeletons import Skeleton
 
 OPTIONS = SyntheticOptions(train=6, val=2, test=2, size=96, workers=1)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from supernet.data.synthetic.labels import CATEGORY, clip_box, crowd_index, keypoint_list, person_annotation
+from supernet.data.synthetic.labels import CATEGORY, clip_box, keypoint_list, person_annotation
+from supernet.pose.protocols import crowd_index
 from supernet.pose.skeletons import Skeleton
 
 

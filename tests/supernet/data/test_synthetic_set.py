@@ -16,10 +16,11 @@ from pathlib import Path
 import cv2
 import pytest
 
-from supernet.data.layouts import load_crowdpose
+from supernet.data.opening import load_crowdpose
 from supernet.data.synthetic.dataset import SyntheticOptions, ensure, state
-from supernet.data.synthetic.labels import CATEGORY, crowd_index
+from supernet.data.synthetic.labels import CATEGORY
 from supernet.errors import InputError
+from supernet.pose.protocols import crowd_index
 
 OPTIONS = SyntheticOptions(seed=4, train=30, val=7, test=9, size=48, workers=1)
 HALTED = dataclasses.replace(OPTIONS, train=100, size=32)

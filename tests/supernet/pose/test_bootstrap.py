@@ -12,8 +12,8 @@ import pytest
 from supernet.errors import InputError
 from supernet.pose import Skeleton, bootstrap_ap, score
 from supernet.pose.bootstrap import average_precision, find_matches
-from supernet.pose.results import read_detections, read_ground_truth
-from supernet.pose.scoring import prepare_truth
+from supernet.pose.results import read_detections
+from supernet.pose.scoring import open_truth
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 GT, DT = GOLDEN / "crowdpose_open_gt.json.gz", GOLDEN / "crowdpose_open_dt.json.gz"
@@ -21,10 +21,8 @@ CROWDPOSE, COCO = Skeleton.load("crowdpose"), Skeleton.load("coco")
 
 
 def matches_of(truth: Any, found: Any, dataset: str) -> Any:
-    skeleton = Skeleton.load(dataset)
-    checked = read_ground_truth(truth, skeleton)
-    prepare_truth(checked, dataset)
-    return find_matches(checked, read_detections(found, checked, skeleton), dataset, skeleton)
+    protocol, skeleton, checked = open_truth(truth, dataset, None)
+    return find_matches(checked, read_detections(found, checked, skeleton), protocol, skeleton)
 
 
 def resampled(truth: dict[str, Any], found: list[dict[str, Any]], weights: np.ndarray) -> tuple[Any, Any]:

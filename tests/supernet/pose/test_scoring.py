@@ -181,7 +181,7 @@ def broken(change: str) -> tuple[Any, Any]:
         ("list", "must be a list"),
         ("truth joints", "has 84 keypoint values"),
         ("truth image", "image 77, which is not listed"),
-        ("truth box", "has no 'bbox', which crowdpose scoring needs"),
+        ("truth box", "has no 'bbox', which the protocol needs"),
         ("truth twice", "same image id twice"),
         ("truth form", "lists 'images' and 'annotations'"),
         ("truth id", "'abc', not a whole number"),
@@ -200,11 +200,11 @@ def test_broken_files_and_options(tmp_path: Path) -> None:
         score(GT, tmp_path / "cut.json")
     with pytest.raises(InputError, match="does not exist"):
         score(tmp_path / "nowhere.json", DT)
-    with pytest.raises(InputError, match="unknown scoring protocol"):
+    with pytest.raises(InputError, match="protocol 'mpii' is not known"):
         score(GT, DT, "mpii")
     with pytest.raises(InputError, match="unknown scorer"):
         score(GT, DT, scorer="mine")
-    with pytest.raises(InputError, match="does not score coco"):
+    with pytest.raises(InputError, match="unknown scorer 'crowdposetools'"):
         score(GT, DT, "coco", scorer="crowdposetools")
     with pytest.raises(InputError, match="crowdposetools is not installed"):
         score(GT, DT, scorer="crowdposetools")

@@ -1,0 +1,170 @@
+"""From a layout's files to a checked data set."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from ..errors import InputError
+from ..pose.protocols import PROTOCOLS, protocol_of
+from ..pose.skeletons import Skeleton
+from .annotations.parse import parse
+from .annotations.records import Faults, Record
+from .dataset import PoseDataset, check_size, mend_size
+from .images.reading import cached
+from .images.store import Store
+from .layouts import LAYOUTS
+from .options import DataOptions
+
+_LOG = logging.getLogger(__name__)
+_THREADS = 8
+
+
+def open_dataset(options: DataOptions, split: str) -> PoseDataset:
+    """Open `split` of the data set that `options` describe.
+
+    Args:
+        split: a split's name such as `options.train_split`.
+
+    Raises:
+        InputError: the files are missing or broken; the message names them and what to do.
+    """
+    layout = LAYOUTS.get(options.layout)
+    skeleton = Skeleton.load(options.skeleton)
+    protocol = options.protocol or protocol_of(skeleton, layout.protocol)
+    store = Store(options.root)
+    found = layout.split(store, split)
+    faults = Faults(options.on_error)
+    records: list[Record] = []
+    for source, document in found.documents:
+        fresh = parse(document, source, skeleton, PROTOCOLS.get(protocol).counted(skeleton), faults)
+        records = _join(records, fresh, source, faults)
+    dataset = PoseDataset(
+        found.name, skeleton, records, store, found.folders, protocol=protocol, on_error=options.on_error
+    )
+    if options.verify != "none":
+        _check_headers(dataset, faults)
+    if options.verify == "pixels":
+        _check_pixels(dataset, faults)
+    dataset.skipped = faults.skipped
+    if not len(dataset):
+        first = f"; the first of {len(dataset.skipped)} skipped: " if dataset.skipped else ""
+        raise InputError(f"{found.name} holds no usable image{first}{''.join(map(str, dataset.skipped[:1]))}")
+    if dataset.skipped:
+        _LOG.warning(
+            "%s: %d records left out (data.on_error=skip), the first: %s; supernet.audit lists all",
+            dataset.name,
+            len(dataset.skipped),
+            dataset.skipped[0],
+        )
+    return cached(dataset) if options.cache == "memory" else dataset
+
+
+def load_crowdpose(
+    root: str | os.PathLike[str],
+    split: str,
+    *,
+    skeleton: str | os.PathLike[str] | Skeleton = "crowdpose",
+    on_error: str = "raise",
+    verify: str = "headers",
+) -> PoseDataset:
+    """Open one split of a data set in the CrowdPose layout.
+
+    Args:
+        root: a folder or a .zip.
+        split: "train", "val", "test", "trainval" (train and val joined), any other
+            `crowdpose_{split}.json`, or the path of one annotation file.
+        skeleton: a joint layout or its name.
+        on_error, verify: as in `DataOptions`.
+
+    Raises:
+        InputError: a file is missing or broken; the message names it and what to do.
+    """
+    return _load("crowdpose", root, split, skeleton, on_error, verify)
+
+
+def load_coco(
+    root: str | os.PathLike[str],
+    split: str,
+    *,
+    skeleton: str | os.PathLike[str] | Skeleton = "coco",
+    on_error: str = "raise",
+    verify: str = "headers",
+) -> PoseDataset:
+    """Open one split of a data set in the COCO layout, images without any person included (COCO scores them).
+
+    Args:
+        root: a folder or a .zip; COCO's own zips inside the folder are read as they are.
+        split: "train2017", "val2017", ("train", "val" and "trainval" mean those), any other folder that has a
+            `person_keypoints_{split}.json`, or the path of one annotation file.
+        skeleton: a joint layout or its name.
+        on_error, verify: as in `DataOptions`.
+
+    Raises:
+        InputError: a file is missing or broken; the message names it and what to do.
+    """
+    return _load("coco", root, split, skeleton, on_error, verify)
+
+
+def _load(
+    layout: str,
+    root: str | os.PathLike[str],
+    split: str,
+    skeleton: str | os.PathLike[str] | Skeleton,
+    on_error: str,
+    verify: str,
+) -> PoseDataset:
+    options = DataOptions(os.fspath(root), layout, on_error=on_error, verify=verify)
+    options.skeleton = skeleton  # type: ignore[assignment]  # a layout that lies in no file
+    return open_dataset(options, split)
+
+
+def _join(records: list[Record], more: list[Record], source: str, faults: Faults) -> list[Record]:
+    """Both lists; annotation ids of `more` move out of the way of those already there."""
+    known = {record.image_id for record in records}
+    fresh = []
+    for record in more:
+        if record.image_id in known:
+            faults.add(source, f"image {record.image_id}", "is in another of the joined splits too")
+        else:
+            fresh.append(record)
+    taken = {int(key) for record in records for key in record.annotation_ids}
+    if taken and any(int(key) in taken for record in fresh for key in record.annotation_ids):
+        shift = 1 + max(taken) - min(int(key) for record in fresh for key in record.annotation_ids)
+        fresh = [dataclasses.replace(r, annotation_ids=r.annotation_ids + np.int64(shift)) for r in fresh]
+    return records + fresh
+
+
+def _check_headers(dataset: PoseDataset, faults: Faults) -> None:
+    """Mend swapped sizes; leave out images that are missing or no images."""
+
+    def outcome(index: int) -> bool | InputError:
+        """Whether image `index` has its sizes swapped, or what is wrong with it."""
+        try:
+            return check_size(dataset.records[index], *dataset.header_size(index), dataset.image_name(index))
+        except InputError as error:
+            return error
+
+    kept: list[Record] = []
+    with ThreadPoolExecutor(_THREADS) as pool:
+        outcomes = list(pool.map(outcome, range(len(dataset))))
+    for record, swapped in zip(dataset.records, outcomes, strict=True):
+        if isinstance(swapped, InputError):
+            faults.add(dataset.name, f"image {record.image_id}", str(swapped))
+            continue
+        if swapped:
+            dataset.swapped.append(record.image_id)
+        kept.append(mend_size(record) if swapped else record)
+    dataset.records = tuple(kept)
+
+
+def _check_pixels(dataset: PoseDataset, faults: Faults) -> None:
+    """Leave out images that are not whole."""
+    damaged = dataset.damaged()
+    for index, reason in damaged.items():
+        faults.add(dataset.name, f"image {dataset.records[index].image_id}", reason)
+    dataset.records = tuple(r for i, r in enumerate(dataset.records) if i not in damaged)
