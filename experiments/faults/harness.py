@@ -1,0 +1,189 @@
+# ruff: noqa: SIM115
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import re
+import resource
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# A hang: this much of its own processor time, or this much by the clock (other work may share the machine).
+CPU_SECONDS = 20.0
+CLOCK_SECONDS = 120.0
+ALLOWED_BYTES = 1 << 30
+# Above what an undamaged run may take and still not enough to harm the machine.
+ADDRESS_BYTES = 5 << 30
+FILE_BYTES = 1 << 30
+_FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
+_PACKAGES = ("supernet", "search", "subnets")
+
+Entry = str | Callable[[Sequence[str]], int | None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a command ended.
+
+    Attributes:
+        code: exit status, or minus the number of the signal.
+        seconds: of processor time.
+        memory: the largest resident size in bytes.
+        hung: whether it was stopped for its time.
+        out, err: what it printed.
+    """
+
+    code: int
+    seconds: float
+    memory: int
+    hung: bool
+    out: str
+    err: str
+
+    def line(self) -> str:
+        """The line that matters most of what it said."""
+        lines = [line for line in self.err.splitlines() if line.strip()]
+        return lines[-1][:400] if lines else ""
+
+    def place(self) -> str:
+        """Where in the packages a traceback ended: file:function."""
+        found = ""
+        for file, _, function in _FRAME.findall(self.err):
+            parts = Path(file).parts
+            inside = [i for i, part in enumerate(parts) if part in _PACKAGES and "site-packages" not in parts]
+            if inside:
+                found = f"{'/'.join(parts[inside[-1] :])}:{function}"
+        return found
+
+    def verdict(self, undamaged: Run | None = None) -> str:
+        """refused (one line, status 2), accepted, traceback, hang, memory, or unclear."""
+        if undamaged and self.memory > undamaged.memory + ALLOWED_BYTES:
+            return "memory"
+        if self.hung:
+            return "hang"
+        if "MemoryError" in self.err or "can't allocate memory" in self.err or "bad_alloc" in self.err:
+            return "memory"
+        if "Traceback (most recent call last)" in self.err or self.code < 0 or self.code == 1:
+            return "traceback"
+        errors = [line for line in self.err.splitlines() if line.startswith("error: ")]
+        if (
+            self.code == 2
+            and len(errors) == 1
+            and self.line().startswith("error: ")
+            and len(errors[0]) < 1500
+        ):
+            return "refused"
+        return "accepted" if self.code == 0 and not errors else "unclear"
+
+
+def run(entry: Entry, arguments: Sequence[str], folder: Path) -> Run:
+    """Run `entry` in `folder` in a process of its own.
+
+    Args:
+        entry: `package.module` with a `main` that reads `sys.argv`, or a function of the arguments.
+        arguments: the command line without the program.
+        folder: to run in; the output is kept beside it.
+    """
+    out, err = folder.parent / f"{folder.name}.out", folder.parent / f"{folder.name}.err"
+    start = time.monotonic()
+    child = os.fork()
+    if not child:
+        _become(entry, arguments, folder, out, err)
+    hung = False
+    while True:
+        pid, status, usage = os.wait4(child, os.WNOHANG)
+        if pid:
+            break
+        time.sleep(0.005)
+        if time.monotonic() - start > CLOCK_SECONDS or _cpu_seconds(child) > CPU_SECONDS:
+            hung = True
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)
+            _, status, usage = os.wait4(child, 0)
+            break
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child, signal.SIGKILL)  # whatever it left behind
+    texts = [path.read_text(errors="replace") for path in (out, err)]
+    out.unlink(), err.unlink()
+    code = os.waitstatus_to_exitcode(status)
+    return Run(code, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, hung, *texts)
+
+
+def _cpu_seconds(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def _become(entry: Entry, arguments: Sequence[str], folder: Path, out: Path, err: Path) -> None:
+    code = 1
+    try:
+        os.setsid()
+        os.chdir(folder)
+        for path, descriptor in ((out, 1), (err, 2)):
+            opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            os.dup2(opened, descriptor)
+            os.close(opened)
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        for what, value in ((resource.RLIMIT_AS, used + ADDRESS_BYTES), (resource.RLIMIT_FSIZE, FILE_BYTES)):
+            resource.setrlimit(what, (value, value))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        code = _call(entry, arguments)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(BaseException):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def _call(entry: Entry, arguments: Sequence[str]) -> int:
+    sys.stdin = open(os.devnull)
+    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)
+    try:
+        if callable(entry):
+            return entry(arguments) or 0
+        sys.argv = [entry, *arguments]
+        importlib.import_module(entry).main()
+    except SystemExit as stop:
+        if isinstance(stop.code, int) or stop.code is None:
+            return stop.code or 0
+        print(stop.code, file=sys.stderr)
+        return 1
+    return 0
+
+
+def learn_modules(entry: Entry, arguments: Sequence[str], folder: Path, kept: Path) -> Run:
+    """Run a command, import here what it imported there, and keep the names in the file `kept`."""
+    listing = folder.parent / "modules.txt"
+
+    def body(given: Sequence[str]) -> int:
+        try:
+            return _call(entry, given)
+        finally:
+            listing.write_text("\n".join(name for name in sys.modules if name not in known))
+
+    known = set(sys.modules)
+    done = run(body, arguments, folder)
+    with kept.open("a") as file:
+        file.write(listing.read_text() + "\n")
+    import_learned(listing)
+    return done
+
+
+def import_learned(listing: Path) -> None:
+    """Import what earlier runs needed."""
+    for name in listing.read_text().split() if listing.exists() else ():
+        if name not in sys.modules and not name.startswith(("__", "hydra_plugins")):
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)

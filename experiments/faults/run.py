@@ -1,0 +1,277 @@
+# ruff: noqa: E501, E402
+"""A campaign of faults: damaged files of 18 kinds, read by the real commands.
+
+    python experiments/faults/run.py --mutations 500 --seed 1 [--kind journals] [--first 0] [--output DIR]
+    python experiments/faults/run.py --kind journals --seed 1 --index 17        # one case again, with its output
+
+A case is a kind, a seed and an index; nothing else is random. Writes result.json, cases.csv and a table.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+import argparse
+import csv
+import hashlib
+import json
+import shutil
+import sys
+import tempfile
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(ROOT)]
+
+import harness
+import mutations
+import numpy as np
+import world
+from kinds import KINDS, Kind, Variant, files_of, kind_of
+
+VERDICTS = ("refused", "accepted", "accepted, other result", "traceback", "unclear", "silently wrong", "hang", "memory", "ran code")  # fmt: skip
+BAD = VERDICTS[3:]
+# What may differ between two runs of the same.
+_VOLATILE = ("second", "time", "date", "version", "rate", "host", "pid", "created", "source", "supernet", "path", "sha256")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Case:
+    """What became of one damaged file."""
+
+    kind: str
+    seed: int
+    index: int
+    variant: int
+    file: str
+    damage: str
+    verdict: str
+    seconds: float
+    megabytes: int
+    place: str
+    message: str
+
+
+class Campaign:
+    """Undamaged files, what the commands make of them, and the damage."""
+
+    def __init__(self, scratch: Path) -> None:
+        self.scratch = scratch
+        self.world = undamaged(scratch)
+        self.modules = self.world / "modules.txt"
+        harness.import_learned(self.modules)
+        self._references: dict[str, tuple[harness.Run, dict[str, str]]] = {}
+
+    def case(self, kind: Kind, seed: int, index: int, show: bool = False) -> Case:
+        """One case: damage a file, run the command that reads it, and judge."""
+        rng = np.random.default_rng([seed, zlib.crc32(kind.name.encode()), index])
+        number = int(rng.integers(len(kind.variants)))
+        variant = kind.variants[number]
+        reference, results = self._reference(kind, number)
+        folder = self._copied(variant)
+        files = files_of(variant, folder)
+        file = files[int(rng.integers(len(files)))]
+        others = [path for path in sorted(self.world.iterdir()) if path.is_file()]
+        damage = mutations.mutate(rng, file, others)
+        done = harness.run(variant.entry, variant.arguments, folder)
+        verdict = done.verdict(reference)
+        if any(folder.rglob(mutations.MARKER)):
+            verdict = "ran code"
+        elif verdict == "accepted" and digests(variant, folder, done) != results:
+            told = variant.checksum or (damage.endswith("doubled") and "key " in damage)
+            verdict = "silently wrong" if told else "accepted, other result"
+        if show:
+            print(
+                f"in {folder}: {file.relative_to(folder)}: {damage}\n{variant.entry} {' '.join(variant.arguments)}"
+            )
+            print(
+                f"--- status {done.code}, {done.seconds:.1f} s, {done.memory >> 20} MB\n{done.out}\n---\n{done.err}"
+            )
+        return Case(
+            kind.name, seed, index, number, str(file.relative_to(folder)), damage, verdict,
+            round(done.seconds, 2), done.memory >> 20, done.place(), done.line(),
+        )  # fmt: skip
+
+    def _reference(self, kind: Kind, number: int) -> tuple[harness.Run, dict[str, str]]:
+        """How the command ends with the undamaged file, and what it makes; kept beside the files."""
+        key = f"{kind.name}-{number}"
+        kept = self.world / "references" / f"{key}.json"
+        if key not in self._references and kept.is_file():
+            value = json.loads(kept.read_text())
+            self._references[key] = harness.Run(**value["run"]), value["digests"]
+        if key not in self._references:
+            variant = kind.variants[number]
+            folder = self._copied(variant)
+            if not files_of(variant, folder):
+                raise SystemExit(f"{key}: there is no {variant.file}")
+            done = harness.learn_modules(variant.entry, variant.arguments, folder, self.modules)
+            if done.code:
+                raise SystemExit(f"{key}: the undamaged file fails:\n{done.err}")
+            # Once more, now that nothing has to be imported: its memory is the measure.
+            folder = self._copied(variant)
+            done = harness.run(variant.entry, variant.arguments, folder)
+            self._references[key] = done, digests(variant, folder, done)
+            kept.parent.mkdir(exist_ok=True)
+            kept.write_text(json.dumps({"run": asdict(done), "digests": self._references[key][1]}))
+        return self._references[key]
+
+    def _copied(self, variant: Variant) -> Path:
+        """A folder of its own with what the command needs."""
+        folder = self.scratch / "case"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        for need in variant.needs:
+            target = folder / need
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source = self.world / need
+            (shutil.copytree if source.is_dir() else shutil.copyfile)(source, target)
+        for pattern in variant.drop:
+            for path in folder.glob(pattern):
+                path.unlink()
+        return folder
+
+
+def undamaged(scratch: Path) -> Path:
+    """The undamaged files, from this machine's cache when the code is the same."""
+    digest = hashlib.sha256()
+    for package in ("supernet", "search", "subnets", "conf", "experiments/faults"):
+        for path in sorted((ROOT / package).rglob("*")):
+            if path.suffix in (".py", ".yaml"):
+                digest.update(path.read_bytes())
+    cache = Path(tempfile.gettempdir()) / f"litepose-faults-{os.getuid()}-{digest.hexdigest()[:12]}"
+    if not cache.is_dir():
+        made = scratch / "world"
+        made.mkdir()
+        world.make(made)
+        try:
+            shutil.move(made, cache)
+        except OSError:  # another campaign was faster
+            return cache
+    return cache
+
+
+def digests(variant: Variant, folder: Path, done: harness.Run) -> dict[str, str]:
+    """What the command made: files by content (times and the like left out), or its output."""
+    if not variant.results:
+        return {"output": hashlib.sha256(done.out.encode()).hexdigest()}
+    found = {}
+    for pattern in variant.results:
+        for path in sorted(folder.glob(pattern)):
+            found[str(path.relative_to(folder))] = digest_of(path)
+    return found
+
+
+def digest_of(path: Path) -> str:
+    if path.suffix == ".json":
+        try:
+            return hashlib.sha256(json.dumps(plain(json.loads(path.read_text()))).encode()).hexdigest()
+        except ValueError:
+            return "no JSON"
+    if path.suffix == ".safetensors":
+        from safetensors.numpy import load
+
+        tensors = load(path.read_bytes())
+        text = b"".join(name.encode() + tensors[name].tobytes() for name in sorted(tensors))
+        return hashlib.sha256(text).hexdigest()
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def plain(value: Any) -> Any:
+    """`value` without what may differ between two runs of the same."""
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items() if not any(word in k.lower() for word in _VOLATILE)}
+    return [plain(item) for item in value] if isinstance(value, list) else value
+
+
+def cases(names: list[str], count: int, first: int) -> Iterator[tuple[Kind, int]]:
+    """`count` cases in turn over the kinds."""
+    for number in range(first, first + count):
+        yield kind_of(names[number % len(names)]), number // len(names)
+
+
+def table(found: list[Case]) -> str:
+    """Verdicts by kind as Markdown."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for case in found:
+        counts[case.kind][case.verdict] += 1
+        counts["all"][case.verdict] += 1
+    lines = ["| kind | mutations | " + " | ".join(VERDICTS) + " |", "|---" * (2 + len(VERDICTS)) + "|"]
+    for kind, row in counts.items():
+        if kind != "all":
+            lines.append(
+                f"| {kind} | {row.total()} | " + " | ".join(str(row[v] or "") for v in VERDICTS) + " |"
+            )
+    row = counts["all"]
+    return "\n".join([*lines, f"| all | {row.total()} | " + " | ".join(str(row[v]) for v in VERDICTS) + " |"])
+
+
+def distinct(found: list[Case]) -> list[tuple[int, Case]]:
+    """One case for each way of going wrong, the most frequent first."""
+    ways: dict[tuple[str, str, str], list[Case]] = defaultdict(list)
+    for case in found:
+        if case.verdict in BAD:
+            ways[
+                case.verdict, case.place, case.message.partition(":")[0][:60] if case.place else case.kind
+            ].append(case)
+    return sorted(((len(group), group[0]) for group in ways.values()), key=lambda pair: -pair[0])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--mutations", type=int, default=300)
+    parser.add_argument("--first", type=int, default=0, help="number of the first case, to go on from")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kind", action="append", default=[])
+    parser.add_argument("--index", type=int, help="only this case of the one kind, with its output")
+    parser.add_argument("--output", type=Path, help="folder of result.json and cases.csv")
+    chosen = parser.parse_args()
+    names = [kind_of(name).name for name in chosen.kind] or [kind.name for kind in KINDS]
+    with tempfile.TemporaryDirectory(prefix="faults-") as scratch:
+        campaign = Campaign(Path(scratch))
+        if chosen.index is not None:
+            case = campaign.case(kind_of(names[0]), chosen.seed, chosen.index, show=True)
+            print(json.dumps(asdict(case), indent=1))
+            return
+        found = []
+        for kind, index in cases(names, chosen.mutations, chosen.first):
+            case = campaign.case(kind, chosen.seed, index)
+            found.append(case)
+            if case.verdict in BAD:
+                print(f"{case.verdict}: --kind {case.kind} --seed {case.seed} --index {index}: {case.file}: "
+                      f"{case.damage[:80]} -> {case.place} {case.message[:160]}", flush=True)  # fmt: skip
+    print(table(found))
+    for count, case in distinct(found):
+        print(
+            f"{count} x {case.verdict} at {case.place}: {case.message[:120]} (--kind {case.kind} --index {case.index})"
+        )
+    if chosen.output:
+        write(chosen.output, found, chosen.seed)
+
+
+def write(folder: Path, found: list[Case], seed: int) -> None:
+    """All cases as CSV, the counts and the distinct failures as JSON."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "cases.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(asdict(found[0])))
+        writer.writeheader()
+        writer.writerows(asdict(case) for case in found)
+    counts = {kind.name: Counter(c.verdict for c in found if c.kind == kind.name) for kind in KINDS}
+    result = {
+        "schema": 1, "seed": seed, "mutations": len(found), "verdicts": Counter(case.verdict for case in found),
+        "by kind": {name: row for name, row in counts.items() if row},
+        "failures": [{"count": count, **asdict(case)} for count, case in distinct(found)],
+    }  # fmt: skip
+    (folder / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
