@@ -5,6 +5,15 @@ The commands import it by `plugins=[toy]`; docs/extending.md tells it section by
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
+from supernet.data.images.store import Store
+from supernet.data.layouts import LAYOUTS, Layout, Split, read_document
+from supernet.pose.protocols import PROTOCOLS, Protocol, Scorer
+from supernet.pose.skeletons import Skeleton
+
 # --- Family: a network of its own -----------------------------------------------------------------------
 
 # --- Head: what a network gives, how it learns that, how people are read from it --------------------------
@@ -13,7 +22,53 @@ from __future__ import annotations
 
 # --- Protocol: what a data set asks -----------------------------------------------------------------------
 
+
+def hits(truth: dict[str, Any], found: list[dict[str, Any]], skeleton: Skeleton) -> dict[str, float]:
+    """The share of labelled joints that some detection has within 10% (and 5%) of the person's box."""
+    near: list[float] = []
+    for person in truth["annotations"]:
+        joints = np.reshape(person["keypoints"], (-1, 3))
+        poses = [d["keypoints"] for d in found if d["image_id"] == person["image_id"]]
+        steps = np.reshape(poses, (-1, len(joints), 3))[..., :2] - joints[:, :2]
+        distance = np.hypot(*np.moveaxis(steps, -1, 0)).min(axis=0, initial=np.inf)
+        near += list(distance[joints[:, 2] > 0] / BOX.area(person) ** 0.5)
+    return {f"PCK{limit}": float(np.mean([d < limit / 100 for d in near])) for limit in (10, 5)}
+
+
+BOX = Protocol(
+    metrics=("PCK10", "PCK5"),
+    scorers={"hits": Scorer(hits)},
+    area=lambda person: float(person["bbox"][2] * person["bbox"][3]),
+)
+PROTOCOLS.register("toy", BOX)
+
+
 # --- Layout: where files lie ------------------------------------------------------------------------------
+
+
+class PointLists(Layout):
+    """`{split}/*.png`, and `{split}.json`: {picture: {"size": [w, h], "people": [[x, y, x, y, ...]]}}."""
+
+    protocol = "toy"
+
+    def split(self, store: Store, name: str) -> Split:
+        source, pictures = read_document(store, f"{name}.json")
+        images, people = [], []
+        for number, (file, entry) in enumerate(sorted(pictures.items()), start=1):
+            width, height = entry["size"]
+            images.append({"id": number, "file_name": file, "width": width, "height": height})
+            for points in entry["people"]:
+                xy = np.reshape(points, (-1, 2))
+                joints = np.column_stack([xy, np.full(len(xy), 2)]).ravel().tolist()
+                box = [*map(float, xy.min(axis=0)), *map(float, np.ptp(xy, axis=0))]
+                person = {"id": len(people) + 1, "image_id": number, "category_id": 1}
+                people.append({**person, "keypoints": joints, "bbox": box})
+        document = {"images": images, "annotations": people, "categories": [{"id": 1, "name": "person"}]}
+        return Split(f"toy-{name}", [(source, document)], [name])
+
+
+LAYOUTS.register("toy", PointLists())
+
 
 # --- Format: of an export ---------------------------------------------------------------------------------
 
