@@ -43,7 +43,6 @@ def run(config: CostsCommand, folder: Path) -> None:
     """Print the table."""
     from rich.table import Table
 
-    from supernet.describe import millions
     from supernet.names import conf_names
 
     from .console import open_console
@@ -60,7 +59,7 @@ def run(config: CostsCommand, folder: Path) -> None:
         height, width = input_shape_of(arch) if shape is None else (shape[0], shape[1])
         macs = [macs_of(arch, config.num_joints, each, (height, width)) for each in ("exact", "litepose")]
         params = params_of(arch, config.num_joints)
-        table.add_row(name, f"{height} x {width}", *map(millions, (params, *macs)))
+        table.add_row(name, f"{height} x {width}", *(f"{count / 1e6:,.2f}" for count in (params, *macs)))
     open_console().print(table)
 
 

@@ -84,6 +84,15 @@ _ROOT_IS_NULL = "Unexpected type for root: NoneType"
 _MISSING = re.compile(r"Missing mandatory value: (\S+)")
 
 
+def store_schema(command: str, schema: type) -> None:
+    """Give `<command>_schema` to Hydra; the keys of a mapping are the user's and need no `+`."""
+    node = OmegaConf.structured(schema)
+    for child in (node._get_node(key) for key in node):
+        if isinstance(child, DictConfig) and child._metadata.object_type is dict:
+            OmegaConf.set_struct(child, False)
+    ConfigStore.instance().store(name=f"{command}_schema", node=node)
+
+
 def launch(command: str, schema: type[C], body: Callable[[C, Path], object]) -> None:
     """Run one command: compose `conf/<command>.yaml` with the command line, check it, call `body`.
 
@@ -96,12 +105,7 @@ def launch(command: str, schema: type[C], body: Callable[[C, Path], object]) -> 
 
     Exits with status 2 and one line on bad input; a traceback is left for bugs.
     """
-    node = OmegaConf.structured(schema)
-    for child in (node._get_node(key) for key in node):
-        # The keys of a mapping are the user's: no `+` before them.
-        if isinstance(child, DictConfig) and child._metadata.object_type is dict:
-            OmegaConf.set_struct(child, False)
-    ConfigStore.instance().store(name=f"{command}_schema", node=node)
+    store_schema(command, schema)
     OmegaConf.register_new_resolver("run_name", check_run_name, replace=True)
     # Hydra prints and exits by itself unless asked for the exception.
     os.environ["HYDRA_FULL_ERROR"] = "1"

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from doc_pages import CONFIGS, DOCS, RECORDS, ROOT, Command, commands, links, write_files
 from hydra import compose, initialize_config_module
-from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
+
+from supernet.cli import store_schema
 
 SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
 MODULES = {target.partition(":")[0]: script.removeprefix("litepose-") for script, target in SCRIPTS.items()}
@@ -51,7 +52,7 @@ def test_the_command_composes(command: Command, settings: Path) -> None:
     if hasattr(module, "register_slug"):
         module.register_slug()
     (schema,) = (value for key, value in vars(module).items() if key.endswith("Command"))
-    ConfigStore.instance().store(name=f"{name}_schema", node=schema)
+    store_schema(name, schema)
     GlobalHydra.instance().clear()
     overrides = [first_of(word) for word in command.words if not word.startswith("hydra")]
     if "--config-dir" in command.text:

@@ -12,6 +12,8 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+# For tests that import the toy themselves.
+sys.path.insert(0, str(HERE))
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -9,16 +9,30 @@ from typing import Any
 
 import numpy as np
 
+from search.costs.contract import COSTS, CostSettings, LayerCost
 from supernet.data.images.store import Store
 from supernet.data.layouts import LAYOUTS, Layout, Split, read_document
 from supernet.pose.protocols import PROTOCOLS, Protocol, Scorer
 from supernet.pose.skeletons import Skeleton
+from supernet.topology import Layer
 
 # --- Family: a network of its own -----------------------------------------------------------------------
 
 # --- Head: what a network gives, how it learns that, how people are read from it --------------------------
 
 # --- Cost: a maximum --------------------------------------------------------------------------------------
+
+
+class LargestMap(LayerCost):
+    """The largest map that a layer writes, as float32."""
+
+    name, unit, reduce = "largest_map", "bytes", "max"
+
+    def of_layer(self, layer: Layer, resolution: int, settings: CostSettings) -> float:
+        return 4 * layer.out_channels * (resolution // layer.scale) ** 2
+
+
+COSTS.register("largest_map", LargestMap())
 
 # --- Protocol: what a data set asks -----------------------------------------------------------------------
 

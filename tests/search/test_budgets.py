@@ -60,6 +60,10 @@ def test_a_file_gives_its_name(costs: Costs, tmp_path: Path) -> None:
     }
 
 
+def test_an_amount_without_brackets_is_one_budget(costs: Costs) -> None:
+    assert limits(costs, macs="300M") == {"300M": {"macs": 3e8}}
+
+
 def test_the_papers_counting() -> None:
     costs = Costs.standard(SearchSpace.load("litepose"), 14, "litepose")
     options = BudgetOptions({"macs": ("litepose-xs",)}, convention="litepose")
@@ -90,6 +94,8 @@ def test_several_limits_in_one(costs: Costs) -> None:
         ({"macs": ["1G"], "names": ["a", "b"]}, "2 names for 1 budgets"),
         ({"macs": ["1G"], "names": ["../x"]}, "cannot name a folder"),
         ({"macs": ["1G"], "names": [".."]}, r"'\.\.' cannot name a folder; .*budgets\.names"),
+        ({"mac": ["1G"]}, r"budgets\.mac: no cost 'mac' is known \(macs, params, latency_ms"),
+        ({"named": [3]}, "expected budgets by name, found "),
         ({"latency_ms": [5]}, "no cost 'latency_ms' here"),
         ({"named": {"phone": {"watts": 3}}}, "no cost 'watts'"),
         ({"named": {"phone": 3}}, "expected limits"),
