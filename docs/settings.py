@@ -14,7 +14,6 @@ import typing
 from collections.abc import Iterator
 from pathlib import Path
 
-from subnets.source import SourceOptions
 from supernet.runs.files import write_text
 
 HERE = Path(__file__).resolve().parent
@@ -51,9 +50,7 @@ def meanings(settings: type) -> dict[str, str]:
         for entry in entries:
             names, _, meaning = entry.partition(": ")
             found[names.strip()] = " ".join(meaning.split())
-    # Where the settings of several commands share a text.
-    shared = found.pop("weights, supernet, skeleton", None) or found.pop("supernet, weights, skeleton", None)
-    return found | meanings(SourceOptions) if shared else found
+    return found
 
 
 def in_a_cell(meaning: str) -> str:

@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from supernet.data.source import DataConfig
-from supernet.errors import InputError
-from supernet.evaluation_options import EvaluationOptions
-from supernet.options import CommandOptions
+from supernet.options import CommandOptions, EvaluationOptions, Options, option
 
 
 def default_budgets() -> dict[str, Any]:
@@ -17,7 +15,7 @@ def default_budgets() -> dict[str, Any]:
 
 
 @dataclass
-class SearchOptions:
+class SearchOptions(Options, group="search"):
     """How much is searched, and by whom.
 
     Attributes:
@@ -36,30 +34,16 @@ class SearchOptions:
         patience: seconds to wait for a storage that does not answer.
     """
 
-    evaluations: int = 100
-    batch: int = 8
-    baseline: int = 8
+    evaluations: int = option(100, least=1)
+    batch: int = option(8, least=1)
+    baseline: int = option(8, least=0)
     warm_start: list[str] = field(default_factory=list)
     references: bool = True
-    workers: int = 1
+    workers: int = option(1, least=1)
     storage: str | None = None
-    lease: float = 60.0
-    attempts: int = 3
-    patience: float = 30.0
-
-    def __post_init__(self) -> None:
-        for name, least in (
-            ("evaluations", 1),
-            ("batch", 1),
-            ("baseline", 0),
-            ("workers", 1),
-            ("attempts", 1),
-        ):
-            if getattr(self, name) < least:
-                raise InputError(f"search.{name}={getattr(self, name)} must be {least} or more")
-        for name in ("lease", "patience"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"search.{name}={getattr(self, name)} must be more than 0 seconds")
+    lease: float = option(60.0, above=0)
+    attempts: int = option(3, least=1)
+    patience: float = option(30.0, above=0)
 
 
 @dataclass
@@ -95,7 +79,7 @@ class SearchCommand(CommandOptions):
     search: SearchOptions = field(default_factory=SearchOptions)
     evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
     latency: str | None = None
-    seed: int = 0
+    seed: int = option(0, least=0)
     accelerator: str = "auto"
-    threads: int | None = None
+    threads: int | None = option(None, least=1)
     data: DataConfig | None = None

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from supernet.cli import launch
-from supernet.errors import InputError
-from supernet.options import CommandOptions
-from supernet.training.options import at_least
+from supernet.options import CommandOptions, check_shape, option
 
-from .export.options import as_list
+from .options import as_list
 
 
 @dataclass
@@ -25,13 +23,12 @@ class CostsCommand(CommandOptions):
     """
 
     arch: Any = None
-    num_joints: int = 14
+    num_joints: int = option(14, least=1)
     input_shape: list[int] | None = None
 
     def __post_init__(self) -> None:
-        at_least("num_joints", self.num_joints, 1)
-        if self.input_shape is not None and len(self.input_shape) != 2:
-            raise InputError(f"input_shape={self.input_shape} is not [height, width]")
+        super().__post_init__()
+        check_shape("input_shape", self.input_shape)
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from supernet.data.dataset import PoseDataset
-    from supernet.evaluation_options import EvaluationOptions
+    from supernet.options import EvaluationOptions
 
     from .families.descriptions import AnyArch
 

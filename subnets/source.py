@@ -25,6 +25,7 @@ from .families.static import StaticArch
 from .meta import META_FILE
 from .network import build
 from .official import import_weights
+from .options import SourceOptions
 from .portable.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -112,23 +113,6 @@ def _bound_layout(arch: AnyArch) -> str | None:
 
 SUBNETS_FOLDER = "subnets"
 ONNX_SUFFIX = ".onnx"
-
-
-@dataclass
-class SourceOptions:
-    """What to open besides the architecture itself.
-
-    Attributes:
-        weights: file of released LitePose weights (.pth or .safetensors) for an architecture given by name
-            or file.
-        supernet: a training run whose supernet gives the weights of an architecture given by name or file,
-            or of its `largest` or `smallest`.
-        skeleton: joint layout of a network that does not say its own.
-    """
-
-    weights: str | None = None
-    supernet: str | None = None
-    skeleton: str = "crowdpose"
 
 
 @dataclass(frozen=True)

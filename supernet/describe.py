@@ -12,9 +12,8 @@ from rich.table import Table
 from .arch import Arch, read_about
 from .cli import launch
 from .cost import count_macs, count_params, input_size, layer_macs, layer_params
-from .errors import InputError
 from .names import conf_names
-from .options import CommandOptions
+from .options import CommandOptions, check_shape, option
 from .space import SearchSpace
 from .topology import Layer, layers
 
@@ -168,7 +167,7 @@ class DescribeCommand(CommandOptions):
 
     arch: str | None = None
     space: str | None = None
-    num_joints: int = 14
+    num_joints: int = option(14, least=1)
     input_shape: list[int] | None = None
 
 
@@ -186,8 +185,7 @@ def run(config: DescribeCommand, folder: Path) -> None:
     from .space import SearchSpace
 
     shape = config.input_shape
-    if shape is not None and len(shape) != 2:
-        raise InputError(f"input_shape={shape} is not [height, width]")
+    check_shape("input_shape", shape)
     console = Console()
     if config.arch is not None:
         size = None if shape is None else (shape[0], shape[1])

@@ -21,8 +21,8 @@ from .data.images.reading import stream_images
 from .data.options import AugmentOptions
 from .data.transforms import sample, warp_image
 from .errors import InputError
-from .evaluation_options import EvaluationOptions
 from .network import Supernet
+from .options import EvaluationOptions
 from .pose.grouping import DecodeOptions
 from .pose.inference import InferenceOptions, Prepared, Run, infer_prepared, prepare
 from .pose.preprocess import check_shape

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from .cli import is_first_rank, launch
 from .data.source import DataConfig
-from .options import CommandOptions
+from .options import CommandOptions, option
 from .runs.folders import hold_run_folder
 from .runs.interrupts import exit_if_stopped
-from .training.options import VOLATILE, LoggerOptions, TrainOptions, at_least
+from .training.options import VOLATILE, LoggerOptions, TrainOptions
 
 if TYPE_CHECKING:
     from .space import SearchSpace
@@ -32,17 +32,12 @@ class TrainCommand(CommandOptions):
 
     name: str = "default"
     space: str = "demo"
-    seed: int = 0
+    seed: int = option(0, least=0)
     accelerator: str = "auto"
-    threads: int | None = None
+    threads: int | None = option(None, least=1)
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainOptions = field(default_factory=TrainOptions)
     logger: LoggerOptions = field(default_factory=LoggerOptions)
-
-    def __post_init__(self) -> None:
-        at_least("seed", self.seed, 0)
-        if self.threads is not None:
-            at_least("threads", self.threads, 1)
 
 
 def main() -> None:

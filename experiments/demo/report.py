@@ -26,7 +26,7 @@ from supernet.cost import MacsTable, count_macs
 from supernet.data.source import DataConfig, open_split
 from supernet.errors import InputError
 from supernet.evaluation import Evaluation, Evaluator, SupernetEvaluator
-from supernet.evaluation_options import EvaluationOptions
+from supernet.options import EvaluationOptions
 from supernet.pose.bootstrap import bootstrap_ap
 from supernet.runs.files import read_json, write_json, write_text
 from supernet.runs.progress import ProgressBar

@@ -23,14 +23,15 @@ from subnets.console import slug
 from subnets.export.exporting import make_job
 from subnets.export.formats import write_int8, write_onnx
 from subnets.export.options import ExportCommand, ExportOptions
+from subnets.options import SourceOptions
 from subnets.runtime import open_runtime
-from subnets.source import SourceOptions, open_source
+from subnets.source import open_source
 from supernet import SearchSpace
 from supernet.cost import count_macs
 from supernet.data.source import DataConfig, open_split
 from supernet.data.synthetic.options import SyntheticOptions
 from supernet.evaluation import Evaluator
-from supernet.evaluation_options import EvaluationOptions
+from supernet.options import EvaluationOptions
 from supernet.pose import bootstrap_ap
 from supernet.runs.files import read_json, read_yaml, write_json
 

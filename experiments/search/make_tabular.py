@@ -29,7 +29,7 @@ from search.strategies.operators import unique_rows
 from supernet.arch import Arch
 from supernet.data.source import DataConfig, data_from, open_split
 from supernet.evaluation import Evaluator, SupernetEvaluator, supernet_run
-from supernet.evaluation_options import EvaluationOptions
+from supernet.options import EvaluationOptions
 from supernet.pose.grouping import DecodeOptions
 from supernet.pose.inference import InferenceOptions, infer_prepared
 from supernet.pose.results import to_coco_results

@@ -5,7 +5,7 @@ from __future__ import annotations
 from supernet.arch import Arch
 from supernet.data.source import DataConfig, data_from, open_split
 from supernet.evaluation import Evaluator, SupernetEvaluator
-from supernet.evaluation_options import EvaluationOptions
+from supernet.options import EvaluationOptions
 from supernet.training.checkpoint import TrainedSupernet
 
 # Training images for batch-norm calibration.

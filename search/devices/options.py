@@ -6,14 +6,14 @@ import re
 from dataclasses import dataclass, field
 
 from supernet.errors import InputError
-from supernet.options import CommandOptions
+from supernet.options import CommandOptions, Options, option
 
 RUNTIMES = ("torch", "torch_compile", "onnxruntime", "board")
 PRECISIONS = ("float32", "float16", "bfloat16")
 
 
 @dataclass
-class DeviceOptions:
+class DeviceOptions(Options, group="device"):
     """What to measure on.
 
     Attributes:
@@ -26,20 +26,16 @@ class DeviceOptions:
         csv: what the script brought back from a board.
     """
 
-    runtime: str = "onnxruntime"
+    runtime: str = option("onnxruntime", among=RUNTIMES)
     device: str = "cpu"
-    threads: int = 1
-    precision: str = "float32"
+    threads: int = option(1, least=1)
+    precision: str = option("float32", among=PRECISIONS)
     pin: list[int] = field(default_factory=list)
     label: str = ""
     csv: str | None = None
 
     def __post_init__(self) -> None:
-        for name, known in (("runtime", RUNTIMES), ("precision", PRECISIONS)):
-            if getattr(self, name) not in known:
-                raise InputError(f"device.{name}={getattr(self, name)} is not one of {', '.join(known)}")
-        if self.threads < 1:
-            raise InputError(f"device.threads={self.threads} must be 1 or more")
+        super().__post_init__()
         if self.precision != "float32" and self.runtime not in ("torch", "torch_compile"):
             raise InputError(f"device.precision={self.precision} is for torch only")
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
@@ -52,7 +48,7 @@ class DeviceOptions:
 
 
 @dataclass
-class MeasureOptions:
+class MeasureOptions(Options, group="measure"):
     """How much is measured.
 
     Attributes:
@@ -63,17 +59,10 @@ class MeasureOptions:
         seconds: of runs per visit.
     """
 
-    parts: int = 300
-    networks: int = 40
-    rounds: int = 3
-    seconds: float = 0.1
-
-    def __post_init__(self) -> None:
-        for name, least in (("parts", 30), ("networks", 10), ("rounds", 2)):
-            if getattr(self, name) < least:
-                raise InputError(f"measure.{name}={getattr(self, name)} must be {least} or more")
-        if not self.seconds > 0:
-            raise InputError(f"measure.seconds={self.seconds} must be more than 0")
+    parts: int = option(300, least=30)
+    networks: int = option(40, least=10)
+    rounds: int = option(3, least=2)
+    seconds: float = option(0.1, above=0)
 
 
 @dataclass
@@ -89,7 +78,7 @@ class ProfileCommand(CommandOptions):
 
     name: str = "default"
     space: str = "tiny"
-    num_joints: int = 14
-    seed: int = 0
+    num_joints: int = option(14, least=1)
+    seed: int = option(0, least=0)
     device: DeviceOptions = field(default_factory=DeviceOptions)
     measure: MeasureOptions = field(default_factory=MeasureOptions)

@@ -11,7 +11,7 @@ from supernet.errors import InputError
 from supernet.runs.folders import claim_run_folder
 
 from ..console import distinct_slugs, register_slug
-from ..export.options import as_list
+from ..options import as_list
 from .options import BenchmarkCommand
 
 if TYPE_CHECKING:
@@ -34,14 +34,13 @@ def run(config: BenchmarkCommand, folder: Path) -> None:
     from supernet.runs.files import write_json
 
     from ..console import open_console
-    from ..source import SourceOptions, open_source
+    from ..source import open_source
     from .benchmarking import draw, latency_table, open_runs, timed
     from .timing import conditions, conditions_line, interleave
 
     if (folder / RESULTS_FILE).exists():
         raise InputError(f"{folder} holds measurements already; choose another name=...")
-    options = SourceOptions(config.weights, config.supernet, config.skeleton)
-    networks = dict(zip(distinct_slugs(archs), (open_source(arch, options) for arch in archs), strict=True))
+    networks = dict(zip(distinct_slugs(archs), (open_source(arch, config) for arch in archs), strict=True))
     with tempfile.TemporaryDirectory() as scratch:
         runs = open_runs(networks, runtimes, config.threads, Path(scratch))
         wanted = config.benchmark

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from supernet.errors import InputError
-from supernet.options import CommandOptions
+from supernet.options import CommandOptions, Options, check_shape, option
+
+from ..options import SourceOptions
 
 
 @dataclass
-class BenchmarkOptions:
+class BenchmarkOptions(Options, group="benchmark"):
     """How long and on what to measure.
 
     Attributes:
@@ -23,25 +25,22 @@ class BenchmarkOptions:
         seed: of the order within rounds.
     """
 
-    rounds: int = 50
-    warmup: int = 5
-    batch: int = 1
+    rounds: int = option(50, least=1)
+    warmup: int = option(5, least=0)
+    batch: int = option(1, least=1)
     input_shape: list[int] | None = None
     image: str | None = None
-    seed: int = 0
+    seed: int = option(0, least=0)
 
     def __post_init__(self) -> None:
-        for name, least in (("rounds", 1), ("warmup", 0), ("batch", 1)):
-            if getattr(self, name) < least:
-                raise InputError(f"benchmark.{name}={getattr(self, name)} must be {least} or more")
-        if self.input_shape is not None and len(self.input_shape) != 2:
-            raise InputError("benchmark.input_shape is [height, width]")
+        super().__post_init__()
+        check_shape("benchmark.input_shape", self.input_shape)
         if self.image is not None and (self.input_shape is not None or self.batch != 1):
             raise InputError("benchmark.image has a shape of its own; leave out input_shape and batch")
 
 
 @dataclass
-class BenchmarkCommand(CommandOptions):
+class BenchmarkCommand(SourceOptions, CommandOptions):
     """Settings of the command.
 
     Attributes:
@@ -49,14 +48,10 @@ class BenchmarkCommand(CommandOptions):
         name: of the run; its folder is runs/benchmark/<name>.
         runtime: any of torch, onnxruntime, openvino.
         threads: of every runtime; null leaves it to them.
-        weights, supernet, skeleton: see `subnets.source.SourceOptions`.
     """
 
     arch: Any = "???"
     name: str = "default"
     runtime: Any = field(default_factory=lambda: ["torch", "onnxruntime"])
-    threads: int | None = None
-    weights: str | None = None
-    supernet: str | None = None
-    skeleton: str = "crowdpose"
+    threads: int | None = option(None, least=1)
     benchmark: BenchmarkOptions = field(default_factory=BenchmarkOptions)

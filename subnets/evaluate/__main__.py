@@ -11,7 +11,7 @@ from supernet.errors import InputError
 from supernet.runs.folders import claim_run_folder
 
 from ..console import distinct_slugs, register_slug
-from ..export.options import as_list
+from ..options import as_list
 from .options import EvaluateCommand
 
 if TYPE_CHECKING:
@@ -39,14 +39,13 @@ def run(config: EvaluateCommand, folder: Path) -> None:
 
     from ..console import open_console
     from ..runtime import check_joints
-    from ..source import SourceOptions, open_source
+    from ..source import open_source
     from .report import write_report
 
     archs = as_list(config.arch, "arch")
     names = distinct_slugs(archs)
-    options = SourceOptions(config.weights, config.supernet, config.skeleton)
     opened = {
-        name: open_source(arch, options).require_trained() for name, arch in zip(names, archs, strict=True)
+        name: open_source(arch, config).require_trained() for name, arch in zip(names, archs, strict=True)
     }
     dataset = open_split(config.data, config.split)
     for network in opened.values():

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from supernet.data.source import DataConfig
-from supernet.evaluation_options import EvaluationOptions
-from supernet.options import CommandOptions
+from supernet.options import CommandOptions, EvaluationOptions, option
+
+from ..options import SourceOptions
 
 
 @dataclass
-class EvaluateCommand(CommandOptions):
+class EvaluateCommand(SourceOptions, CommandOptions):
     """Settings of the command.
 
     Attributes:
@@ -21,7 +22,6 @@ class EvaluateCommand(CommandOptions):
         runtime: torch, onnxruntime or openvino (the last two on a folder's model.onnx), or auto (torch, but
             onnxruntime for an .onnx file).
         threads: of the runtime; null leaves it to it.
-        weights, supernet, skeleton: see `subnets.source.SourceOptions`.
         data: what to evaluate on.
         scorer: auto (crowdposetools where it is there and runs, else faster-coco-eval: the same figures), or
             one of crowdposetools, faster-coco-eval, pycocotools (COCO only).
@@ -33,10 +33,7 @@ class EvaluateCommand(CommandOptions):
     name: str = "default"
     split: str = "test"
     runtime: str = "auto"
-    threads: int | None = None
-    weights: str | None = None
-    supernet: str | None = None
-    skeleton: str = "crowdpose"
+    threads: int | None = option(None, least=1)
     data: DataConfig = field(default_factory=DataConfig)
     scorer: str = "auto"
     oks_nms: float | None = None

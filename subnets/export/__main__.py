@@ -11,7 +11,8 @@ from supernet.cli import launch
 from supernet.runs.files import remove_if_empty
 
 from ..console import distinct_slugs, register_slug
-from .options import ExportCommand, as_list, check_formats
+from ..options import as_list
+from .options import ExportCommand, check_formats
 
 
 def main() -> None:
@@ -28,13 +29,12 @@ def run(config: ExportCommand, folder: Path) -> None:
     formats = check_formats(config.format)
     archs = as_list(config.arch, "arch")
     from ..console import open_console
-    from ..source import SourceOptions, open_source, warn_untrained
+    from ..source import open_source, warn_untrained
     from .exporting import export, exported_already
 
     console = open_console()
-    options = SourceOptions(config.weights, config.supernet, config.skeleton)
     targets = [folder] if len(archs) == 1 else [folder / name for name in distinct_slugs(archs)]
-    opened = [open_source(arch, options) for arch in archs]
+    opened = [open_source(arch, config) for arch in archs]
     for network in opened:
         network.require_net()
     for arch, network, target in zip(archs, opened, targets, strict=True):

@@ -8,7 +8,7 @@ from typing import Any
 
 from supernet.data.source import open_split
 from supernet.evaluation import Evaluator
-from supernet.evaluation_options import EvaluationOptions
+from supernet.options import EvaluationOptions
 from supernet.pose.drawing import contact_sheet, draw_people
 
 from ..portable.outputs import write_jpeg

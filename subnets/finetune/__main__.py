@@ -33,13 +33,12 @@ def run(config: FinetuneCommand, folder: Path) -> None:
     from supernet.training.job import TrainingJob
 
     from ..console import open_console
-    from ..source import SourceOptions, open_source
+    from ..source import open_source
     from .finetuning import finetune, fresh, result_table
 
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    options = SourceOptions(config.weights, config.supernet, config.skeleton)
-    opened = open_source(config.arch, options)
+    opened = open_source(config.arch, config)
     net = fresh(opened, config.seed) if config.scratch else opened.require_trained().require_net()
     teacher = open_teacher(config.teacher) if config.teacher else None
     held = hold_run_folder(folder, config, VOLATILE) if is_first_rank() else nullcontext()
@@ -59,7 +58,8 @@ def open_teacher(teacher: str) -> AnyNetwork:
     """The network that teaches: the largest one of a training run, or what `arch=` would name."""
     from supernet.training.checkpoint import is_training_run
 
-    from ..source import SourceOptions, open_source
+    from ..options import SourceOptions
+    from ..source import open_source
 
     source = ("largest", SourceOptions(supernet=teacher)) if is_training_run(teacher) else (teacher, None)
     return open_source(*source).require_trained().require_net()

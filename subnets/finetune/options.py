@@ -5,19 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from supernet.data.source import DataConfig
-from supernet.options import CommandOptions
-from supernet.training.options import LoggerOptions, TrainOptions, at_least
+from supernet.options import CommandOptions, option
+from supernet.training.options import LoggerOptions, TrainOptions
+
+from ..options import SourceOptions
 
 
 @dataclass
-class FinetuneCommand(CommandOptions):
+class FinetuneCommand(SourceOptions, CommandOptions):
     """Settings of the command.
 
     Attributes:
         arch: the network to continue: a folder, RUN:budget, or a name with weights= or supernet=.
         name: of the run; its folder is runs/finetune/<name>.
         scratch: start from random weights where a name or file brings none.
-        supernet, weights, skeleton: see `subnets.source.SourceOptions`.
         teacher: a training run, whose largest network teaches, or a network's folder; null learns from the
             ground truth alone.
         seed: of everything random.
@@ -29,19 +30,11 @@ class FinetuneCommand(CommandOptions):
 
     arch: str = "???"
     name: str = "default"
-    supernet: str | None = None
-    weights: str | None = None
-    skeleton: str = "crowdpose"
     scratch: bool = False
     teacher: str | None = None
-    seed: int = 0
+    seed: int = option(0, least=0)
     accelerator: str = "auto"
-    threads: int | None = None
+    threads: int | None = option(None, least=1)
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainOptions = field(default_factory=TrainOptions)
     logger: LoggerOptions = field(default_factory=LoggerOptions)
-
-    def __post_init__(self) -> None:
-        at_least("seed", self.seed, 0)
-        if self.threads is not None:
-            at_least("threads", self.threads, 1)

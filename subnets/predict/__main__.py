@@ -39,7 +39,7 @@ def run(config: PredictCommand, folder: Path) -> None:
     from ..portable.main import summary_lines
     from ..portable.outputs import RESULTS_FILE
     from ..portable.predicting import predict
-    from ..source import SourceOptions, open_source
+    from ..source import open_source
 
     if (folder / CONFIG_FILE).exists() and (folder / RESULTS_FILE).exists():
         claim_run_folder(folder, config)
@@ -51,8 +51,7 @@ def run(config: PredictCommand, folder: Path) -> None:
             )
         print(f"{folder} holds these predictions already; choose another name=... to predict again")
         return
-    options = SourceOptions(config.weights, config.supernet, config.skeleton)
-    opened = open_source(config.arch, options).require_trained()
+    opened = open_source(config.arch, config).require_trained()
     predictor = open_predictor(config, opened)
     frames = open_frames(config.source, config.predict.limit)
     claim_run_folder(folder, config)

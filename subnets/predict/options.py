@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from supernet.errors import InputError
-from supernet.options import CommandOptions
+from supernet.options import CommandOptions, Options, option
+
+from ..options import SourceOptions
 
 
 @dataclass
-class PredictOptions:
+class PredictOptions(Options, group="predict"):
     """How the network is used and what is written.
 
     Attributes:
@@ -27,26 +28,20 @@ class PredictOptions:
     """
 
     flip: bool = False
-    scales: list[float] = field(default_factory=lambda: [1.0])
+    scales: list[float] = option([1.0], above=0)
     threshold: float = 0.1
     tag_threshold: float = 1.0
     oks_nms: float | None = None
-    max_people: int = 30
+    max_people: int = option(30, least=1)
     min_score: float = 0.0
     draw: bool = True
     draw_score: float = 0.3
     meter: bool = False
-    limit: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.limit is not None and self.limit < 1:
-            raise InputError(f"predict.limit={self.limit} must be 1 or more")
-        if not self.scales or min(self.scales) <= 0:
-            raise InputError(f"predict.scales={list(self.scales)} must be positive numbers")
+    limit: int | None = option(None, least=1)
 
 
 @dataclass
-class PredictCommand(CommandOptions):
+class PredictCommand(SourceOptions, CommandOptions):
     """Settings of the command.
 
     Attributes:
@@ -55,15 +50,11 @@ class PredictCommand(CommandOptions):
         name: of the run; its folder is runs/predict/<name>.
         runtime: torch, onnxruntime, openvino, or auto (torch, but onnxruntime for an .onnx file).
         threads: of the network; null leaves it to the runtime.
-        weights, supernet, skeleton: see `subnets.source.SourceOptions`.
     """
 
     source: str = "???"
     arch: str = "???"
     name: str = "default"
     runtime: str = "auto"
-    threads: int | None = None
-    weights: str | None = None
-    supernet: str | None = None
-    skeleton: str = "crowdpose"
+    threads: int | None = option(None, least=1)
     predict: PredictOptions = field(default_factory=PredictOptions)

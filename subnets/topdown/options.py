@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 
 from supernet.data.source import DataConfig
 from supernet.errors import InputError
-from supernet.options import CommandOptions
-from supernet.training.options import OptimizerOptions, at_least
+from supernet.options import CommandOptions, Options, option
+from supernet.training.options import OptimizerOptions
 
 TRUTH = "truth"
 
 
 @dataclass
-class CropOptions:
+class CropOptions(Options, group="topdown.augment"):
     """Training augmentation of crops, by default SimpleBaseline's; `data.augment` is for whole images.
 
     Attributes:
@@ -22,22 +22,13 @@ class CropOptions:
         flip: probability of a mirror image; null takes that of `data.augment.flip`.
     """
 
-    scale: float = 0.3
-    rotation: float = 40.0
-    flip: float | None = None
-
-    def __post_init__(self) -> None:
-        for name, value, limit in (
-            ("scale", self.scale, 0.95),
-            ("rotation", self.rotation, 180.0),
-            ("flip", self.flip, 1.0),
-        ):
-            if value is not None and not 0 <= value <= limit:
-                raise InputError(f"topdown.augment.{name}={value} is not between 0 and {limit:g}")
+    scale: float = option(0.3, least=0, most=0.95)
+    rotation: float = option(40.0, least=0, most=180)
+    flip: float | None = option(None, least=0, most=1)
 
 
 @dataclass
-class TopDownOptions:
+class TopDownOptions(Options, group="topdown"):
     """How it is trained and tested.
 
     Attributes:
@@ -53,19 +44,17 @@ class TopDownOptions:
         images: of the split that are scored; null for all.
     """
 
-    steps: int = 2000
-    batch_size: int = 16
+    steps: int = option(2000, least=0)
+    batch_size: int = option(16, least=1)
     optimizer: OptimizerOptions = field(default_factory=lambda: OptimizerOptions(warmup=100, ema=0.0))
     augment: CropOptions = field(default_factory=CropOptions)
-    calibration: int = 256
+    calibration: int = option(256, least=1)
     boxes: str = TRUTH
     flip: bool | None = None
-    images: int | None = None
+    images: int | None = option(None, least=1)
 
     def __post_init__(self) -> None:
-        for name, least in (("steps", 0), ("batch_size", 1), ("calibration", 1), ("images", 1)):
-            if getattr(self, name) is not None:
-                at_least(f"topdown.{name}", getattr(self, name), least)
+        super().__post_init__()
         if self.optimizer.ema:
             raise InputError("topdown.optimizer.ema must be 0: crops are trained without an average")
 
@@ -89,15 +78,10 @@ class TopDownCommand(CommandOptions):
     name: str = "default"
     split: str = "test"
     skeleton: str = "crowdpose"
-    seed: int = 0
-    threads: int | None = None
+    seed: int = option(0, least=0)
+    threads: int | None = option(None, least=1)
     data: DataConfig = field(default_factory=DataConfig)
     topdown: TopDownOptions = field(default_factory=TopDownOptions)
-
-    def __post_init__(self) -> None:
-        at_least("seed", self.seed, 0)
-        if self.threads is not None:
-            at_least("threads", self.threads, 1)
 
     @property
     def crops(self) -> CropOptions:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..errors import InputError
+from ..options import Options, option
 from .layouts import LAYOUTS
 
 ON_ERROR = ("raise", "skip")
@@ -14,8 +13,15 @@ CACHES = ("none", "memory")
 VERIFY = ("headers", "pixels", "none")
 
 
+def protocol_names() -> list[str]:
+    """The protocols that `data.protocol` chooses from."""
+    from ..pose.protocols import PROTOCOLS
+
+    return PROTOCOLS.names()
+
+
 @dataclass
-class AugmentOptions:
+class AugmentOptions(Options, group="data.augment"):
     """Training augmentation; one affine warp draws all four (design, section 6).
 
     Attributes:
@@ -25,17 +31,15 @@ class AugmentOptions:
         flip: probability of a horizontal flip; 0..1.
     """
 
-    rotation: float = 30.0
-    scale: tuple[float, float] = (0.75, 1.5)
-    translation: float = 0.2
-    flip: float = 0.5
+    rotation: float = option(30.0, least=0, most=180)
+    scale: tuple[float, float] = option((0.75, 1.5), above=0, size=2)
+    translation: float = option(0.2, least=0, most=1)
+    flip: float = option(0.5, least=0, most=1)
 
     def __post_init__(self) -> None:
-        _in_range("data.augment.rotation", self.rotation, 0.0, 180.0)
-        if len(self.scale) != 2 or not 0.0 < self.scale[0] <= self.scale[1] < math.inf:
+        super().__post_init__()
+        if self.scale[0] > self.scale[1]:
             raise InputError(f"data.augment.scale={list(self.scale)} must be two numbers, 0 < low <= high")
-        _in_range("data.augment.translation", self.translation, 0.0, 1.0)
-        _in_range("data.augment.flip", self.flip, 0.0, 1.0)
 
     @classmethod
     def none(cls) -> AugmentOptions:
@@ -44,7 +48,7 @@ class AugmentOptions:
 
 
 @dataclass
-class DataOptions:
+class DataOptions(Options, group="data"):
     """Where the images and annotations are and how to read them.
 
     Attributes:
@@ -67,33 +71,21 @@ class DataOptions:
     """
 
     root: str = "data/crowdpose"
-    layout: str = "crowdpose"
-    protocol: str | None = None
+    layout: str = option("crowdpose", among=LAYOUTS.names)
+    protocol: str | None = option(None, among=protocol_names)
     train_split: str = "train"
     val_split: str = "val"
     test_split: str = "test"
     skeleton: str = "crowdpose"
-    on_error: str = "raise"
-    verify: str = "headers"
-    cache: str = "none"
-    workers: int = 2
+    on_error: str = option("raise", among=ON_ERROR)
+    verify: str = option("headers", among=VERIFY)
+    cache: str = option("none", among=CACHES)
+    workers: int = option(2, least=0)
     augment: AugmentOptions = field(default_factory=AugmentOptions)
-
-    def __post_init__(self) -> None:
-        _one_of("data.layout", self.layout, LAYOUTS.names())
-        if self.protocol is not None:
-            from ..pose.protocols import PROTOCOLS
-
-            _one_of("data.protocol", self.protocol, PROTOCOLS.names())
-        _one_of("data.on_error", self.on_error, ON_ERROR)
-        _one_of("data.verify", self.verify, VERIFY)
-        _one_of("data.cache", self.cache, CACHES)
-        if self.workers < 0:
-            raise InputError(f"data.workers={self.workers} must be 0 or more")
 
 
 @dataclass
-class LoaderOptions:
+class LoaderOptions(Options):
     """How training batches are made.
 
     Attributes:
@@ -105,28 +97,9 @@ class LoaderOptions:
         keep_empty: train on images without any person too (two in five of COCO's).
     """
 
-    batch_size: int = 16
-    seed: int = 0
-    sigma: float = 2.0
-    max_people: int = 30
-    prefetch: int = 2
+    batch_size: int = option(16, least=1)
+    seed: int = option(0, least=0)
+    sigma: float = option(2.0, above=0)
+    max_people: int = option(30, least=1)
+    prefetch: int = option(2, least=1)
     keep_empty: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "max_people", "prefetch"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)} must be 1 or more")
-        if self.seed < 0:
-            raise InputError(f"seed={self.seed} must be 0 or more")
-        if not 0.0 < self.sigma < math.inf:
-            raise InputError(f"sigma={self.sigma} must be a positive number of pixels")
-
-
-def _one_of(name: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise InputError(f"{name}={value!r} is not one of {', '.join(known)}")
-
-
-def _in_range(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise InputError(f"{name}={value} is not between {low:g} and {high:g}")

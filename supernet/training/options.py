@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..errors import InputError
+from ..options import Options, option
 
 
 @dataclass
-class LossOptions:
+class LossOptions(Options, group="train.loss"):
     """How the terms of the training loss are weighted.
 
     Attributes:
@@ -18,33 +19,20 @@ class LossOptions:
         pull: weight of drawing one person's tags together (HigherHRNet: 1e-3).
         push: weight of driving the tags of different people apart (HigherHRNet: 1e-3).
         distillation: weight of the heatmap error against the teacher.
-
-    Raises:
-        InputError: a weight is negative or not finite, or `heat` does not hold two weights.
     """
 
-    heat: tuple[float, float] = (1.0, 1.0)
-    positive_weight: float = 0.0
-    pull: float = 1e-3
-    push: float = 1e-3
-    distillation: float = 1.0
-
-    def __post_init__(self) -> None:
-        if len(self.heat) != 2:
-            raise InputError(f"loss weight heat has {len(self.heat)} values; give two (1/4 and 1/2 scale)")
-        self.heat = (self.heat[0], self.heat[1])
-        for name in ("heat", "positive_weight", "pull", "push", "distillation"):
-            value = getattr(self, name)
-            for number in value if isinstance(value, tuple) else (value,):
-                if not 0 <= number < float("inf"):
-                    raise InputError(f"loss weight {name} is {number}; it must be 0 or more")
+    heat: tuple[float, float] = option((1.0, 1.0), least=0, size=2)
+    positive_weight: float = option(0.0, least=0)
+    pull: float = option(1e-3, least=0)
+    push: float = option(1e-3, least=0)
+    distillation: float = option(1.0, least=0)
 
 
 WANDB_MODES = ("online", "offline", "disabled")
 
 
 @dataclass
-class LoggerOptions:
+class LoggerOptions(Options, group="logger"):
     """The optional loggers; `log.jsonl` is always written.
 
     Attributes:
@@ -56,15 +44,11 @@ class LoggerOptions:
 
     tensorboard: bool = False
     wandb: bool = False
-    wandb_mode: str = "online"
+    wandb_mode: str = option("online", among=WANDB_MODES)
     project: str = "litepose-ofa"
     entity: str | None = None
     group: str | None = None
     tags: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.wandb_mode not in WANDB_MODES:
-            raise InputError(f"logger.wandb_mode={self.wandb_mode!r} is not one of {', '.join(WANDB_MODES)}")
 
 
 RULES = ("sandwich", "random")
@@ -76,7 +60,7 @@ VOLATILE = ("accelerator", "threads", "data.workers", "data.cache", "data.verify
 
 
 @dataclass
-class SamplingOptions:
+class SamplingOptions(Options, group="train.sampling"):
     """Which subnets a step trains.
 
     Attributes:
@@ -93,27 +77,25 @@ class SamplingOptions:
         widening_order: groups of dimensions: kernel, depth, expansion, width (stem, stages and head).
     """
 
-    rule: str = "sandwich"
-    random: int = 2
+    rule: str = option("sandwich", among=RULES)
+    random: int = option(2, least=0)
     resolutions: list[int] | None = None
-    largest_first: int = 0
+    largest_first: int = option(0, least=0)
     sort_channels: bool = True
-    widening: int = 0
+    widening: int = option(0, least=0)
     widening_order: tuple[str, ...] = WIDENING
 
     def __post_init__(self) -> None:
-        one_of("train.sampling.rule", self.rule, RULES)
-        at_least("train.sampling.random", self.random, 1 if self.rule == "random" else 0)
-        at_least("train.sampling.largest_first", self.largest_first, 0)
-        at_least("train.sampling.widening", self.widening, 0)
-        self.widening_order = tuple(self.widening_order)
+        super().__post_init__()
+        if self.rule == "random" and self.random < 1:
+            raise InputError(f"train.sampling.random={self.random} must be 1 or more")
         if sorted(self.widening_order) != sorted(WIDENING):
             given = ", ".join(self.widening_order)
             raise InputError(f"train.sampling.widening_order=[{given}] must order {', '.join(WIDENING)}")
 
 
 @dataclass
-class OptimizerOptions:
+class OptimizerOptions(Options, group="train.optimizer"):
     """The optimizer and its schedule.
 
     Attributes:
@@ -128,34 +110,24 @@ class OptimizerOptions:
         ema: decay of the moving average of the weights, which is what gets validated and loaded; 0 is off.
     """
 
-    name: str = "adamw"
-    lr: float = 1e-3
-    weight_decay: float = 1e-4
-    betas: tuple[float, float] = (0.9, 0.999)
-    warmup: int = 500
-    schedule: str = "cosine"
-    final: float = 0.01
-    clip: float = 1.0
-    ema: float = 0.9998
+    name: str = option("adamw", among=OPTIMIZERS)
+    lr: float = option(1e-3, least=0)
+    weight_decay: float = option(1e-4, least=0)
+    betas: tuple[float, float] = option((0.9, 0.999), least=0, below=1, size=2)
+    warmup: int = option(500, least=0)
+    schedule: str = option("cosine", among=SCHEDULES)
+    final: float = option(0.01, least=0)
+    clip: float = option(1.0, least=0)
+    ema: float = option(0.9998, least=0, below=1)
 
     def __post_init__(self) -> None:
-        one_of("train.optimizer.name", self.name, OPTIMIZERS)
-        one_of("train.optimizer.schedule", self.schedule, SCHEDULES)
-        lowest = 0.0 if self.name == "adamw" else 1e-6  # Nesterov's momentum cannot be 0
-        if len(self.betas) != 2 or not (lowest <= self.betas[0] < 1 and 0 <= self.betas[1] < 1):
-            raise InputError(
-                f"train.optimizer.betas={list(self.betas)} must be two numbers from 0 up, below 1"
-                + ("" if self.name == "adamw" else "; the first, SGD's momentum, above 0")
-            )
-        self.betas = (self.betas[0], self.betas[1])
-        for name in ("lr", "weight_decay", "warmup", "final", "clip", "ema"):
-            at_least(f"train.optimizer.{name}", getattr(self, name), 0)
-        if self.ema >= 1:
-            raise InputError(f"train.optimizer.ema={self.ema} must be below 1")
+        super().__post_init__()
+        if self.name == "sgd" and self.betas[0] < 1e-6:
+            raise InputError(f"train.optimizer.betas={list(self.betas)}: SGD's momentum must be above 0")
 
 
 @dataclass
-class PrecisionOptions:
+class PrecisionOptions(Options):
     """How the arithmetic is done.
 
     Attributes:
@@ -170,7 +142,7 @@ class PrecisionOptions:
 
 
 @dataclass
-class CheckpointOptions:
+class CheckpointOptions(Options, group="train.checkpoint"):
     """When to save.
 
     Attributes:
@@ -178,16 +150,12 @@ class CheckpointOptions:
         keep: how many of the latest to keep; the best ones are kept besides.
     """
 
-    every: int = 500
-    keep: int = 2
-
-    def __post_init__(self) -> None:
-        at_least("train.checkpoint.every", self.every, 1)
-        at_least("train.checkpoint.keep", self.keep, 1)
+    every: int = option(500, least=1)
+    keep: int = option(2, least=1)
 
 
 @dataclass
-class ValidationOptions:
+class ValidationOptions(Options, group="train.validation"):
     """Scoring during training: smallest, largest and a few fixed subnets with calibrated batch norm.
 
     Attributes:
@@ -199,22 +167,16 @@ class ValidationOptions:
         pictures: validation images drawn with predictions each time.
     """
 
-    every: int = 2000
-    images: int = 500
-    subnets: int = 2
-    calibration: int = 256
-    batch_size: int = 16
-    pictures: int = 4
-
-    def __post_init__(self) -> None:
-        for name in ("every", "images", "subnets", "pictures"):
-            at_least(f"train.validation.{name}", getattr(self, name), 0)
-        at_least("train.validation.calibration", self.calibration, 1)
-        at_least("train.validation.batch_size", self.batch_size, 1)
+    every: int = option(2000, least=0)
+    images: int = option(500, least=0)
+    subnets: int = option(2, least=0)
+    calibration: int = option(256, least=1)
+    batch_size: int = option(16, least=1)
+    pictures: int = option(4, least=0)
 
 
 @dataclass
-class GuardOptions:
+class GuardOptions(Options, group="train.guards"):
     """When a run that has gone wrong stops. A step whose loss or gradient is not finite is skipped and
     counted.
 
@@ -223,16 +185,12 @@ class GuardOptions:
         in_all: skipped steps in all that stop the run.
     """
 
-    in_a_row: int = 20
-    in_all: int = 500
-
-    def __post_init__(self) -> None:
-        at_least("train.guards.in_a_row", self.in_a_row, 1)
-        at_least("train.guards.in_all", self.in_all, 1)
+    in_a_row: int = option(20, least=1)
+    in_all: int = option(500, least=1)
 
 
 @dataclass
-class TrainOptions:
+class TrainOptions(Options, group="train"):
     """The whole recipe.
 
     Attributes:
@@ -244,12 +202,12 @@ class TrainOptions:
         log_every: steps per line of the log.
     """
 
-    steps: int | None = None
+    steps: int | None = option(None, least=1)
     epochs: float = 100.0
-    batch_size: int = 32
-    accumulate: int = 1
+    batch_size: int = option(32, least=1)
+    accumulate: int = option(1, least=1)
     sigma: float = 2.0
-    log_every: int = 50
+    log_every: int = option(50, least=1)
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     loss: LossOptions = field(default_factory=LossOptions)
     optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
@@ -259,25 +217,10 @@ class TrainOptions:
     guards: GuardOptions = field(default_factory=GuardOptions)
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "accumulate", "log_every"):
-            at_least(f"train.{name}", getattr(self, name), 1)
-        if self.steps is not None:
-            at_least("train.steps", self.steps, 1)
-        elif not 0 < self.epochs < float("inf"):
+        super().__post_init__()
+        if self.steps is None and not 0 < self.epochs < float("inf"):
             raise InputError(f"train.epochs={self.epochs} must be a finite number above 0")
 
     def total_steps(self, num_images: int) -> int:
         """Optimizer steps of the whole run over `num_images` training images."""
         return self.steps or max(1, round(self.epochs * num_images / self.batch_size))
-
-
-def one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    """Raise InputError unless `value` is one of `known`."""
-    if value not in known:
-        raise InputError(f"{name}={value!r} is not one of {', '.join(known)}")
-
-
-def at_least(name: str, value: float, low: float) -> None:
-    """Raise InputError unless `value` is a finite number from `low` up."""
-    if not low <= value < float("inf"):
-        raise InputError(f"{name}={value} must be {low} or more")

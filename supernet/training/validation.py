@@ -12,8 +12,8 @@ import numpy as np
 from ..arch import Arch
 from ..data.dataset import PoseDataset
 from ..evaluation import Evaluator, SupernetEvaluator, readable
-from ..evaluation_options import EvaluationOptions
 from ..network import Supernet
+from ..options import EvaluationOptions
 from ..pose.protocols import main_metric
 from ..pose.scoring import score
 from ..sampling import fixed_subnets

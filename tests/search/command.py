@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from search.options import SearchCommand, SearchOptions
-from supernet.evaluation_options import EvaluationOptions
+from supernet.options import EvaluationOptions
 
 
 def settings(trained: Path, **changes: Any) -> SearchCommand:

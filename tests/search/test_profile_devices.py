@@ -63,7 +63,7 @@ def test_a_device_that_cannot_be_described_costs_no_measurement(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"runtime": "tensorrt"}, "runtime=tensorrt is not one of"),
+        ({"runtime": "tensorrt"}, "runtime='tensorrt' is not one of"),
         ({"threads": 0}, "must be 1 or more"),
         ({"precision": "float16"}, "for torch only"),
         ({"device": "cuda"}, "device=cuda is for torch only"),

@@ -11,7 +11,7 @@ import pytest
 from command import settings
 
 from search.run import data_of, help_out
-from supernet.evaluation_options import EvaluationOptions
+from supernet.options import EvaluationOptions
 
 
 def test_helpers_stop_with_the_first_worker(

@@ -19,7 +19,7 @@ from subnets.network import fuse
 from subnets.portable.manifest import Manifest
 from supernet import Arch, InputError, evaluation
 from supernet.data.source import DataConfig, ensure_data
-from supernet.evaluation_options import EvaluationOptions
+from supernet.options import EvaluationOptions
 from supernet.pose import Skeleton, score
 
 NINE = ["AP", "AP50", "AP75", "AR", "AR50", "AR75", "AP_easy", "AP_medium", "AP_hard"]

@@ -10,7 +10,8 @@ import torch
 
 from subnets import Subnet
 from subnets.console import slug
-from subnets.source import SourceOptions, open_source
+from subnets.options import SourceOptions
+from subnets.source import open_source
 from supernet import Arch, InputError
 from supernet.pose import Skeleton
 

@@ -28,7 +28,7 @@ from supernet.arch import Arch
 from supernet.cost import count_macs
 from supernet.data.source import open_split
 from supernet.evaluation import Evaluator
-from supernet.evaluation_options import EvaluationOptions
+from supernet.options import EvaluationOptions
 from supernet.runs.files import read_json, write_json
 from supernet.training.checkpoint import TrainedSupernet, load_supernet
 

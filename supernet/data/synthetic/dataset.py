@@ -50,7 +50,6 @@ def ensure(
             (which is left as it is), or the poses file cannot be used.
     """
     options = options or SyntheticOptions()
-    options.check()
     folder = Path(root)
     current = state(folder, options)
     if current == "complete":

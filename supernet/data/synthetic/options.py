@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...errors import InputError
+from ...options import Options, option
 
 SPLITS = ("train", "val", "test")
 
 
 @dataclass
-class SyntheticOptions:
+class SyntheticOptions(Options, group="data.render"):
     """Options of the rendered data set; equal options give equal files.
 
     Attributes:
@@ -32,56 +33,32 @@ class SyntheticOptions:
         workers: processes that render; 0 takes all cores. Does not change the result.
     """
 
-    seed: int = 0
-    train: int = 4000
-    val: int = 300
-    test: int = 300
-    size: int = 256
-    aspect: tuple[float, float] = (0.75, 1.5)
-    people: tuple[float, ...] = (0.18, 0.24, 0.26, 0.18, 0.14)
-    height: tuple[float, float] = (0.28, 0.93)
-    crowding: float = 0.7
-    occluders: float = 0.15
-    clutter: float = 0.5
-    two_tone: float = 0.0
-    noise: float = 6.0
+    seed: int = option(0, least=0)
+    train: int = option(4000, least=1)
+    val: int = option(300, least=1)
+    test: int = option(300, least=1)
+    size: int = option(256, least=32, most=4096)
+    aspect: tuple[float, float] = option((0.75, 1.5), least=0.25, most=4, size=2)
+    people: tuple[float, ...] = option((0.18, 0.24, 0.26, 0.18, 0.14), least=0)
+    height: tuple[float, float] = option((0.28, 0.93), least=0.05, most=1, size=2)
+    crowding: float = option(0.7, least=0, most=1)
+    occluders: float = option(0.15, least=0, most=1)
+    clutter: float = option(0.5, least=0, most=4)
+    two_tone: float = option(0.0, least=0, most=1)
+    noise: float = option(6.0, least=0, most=64)
     poses: str | None = None
-    quality: int = 90
-    workers: int = 0
+    quality: int = option(90, least=1, most=100)
+    workers: int = option(0, least=0)
 
-    def check(self) -> None:
-        """Raise InputError naming the first option that is out of range."""
-        pair = "two numbers low <= high between"
-        few = 1 <= len(self.people) <= 12 and min(self.people) >= 0
-        rules = (
-            ("seed", self.seed >= 0, "at least 0"),
-            ("train", self.train >= 1, "at least 1"),
-            ("val", self.val >= 1, "at least 1"),
-            ("test", self.test >= 1, "at least 1"),
-            ("size", 32 <= self.size <= 4096, "between 32 and 4096"),
-            ("aspect", _is_range(self.aspect, 0.25, 4), f"{pair} 0.25 and 4"),
-            (
-                "people",
-                few and sum(self.people) > 0,
-                "1 to 12 weights, not all zero",
-            ),
-            ("height", _is_range(self.height, 0.05, 1), f"{pair} 0.05 and 1"),
-            ("crowding", 0 <= self.crowding <= 1, "between 0 and 1"),
-            ("occluders", 0 <= self.occluders <= 1, "between 0 and 1"),
-            ("clutter", 0 <= self.clutter <= 4, "between 0 and 4"),
-            ("two_tone", 0 <= self.two_tone <= 1, "between 0 and 1"),
-            ("noise", 0 <= self.noise <= 64, "between 0 and 64"),
-            ("quality", 1 <= self.quality <= 100, "between 1 and 100"),
-            ("workers", self.workers >= 0, "at least 0 (0 takes all cores)"),
-        )
-        for name, good, rule in rules:
-            if not good:
-                raise InputError(f"synthetic data option {name}={getattr(self, name)} must be {rule}")
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.people) > 12 or not sum(self.people):
+            raise InputError(f"data.render.people={list(self.people)} must be 1 to 12 weights, not all zero")
+        for name in ("aspect", "height"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise InputError(f"data.render.{name}={[low, high]} must be two numbers, low <= high")
 
     def count(self, split: str) -> int:
         """Images in a split."""
         return int({"train": self.train, "val": self.val, "test": self.test}[split])
-
-
-def _is_range(value: tuple[float, ...], low: float, high: float) -> bool:
-    return len(value) == 2 and low <= value[0] <= value[1] <= high

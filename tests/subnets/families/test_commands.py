@@ -21,7 +21,7 @@ from subnets.source import open_source
 from supernet import InputError
 from supernet.data.source import open_split
 from supernet.evaluation import Evaluator
-from supernet.evaluation_options import EvaluationOptions
+from supernet.options import EvaluationOptions
 from supernet.runs.log import read_log
 from supernet.training.distributed import Ranks
 from supernet.training.job import TrainingJob

@@ -15,7 +15,7 @@ from supernet import InputError
 from supernet.data.opening import open_dataset
 from supernet.data.options import DataOptions
 from supernet.evaluation import Evaluator, calibration_batches
-from supernet.evaluation_options import EvaluationOptions
+from supernet.options import EvaluationOptions
 from supernet.training.distributed import Ranks
 from supernet.training.options import ValidationOptions
 from supernet.training.validation import SharedScoring
