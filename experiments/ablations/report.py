@@ -18,9 +18,9 @@ from experiments.ablations.claims import Claim, claims_of, verdict
 from experiments.ablations.pictures import draw
 from experiments.ablations.plan import Ablation, Run, ablations
 from experiments.ablations.results import by_image, by_seed, ground_truth, read_run, require_equal_budgets
-from subnets.benchmark.timing import conditions
 from supernet.cli import fail
 from supernet.errors import InputError
+from supernet.runs.environment import environment
 from supernet.runs.files import write_json, write_text
 
 RECORD = Path(__file__).resolve().parent
@@ -107,7 +107,7 @@ def report(chosen: dict[str, Ablation], folder: Path, need_all: bool) -> None:
         InputError: no run is finished, or not all where `need_all`; or the runs of an ablation differ in
             steps or recipe. Nothing is written then.
     """
-    document: dict[str, Any] = {"schema": 2, "machine": conditions(1), "ablations": {}}
+    document: dict[str, Any] = {"schema": 2, "machine": environment(1), "ablations": {}}
     for name, ablation in chosen.items():
         rows = {run: read_run(run) for run in ablation.runs if run.is_finished}
         missing = [run.name for run in ablation.runs if run not in rows]

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from subnets.benchmark.timing import conditions
 from subnets.console import slug
 from subnets.export.exporting import make_job
 from subnets.export.formats import write_int8, write_onnx
@@ -33,6 +32,7 @@ from supernet.data.synthetic.options import SyntheticOptions
 from supernet.evaluation import Evaluator
 from supernet.options import EvaluationOptions
 from supernet.pose import bootstrap_ap
+from supernet.runs.environment import environment
 from supernet.runs.files import read_json, read_yaml, write_json
 
 RECORD = Path(__file__).resolve().parent / "int8.json"
@@ -51,7 +51,7 @@ def main() -> None:
     options = parser.parse_args()
     data = synthetic_data()
     evaluator = Evaluator(open_split(data, "test"), EvaluationOptions(batch_size=1))
-    record = read_json(RECORD) if RECORD.exists() else {"conditions": conditions(1), "networks": []}
+    record = read_json(RECORD) if RECORD.exists() else {"conditions": environment(1), "networks": []}
     record["images"] = len(evaluator.dataset)
     with tempfile.TemporaryDirectory() as folder:
         archs = list(options.archs)

@@ -21,11 +21,12 @@ from pathlib import Path
 from experiments.paper_claims.rounds import NAMES, RUN, add_start, check_conditions, networks_now
 from subnets.benchmark.benchmarking import onnx_file, open_runs, timed
 from subnets.benchmark.options import BenchmarkOptions
-from subnets.benchmark.timing import conditions, timed_rounds
+from subnets.benchmark.timing import timed_rounds
 from subnets.families.descriptions import load_arch
 from subnets.source import Opened, open_source
 from supernet.cli import fail
 from supernet.errors import InputError
+from supernet.runs.environment import environment
 
 SLOW = {"higherhrnet-w32": 3, "higherhrnet-w48": 3}
 # Idle threads of the network before spin on for tens of milliseconds; until then the timed one calls in vain.
@@ -64,7 +65,7 @@ def start(folder: Path, threads: int, seconds: float) -> None:
     Raises:
         InputError: the networks are not exported, or earlier starts had other conditions.
     """
-    found = {**conditions(threads), "networks": dict(networks_now())}
+    found = {**environment(threads), "networks": dict(networks_now())}
     number = check_conditions(folder, threads, found)
     networks = open_exported(folder)
     runs = open_runs(networks, ["onnxruntime"], threads, folder)
@@ -87,7 +88,7 @@ def start(folder: Path, threads: int, seconds: float) -> None:
 
 def measure(folder: Path, threads: int, starts: int, seconds: float) -> None:
     """Start as often as `folder` lacks starts, each in a process of its own."""
-    begin = check_conditions(folder, threads, {**conditions(threads), "networks": dict(networks_now())})
+    begin = check_conditions(folder, threads, {**environment(threads), "networks": dict(networks_now())})
     line = [sys.executable, "-m", "experiments.paper_claims.latency", "start"]
     options = ["--folder", str(folder), "--threads", str(threads), "--seconds", str(seconds)]
     for _ in range(begin, starts):

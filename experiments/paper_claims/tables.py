@@ -7,8 +7,8 @@ from typing import Any
 
 from experiments.paper_claims.figures import verdict
 from experiments.paper_claims.rounds import THREADS, Rounds
-from subnets.benchmark.timing import conditions_line
 from supernet.errors import InputError
+from supernet.runs.environment import environment_line
 
 BEGIN = "<!-- written by report --record -->"
 END = "<!-- end of what report --record wrote -->"
@@ -22,7 +22,7 @@ def conditions_text(measured: Mapping[int, Rounds]) -> str:
     for rounds in measured.values():
         counts = [len(start) for start in rounds.starts]
         lines.append(
-            f"- {conditions_line(rounds.conditions)}: {len(counts)} starts, {sum(counts)} rounds "
+            f"- {environment_line(rounds.conditions)}: {len(counts)} starts, {sum(counts)} rounds "
             f"({min(counts)} to {max(counts)} a start)."
         )
     return "\n".join(lines) + "\n"

@@ -19,9 +19,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from subnets.benchmark.timing import conditions
 from supernet.data.synthetic.options import SyntheticOptions
 from supernet.data.synthetic.scene import render_scene
+from supernet.runs.environment import environment
 
 HERE = Path(__file__).resolve().parent
 LENGTHS = (30, 300)
@@ -41,7 +41,7 @@ def main() -> None:
             for runtime in ("torch", "onnxruntime"):
                 rows.append({"frames": count, "runtime": runtime, **peak(folder, arch, count, runtime)})
                 print(rows[-1], flush=True)
-    record = {"conditions": conditions(1), "video": f"{WIDTH}x{HEIGHT}", "runs": rows}
+    record = {"conditions": environment(1), "video": f"{WIDTH}x{HEIGHT}", "runs": rows}
     (HERE / "memory.json").write_text(json.dumps(record, indent=1) + "\n")
 
 

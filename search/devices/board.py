@@ -9,6 +9,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from supernet.errors import InputError
 from supernet.runs.files import new_folder, read_text, write_json
 from supernet.space import SearchSpace
@@ -51,13 +53,13 @@ def read_board(
     text = read_text(source, "measurements of a board")
     head, _, body = text.partition("\n")
     try:
-        about: dict[str, Any] = json.loads(head.removeprefix("#"))
+        about: dict[str, Any] = dict(json.loads(head.removeprefix("#")))
         rows = list(csv.DictReader(body.splitlines()))
         times: dict[str, list[tuple[float, int]]] = {}
         for row in sorted(rows, key=lambda row: int(row["round"])):
             found = (float(row["milliseconds"]), int(row["runs"]))
             times.setdefault(_name(row["file"]), []).append(found)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, csv.Error) as error:
         raise InputError(f"measurements {source} are damaged ({error}); run {SCRIPT} again") from None
     if about.get("manifest") != design_id(space, design, num_joints):
         raise InputError(
@@ -83,7 +85,9 @@ def read_board(
 def design_id(space: SearchSpace, design: Design, num_joints: int) -> str:
     """Tells one set of files from another."""
     digest = hashlib.sha256(json.dumps([space.to_dict(), num_joints]).encode())
-    digest.update(design.sources.tobytes() + bytes(design.places) + design.codes.tobytes())
+    # One byte each, as far as that is enough.
+    places = np.array(design.places, np.min_scalar_type(max(design.places)))
+    digest.update(design.sources.tobytes() + places.tobytes() + design.codes.tobytes())
     return digest.hexdigest()[:16]
 
 

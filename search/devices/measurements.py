@@ -157,7 +157,7 @@ class Measurements:
             places = tuple(place for _, place, _ in value["parts"])
             codes = _codes([row for row, _ in value["networks"]], space)
             networks = _times([times for _, times in value["networks"]])
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"its measurements are damaged ({error})") from None
         joints = positive_int(value["num_joints"], "num_joints")
         about = value["about"]

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import datetime
-import os
 import platform
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from supernet.arch import Arch
 from supernet.errors import InputError
+from supernet.runs.environment import processor, usable_cores
 from supernet.space import Codes, SearchSpace
 
 from ..costs.parts import Part, network_parts
@@ -107,7 +106,7 @@ def measure_design(
 
 def require_cores(wanted: Sequence[int]) -> None:
     """Raise InputError unless this process may run on all the cores `wanted`."""
-    known = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    known = usable_cores()
     lacking = sorted(set(wanted) - known)
     if lacking:
         raise InputError(
@@ -160,6 +159,7 @@ def makers(device: DeviceOptions, num_joints: int) -> tuple[Callable[[Part], Mak
 
 def describe(device: DeviceOptions) -> dict[str, Any]:
     """Device, runtime, threads, precision and date, for the table."""
+    name = processor()
     if device.runtime == "onnxruntime":
         import onnxruntime
 
@@ -168,29 +168,16 @@ def describe(device: DeviceOptions) -> dict[str, Any]:
         import torch
 
         runtime = f"{device.runtime} {torch.__version__}"
+        if device.device != "cpu":
+            name = torch.cuda.get_device_name(device.device)
     return {
-        "device": device.label or processor(device),
+        "device": device.label or name,
         "runtime": runtime,
         "kind": device.runtime,
         "threads": device.threads,
         "precision": device.precision,
         "batch": 1,
-        "cores": os.cpu_count(),
+        "cores": len(usable_cores()),
         "system": f"{platform.system()} {platform.machine()}",
         "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
     }
-
-
-def processor(device: DeviceOptions) -> str:
-    """The processor's own name."""
-    if device.device.startswith("cuda"):
-        import torch
-
-        return torch.cuda.get_device_name(device.device)
-    return _cpu_name(Path("/proc/cpuinfo")) or platform.processor() or platform.machine()
-
-
-def _cpu_name(path: Path) -> str:
-    lines: Sequence[str] = path.read_text().splitlines() if path.exists() else []
-    names: Iterable[str] = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(iter(names), "")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .timing import Timing
 
 RESULTS_FILE = "results.json"
-SCHEMA = 2
+SCHEMA = 3
 
 
 def main() -> None:
@@ -31,12 +31,13 @@ def main() -> None:
 def run(config: BenchmarkCommand, folder: Path) -> None:
     """Measure, print a table, and write results and plot into `folder`."""
     archs, runtimes = as_list(config.arch, "arch"), as_list(config.runtime, "runtime")
+    from supernet.runs.environment import environment, environment_line
     from supernet.runs.files import write_json
 
     from ..console import open_console
     from ..source import open_source
     from .benchmarking import draw, latency_table, open_runs, timed
-    from .timing import conditions, conditions_line, interleave
+    from .timing import interleave
 
     if (folder / RESULTS_FILE).exists():
         raise InputError(f"{folder} holds measurements already; choose another name=...")
@@ -48,18 +49,18 @@ def run(config: BenchmarkCommand, folder: Path) -> None:
         claim_run_folder(folder, config)
         titles = {" / ".join(name): item.call for name, item in measured.items()}
         timings = interleave(titles, wanted.rounds, wanted.warmup, wanted.seed, lead_in=1)
-    where = conditions(config.threads)
+    where = environment(config.threads)
     rows = [
         _row(name, networks[name[0]], item.input_shape, timing)
         for (name, item), timing in zip(measured.items(), timings, strict=True)
     ]
     write_json(
-        folder / RESULTS_FILE, {"schema": SCHEMA, "conditions": where, "what": _what(config), "rows": rows}
+        folder / RESULTS_FILE, {"schema": SCHEMA, "environment": where, "what": _what(config), "rows": rows}
     )
     draw(folder / "results.png", timings, _what(config))
     console = open_console()
     console.print(latency_table(rows, _what(config)))
-    console.print(conditions_line(where))
+    console.print(environment_line(where))
     console.print(f"results: {folder / RESULTS_FILE}", soft_wrap=True)
 
 

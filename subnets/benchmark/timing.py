@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import os
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any
 
 import numpy as np
-
-LIBRARIES = ("torch", "onnxruntime", "openvino", "numpy", "opencv-python-headless")
 
 
 @dataclass(frozen=True)
@@ -67,7 +62,7 @@ def interleave(
     seed: int = 0,
     lead_in: int = 0,
 ) -> list[Timing]:
-    """Time all `candidates` under the same conditions.
+    """Time all `candidates` side by side.
 
     Args:
         candidates: what to call, by name.
@@ -119,43 +114,3 @@ def timed_rounds(
             call()
             found[name] = 1000 * (time.perf_counter() - start)
         yield found
-
-
-def conditions(threads: int | None) -> dict[str, Any]:
-    """Where a measurement was taken: processor, cores, threads, versions."""
-    return {
-        "processor": processor(),
-        "cores": usable_cores(),
-        "threads": threads if threads is not None else "all",
-        "python": platform.python_version(),
-        **{name: version for name in LIBRARIES if (version := _version(name)) is not None},
-    }
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def processor() -> str:
-    """The processor's model, as far as the system tells."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as stream:
-            names = [line.partition(":")[2].strip() for line in stream if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def conditions_line(found: Mapping[str, Any]) -> str:
-    """`conditions` as one line."""
-    versions = ", ".join(f"{name} {found[name]}" for name in ("python", *LIBRARIES) if name in found)
-    threads = f"{found['threads']} thread{'' if found['threads'] == 1 else 's'}"
-    return f"{found['processor']}, {found['cores']} cores, {threads}; {versions}"
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None

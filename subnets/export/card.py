@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from supernet.cost import padded_shape
+from supernet.runs.environment import environment_line
 
-from ..benchmark.timing import Timing, conditions_line
+from ..benchmark.timing import Timing
 from ..families.descriptions import AnyArch, input_shape_of, macs_of, params_of
 from ..portable.manifest import PREPROCESSING, Manifest, outputs_of
 from .formats import Written
@@ -44,7 +45,7 @@ class CardFacts:
         trained: False for random weights.
         written: the formats.
         timings: measured latencies, by format.
-        conditions: of the measurement.
+        environment: of the measurement.
         scores: measured or inherited figures.
         about: provenance.
         picture: whether there is one.
@@ -56,7 +57,7 @@ class CardFacts:
     trained: bool
     written: Sequence[Written]
     timings: Sequence[Timing] = ()
-    conditions: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
     scores: Sequence[Scores] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
     picture: bool = False
@@ -150,7 +151,7 @@ def _latency(facts: CardFacts) -> str:
     rounds = len(facts.timings[0].milliseconds)
     height, width = facts.manifest.input_shape or input_shape_of(facts.arch)
     note = f"One {height} x {width} image, network alone, {rounds} interleaved rounds."
-    return f"{_table(head, rows)}\n\n{note} {conditions_line(facts.conditions)}."
+    return f"{_table(head, rows)}\n\n{note} {environment_line(facts.environment)}."
 
 
 def _scores(scores: Sequence[Scores]) -> list[str]:

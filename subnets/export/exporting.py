@@ -10,10 +10,11 @@ from typing import Any
 from supernet import __version__
 from supernet.data.source import DataConfig, open_split
 from supernet.errors import InputError
+from supernet.runs.environment import environment
 from supernet.runs.files import new_folder, remove_if_empty, write_json, write_text
 from supernet.runs.folders import claim_run_folder
 
-from ..benchmark.timing import Timing, conditions, interleave
+from ..benchmark.timing import Timing, interleave
 from ..families.descriptions import input_shape_of
 from ..families.networks import fused_network, weights_digest
 from ..families.static import check_input_shape, step_of
@@ -54,7 +55,7 @@ def export(config: ExportCommand, opened: Opened, formats: Sequence[str], folder
             trained=opened.trained,
             written=written,
             timings=timings,
-            conditions=conditions(config.export.threads),
+            environment=environment(config.export.threads),
             scores=scores,
             about={**opened.about, "exported": f"litepose-ofa {__version__}, arch={config.arch}"},
             picture=picture,
@@ -63,7 +64,7 @@ def export(config: ExportCommand, opened: Opened, formats: Sequence[str], folder
         if facts.bundle:
             write_bundle(temporary)
         write_text(temporary / CARD_FILE, card_text(facts))
-        write_json(temporary / EXPORT_FILE, _record(opened, written, timings, scores, facts.conditions))
+        write_json(temporary / EXPORT_FILE, _record(opened, written, timings, scores, facts.environment))
     return written
 
 

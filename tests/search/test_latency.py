@@ -223,6 +223,8 @@ def damaged(value: dict[str, Any], how: str) -> Any:
         value["parts"][0][2] = [1.0]
     elif how == "about":
         value["about"] = None
+    elif how == "endless":
+        value["parts"][0][2][0] = 10**400
     elif how == "place":
         value["parts"][0][1] = 999
     elif how == "negative place":
@@ -252,6 +254,7 @@ DAMAGES = {
     "ragged": "damaged",
     "list": "not written by search.profile",
     "about": "about: expected facts by name, found None",
+    "endless": "damaged",
     "place": "a measured part is number 999 of a network that has",
     "negative place": "a measured part is number -1 of a network",
     "part of a place": "place in its network is no whole number",
@@ -343,6 +346,15 @@ def test_a_boards_csv_is_the_same_as_measuring(
     write_csv(file, "another", times)
     with pytest.raises(InputError, match="of another folder"):
         read_board(str(file), space, 14, design, device)
-    file.write_text("no header\n1,2\n")
-    with pytest.raises(InputError, match="damaged"):
-        read_board(str(file), space, 14, design, device)
+    for text in ("no header\n1,2\n", "# 3\n1,2\n", "# []\nfile,round\n", "# {}\nfile,round\n\0,x\n"):
+        file.write_text(text)
+        with pytest.raises(InputError, match=r"damaged|of another folder"):
+            read_board(str(file), space, 14, design, device)
+
+
+def test_a_part_may_stand_at_any_place_of_its_network(space: SearchSpace, design: Design) -> None:
+    ids = {
+        design_id(space, replace(design, places=(place, *design.places[1:])), 14)
+        for place in (255, 256, 257, 70000)
+    }
+    assert len(ids) == 4

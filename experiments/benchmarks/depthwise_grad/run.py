@@ -18,8 +18,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn import grad as torch_grad
 
-from subnets.benchmark.timing import conditions, interleave
+from subnets.benchmark.timing import interleave
 from supernet.layers.depthwise_grad import Formulation, depthwise_conv2d, weight_grad
+from supernet.runs.environment import environment
 from supernet.runs.files import write_json
 
 HERE = Path(__file__).resolve().parent
@@ -75,7 +76,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     rows = [measure(*case, given.rounds) for case in CASES]
-    write_json(HERE / "result.json", {"schema": 1, "machine": conditions(1), "batch": BATCH, "rows": rows})
+    write_json(HERE / "result.json", {"schema": 1, "machine": environment(1), "batch": BATCH, "rows": rows})
     for row in rows:
         print(row)
 

@@ -22,7 +22,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from subnets.benchmark.timing import conditions
 from subnets.export.onnx_graph import export_onnx
 from subnets.network import fuse
 from subnets.portable.manifest import Manifest
@@ -34,6 +33,7 @@ from supernet.data.images.decode import decode_rgb
 from supernet.data.synthetic.options import SyntheticOptions
 from supernet.data.synthetic.scene import Scene, render_scene
 from supernet.pose.preprocess import preprocess
+from supernet.runs.environment import environment
 
 HERE = Path(__file__).resolve().parent
 SCENES = 8
@@ -60,7 +60,7 @@ def main() -> None:
         results.append(result)
         print(json.dumps(result), flush=True)
     record = {
-        "conditions": conditions(options.threads),
+        "conditions": environment(options.threads),
         "image": f"{WIDTH}x{HEIGHT}",
         "people": PEOPLE,
         "networks": results,

@@ -14,11 +14,11 @@ from pathlib import Path
 import torch
 
 from experiments.benchmarks.sandwich.run import CASES, random_chunk
-from subnets.benchmark.timing import conditions
 from supernet import Arch, SearchSpace, Supernet
 from supernet.cost import count_macs
 from supernet.losses import PoseLoss
 from supernet.network import active_layers
+from supernet.runs.environment import environment
 from supernet.sampling import SubnetSchedule
 from supernet.training.options import LossOptions, SamplingOptions
 from supernet.training.step import Chunk
@@ -66,7 +66,7 @@ def main() -> None:
     with torch.no_grad():
         teacher = net(chunk.images, space.largest())
     rows = [{"subnet": s.role, **parts(net, s.arch, chunk, teacher)} for s in schedule.subnets(0)]
-    result = {"machine": conditions(1), "milliseconds of CPU": rows}
+    result = {"machine": environment(1), "milliseconds of CPU": rows}
     (HERE / "breakdown.json").write_text(json.dumps(result, indent=1) + "\n")
     for row in rows:
         print(row)

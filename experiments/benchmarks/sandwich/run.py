@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from subnets.benchmark.timing import conditions
 from supernet import SearchSpace, Supernet
 from supernet.cost import MacsTable
 from supernet.losses import PoseLoss
+from supernet.runs.environment import environment
 from supernet.sampling import SubnetSchedule
 from supernet.training.options import LossOptions, OptimizerOptions, SamplingOptions
 from supernet.training.state import FlatGradient, make_optimizer
@@ -99,7 +99,7 @@ def main() -> None:
     rows = [measure(*case, given.rounds) for case in CASES]
     result = {
         "command": f"python -m experiments.benchmarks.sandwich.run --rounds {given.rounds}",
-        "machine": conditions(given.threads),
+        "machine": environment(given.threads),
         "rows": rows,
     }
     (HERE / "result.json").write_text(json.dumps(result, indent=1) + "\n")

@@ -23,10 +23,11 @@ import torch
 
 from experiments.benchmarks.sandwich.run import random_chunk
 from subnets import Subnet
-from subnets.benchmark.timing import conditions, interleave
+from subnets.benchmark.timing import interleave
 from supernet import Arch, SearchSpace
 from supernet.layers import depthwise_grad, norm_act
 from supernet.losses import PoseLoss
+from supernet.runs.environment import environment
 from supernet.runs.files import write_json
 from supernet.sampling import Sampled
 from supernet.training.options import LossOptions, OptimizerOptions
@@ -134,7 +135,7 @@ def main() -> None:
     for case in CASES:
         rows.append(measure(case, given.rounds))
         print(json.dumps(rows[-1]), flush=True)
-    write_json(HERE / "result.json", {"schema": 1, "machine": conditions(1), "batch": BATCH, "rows": rows})
+    write_json(HERE / "result.json", {"schema": 1, "machine": environment(1), "batch": BATCH, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.training.scoring import between, evaluator
-from subnets.benchmark.timing import conditions
 from supernet.arch import Arch
 from supernet.cost import count_macs
+from supernet.runs.environment import environment
 from supernet.runs.files import read_json, write_json
 from supernet.runs.log import read_log
 from supernet.space import SearchSpace
@@ -85,7 +85,7 @@ def report(runs: Mapping[str, Sequence[Path]], about: Mapping[str, Any], name: s
         for name, arch in chosen_subnets(space).items()
     ]
     steps = {arm: [{key: one[key] for key in ("steps", "skipped")} for one in found[arm]] for arm in found}
-    result = {"machine": conditions(1), **about, "steps": steps, "test AP": rows}
+    result = {"machine": environment(1), **about, "steps": steps, "test AP": rows}
     (HERE / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
     draw(rows, HERE / f"{name}.png")
     for row in rows:

@@ -21,7 +21,6 @@ import numpy as np
 
 from experiments.training.inherited.report import report
 from experiments.training.scoring import CALIBRATION, between, data_config, evaluator
-from subnets.benchmark.timing import conditions
 from subnets.folder import load
 from subnets.runtime import open_runtime
 from supernet.arch import Arch
@@ -29,6 +28,7 @@ from supernet.cost import count_macs
 from supernet.data.source import open_split
 from supernet.evaluation import Evaluator
 from supernet.options import EvaluationOptions
+from supernet.runs.environment import environment
 from supernet.runs.files import read_json, write_json
 from supernet.training.checkpoint import TrainedSupernet, load_supernet
 
@@ -104,7 +104,7 @@ def main() -> None:
         about = {
             "command": " ".join(["python -m experiments.training.inherited.run", *sys.argv[1:]]),
             "recipe": " ".join(RECIPE),
-            "machine": conditions(given.threads),
+            "machine": environment(given.threads),
         }
         print(json.dumps(report(rows, about), indent=1))
 

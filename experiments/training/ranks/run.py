@@ -15,10 +15,10 @@ from pathlib import Path
 
 import torch
 
-from subnets.benchmark.timing import conditions
 from supernet import SearchSpace
 from supernet.data.source import DataConfig
 from supernet.data.synthetic.options import SyntheticOptions
+from supernet.runs.environment import environment
 from supernet.training.distributed import open_ranks
 from supernet.training.job import TrainingJob
 from supernet.training.options import CheckpointOptions, OptimizerOptions, TrainOptions, ValidationOptions
@@ -91,7 +91,7 @@ def main() -> None:
     difference = (load(two, "gradient-0") - load(one, "gradient-0")).abs().max()
     result = {
         "command": "python -m experiments.training.ranks.run",
-        "machine": conditions(1),
+        "machine": environment(1),
         "steps": STEPS,
         "tensors": len(finals[0]),
         "tensors bit-equal on both ranks": sum(torch.equal(a, b) for a, b in zip(*finals, strict=True)),

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from subnets.benchmark.timing import conditions
+from supernet.runs.environment import environment
 from supernet.runs.log import TIME_FIELDS, read_log
 from supernet.runs.snapshot import read_snapshot
 
@@ -86,7 +86,7 @@ def main() -> None:
     if not Path("runs/train/resume-whole/checkpoints/step-000000240.safetensors").exists():
         subprocess.run(command("resume-whole"), check=True)
     whole = outcome("resume-whole")
-    result = {"command": " ".join(["python", *command("NAME")[1:]]), "machine": conditions(1), "runs": []}
+    result = {"command": " ".join(["python", *command("NAME")[1:]]), "machine": environment(1), "runs": []}
     for kind, seed in ((signal.SIGKILL, 1), (signal.SIGTERM, 2)):
         name = f"resume-{kind.name.lower()}"
         reached = broken_run(name, kind, given.moments, given.longest, seed)

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError
+from ...runs.environment import usable_cores
 from .store import Store
 
 UInt8Image: TypeAlias = npt.NDArray[np.uint8]
@@ -130,7 +131,7 @@ def damaged_images(
         processes: how many decode at once; one per available core for None.
         progress: called with 1 for every image that is done, from several threads.
     """
-    count = min(processes or len(os.sched_getaffinity(0)), max(1, len(names) // 32))
+    count = min(processes or len(usable_cores()), max(1, len(names) // 32))
     shares = [names[first::count] for first in range(count)]
     with ThreadPoolExecutor(count) as pool:
         parts = list(pool.map(lambda share: _run(store, share, progress or _ignore), shares))

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from ...pose.protocols import crowd_index
+from ...runs.environment import usable_cores
 from ...runs.files import read_json, write_json
 from .crowds import Crowd, load_crowds, render_crowd
 from .labels import person_annotation
@@ -31,7 +32,7 @@ def run_chunks(root: Path, options: SyntheticOptions, chunks: Sequence[Chunk]) -
     Raises:
         RuntimeError: a worker process died; what it had finished stays.
     """
-    count = min(options.workers or _cores(), len(chunks))
+    count = min(options.workers or len(usable_cores()), len(chunks))
     if count <= 1:
         crowds = prepare(options)
         for chunk in chunks:
@@ -39,11 +40,6 @@ def run_chunks(root: Path, options: SyntheticOptions, chunks: Sequence[Chunk]) -
             yield chunk
         return
     yield from _run_processes(root, options, chunks, count)
-
-
-def _cores() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else (os.cpu_count() or 1)
 
 
 def _start() -> subprocess.Popen[str]:
