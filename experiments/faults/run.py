@@ -141,10 +141,12 @@ class Campaign:
 def undamaged(scratch: Path) -> Path:
     """The undamaged files, from this machine's cache when the code is the same."""
     digest = hashlib.sha256()
-    for package in ("supernet", "search", "subnets", "conf", "experiments/faults"):
+    for package in ("supernet", "search", "subnets", "conf"):
         for path in sorted((ROOT / package).rglob("*")):
             if path.suffix in (".py", ".yaml"):
                 digest.update(path.read_bytes())
+    for module in (world, sys.modules["kinds"]):
+        digest.update(Path(str(module.__file__)).read_bytes())
     cache = Path(tempfile.gettempdir()) / f"litepose-faults-{os.getuid()}-{digest.hexdigest()[:12]}"
     if not cache.is_dir():
         made = scratch / "world"
