@@ -91,18 +91,16 @@ def run(entry: Entry, arguments: Sequence[str], folder: Path) -> Run:
         arguments: the command line without the program.
         folder: to run in; the output is kept beside it.
     """
-    out, err = folder.parent / f"{folder.name}.out", folder.parent / f"{folder.name}.err"
-    start = time.monotonic()
-    child = os.fork()
-    if not child:
-        _become(entry, arguments, folder, out, err)
+    out, err = outputs(folder)
+    begin = time.monotonic()
+    child = start(entry, arguments, folder)
     hung = False
     while True:
         pid, status, usage = os.wait4(child, os.WNOHANG)
         if pid:
             break
         time.sleep(0.005)
-        if time.monotonic() - start > CLOCK_SECONDS or _cpu_seconds(child) > CPU_SECONDS:
+        if time.monotonic() - begin > CLOCK_SECONDS or _cpu_seconds(child) > CPU_SECONDS:
             hung = True
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child, signal.SIGKILL)
@@ -114,6 +112,19 @@ def run(entry: Entry, arguments: Sequence[str], folder: Path) -> Run:
     out.unlink(), err.unlink()
     code = os.waitstatus_to_exitcode(status)
     return Run(code, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, hung, *texts)
+
+
+def start(entry: Entry, arguments: Sequence[str], folder: Path) -> int:
+    """Start `entry` in `folder`; the number of its process, which leads a group of its own."""
+    child = os.fork()
+    if not child:
+        _become(entry, arguments, folder, *outputs(folder))
+    return child
+
+
+def outputs(folder: Path) -> tuple[Path, Path]:
+    """Where what a command prints is kept."""
+    return folder.parent / f"{folder.name}.out", folder.parent / f"{folder.name}.err"
 
 
 def _cpu_seconds(pid: int) -> float:
