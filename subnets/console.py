@@ -1,4 +1,4 @@
-"""Short names for run folders, derived from what `arch=` says."""
+"""What the commands share at the command line: the console, names of run folders."""
 
 from __future__ import annotations
 

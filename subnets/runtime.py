@@ -1,34 +1,28 @@
-"""Several ways to run a network behind one call: torch, onnxruntime, OpenVINO, a torch.export program."""
+"""A network behind one call, in torch or in the runtime of one of its formats."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import nn
 
 from supernet.errors import InputError
 
+from .export.formats import FORMATS, Floats, Run, format_of, readers
+from .families.networks import weights_digest
 from .portable.manifest import Manifest
-from .portable.session import OnnxSession
 from .source import Opened
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from supernet.data.dataset import PoseDataset
     from supernet.options import EvaluationOptions
 
     from .families.descriptions import AnyArch
-
-Floats: TypeAlias = NDArray[np.float32]
-# (B, 3, H, W) normalised images -> the network's outputs
-Run: TypeAlias = Callable[[Floats], list[Floats]]
-Path: TypeAlias = str | os.PathLike[str]
 
 
 def torch_runtime(net: nn.Module, threads: int | None = None, device: str = "cpu") -> Run:
@@ -36,8 +30,6 @@ def torch_runtime(net: nn.Module, threads: int | None = None, device: str = "cpu
 
     `threads` sets torch's thread count, which holds for the whole process.
     """
-    import torch
-
     if threads is not None:
         torch.set_num_threads(threads)
     net = net.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
@@ -50,95 +42,26 @@ def torch_runtime(net: nn.Module, threads: int | None = None, device: str = "cpu
     return run
 
 
-def onnx_runtime(path: Path, threads: int | None = None) -> Run:
-    """The ONNX file `path` in onnxruntime on the CPU; see `OnnxSession`."""
-    return OnnxSession(path, threads)
-
-
-def openvino_runtime(path: Path, threads: int | None = None) -> Run:
-    """The ONNX or OpenVINO (.xml) file `path` in OpenVINO on the CPU.
-
-    Raises:
-        InputError: OpenVINO is not installed, or it cannot read the file.
-    """
-    openvino = _openvino()
-    settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    if threads is not None:
-        settings["INFERENCE_NUM_THREADS"] = threads
-    try:
-        model = openvino.Core().compile_model(os.fspath(path), "CPU", settings)
-    except RuntimeError as error:
-        raise InputError(f"OpenVINO cannot read {os.fspath(path)} ({' '.join(str(error).split())})") from None
-
-    def run(images: Floats) -> list[Floats]:
-        results = model([images])
-        return [np.array(results[port]) for port in model.outputs]
-
-    return run
-
-
-def torch_export_runtime(path: Path, threads: int | None = None) -> Run:
-    """The program that `torch.export.save` wrote to `path`.
-
-    Raises:
-        InputError: the file is missing or no such program.
-    """
-    import torch
-
-    try:
-        program = torch.export.load(path)
-    except Exception as error:  # zip, pickle and version errors are all "not a program"
-        raise InputError(
-            f"{os.fspath(path)} is not a torch.export program ({' '.join(str(error).split())})"
-        ) from None
-    module = program.module()
-    if threads is not None:
-        torch.set_num_threads(threads)
-
-    def run(images: Floats) -> list[Floats]:
-        with torch.inference_mode():
-            return [output.numpy() for output in module(torch.from_numpy(images))]
-
-    return run
-
-
-_OPENERS: dict[str, Callable[[Any, int | None], Run]] = {
-    "torch": torch_runtime,
-    "onnxruntime": onnx_runtime,
-    "openvino": openvino_runtime,
-    "torch.export": torch_export_runtime,
-}
-RUNTIMES = tuple(_OPENERS)
-
-
-def open_runtime(source: Any, kind: str = "torch", threads: int | None = None) -> Run:
+def open_runtime(source: Any, kind: str = "auto", threads: int | None = None) -> Run:
     """`source` as a function from images to outputs.
 
     Args:
-        source: a module for `torch`; an `.onnx` file for `onnxruntime`; an `.onnx` or `.xml` file for
-            `openvino`; a `.pt2` file for `torch.export`.
-        kind: one of `RUNTIMES`.
+        source: a module, or a file of a format that `kind` runs.
+        kind: `torch`, or the runtime of a format in `FORMATS`; `auto` for what runs `source`.
         threads: threads of one call; None leaves it to the runtime.
 
     Raises:
         InputError: unknown kind, a runtime that is not installed, or a file that it cannot read.
     """
-    if kind not in _OPENERS:
-        raise InputError(f"runtime {kind!r} is not known; choose one of {', '.join(RUNTIMES)}")
     if threads is not None and threads < 1:
         raise InputError(f"threads={threads} must be 1 or more")
-    return _OPENERS[kind](source, threads)
-
-
-def _openvino() -> Any:
-    try:
-        import openvino
-    except ImportError:
-        raise InputError("OpenVINO is not installed; pip install 'litepose-ofa[openvino]'") from None
-    return openvino
-
-
-ON_FILES = ("onnxruntime", "openvino")
+    is_file = isinstance(source, str | os.PathLike)
+    if kind == "torch" or (kind == "auto" and not is_file):
+        return torch_runtime(source, threads)
+    format_ = format_of(source) if kind == "auto" else readers(kind)[0]
+    if format_ is None:
+        raise InputError(f"{source} is a file of no format that is known ({', '.join(FORMATS.names())})")
+    return format_.open(Path(source), threads)
 
 
 def run_of(opened: Opened, runtime: str, threads: int | None = None) -> Run:
@@ -146,49 +69,56 @@ def run_of(opened: Opened, runtime: str, threads: int | None = None) -> Run:
 
     Args:
         opened: the network.
-        runtime: `torch` for its weights; `onnxruntime` or `openvino` for its ONNX file; `auto` for
-            whichever there is, torch first.
+        runtime: `torch` for its weights; that of a format for its file; `auto` for whichever there is,
+            torch first.
         threads: see `open_runtime`.
 
     Raises:
-        InputError: the network has no ONNX file, or is nothing but one, or finds no people by itself.
+        InputError: the network has no such file, or is nothing but one, or finds no people by itself.
     """
     opened.require_people()
-    runtime = runtime_of(opened, runtime)
-    if runtime == "torch":
-        return open_runtime(opened.require_net(), "torch", threads)
-    if runtime in ON_FILES:
-        if opened.onnx is None:
-            raise InputError(
-                f"{opened.name} has no ONNX file for {runtime}; export it first, and give that folder"
-            )
-        return open_runtime(opened.onnx, runtime, threads)
-    return open_runtime(opened.net, runtime, threads)
+    file = file_of(opened, runtime)
+    return open_runtime(opened.require_net() if file is None else file, runtime_of(opened, runtime), threads)
 
 
 def runtime_of(opened: Opened, runtime: str) -> str:
     """The runtime that `auto` means for `opened`; others as they are."""
     if runtime != "auto":
         return runtime
-    return "onnxruntime" if opened.net is None else "torch"
+    return "torch" if opened.net is not None else FORMATS.get(next(iter(opened.files))).runtime
+
+
+def file_of(opened: Opened, runtime: str) -> Path | None:
+    """The file of `opened` that `runtime` runs; None for torch.
+
+    Raises:
+        InputError: there is none, or no such runtime.
+    """
+    runtime = runtime_of(opened, runtime)
+    if runtime == "torch":
+        return None
+    suffixes = [suffix for item in readers(runtime) for suffix in item.suffixes]
+    found = [path for suffix in suffixes for path in opened.files.values() if path.suffix == suffix]
+    if not found:
+        raise InputError(f"{opened.name} has no file for {runtime}; export it first, and give that folder")
+    return found[0]
 
 
 def manifest_of(opened: Opened, runtime: str) -> Manifest | None:
-    """What the ONNX file says that `run_of` would run; None for torch."""
-    if opened.onnx is None or runtime_of(opened, runtime) == "torch":
-        return None
-    from .portable.session import OnnxSession
-
-    return opened.manifest or OnnxSession(opened.onnx, threads=1).require_manifest()
+    """What the file says that `run_of` would run; None for torch, and for a file that says nothing."""
+    file = file_of(opened, runtime)
+    if file is None or opened.manifest is not None:
+        return None if file is None else opened.manifest
+    form = format_of(file)
+    return None if form is None else form.manifest(file)
 
 
 def digest_of(opened: Opened, runtime: str) -> str:
-    """SHA-256 of what `run_of` would run: of the weights in torch, else of the ONNX file."""
-    if runtime_of(opened, runtime) != "torch" and opened.onnx is not None:
-        return hashlib.sha256(opened.onnx.read_bytes()).hexdigest()
-    from .families.networks import weights_digest
-
-    return weights_digest(opened.require_net())
+    """SHA-256 of what `run_of` would run: of the weights in torch, else of the file."""
+    file = file_of(opened, runtime)
+    if file is None:
+        return weights_digest(opened.require_net())
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def fitting_options(
@@ -204,7 +134,7 @@ def fitting_options(
         return options
     if shape != (arch.resolution, arch.resolution):
         raise InputError(
-            f"an ONNX file of the fixed shape {shape[0]} x {shape[1]} is not scored, only the square of "
+            f"a file of the fixed shape {shape[0]} x {shape[1]} is not scored, only the square of "
             f"{arch.resolution} or free shapes; export it once more with export.shapes=dynamic"
         )
     if tuple(options.scales) != (1.0,):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +18,13 @@ from supernet.evaluation import calibration_batches
 from supernet.pose.skeletons import Skeleton
 from supernet.training.checkpoint import TrainedSupernet, load_supernet
 
+from .export.formats import Format, format_of, formats
 from .extract import extract
-from .families.descriptions import AnyArch, load_arch
+from .families.descriptions import AnyArch, arch_from_dict, load_arch
 from .families.networks import build_network, outputs_kind
 from .families.registry import family_of
 from .families.static import StaticArch
+from .folder import load
 from .meta import META_FILE
 from .network import build
 from .official import import_weights
@@ -29,7 +32,6 @@ from .options import SourceOptions
 from .portable.manifest import Manifest
 
 if TYPE_CHECKING:
-    from .families.descriptions import AnyArch
     from .families.networks import AnyNetwork
 
 # Random images that keep the values of a network with random weights in a usual range.
@@ -112,7 +114,6 @@ def _bound_layout(arch: AnyArch) -> str | None:
 
 
 SUBNETS_FOLDER = "subnets"
-ONNX_SUFFIX = ".onnx"
 
 
 @dataclass(frozen=True)
@@ -124,9 +125,9 @@ class Opened:
         arch: its architecture.
         skeleton: its joints.
         trained: False for random weights.
-        net: the network in evaluation mode; None when only an ONNX file was given.
-        onnx: an ONNX file of it, if there is one.
-        manifest: what that ONNX file says, if `net` is None.
+        net: the network in evaluation mode; None when only an exported file was given.
+        files: its exported files, by format.
+        manifest: what the file says, if `net` is None.
         about: provenance and scores that the folder or file keeps.
         kind: what it gives; see `Manifest.kind`.
     """
@@ -136,7 +137,7 @@ class Opened:
     skeleton: Skeleton
     trained: bool
     net: AnyNetwork | None = None
-    onnx: Path | None = None
+    files: Mapping[str, Path] = field(default_factory=dict)
     manifest: Manifest | None = None
     about: dict[str, Any] = field(default_factory=dict)
     kind: str = "embedding"
@@ -157,10 +158,11 @@ class Opened:
         """The torch network.
 
         Raises:
-            InputError: only an ONNX file was given.
+            InputError: only an exported file was given.
         """
         if self.net is None:
-            raise InputError(f"{self.onnx} is an ONNX file; this needs the network's folder, name or weights")
+            (file,) = self.files.values()
+            raise InputError(f"{file} is an exported file; this needs the network's folder, name or weights")
         return self.net
 
     def require_trained(self) -> Opened:
@@ -181,8 +183,8 @@ def open_source(arch: str, options: SourceOptions | None = None) -> Opened:
 
     Args:
         arch: a zoo name, an architecture file (.yaml, .json), a network's folder, `RUN:budget` for the
-            subnet that a search run found for a budget, an exported `.onnx` file, or with
-            `options.supernet` also `largest` or `smallest`.
+            subnet that a search run found for a budget, an exported file, or with `options.supernet` also
+            `largest` or `smallest`.
 
     Raises:
         InputError: nothing of that name, or weights that do not fit.
@@ -191,8 +193,9 @@ def open_source(arch: str, options: SourceOptions | None = None) -> Opened:
     if options.weights and options.supernet:
         raise InputError("weights= and supernet= both give weights; choose one")
     path = _search_result(arch) or Path(arch)
-    if path.suffix == ONNX_SUFFIX:
-        opened = _from_onnx(path)
+    form = None if path.is_dir() else format_of(path)
+    if form is not None:
+        opened = _from_file(path, form)
     elif path.is_dir():
         opened = _from_folder(path, arch)
     else:
@@ -204,7 +207,6 @@ def open_source(arch: str, options: SourceOptions | None = None) -> Opened:
 
 def _named(arch: str, options: SourceOptions) -> Opened:
     """An architecture alone, with weights from elsewhere."""
-
     if options.supernet:
         return from_supernet(arch, options.supernet)
     if options.weights:
@@ -227,9 +229,6 @@ def _search_result(arch: str) -> Path | None:
 
 
 def _from_folder(path: Path, arch: str) -> Opened:
-    from .families.networks import outputs_kind
-    from .folder import load
-
     if not (path / META_FILE).is_file() and (path / SUBNETS_FOLDER).is_dir():
         known = sorted(entry.parent.name for entry in (path / SUBNETS_FOLDER).glob(f"*/{META_FILE}"))
         raise InputError(
@@ -237,14 +236,14 @@ def _from_folder(path: Path, arch: str) -> Opened:
         )
     net = load(path)
     name = str(net.about.get("name") or arch.replace(":", "-").rstrip("/").rpartition("/")[2])
-    onnx = path / "model.onnx"
+    files = {item.name: path / item.file for item in formats() if (path / item.file).is_file()}
     return Opened(
         name=name,
         arch=net.arch,
         skeleton=skeleton_of(net),
         trained=bool(net.about.get("trained", True)),
         net=net,
-        onnx=onnx if onnx.is_file() else None,
+        files=files,
         about=dict(net.about),
         kind=outputs_kind(net),
     )
@@ -263,17 +262,16 @@ def skeleton_of(net: AnyNetwork) -> Skeleton:
     return net.skeleton
 
 
-def _from_onnx(path: Path) -> Opened:
-    from .families.descriptions import arch_from_dict
-    from .portable.session import OnnxSession
-
-    manifest = OnnxSession(path, threads=1).require_manifest()
+def _from_file(path: Path, form: Format) -> Opened:
+    manifest = form.manifest(path)
+    if manifest is None:
+        raise InputError(f"{path} does not say what it finds; give its folder with runtime={form.runtime}")
     return Opened(
         name=manifest.name,
         arch=arch_from_dict(manifest.arch),
         skeleton=manifest.skeleton,
         trained=bool(manifest.about.get("trained", True)),
-        onnx=path,
+        files={form.name: path},
         manifest=manifest,
         about=dict(manifest.about),
         kind=manifest.kind,

@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 
 from subnets.console import slug
-from subnets.export.exporting import make_job
-from subnets.export.formats import write_int8, write_onnx
+from subnets.export.exporting import make_job, write_formats
 from subnets.export.options import ExportCommand, ExportOptions
 from subnets.options import SourceOptions
 from subnets.runtime import open_runtime
@@ -90,7 +89,7 @@ def compare(
     with tempfile.TemporaryDirectory() as folder:
         config = ExportCommand(arch=arch, export=ExportOptions(calibration_images=images), data=data)
         job = make_job(config, opened, Path(folder))
-        files = [Path(folder) / write(job).file for write in (write_onnx, write_int8)]
+        files = [Path(folder) / item.file for item in write_formats(job, ("onnx", "int8"), config.export)]
         results = {
             name: evaluator(open_runtime(file, "onnxruntime", 1), opened.arch.resolution)
             for name, file in zip(("fp32", "int8"), files, strict=True)

@@ -13,11 +13,11 @@ from rich.table import Table
 from supernet.errors import InputError
 from supernet.runs.files import atomic_path
 
-from ..export.formats import normal_inputs
+from ..export.formats import FORMATS, Job, Run, formats, normal_inputs, readers
 from ..families.descriptions import input_shape_of
 from ..families.static import check_input_shape, step_of
 from ..portable.manifest import Manifest
-from ..runtime import Run, manifest_of, open_runtime
+from ..runtime import open_runtime
 from ..source import Opened
 from .options import BenchmarkOptions
 from .timing import Timing
@@ -72,32 +72,36 @@ class Timed:
 def open_runs(
     networks: Mapping[str, Opened], runtimes: Iterable[str], threads: int | None, scratch: Path
 ) -> dict[tuple[str, str], Run]:
-    """Every network in every runtime; torch with folded batch norms, ONNX files made in `scratch` where
-    missing.
+    """Every network in every runtime; torch with folded batch norms, files made in `scratch` where missing.
 
     Raises:
-        InputError: a runtime is unknown or not installed, or a network is nothing but an ONNX file and
-        torch is asked for.
+        InputError: a runtime is unknown or not installed, or a network is nothing but a file of another
+        runtime.
     """
     found: dict[tuple[str, str], Run] = {}
     for name, opened in networks.items():
         for runtime in runtimes:
-            source = _fused(opened) if runtime == "torch" else onnx_file(name, opened, scratch)
+            source = _fused(opened) if runtime == "torch" else file_for(name, opened, runtime, scratch)
             found[name, runtime] = open_runtime(source, runtime, threads)
     return found
 
 
-def onnx_file(name: str, opened: Opened, scratch: Path) -> Path:
-    """The ONNX file of `opened`: its own, or `scratch`/`name`.onnx of free shape, made if it is not there."""
-    if opened.onnx is not None:
-        return opened.onnx
-    from ..export.onnx_graph import export_onnx
-
-    path = scratch / f"{name}.onnx"
+def file_for(name: str, opened: Opened, runtime: str, scratch: Path) -> Path:
+    """The file of `opened` that `runtime` runs: its own, or one of free shape in `scratch`/`name`, made if it
+    is not there.
+    """
+    suffixes = [suffix for reader in readers(runtime) for suffix in reader.suffixes]
+    known = [path for path in opened.files.values() if path.suffix in suffixes]
+    if known:
+        return known[0]
+    form = next(item for item in formats() if Path(item.file).suffix in suffixes)
+    path = scratch / name / form.file
     if not path.exists():
-        arch = opened.arch
+        form.check()
+        net, arch = opened.require_net(), opened.arch
         manifest = Manifest(name, arch.resolution, opened.skeleton, arch=arch.to_dict(), kind=opened.kind)
-        export_onnx(_fused(opened), path, manifest)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        form.write(Job(net, _fused(opened), manifest, scratch / name, tuple), path, form.options)
     return path
 
 
@@ -113,8 +117,9 @@ def timed(options: BenchmarkOptions, opened: Opened, runtime: str, run: Run) -> 
     Raises:
         InputError: the network cannot take the input, or finds no people.
     """
-    # The file's own shape also for the same network in torch, which stands beside it.
-    manifest = manifest_of(opened, "onnxruntime")
+    # A file's own shape also for the same network in torch, which stands beside it.
+    manifests = (opened.manifest, *(FORMATS.get(name).manifest(path) for name, path in opened.files.items()))
+    manifest = next((item for item in manifests if item is not None), None)
     if options.image is not None:
         return _from_file(Path(options.image), opened, run, manifest, runtime)
     fixed = manifest.input_shape if manifest else None
@@ -123,7 +128,7 @@ def timed(options: BenchmarkOptions, opened: Opened, runtime: str, run: Run) -> 
     )
     if fixed is not None and shape != fixed:
         raise InputError(
-            f"benchmark.input_shape={list(shape)}: the ONNX file {opened.onnx} takes {list(fixed)} only"
+            f"benchmark.input_shape={list(shape)}: the exported {opened.name} takes {list(fixed)} only"
         )
     (images,) = normal_inputs([(options.batch, 3, *shape)])
     return Timed(partial(run, images), shape)

@@ -112,7 +112,8 @@ def evaluate(
     manifest = manifest_of(opened, config.runtime)
     if manifest is not None and manifest.peaks:
         raise InputError(
-            f"{opened.onnx} gives peaks and no heatmaps; evaluate the same network exported with peaks=0"
+            f"{opened.name} as a file gives peaks and no heatmaps; evaluate the same network exported with "
+            "peaks=0"
         )
     options = fitting_options(config.evaluation, opened.arch, manifest)
     evaluator = Evaluator(dataset, options, config.scorer, DecodeOptions(oks_nms=config.oks_nms))

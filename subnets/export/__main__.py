@@ -12,7 +12,7 @@ from supernet.runs.files import remove_if_empty
 
 from ..console import distinct_slugs, register_slug
 from ..options import as_list
-from .options import ExportCommand, check_formats
+from .options import ExportCommand
 
 
 def main() -> None:
@@ -26,12 +26,12 @@ def run(config: ExportCommand, folder: Path) -> None:
 
     Exports that are there already are left as they are.
     """
-    formats = check_formats(config.format)
-    archs = as_list(config.arch, "arch")
     from ..console import open_console
     from ..source import open_source, warn_untrained
     from .exporting import export, exported_already
+    from .formats import check_formats
 
+    archs, formats = as_list(config.arch, "arch"), check_formats(config.format)
     console = open_console()
     targets = [folder] if len(archs) == 1 else [folder / name for name in distinct_slugs(archs)]
     opened = [open_source(arch, config) for arch in archs]

@@ -12,7 +12,6 @@ from supernet.runs.environment import environment_line
 from ..benchmark.timing import Timing
 from ..families.descriptions import AnyArch, input_shape_of, macs_of, params_of
 from ..portable.manifest import PREPROCESSING, Manifest, outputs_of
-from .formats import Written
 
 FIGURES = ("AP", "AP50", "AP75", "AR", "AR50", "AR75", "AP_easy", "AP_medium", "AP_hard")
 PICTURE = "picture.jpg"
@@ -33,6 +32,37 @@ class Scores:
     data: str
     protocol: str
     stats: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Written:
+    """One format that was written and found to run.
+
+    Attributes:
+        format: its name.
+        file: relative to the export's folder.
+        size: of all its files in bytes.
+        difference: from torch, relative to the largest output.
+        runtime: the runtime that ran it.
+        notes: what a reader of the card should know.
+    """
+
+    format: str
+    file: str
+    size: int
+    difference: float
+    runtime: str
+    notes: Sequence[str] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "format": self.format,
+            "file": self.file,
+            "bytes": self.size,
+            "difference": self.difference,
+            "runtime": self.runtime,
+        }
 
 
 @dataclass(frozen=True)

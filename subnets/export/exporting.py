@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,22 @@ from ..families.static import check_input_shape, step_of
 from ..folder import write_into
 from ..portable.manifest import Manifest
 from ..portable.predictor import letterbox
-from ..runtime import Floats, open_runtime, torch_runtime
+from ..runtime import torch_runtime
 from ..source import Opened
 from .bundle import write_bundle
-from .card import PICTURE, CardFacts, Scores, card_text
-from .formats import FORMATS, Job, Written, normal_inputs
+from .card import PICTURE, CardFacts, Scores, Written, card_text
+from .formats import (
+    FORMATS,
+    Floats,
+    Format,
+    Job,
+    Run,
+    comparison_shapes,
+    largest_difference,
+    normal_inputs,
+)
 from .options import ExportCommand, ExportOptions
+from .peak_head import PeakNetwork
 from .scores import draw_picture, inherited_scores, measure_scores
 
 EXPORT_FILE = "export.json"
@@ -45,7 +55,7 @@ def export(config: ExportCommand, opened: Opened, formats: Sequence[str], folder
         claim_run_folder(temporary, config)
         job = make_job(config, opened, temporary)
         write_into(job.net, temporary, {"name": opened.name, "trained": opened.trained})
-        written = [FORMATS[name](job) for name in formats]
+        written = write_formats(job, formats, config.export)
         timings = measure_latency(job, written, config.export)
         scores = [*inherited_scores(opened.about), *measure_scores(config, opened, job, written)]
         picture = draw_picture(config, opened, temporary / PICTURE)
@@ -101,7 +111,78 @@ def make_job(config: ExportCommand, opened: Opened, folder: Path) -> Job:
     def calibration() -> list[Floats]:
         return calibration_images(config.data, manifest, options)
 
-    return Job(net, fused_network(net), manifest, folder, options.tolerance, calibration)
+    return Job(net, fused_network(net), manifest, folder, calibration)
+
+
+def write_formats(job: Job, names: Sequence[str], options: ExportOptions) -> list[Written]:
+    """Write the formats of these `names`, each once, run it and compare it with torch.
+
+    Formats that others need are written as well, and removed in the end where nobody asked for them.
+
+    Raises:
+        InputError: a package is missing, a format cannot be written, or it does not compute the same.
+    """
+    wanted = [FORMATS.get(name) for name in names]
+    order = _with_needs(wanted)
+    for item in order:
+        item.check(job.manifest.peaks)
+    notes = {}
+    for item in order:
+        path = job.folder / item.file
+        path.parent.mkdir(exist_ok=True)
+        notes[item.name] = item.write(job, path, item.chosen(options.options.get(item.name, {})))
+    found = [_proved(job, item, notes[item.name], options.tolerance) for item in wanted]
+    for item in order:
+        if item not in wanted:
+            (job.folder / item.file).unlink()
+            remove_if_empty((job.folder / item.file).parent)
+    return found
+
+
+def _with_needs(wanted: Sequence[Format]) -> list[Format]:
+    """`wanted` with what they need, each after what it needs."""
+    order: list[Format] = []
+    for item in wanted:
+        before = _with_needs([FORMATS.get(name) for name in item.needs])
+        order += [each for each in (*before, item) if each not in order]
+    return order
+
+
+def _proved(job: Job, item: Format, notes: Sequence[str], tolerance: float) -> Written:
+    """Run a written file, compare it with torch, and describe it.
+
+    Raises:
+        InputError: it is to compute what torch computes, and does not.
+    """
+    path = job.folder / item.file
+    run = item.open(path, None)
+    if item.precision == "fp32":
+        difference = difference_from_torch(job, run)
+        if not difference <= tolerance:
+            raise InputError(
+                f"{item.name} in {item.runtime} differs from torch by {difference:.1e} of the largest output "
+                f"(allowed {tolerance:.0e}); nothing was written"
+            )
+    else:
+        images = job.calibration()[:8]
+        difference = largest_difference(run, torch_runtime(job.net), images)
+        notes = (*notes, f"difference on {len(images)} training images")
+    size = sum(each.stat().st_size for each in item.parts(job.folder))
+    return Written(item.name, item.file, size, difference, item.runtime, notes)
+
+
+def difference_from_torch(job: Job, run: Run) -> float:
+    """Largest difference between `run` and the network in torch on square and other inputs.
+
+    Of a graph that ends in peaks the scores count: places of equal peaks may change places.
+    """
+    peaks = job.manifest.peaks
+    inputs = normal_inputs(comparison_shapes(job.manifest.resolution, job.manifest.input_shape))
+    reference = torch_runtime(PeakNetwork(job.net, peaks) if peaks else job.net)
+    counted = 1 if peaks else None
+    return largest_difference(
+        lambda images: run(images)[:counted], lambda images: reference(images)[:counted], inputs
+    )
 
 
 def calibration_images(data: DataConfig, manifest: Manifest, options: ExportOptions) -> list[Floats]:
@@ -127,9 +208,9 @@ def measure_latency(job: Job, written: Sequence[Written], options: ExportOptions
         return []
     shape = job.manifest.input_shape or input_shape_of(job.net.arch)
     (images,) = normal_inputs([(1, 3, *shape)])
-    runs = {"torch": torch_runtime(job.fused, options.threads)}
+    runs: dict[str, Run] = {"torch": torch_runtime(job.fused, options.threads)}
     runs |= {
-        f"{w.runtime} ({w.format})": open_runtime(job.folder / w.file, w.runtime, options.threads)
+        f"{w.runtime} ({w.format})": FORMATS.get(w.format).open(job.folder / w.file, options.threads)
         for w in written
     }
     calls = {name: partial(run, images) for name, run in runs.items()}
@@ -141,22 +222,13 @@ def _record(
     written: Sequence[Written],
     timings: Sequence[Timing],
     scores: Sequence[Scores],
-    where: Any,
+    where: Mapping[str, Any],
 ) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "name": opened.name,
         "weights_sha256": weights_digest(opened.require_net()),
-        "formats": [
-            {
-                "format": w.format,
-                "file": w.file,
-                "bytes": w.size,
-                "difference": w.difference,
-                "runtime": w.runtime,
-            }
-            for w in written
-        ],
+        "formats": [w.to_dict() for w in written],
         "latency": {"conditions": dict(where), "milliseconds": [timing.to_dict() for timing in timings]},
         "scores": [{**vars(score), "stats": dict(score.stats)} for score in scores],
     }

@@ -1,40 +1,176 @@
-"""The formats that `subnets.export` writes; each is run and compared before it counts."""
+"""The contract of a format: one form of a network as a file, which `subnets.export` writes and commands run.
+
+A format of your own is one `Format` in `FORMATS`; docs/extending.md tells how.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+import importlib.util
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from supernet.cost import padded_shape
 from supernet.errors import InputError
+from supernet.registry import Registry
 
-from ..families.networks import AnyNetwork
+from ..options import as_list
 from ..portable.manifest import Manifest
-from ..runtime import Floats, Run, open_runtime, torch_runtime
-from .onnx_graph import export_onnx, file_bytes
-from .peak_head import peak_runtime
+
+if TYPE_CHECKING:
+    from ..families.networks import AnyNetwork
+
+Floats: TypeAlias = NDArray[np.float32]
+# (B, 3, H, W) normalised images -> the network's outputs
+Run: TypeAlias = Callable[[Floats], Sequence[Floats]]
+Shape: TypeAlias = tuple[int, int, int, int]
+TINY = float(np.finfo(np.float32).tiny)
 
 
-def convert(source: Path, target: Path) -> None:
-    """Write `target` (.xml) and its weights (.bin) from the ONNX file `source`, fp32.
+@dataclass(frozen=True)
+class Job:
+    """A network on its way into formats.
+
+    Attributes:
+        net: as it came, in evaluation mode.
+        fused: the same with batch norms folded.
+        manifest: what a written file says about itself; its `input_shape` fixes the input, its `peaks` ask
+            for peaks instead of maps.
+        folder: where files go.
+        calibration: training images (1, 3, H, W), prepared as for inference.
+    """
+
+    net: AnyNetwork
+    fused: AnyNetwork
+    manifest: Manifest
+    folder: Path
+    calibration: Callable[[], Sequence[Floats]]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One form of a network.
+
+    Attributes:
+        name: in `format=` and on the card.
+        file: what is written, relative to the export's folder; in a folder of its own (`openvino/model.xml`)
+            where there are several files.
+        runtime: what runs it: its name in `runtime=` and in tables. Formats may share one.
+        write: writes the job as the file at the path, with the `options` that a user may have changed;
+            returns notes for the card.
+        open: the file as a function from images to outputs, with that many threads (None: its own choice).
+        manifest: what a file says about itself; None where it says nothing, so that it runs only beside
+            the network's folder.
+        reads: suffixes of the files that `open` takes; none means that of `file`.
+        needs: formats that have to be in the folder before; written for the while where they are not asked
+            for.
+        packages: modules that `write` imports beside the toolkit's own.
+        install: how to get them, after `pip install`.
+        precision: `fp32` must compute what torch computes; what another one loses is told, not judged.
+        peaks: whether it can end in peaks instead of maps.
+        options: of its own, with their values unless `export.options` gives others.
+    """
+
+    name: str
+    file: str
+    runtime: str
+    write: Callable[[Job, Path, Mapping[str, Any]], Sequence[str]]
+    open: Callable[[Path, int | None], Run]
+    manifest: Callable[[Path], Manifest | None] = lambda path: None
+    reads: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    install: str = ""
+    precision: str = "fp32"
+    peaks: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Of the files that it opens."""
+        return self.reads or (Path(self.file).suffix,)
+
+    def parts(self, folder: Path) -> list[Path]:
+        """The files in an export's `folder`: `file`, or all in its own folder."""
+        path = folder / self.file
+        return sorted(path.parent.rglob("*")) if path.parent != folder else [path]
+
+    def check(self, peaks: int = 0) -> None:
+        """Raise InputError unless its packages are there, and it can end in `peaks` peaks (0: in maps)."""
+        missing = [name for name in self.packages if importlib.util.find_spec(name) is None]
+        if missing:
+            raise InputError(f"format {self.name} needs {', '.join(missing)}; pip install {self.install}")
+        if peaks and not self.peaks:
+            raise InputError(f"format {self.name} needs heatmaps as outputs; use export.peaks=0")
+
+    def chosen(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Its options with those `given`.
+
+        Raises:
+            InputError: it has no such option.
+        """
+        for key in given:
+            if key not in self.options:
+                known = ", ".join(self.options) or "none"
+                raise InputError(f"export.options.{self.name}.{key} is not known; the format has {known}")
+        return {**self.options, **given}
+
+
+def _check(item: Format) -> None:
+    if Path(item.file).is_absolute() or len(Path(item.file).parts) > 2 or not Path(item.file).suffix:
+        raise InputError(f"file {item.file!r} must be NAME.SUFFIX or FOLDER/NAME.SUFFIX")
+
+
+FORMATS: Registry[Format] = Registry(
+    "format",
+    {
+        "onnx": "subnets.export.onnx_graph:ONNX",
+        "int8": "subnets.export.quantise:INT8",
+        "torch_export": "subnets.export.conversions:TORCH_EXPORT",
+        "openvino": "subnets.export.conversions:OPENVINO",
+    },
+    _check,
+)
+
+
+def check_formats(value: Any) -> list[str]:
+    """The formats of `format=`.
 
     Raises:
-        InputError: OpenVINO is not installed.
+        InputError: one is not known.
     """
-    try:
-        import openvino
-    except ImportError:
-        raise InputError("format openvino needs OpenVINO; pip install 'litepose-ofa[openvino]'") from None
-    model = openvino.convert_model(source)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    openvino.save_model(model, target, compress_to_fp16=False)
+    return [FORMATS.get(name).name for name in as_list(value, "format")]
 
 
-TINY = float(np.finfo(np.float32).tiny)
-Shape = tuple[int, int, int, int]
+def formats() -> list[Format]:
+    """All that are known, in their order."""
+    return [FORMATS.get(name) for name in FORMATS.names()]
+
+
+def format_of(path: str | os.PathLike[str]) -> Format | None:
+    """The format of an exported file: by its name, else the first of its suffix; None for other files."""
+    file = Path(path)
+    named = [item for item in formats() if Path(item.file).name == file.name]
+    alike = [item for item in formats() if Path(item.file).suffix == file.suffix]
+    return next(iter([*named, *alike]), None)
+
+
+def readers(runtime: str) -> list[Format]:
+    """The formats that `runtime` runs.
+
+    Raises:
+        InputError: it is no runtime.
+    """
+    found = [item for item in formats() if item.runtime == runtime]
+    if not found:
+        known = dict.fromkeys(item.runtime for item in formats())
+        raise InputError(f"runtime {runtime!r} is not known; choose one of torch, {', '.join(known)}")
+    return found
 
 
 def comparison_shapes(resolution: int, input_shape: tuple[int, int] | None) -> list[Shape]:
@@ -72,153 +208,3 @@ def relative_difference(found: Sequence[Floats], wanted: Sequence[Floats]) -> fl
 def largest_difference(run: Run, reference: Run, inputs: Iterable[Floats]) -> float:
     """`relative_difference` of two runtimes, the worst over `inputs`."""
     return max(relative_difference(run(images), reference(images)) for images in inputs)
-
-
-def require_same(what: str, difference: float, tolerance: float) -> None:
-    """Raise InputError unless `difference` is within `tolerance`."""
-    if not difference <= tolerance:
-        raise InputError(
-            f"{what} differs from torch by {difference:.1e} of the largest output (allowed {tolerance:.0e}); "
-            "nothing was written"
-        )
-
-
-ONNX_FILE = "model.onnx"
-INT8_FILE = "model_int8.onnx"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One export.
-
-    Attributes:
-        net: the network as it was given.
-        fused: the same with its batch norms folded.
-        manifest: facts for the consumer.
-        folder: where the files go.
-        tolerance: largest difference from torch, relative to the largest output.
-        calibration: gives train images as the network takes them, (1, 3, H, W) each; for INT8.
-    """
-
-    net: AnyNetwork
-    fused: AnyNetwork
-    manifest: Manifest
-    folder: Path
-    tolerance: float
-    calibration: Callable[[], Sequence[Floats]]
-
-
-@dataclass(frozen=True)
-class Written:
-    """One format that was written and found to run.
-
-    Attributes:
-        format: its name.
-        file: relative to the export's folder.
-        size: in bytes.
-        difference: from torch, relative to the largest output.
-        runtime: the runtime that ran it.
-        notes: what a reader of the card should know.
-    """
-
-    format: str
-    file: str
-    size: int
-    difference: float
-    runtime: str
-    notes: Sequence[str] = field(default_factory=tuple)
-
-
-def write_onnx(job: Job) -> Written:
-    """`model.onnx`, fp32."""
-    path = job.folder / ONNX_FILE
-    export_onnx(job.fused, path, job.manifest)
-    return _checked(job, "onnx", path, "onnxruntime")
-
-
-def write_int8(job: Job) -> Written:
-    """`model_int8.onnx`, calibrated on training images; how far it is from torch is told, not judged."""
-    from .quantise import quantise
-
-    if job.manifest.peaks:
-        raise InputError("format int8 needs heatmaps as outputs; use export.peaks=0")
-    source, path = job.folder / ONNX_FILE, job.folder / INT8_FILE
-    temporary = not source.exists()
-    if temporary:
-        export_onnx(job.fused, source, job.manifest)
-    quantise(source, path, job.calibration(), job.manifest)
-    if temporary:
-        source.unlink()
-    images = job.calibration()[:8]
-    run, reference = open_runtime(path, "onnxruntime"), torch_runtime(job.net)
-    difference = largest_difference(run, reference, images)
-    notes = (
-        f"calibrated on {len(job.calibration())} training images",
-        f"difference on {len(images)} of them",
-    )
-    return Written("int8", path.name, file_bytes(path), difference, "onnxruntime", notes)
-
-
-def write_torch_export(job: Job) -> Written:
-    """`model.pt2`, a torch.export program with the same free axes as the ONNX file."""
-    import torch
-
-    from ..families.static import step_of
-    from .onnx_graph import example_input
-
-    example, dynamic = example_input(job.manifest.input_shape, step_of(job.net.arch))
-    shapes = None if dynamic is None else (dynamic,)
-    program = torch.export.export(job.fused, (example,), dynamic_shapes=shapes)
-    path = job.folder / "model.pt2"
-    torch.export.save(program, path)
-    return _checked(
-        replace(job, manifest=replace(job.manifest, peaks=0)), "torch_export", path, "torch.export"
-    )
-
-
-def write_openvino(job: Job) -> Written:
-    """`openvino/model.xml` and `.bin`, fp32, converted from the ONNX graph by OpenVINO itself."""
-
-    path = job.folder / "openvino" / "model.xml"
-    source = job.folder / ONNX_FILE
-    temporary = not source.exists()
-    if temporary:
-        export_onnx(job.fused, source, job.manifest)
-    convert(source, path)
-    if temporary:
-        source.unlink()
-    return replace(
-        _checked(job, "openvino", path, "openvino"), file="openvino/model.xml", size=file_bytes(path.parent)
-    )
-
-
-def _checked(job: Job, name: str, path: Path, runtime: str) -> Written:
-    """Run a written file, compare it with torch, and describe it.
-
-    Raises:
-        InputError: they differ by more than the tolerance.
-    """
-    difference = difference_from_torch(job, open_runtime(path, runtime))
-    require_same(f"{name} in {runtime}", difference, job.tolerance)
-    return Written(name, path.name, file_bytes(path), difference, runtime)
-
-
-def difference_from_torch(job: Job, run: Run) -> float:
-    """Largest difference between `run` and the network in torch on square and other inputs.
-
-    Of a graph that ends in peaks the scores count: places of equal peaks may change places.
-    """
-    shapes = comparison_shapes(job.manifest.resolution, job.manifest.input_shape)
-    inputs, reference = normal_inputs(shapes), torch_runtime(job.net)
-    if not job.manifest.peaks:
-        return largest_difference(run, reference, inputs)
-    peaks = peak_runtime(job.manifest.peaks)
-    return largest_difference(lambda x: run(x)[:1], lambda x: peaks(reference(x))[:1], inputs)
-
-
-FORMATS: dict[str, Callable[[Job], Written]] = {
-    "onnx": write_onnx,
-    "int8": write_int8,
-    "torch_export": write_torch_export,
-    "openvino": write_openvino,
-}

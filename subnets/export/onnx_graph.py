@@ -1,4 +1,4 @@
-"""A network as an ONNX file that says how to use itself."""
+"""The format onnx: a network as an ONNX file that says how to use itself."""
 
 from __future__ import annotations
 
@@ -7,19 +7,38 @@ import io
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from supernet import __version__
 from supernet.errors import InputError
 from supernet.runs.files import atomic_path
 
 from ..families.static import LARGEST_SIDE, STEP, check_input_shape
 from ..portable.manifest import METADATA_KEY, Manifest
-from .peak_head import append_peaks
+from ..portable.session import OnnxSession
+from .formats import Format, Job
+from .peak_head import OUTPUTS as PEAKS
+from .peak_head import PeakHead
+
+OPSET = 18
+# Bounds of free axes, with `LARGEST_SIDE`: the exporter proves nothing about infinite images.
+LARGEST_BATCH = 256
+# The names of the outputs, by what a network gives (`Manifest.kind`).
+OUTPUTS = {"embedding": ("quarter", "half"), "heatmaps": ("heatmaps",), "fields": ("heatmaps", "fields")}
+TRACED = (64, 96)
+# Nodes whose meaning is the same for images of any size.
+SIZELESS = {
+    *("Conv", "ConvTranspose", "MaxPool", "BatchNormalization", "LayerNormalization", "Concat", "Resize"),
+    *("Clip", "Relu", "Elu", "Sigmoid", "Add", "Sub", "Mul", "Div", "Exp"),
+    *("ReduceMean", "ReduceMax", "ReduceSum"),
+}
+Shape = tuple[int, int]
 
 
 @contextlib.contextmanager
@@ -33,11 +52,6 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
-
-
-OPSET = 18
-# Bounds of free axes, with `LARGEST_SIDE`: the exporter proves nothing about infinite images.
-LARGEST_BATCH = 256
 
 
 def trace(
@@ -87,23 +101,7 @@ def _strip(model: Any) -> None:
     del model.functions[:]
 
 
-# The names of the outputs, by what a network gives (`Manifest.kind`).
-OUTPUTS = {"embedding": ("quarter", "half"), "heatmaps": ("heatmaps",), "fields": ("heatmaps", "fields")}
-TRACED = (64, 96)
-# Nodes whose meaning is the same for images of any size.
-SIZELESS = {
-    *("Conv", "ConvTranspose", "MaxPool", "BatchNormalization", "LayerNormalization", "Concat", "Resize"),
-    *("Clip", "Relu", "Elu", "Sigmoid", "Add", "Sub", "Mul", "Div", "Exp"),
-    *("ReduceMean", "ReduceMax", "ReduceSum"),
-}
-Shape = tuple[int, int]
-
-
-def export_onnx(
-    net: nn.Module,
-    path: str | os.PathLike[str],
-    manifest: Manifest,
-) -> None:
+def export_onnx(net: nn.Module, path: str | os.PathLike[str], manifest: Manifest) -> None:
     """Write `net` to the ONNX file `path`, weights included, in one piece.
 
     Args:
@@ -122,18 +120,12 @@ def export_onnx(
     if shape is None:
         free_axes(model)
     if manifest.peaks:
-        model = append_peaks(model, manifest.peaks)
+        model = append_peaks(model, manifest.peaks, shape)
     entry = model.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, manifest.to_json()
-    model.producer_name, model.producer_version = "litepose-ofa", _version()
+    model.producer_name, model.producer_version = "litepose-ofa", __version__
     with atomic_path(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
-
-
-def _version() -> str:
-    from supernet import __version__
-
-    return __version__
 
 
 def example_input(input_shape: Shape | None, step: int = STEP) -> tuple[torch.Tensor, dict[int, Any] | None]:
@@ -176,7 +168,59 @@ def _is_sizeless(node: Any) -> bool:
     return node.op_type in SIZELESS and not resized_to
 
 
-def file_bytes(path: Path) -> int:
-    """Size of a file or of all files of a folder."""
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
+@lru_cache(maxsize=4)
+def peak_head(peaks: int, num_joints: int, shape: Shape | None = None) -> Any:
+    """`PeakHead` as an ONNX model: inputs `quarter_map` and `half_map`, outputs `peak_head.OUTPUTS`.
+
+    Args:
+        peaks: K >= 1.
+        num_joints: J.
+        shape: (height, width) of the network's input; None leaves batch, height and width free.
+    """
+    height, width = shape or TRACED
+    batch = 1 if shape else 2
+    quarter = torch.zeros(batch, 2 * num_joints, height // 4, width // 4)
+    half = torch.zeros(batch, num_joints, height // 2, width // 2)
+    dynamic = None
+    if shape is None:
+        count, rows, columns = (
+            torch.export.Dim(name, min=least, max=most)
+            for name, least, most in (
+                ("batch", 1, LARGEST_BATCH),
+                ("rows", 4, LARGEST_SIDE // 4),
+                ("columns", 4, LARGEST_SIDE // 4),
+            )
+        )
+        dynamic = ({0: count, 2: rows, 3: columns}, {0: count, 2: 2 * rows, 3: 2 * columns})
+    return trace(PeakHead(peaks), (quarter, half), ("quarter_map", "half_map"), PEAKS, dynamic)
+
+
+def append_peaks(model: Any, peaks: int, shape: Shape | None = None) -> Any:
+    """The ONNX `model`, whose outputs are the maps `quarter` and `half`, continued to its peaks."""
+    import onnx
+
+    joints = model.graph.output[1].type.tensor_type.shape.dim[1].dim_value
+    head = onnx.compose.add_prefix(
+        peak_head(peaks, joints, shape), "peaks/", rename_inputs=False, rename_outputs=False
+    )
+    return onnx.compose.merge_models(
+        model, head, io_map=[("quarter", "quarter_map"), ("half", "half_map")], outputs=list(PEAKS)
+    )
+
+
+def write_onnx(job: Job, path: Path, options: Mapping[str, Any]) -> Sequence[str]:
+    """The fused network in fp32."""
+    export_onnx(job.fused, path, job.manifest)
+    return ()
+
+
+def read_manifest(path: Path) -> Manifest:
+    """What an exported ONNX file says about itself.
+
+    Raises:
+        InputError: it is no ONNX file, or not one of ours.
+    """
+    return OnnxSession(path, threads=1).require_manifest()
+
+
+ONNX = Format("onnx", "model.onnx", "onnxruntime", write_onnx, OnnxSession, read_manifest)

@@ -9,9 +9,8 @@ from supernet.data.source import DataConfig
 from supernet.errors import InputError
 from supernet.options import CommandOptions, Options, option
 
-from ..options import SourceOptions, as_list
+from ..options import SourceOptions
 
-FORMATS = ("onnx", "int8", "torch_export", "openvino")
 SHAPES = ("dynamic", "fixed")
 
 
@@ -30,6 +29,7 @@ class ExportOptions(Options, group="export"):
         score_images: images of the test split on which INT8 is scored beside fp32; 0 scores none, null all.
         latency_rounds: forward passes timed per format for the card; 0 times none.
         threads: of the timed runtimes; null leaves it to them.
+        options: of formats that have some, by format: {name: {option: value}}.
         bundle: add the small runtime with which the folder works without this toolkit and without torch.
     """
 
@@ -41,6 +41,7 @@ class ExportOptions(Options, group="export"):
     score_images: int | None = option(0, least=0)
     latency_rounds: int = option(20, least=0)
     threads: int | None = option(None, least=1)
+    options: dict[str, Any] = field(default_factory=dict)
     bundle: bool = True
 
     def __post_init__(self) -> None:
@@ -56,7 +57,8 @@ class ExportCommand(SourceOptions, CommandOptions):
     Attributes:
         arch: what to export: a zoo name, an architecture file, a folder, or RUN:budget; or a list of them.
         name: of the export; its folder is runs/export/<name>.
-        format: any of onnx, int8, torch_export, openvino; the safetensors folder is always written.
+        format: any of onnx, int8, torch_export, openvino and those of plugins; the safetensors folder is
+            always written.
         data: train images for INT8, test images for scores and the picture.
     """
 
@@ -65,16 +67,3 @@ class ExportCommand(SourceOptions, CommandOptions):
     format: Any = field(default_factory=lambda: ["onnx"])
     export: ExportOptions = field(default_factory=ExportOptions)
     data: DataConfig = field(default_factory=DataConfig)
-
-
-def check_formats(value: Any) -> list[str]:
-    """The formats of `format=`.
-
-    Raises:
-        InputError: one is not known.
-    """
-    formats = as_list(value, "format")
-    for name in formats:
-        if name not in FORMATS:
-            raise InputError(f"format {name!r} is not known; choose from {', '.join(FORMATS)}")
-    return formats

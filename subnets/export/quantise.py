@@ -1,23 +1,21 @@
-"""Static INT8 quantisation of an exported ONNX file, calibrated on training images."""
+"""The format int8: static INT8 quantisation of the ONNX file, calibrated on training images."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from supernet.errors import InputError
 from supernet.runs.files import atomic_path
 
 from ..portable.manifest import METADATA_KEY, Manifest
-from .onnx_graph import quiet
+from ..portable.session import OnnxSession
+from .formats import Floats, Format, Job
+from .onnx_graph import ONNX, quiet, read_manifest
 
-Floats = NDArray[np.float32]
 # Transposed convolutions have no INT8 kernel in onnxruntime; converting to and fro around them only costs.
 QUANTISED = ("Conv", "Clip", "Relu", "Add")
 
@@ -104,3 +102,23 @@ def _tools() -> tuple[Any, Any]:
             f"INT8 needs onnxruntime's quantisation tools ({error}); pip install onnx onnxruntime"
         ) from None
     return quantization, shape_inference
+
+
+def write_int8(job: Job, path: Path, options: Mapping[str, Any]) -> Sequence[str]:
+    """The ONNX file of the same folder in INT8."""
+    images = job.calibration()
+    quantise(job.folder / ONNX.file, path, images, job.manifest)
+    return (f"calibrated on {len(images)} training images",)
+
+
+INT8 = Format(
+    "int8",
+    "model_int8.onnx",
+    "onnxruntime",
+    write_int8,
+    OnnxSession,
+    read_manifest,
+    needs=("onnx",),
+    precision="int8",
+    peaks=False,
+)

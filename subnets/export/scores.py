@@ -14,10 +14,10 @@ from supernet.pose.drawing import contact_sheet, draw_people
 from ..portable.outputs import write_jpeg
 from ..portable.predicting import DRAW_JOINT, DRAW_SCORE
 from ..portable.predictor import Predictor, PredictorOptions
-from ..runtime import Run, check_joints, fitting_options, open_runtime, torch_runtime
+from ..runtime import check_joints, fitting_options, torch_runtime
 from ..source import Opened
-from .card import Scores
-from .formats import Job, Written
+from .card import Scores, Written
+from .formats import FORMATS, Job, Run
 from .options import ExportCommand
 
 # What a search or an evaluation leaves in a network's folder.
@@ -39,7 +39,7 @@ def inherited_scores(about: Mapping[str, Any]) -> list[Scores]:
 def measure_scores(
     config: ExportCommand, opened: Opened, job: Job, written: Sequence[Written]
 ) -> list[Scores]:
-    """Torch and the ONNX files on the test split, if `export.score_images` asks for it."""
+    """Torch and the written formats on the test split, if `export.score_images` asks for it."""
     grouped = opened.kind == "embedding" and not job.manifest.peaks
     if config.export.score_images == 0 or not opened.trained or not grouped:
         return []
@@ -49,10 +49,9 @@ def measure_scores(
     evaluator = Evaluator(dataset, fitting_options(options, opened.arch, job.manifest))
     runs: dict[str, Run] = {"fp32 (torch)": torch_runtime(job.net)}
     for item in written:
-        if item.runtime == "onnxruntime":
-            runs[f"{'INT8' if item.format == 'int8' else 'fp32'} ({item.runtime})"] = open_runtime(
-                job.folder / item.file, item.runtime
-            )
+        form = FORMATS.get(item.format)
+        label = form.precision if form.precision == "fp32" else form.precision.upper()
+        runs[f"{label} ({item.runtime})"] = form.open(job.folder / item.file, None)
     data = f"{config.data.root}: {evaluator.described}"
     return [
         Scores(name, data, "one scale, no flip", evaluator(run, opened.arch.resolution).stats)

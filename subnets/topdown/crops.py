@@ -23,7 +23,7 @@ from supernet.pose.scoring import score
 from supernet.runs.files import read_json
 from supernet.runs.progress import ProgressBar
 
-from ..runtime import Run
+from ..export.formats import Run
 from .options import TRUTH, CropOptions
 
 MARGIN = 1.25

@@ -56,7 +56,7 @@ def test_shapes_that_a_network_cannot_take_are_refused_before_measuring(
         measured(tmp_path / "run", str(tmp_path / "hrnet.yaml"), input_shape=[80, 80])
     fixed = Manifest("m", 96, Skeleton.load("crowdpose"), (96, 96), arch=small_net.arch.to_dict())
     export_onnx(fuse(small_net), tmp_path / "fixed.onnx", fixed)
-    with pytest.raises(InputError, match=r"input_shape=\[64, 64\]: the ONNX file .* takes \[96, 96\] only"):
+    with pytest.raises(InputError, match=r"input_shape=\[64, 64\]: the exported .* takes \[96, 96\] only"):
         measured(tmp_path / "run", str(tmp_path / "fixed.onnx"), "onnxruntime", input_shape=[64, 64])
     assert not (tmp_path / "run").exists()
 

@@ -10,7 +10,7 @@ import onnxruntime
 
 from subnets import Subnet
 from subnets.export.formats import relative_difference
-from subnets.export.peak_head import append_peaks, peak_head
+from subnets.export.onnx_graph import append_peaks, peak_head
 from subnets.runtime import open_runtime
 from supernet.pose import DecodeOptions, Skeleton, decode
 from supernet.pose.grouping import decode_peaks
@@ -21,7 +21,7 @@ SKELETON = Skeleton.load("crowdpose")
 
 def extract(maps: list[np.ndarray], peaks: int) -> list[np.ndarray]:
     """The outputs of the continuation alone."""
-    session = onnxruntime.InferenceSession(peak_head(peaks).SerializeToString())
+    session = onnxruntime.InferenceSession(peak_head(peaks, SKELETON.num_joints).SerializeToString())
     outputs = session.run(None, {"quarter_map": maps[0], "half_map": maps[1]})
     return [np.asarray(value) for value in outputs]
 
@@ -70,7 +70,7 @@ def test_equal_neighbours_and_borders_are_settled_alike() -> None:
     half[0, 0, 5, 5:8] = 1.0
     half[0, 1, 0, 0], half[0, 1, 15, 15], half[0, 1, 0, 15] = 0.9, 0.8, 0.7
     half[0, 2, 3:5, 9] = 0.8
-    peaks = extract([quarter, half], 5)
+    peaks = extract([quarter, half], 30)
     assert (peaks[0][0, :3] > 0.1).sum(axis=1).tolist() == [1, 3, 1]
     assert peaks[1][0, 0, 0].tolist() == [6.0, 5.5]
     assert (peaks[0][0, 3:] <= 0).all()
@@ -80,7 +80,7 @@ def test_equal_neighbours_and_borders_are_settled_alike() -> None:
 def test_the_file_gives_the_networks_peaks_at_any_size(
     small_net: Subnet, small_onnx: Path, tmp_path: Path
 ) -> None:
-    onnx.save(append_peaks(onnx.load(small_onnx), 20), tmp_path / "peaks.onnx")
+    onnx.save(append_peaks(onnx.load(small_onnx), 30), tmp_path / "peaks.onnx")
     run, maps = open_runtime(tmp_path / "peaks.onnx", "onnxruntime", 1), open_runtime(small_net)
     rng = np.random.default_rng(0)
     for shape in ((1, 3, 96, 96), (2, 3, 64, 128)):
@@ -88,8 +88,8 @@ def test_the_file_gives_the_networks_peaks_at_any_size(
         outputs = run(images)
         joints = SKELETON.num_joints
         assert [value.shape for value in outputs] == [
-            (shape[0], joints, 20),
-            (shape[0], joints, 20, 2),
-            (shape[0], joints, 20),
+            (shape[0], joints, 30),
+            (shape[0], joints, 30, 2),
+            (shape[0], joints, 30),
         ]
-        assert relative_difference([outputs[0]], [extract(maps(images), 20)[0]]) < 1e-4
+        assert relative_difference([outputs[0]], [extract(maps(images), 30)[0]]) < 1e-4

@@ -82,7 +82,7 @@ def test_broken_images_are_told_after_the_others_are_done(
         ({"source": "nowhere"}, "source nowhere does not exist"),
         ({"arch": "litepose-xs"}, "litepose-xs has random weights"),
         ({"arch": "nowhere"}, "'nowhere' is neither a file nor a name"),
-        ({"runtime": "onnxruntime"}, "has no ONNX file for onnxruntime"),
+        ({"runtime": "onnxruntime"}, "has no file for onnxruntime"),
         ({"runtime": "tvm"}, "runtime 'tvm' is not known"),
         ({"predict": PredictOptions(threshold=-1.0)}, "must be positive"),
     ],

@@ -56,9 +56,9 @@ def test_random_weights_do_not_magnify_rounding(small_arch: Arch, tmp_path: Path
 
 def test_an_onnx_file_gives_what_it_says(small_net: Subnet, small_onnx: Path) -> None:
     opened = open_source(str(small_onnx))
-    expected = ("small", small_net.arch, Skeleton.load("crowdpose"), small_onnx)
-    assert (opened.name, opened.arch, opened.skeleton, opened.onnx) == expected
-    with pytest.raises(InputError, match="is an ONNX file; this needs the network's folder"):
+    expected = ("small", small_net.arch, Skeleton.load("crowdpose"), {"onnx": small_onnx})
+    assert (opened.name, opened.arch, opened.skeleton, opened.files) == expected
+    with pytest.raises(InputError, match="is an exported file; this needs the network's folder"):
         opened.require_net()
 
 
