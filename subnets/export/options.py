@@ -29,7 +29,7 @@ class ExportOptions(Options, group="export"):
         score_images: images of the test split on which INT8 is scored beside fp32; 0 scores none, null all.
         latency_rounds: forward passes timed per format for the card; 0 times none.
         threads: of the timed runtimes; null leaves it to them.
-        options: of formats that have some, by format: {name: {option: value}}.
+        options: of formats that have some, as {FORMAT: {OPTION: value}}.
         bundle: add the small runtime with which the folder works without this toolkit and without torch.
     """
 
@@ -41,7 +41,7 @@ class ExportOptions(Options, group="export"):
     score_images: int | None = option(0, least=0)
     latency_rounds: int = option(20, least=0)
     threads: int | None = option(None, least=1)
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, dict[str, Any]] = field(default_factory=dict)
     bundle: bool = True
 
     def __post_init__(self) -> None:

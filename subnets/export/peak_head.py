@@ -53,7 +53,7 @@ class PeakHead(nn.Module):
 
 
 def is_peak(heat_bjhw: Tensor) -> Tensor:
-    """(B, J, H, W) bool: larger than its neighbours before it in reading order, no smaller than those after."""
+    """(B, J, H, W) bool: above the neighbours before it in reading order, not below those after."""
     row_best = functional.max_pool2d(heat_bjhw, (1, 3), stride=1, padding=(0, 1))
     above = functional.pad(row_best[:, :, :-1], (0, 0, 1, 0), value=_LOWEST)
     below = functional.pad(row_best[:, :, 1:], (0, 0, 0, 1), value=_LOWEST)

@@ -5,11 +5,19 @@ The commands import it by `plugins=[toy]`; docs/extending.md tells it section by
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from search.costs.contract import COSTS, CostSettings, LayerCost
+from subnets.export.formats import FORMATS, Format, Job, Run
+from subnets.families.descriptions import arch_from_dict
+from subnets.families.networks import empty_network
+from subnets.portable.manifest import Manifest
+from subnets.runtime import torch_runtime
 from supernet.data.images.store import Store
 from supernet.data.layouts import LAYOUTS, Layout, Split, read_document
 from supernet.pose.protocols import PROTOCOLS, Protocol, Scorer
@@ -85,6 +93,38 @@ LAYOUTS.register("toy", PointLists())
 
 
 # --- Format: of an export ---------------------------------------------------------------------------------
+
+
+def write_npz(job: Job, path: Path, options: Mapping[str, Any]) -> Sequence[str]:
+    """The folded network's arrays, and its manifest as text."""
+    arrays = {name: tensor.numpy() for name, tensor in job.fused.state_dict().items()}
+    write = np.savez_compressed if options["compressed"] else np.savez
+    write(path, manifest=np.array(job.manifest.to_json()), **arrays)
+    return ("compressed",) if options["compressed"] else ()
+
+
+def read_npz(path: Path) -> Manifest:
+    """What the file says about itself."""
+    with np.load(path) as arrays:
+        return Manifest.from_json(str(arrays["manifest"]), f"toy file {path}")
+
+
+def open_npz(path: Path, threads: int | None = None) -> Run:
+    """The file as a function from images to outputs."""
+    manifest = read_npz(path)
+    with np.load(path) as arrays:
+        tensors = {name: torch.from_numpy(arrays[name]) for name in arrays.files if name != "manifest"}
+    net = empty_network(arch_from_dict(manifest.arch), manifest.skeleton.num_joints, fused=True)
+    net.load_state_dict(tensors)
+    return torch_runtime(net, threads)
+
+
+FORMATS.register(
+    "toy",
+    Format(
+        "toy", "model.npz", "toy", write_npz, open_npz, read_npz, peaks=False, options={"compressed": False}
+    ),
+)
 
 # --- Strategy: what a search evaluates next ---------------------------------------------------------------
 
