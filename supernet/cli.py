@@ -84,12 +84,18 @@ _ROOT_IS_NULL = "Unexpected type for root: NoneType"
 _MISSING = re.compile(r"Missing mandatory value: (\S+)")
 
 
+def _open_mappings(node: DictConfig) -> None:
+    for child in map(node._get_node, node):
+        if isinstance(child, DictConfig) and not (child._is_none() or child._is_missing()):
+            if child._metadata.object_type is dict:
+                OmegaConf.set_struct(child, False)
+            _open_mappings(child)
+
+
 def store_schema(command: str, schema: type) -> None:
     """Give `<command>_schema` to Hydra; the keys of a mapping are the user's and need no `+`."""
     node = OmegaConf.structured(schema)
-    for child in (node._get_node(key) for key in node):
-        if isinstance(child, DictConfig) and child._metadata.object_type is dict:
-            OmegaConf.set_struct(child, False)
+    _open_mappings(node)
     ConfigStore.instance().store(name=f"{command}_schema", node=node)
 
 
