@@ -15,7 +15,7 @@ from supernet.space import SearchSpace
 from supernet.training.checkpoint import TrainedSupernet, load_supernet
 from supernet.training.distributed import pick_device
 
-from .costs.budgets import BudgetOptions, resolve_budgets
+from .costs.budgets import BudgetOptions, loose_limits, resolve_budgets
 from .costs.contract import CostSettings
 from .costs.tables import Costs
 from .facts import conditions_of, facts_of, leak_warning, released, trained_on, warm_start
@@ -88,7 +88,7 @@ def open_session(config: SearchCommand, data: DataConfig) -> Session:
         strategy,
         options,
         facts_of(config, trained, problem, options, data, evaluator.dataset, train_set),
-        (leak,) if leak else (),
+        (*loose_limits(problem.budgets, costs), *([leak] if leak else [])),
         conditions_of(config, trained, costs, evaluator, device),
     )
 

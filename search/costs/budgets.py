@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -193,3 +193,17 @@ def check_feasible(budget: Budget, costs: Costs) -> None:
 
     what = f"budget {budget.name!r} ({budget.shown()}; reachable: {'; '.join(ranges)})"
     require_some(costs.space, np.random.default_rng(0), feasible, what)
+
+
+def loose_limits(budgets: Iterable[Budget], costs: Costs) -> list[str]:
+    """A warning for each limit above what the largest subnet costs."""
+    found = []
+    for budget in budgets:
+        for name, limit in budget.limits:
+            most = float(costs.of_largest()[costs.column(name)])
+            if limit > most * (1 + 1e-9):
+                found.append(
+                    f"budget {budget.name!r} of {format_cost(name, limit)} limits nothing: the largest subnet "
+                    f"of space {costs.space.name!r} costs {format_cost(name, most)}"
+                )
+    return found

@@ -65,13 +65,20 @@ class Outcome:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the user ought to know about these results."""
-        if not self.failed:
-            return ()
-        numbers = ", ".join(str(candidate.number) for candidate in self.failed)
-        return (
-            f"given up, since worker after worker died over them: candidates {numbers}; the results are "
-            "those of the others",
-        )
+        found = []
+        if self.failed:
+            numbers = ", ".join(str(candidate.number) for candidate in self.failed)
+            found.append(
+                f"given up, since worker after worker died over them: candidates {numbers}; the results are "
+                "those of the others"
+            )
+        scores = {candidate.ap for candidate in self.candidates}
+        if len(self.candidates) > 1 and len(scores) == 1:
+            found.append(
+                f"all {len(self.candidates)} networks score AP {scores.pop():.4f}: nothing can be chosen among "
+                "equals; train the supernet longer, or score on more images"
+            )
+        return tuple(found)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain form: `candidates.json`."""

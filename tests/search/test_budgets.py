@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from search.costs.budgets import BudgetOptions, resolve_budgets
+from search.costs.budgets import BudgetOptions, loose_limits, resolve_budgets
 from search.costs.tables import Costs
 from supernet import Arch, InputError, SearchSpace
 from supernet.cost import count_macs, count_params
@@ -105,6 +105,17 @@ def test_several_limits_in_one(costs: Costs) -> None:
 def test_bad_budgets(costs: Costs, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         resolve_budgets(BudgetOptions.of(options), costs)
+
+
+def test_limits_above_the_largest_network_are_told(costs: Costs) -> None:
+    named = {"both": {"macs": "20G", "params": "2M"}, "tight": {"macs": "100%"}}
+    options = BudgetOptions.of({"macs": ["0.9G", "90G"], "params": ["litepose-l"], "named": named})
+    told = loose_limits(resolve_budgets(options, costs), costs)
+    assert [line.partition(":")[0] for line in told] == [
+        "budget '90G' of 90 G MACs limits nothing",
+        "budget 'both' of 20 G MACs limits nothing",
+    ]
+    assert all(line.endswith("space 'litepose' costs 10.9 G MACs") for line in told)
 
 
 def test_contradictory_limits_name_the_range() -> None:

@@ -57,6 +57,13 @@ def test_the_random_baseline_is_on_no_front(problem: Problem) -> None:
     assert (only.front, only.chosen) == ((), {})
 
 
+def test_equal_scores_are_told(problem: Problem) -> None:
+    rows = [(SEARCH, 10, 10, 0.0), (BASELINE, 5, 5, 0.0)]
+    (told,) = Outcome.of(problem, candidates(problem, *rows), []).warnings
+    assert told.startswith("all 2 networks score AP 0.0000: nothing can be chosen among equals")
+    assert not Outcome.of(problem, candidates(problem, *rows, (SEARCH, 3, 3, 0.1)), []).warnings
+
+
 def test_each_cost_has_a_front_of_its_own(problem: Problem) -> None:
     rows = [(SEARCH, 10, 40, 0.5), (SEARCH, 20, 30, 0.4), (SEARCH, 30, 20, 0.3), (SEARCH, 40, 25, 0.2)]
     outcome = Outcome.of(problem, candidates(problem, *rows), [])
