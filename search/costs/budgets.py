@@ -203,7 +203,7 @@ def loose_limits(budgets: Iterable[Budget], costs: Costs) -> list[str]:
             most = float(costs.of_largest()[costs.column(name)])
             if limit > most * (1 + 1e-9):
                 found.append(
-                    f"budget {budget.name!r} of {format_cost(name, limit)} limits nothing: the largest subnet "
-                    f"of space {costs.space.name!r} costs {format_cost(name, most)}"
+                    f"budget {budget.name!r} of {format_cost(name, limit)} limits nothing: the largest "
+                    f"subnet of space {costs.space.name!r} costs {format_cost(name, most)}"
                 )
     return found

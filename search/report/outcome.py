@@ -75,8 +75,8 @@ class Outcome:
         scores = {candidate.ap for candidate in self.candidates}
         if len(self.candidates) > 1 and len(scores) == 1:
             found.append(
-                f"all {len(self.candidates)} networks score AP {scores.pop():.4f}: nothing can be chosen among "
-                "equals; train the supernet longer, or score on more images"
+                f"all {len(self.candidates)} networks score AP {scores.pop():.4f}: nothing can be chosen "
+                "among equals; train the supernet longer, or score on more images"
             )
         return tuple(found)
 
