@@ -15,6 +15,7 @@ from supernet.calibration import calibrate, calibrate_by
 from supernet.data.source import DataConfig, data_from, open_split
 from supernet.errors import InputError
 from supernet.evaluation import calibration_batches
+from supernet.heads.contract import HEADS, Head
 from supernet.pose.skeletons import Skeleton
 from supernet.training.checkpoint import TrainedSupernet, load_supernet
 
@@ -129,7 +130,7 @@ class Opened:
         files: its exported files, by format.
         manifest: what the file says, if `net` is None.
         about: provenance and scores that the folder or file keeps.
-        kind: what it gives; see `Manifest.kind`.
+        kind: the name of its head.
     """
 
     name: str
@@ -142,15 +143,20 @@ class Opened:
     about: dict[str, Any] = field(default_factory=dict)
     kind: str = "embedding"
 
+    @property
+    def head(self) -> Head:
+        """What its outputs are."""
+        return HEADS.get(self.kind)
+
     def require_people(self) -> Opened:
         """Itself.
 
         Raises:
             InputError: its outputs cannot be grouped into people.
         """
-        if self.kind == "heatmaps":
+        if self.head.finds_person:
             raise InputError(f"{self.name} works on crops of one person; use python -m subnets.topdown")
-        if self.kind != "embedding":
+        if not self.head.finds_people:
             raise InputError(f"{self.name} gives {self.kind}: it is there for its cost and latency only")
         return self
 

@@ -21,6 +21,7 @@ from .data.images.reading import stream_images
 from .data.options import AugmentOptions
 from .data.transforms import sample, warp_image
 from .errors import InputError
+from .heads.contract import Head, head_of
 from .network import Supernet
 from .options import EvaluationOptions
 from .pose.grouping import DecodeOptions
@@ -37,7 +38,7 @@ class Evaluation:
     """What one network scored.
 
     Attributes:
-        stats: the protocol's figures by name (`AP`, `AP50`, ...), in 0..1.
+        stats: the protocol's metrics by name (`AP`, `AP50`, ...), in 0..1.
         detections: COCO keypoint results.
         seconds: of inference and decoding, preparation and scoring left out.
     """
@@ -78,16 +79,17 @@ class Evaluator:
         self.image_ids = [record.image_id for record in self.dataset.records]
         self._prepared: dict[int, list[Prepared]] = {}
 
-    def __call__(self, run: Run, resolution: int) -> Evaluation:
+    def __call__(self, run: Run, resolution: int, head: Head | None = None) -> Evaluation:
         """Run, decode and score.
 
         Args:
             run: (B, 3, H, W) normalised images to the network's outputs.
             resolution: short side of the network's input in pixels.
+            head: of the network; None for associative embedding.
         """
         prepared = self.prepared(resolution)
         start = time.perf_counter()
-        people = infer_prepared(run, prepared, self.dataset.skeleton, self._inference(resolution))
+        people = infer_prepared(run, prepared, self.dataset.skeleton, self._inference(resolution), head)
         seconds = time.perf_counter() - start
         detections = to_coco_results(people, self.image_ids)
         stats = score(
@@ -138,7 +140,7 @@ class SupernetEvaluator:
     def __call__(self, arch: Arch) -> Evaluation:
         """Calibrate and score the subnet `arch`; its statistics stay in the supernet until the next call."""
         self.calibrate(arch)
-        return self.evaluator(supernet_run(self.net, arch), arch.resolution)
+        return self.evaluator(supernet_run(self.net, arch), arch.resolution, head_of(arch))
 
     def calibrate(self, arch: Arch) -> None:
         """Set the supernet's batch-norm statistics to those of `arch`."""

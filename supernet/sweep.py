@@ -17,9 +17,8 @@ from .errors import InputError
 from .options import CommandOptions
 from .runs.files import atomic_path, read_yaml, write_text
 from .runs.folders import CONFIG_FILE
-from .runs.log import read_log
+from .runs.log import LOG, read_log
 
-LOG = "log.jsonl"
 CSV_FILE = "sweep.csv"
 PLOT_FILE = "sweep.png"
 # What a table shows when a run has it, in this order.

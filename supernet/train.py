@@ -64,8 +64,7 @@ def train(config: TrainCommand, folder: Path, space: SearchSpace) -> int:
     from omegaconf import OmegaConf
 
     from .training.distributed import open_ranks
-    from .training.job import TrainingJob
-    from .training.supernet_run import train_supernet
+    from .training.job import TrainingJob, train_supernet
 
     if config.threads is not None:
         torch.set_num_threads(config.threads)

@@ -23,8 +23,8 @@ from subnets.portable.manifest import Manifest
 from subnets.runtime import open_runtime
 from subnets.source import open_source
 from supernet import SearchSpace
+from supernet.heads.embedding import merge_passes
 from supernet.pose import DecodeOptions, People, decode
-from supernet.pose.inference import merge_passes
 
 HERE = Path(__file__).resolve().parent
 ZOO = ("litepose-xs", "litepose-s", "litepose-m", "litepose-l")

@@ -141,7 +141,9 @@ def _from_file(image: Path, opened: Opened, run: Run, manifest: Manifest | None,
     opened.require_people()
     peaks = runtime != "torch" and manifest is not None and manifest.peaks > 0
     shape = manifest.input_shape if manifest else None
-    predictor = Predictor(run, opened.skeleton, PredictorOptions(opened.arch.resolution, shape, peaks))
+    predictor = Predictor(
+        run, opened.skeleton, PredictorOptions(opened.arch.resolution, shape, peaks, opened.kind)
+    )
     _, (prepared,) = predictor.prepare(read_rgb(image))
     height, width = prepared.shape[2:]
     return Timed(lambda: predictor(read_rgb(image)), (height, width))

@@ -119,7 +119,8 @@ def evaluate(
     evaluator = Evaluator(dataset, options, config.scorer, DecodeOptions(oks_nms=config.oks_nms))
     # The first pass warms up and prepares the images; it is not counted.
     evaluator.prepared(opened.arch.resolution)
-    result = evaluator(run_of(opened, config.runtime, config.threads), opened.arch.resolution)
+    run = run_of(opened, config.runtime, config.threads)
+    result = evaluator(run, opened.arch.resolution, opened.head)
     conditions = {
         "data": dataset.name,
         "split": config.split,

@@ -12,6 +12,8 @@ from supernet import __version__
 
 PACKAGE = "litepose_runtime"
 ENTRY = "subnets.portable.main"
+# Named in a registry, not imported.
+HEAD = "supernet.heads.embedding"
 SCRIPT = "predict.py"
 REQUIREMENTS = "requirements.txt"
 # The toolkit's packages: `supernet.pose.people` becomes `<PACKAGE>.pose.people`.
@@ -60,7 +62,7 @@ def portable_modules() -> list[str]:
     layouts) or for scoring.
     """
     found: set[str] = set()
-    waiting = [ENTRY]
+    waiting = [ENTRY, HEAD]
     while waiting:
         name = waiting.pop()
         if name not in found:
@@ -91,5 +93,5 @@ def _relative(name: str) -> Path:
 
 
 def _moved(source: str) -> str:
-    """`source` with the toolkit's absolute imports pointing into the package."""
-    return re.sub(rf"^from (?:{'|'.join(_ROOTS)})\.", f"from {PACKAGE}.", source, flags=re.MULTILINE)
+    """`source` with absolute imports of the toolkit, and modules that registries name, in the package."""
+    return re.sub(rf"(^from |\")(?:{'|'.join(_ROOTS)})\.", rf"\1{PACKAGE}.", source, flags=re.MULTILINE)

@@ -79,7 +79,7 @@ def export(config: ExportCommand, opened: Opened, formats: Sequence[str], folder
 
 
 def _is_bundled(config: ExportCommand, opened: Opened, written: Sequence[Written]) -> bool:
-    wanted = config.export.bundle and opened.kind == "embedding"
+    wanted = config.export.bundle and opened.kind == "embedding"  # the head whose modules a bundle has
     return wanted and any(item.format == "onnx" for item in written)
 
 

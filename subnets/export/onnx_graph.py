@@ -17,6 +17,7 @@ from torch import nn
 
 from supernet import __version__
 from supernet.errors import InputError
+from supernet.heads.contract import HEADS
 from supernet.runs.files import atomic_path
 
 from ..families.static import LARGEST_SIDE, STEP, check_input_shape
@@ -29,8 +30,6 @@ from .peak_head import PeakHead
 OPSET = 18
 # Bounds of free axes, with `LARGEST_SIDE`: the exporter proves nothing about infinite images.
 LARGEST_BATCH = 256
-# The names of the outputs, by what a network gives (`Manifest.kind`).
-OUTPUTS = {"embedding": ("quarter", "half"), "heatmaps": ("heatmaps",), "fields": ("heatmaps", "fields")}
 TRACED = (64, 96)
 # Nodes whose meaning is the same for images of any size.
 SIZELESS = {
@@ -116,7 +115,8 @@ def export_onnx(net: nn.Module, path: str | os.PathLike[str], manifest: Manifest
     """
     shape = manifest.input_shape
     example = torch.zeros(1, 3, *(check_input_shape(shape) if shape else TRACED))
-    model = trace(net, (example,), ("images",), OUTPUTS[manifest.kind])
+    outputs = HEADS.get(manifest.kind).outputs(manifest.skeleton.num_joints)
+    model = trace(net, (example,), ("images",), tuple(output.name for output in outputs))
     if shape is None:
         free_axes(model)
     if manifest.peaks:

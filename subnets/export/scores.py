@@ -40,7 +40,7 @@ def measure_scores(
     config: ExportCommand, opened: Opened, job: Job, written: Sequence[Written]
 ) -> list[Scores]:
     """Torch and the written formats on the test split, if `export.score_images` asks for it."""
-    grouped = opened.kind == "embedding" and not job.manifest.peaks
+    grouped = opened.head.finds_people and not job.manifest.peaks
     if config.export.score_images == 0 or not opened.trained or not grouped:
         return []
     dataset = open_split(config.data, "test")
@@ -54,7 +54,7 @@ def measure_scores(
         runs[f"{label} ({item.runtime})"] = form.open(job.folder / item.file, None)
     data = f"{config.data.root}: {evaluator.described}"
     return [
-        Scores(name, data, "one scale, no flip", evaluator(run, opened.arch.resolution).stats)
+        Scores(name, data, "one scale, no flip", evaluator(run, opened.arch.resolution, opened.head).stats)
         for name, run in runs.items()
     ]
 
@@ -70,9 +70,8 @@ def draw_picture(config: ExportCommand, opened: Opened, path: Path) -> bool:
     dataset = open_split(config.data, "test")
     if opened.skeleton.joints != dataset.skeleton.joints or not len(dataset):
         return False
-    predictor = Predictor(
-        torch_runtime(opened.require_net()), opened.skeleton, PredictorOptions(opened.arch.resolution)
-    )
+    options = PredictorOptions(opened.arch.resolution, head=opened.kind)
+    predictor = Predictor(torch_runtime(opened.require_net()), opened.skeleton, options)
     crowded = sorted(range(len(dataset)), key=lambda index: -dataset.records[index].num_people)
     step = max(1, len(crowded) // PICTURES)
     drawn = []

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar, cast
 
-import torch
 from rich.table import Table
 from torch import Tensor, nn
 
 from supernet.arch import Arch
 from supernet.calibration import calibrate_by
+from supernet.data.dataset import PoseDataset
 from supernet.errors import InputError
 from supernet.evaluation import calibration_batches
+from supernet.heads.contract import HEADS
 from supernet.pose.protocols import main_metric
 from supernet.runs.files import read_json, write_json
+from supernet.runs.log import RunLog
 from supernet.sampling import Sampled
 from supernet.training.job import TrainingJob
 from supernet.training.state import TrainingState
 from supernet.training.step import Forward
-from supernet.training.trainer import Scores
+from supernet.training.trainer import Scores, Task
 from supernet.training.validation import SharedScoring, followed
 
 from ..families.descriptions import AnyArch
@@ -46,30 +47,6 @@ def fresh(opened: Opened, seed: int) -> AnyNetwork:
 
 
 N = TypeVar("N", bound=nn.Module)
-
-
-class SubnetValidator:
-    """Calibrates a copy of a network and scores it; every rank calls.
-
-    Args:
-        batches: normalised training images (B, 3, R, R) for batch-norm calibration, anew at each call.
-        scoring: what to score on.
-    """
-
-    def __init__(self, batches: Callable[[], Iterable[Tensor]], scoring: SharedScoring) -> None:
-        self._batches = batches
-        self._scoring = scoring
-
-    def __call__(self, net: AnyNetwork, step: int) -> Scores:
-        """AP and AR of `net`, which is left as it is."""
-        found = []
-        if self._scoring.evaluator is not None:
-            ready = calibrated(net, self._batches())
-            run = open_runtime(ready, "torch")
-            found = self._scoring.evaluator(run, net.arch.resolution).detections
-        _, stats = self._scoring.gather(found)
-        figures = followed(stats)
-        return Scores(figures, {"best": main_metric(figures)[1]})
 
 
 def calibrated(net: N, batches: Iterable[Tensor]) -> N:
@@ -102,11 +79,76 @@ class OneSubnet:
         return (Sampled("subnet", cast(Arch, self._arch)),)
 
 
+class SubnetTask(Task[AnyNetwork]):
+    """One network, on a job's device.
+
+    Args:
+        job: the run.
+        net: the network; it is changed.
+        dataset: the training split.
+        teacher: a network whose heatmaps it is also to match.
+    """
+
+    def __init__(
+        self, job: TrainingJob, net: AnyNetwork, dataset: PoseDataset, teacher: AnyNetwork | None
+    ) -> None:
+        self._dataset = dataset
+        self._images = job.options.validation.calibration
+        self._scoring = SharedScoring(job.open_split("val"), job.options.validation, job.ranks)
+        self._resolution = net.arch.resolution
+        net = net.to(job.ranks.device)
+        self.inherited = self._inherited(job, net)
+        about = {"arch": net.arch.to_dict(), "num_joints": net.num_joints}
+        state = TrainingState(net, job.options.optimizer, about)
+        head = HEADS.get(outputs_kind(net))
+        frozen = None if teacher is None else self._frozen(teacher.to(job.ranks.device))
+        super().__init__(state, OneSubnet(net.arch), head, frozen)
+
+    def forward(self, images: Tensor, arch: Arch) -> list[Tensor]:
+        """The network's outputs."""
+        return list(self.state.net(images))
+
+    def score(self, log: RunLog | None) -> Scores:
+        """The followed metrics of the averaged network."""
+        metrics = self.metrics(self.state.averaged)
+        return Scores(metrics, {"best": main_metric(metrics)[1]})
+
+    def metrics(self, net: AnyNetwork) -> dict[str, float]:
+        """The followed metrics of `net`, which is left as it is; every rank calls."""
+        found = []
+        if self._scoring.evaluator is not None:
+            run, head = open_runtime(self.ready(net), "torch"), HEADS.get(outputs_kind(net))
+            found = self._scoring.evaluator(run, self._resolution, head).detections
+        _, stats = self._scoring.gather(found)
+        return followed(stats)
+
+    def ready(self, net: N) -> N:
+        """A copy of `net` in evaluation mode, its batch norms calibrated on training images."""
+        size, images = CALIBRATION_BATCH, self._images
+        return calibrated(net, calibration_batches(self._dataset, self._resolution, images, size))
+
+    def _frozen(self, teacher: AnyNetwork) -> Forward:
+        """`teacher`, calibrated at the student's resolution, as a trainer calls it."""
+        fixed = self.ready(teacher).requires_grad_(False)
+        return lambda images, arch: list(fixed(images))
+
+    def _inherited(self, job: TrainingJob, net: AnyNetwork) -> dict[str, float]:
+        """Val metrics before training; kept in the folder, as a resumed run no longer has those weights."""
+        file, main = job.folder / RESULT, job.ranks.is_main
+        known = read_json(file, "fine-tuning result")["inherited"] if main and file.exists() else None
+        metrics: dict[str, float] | None = job.ranks.share(known)
+        if metrics is None:
+            metrics = self.metrics(net)
+            if main:
+                write_json(file, {"schema": SCHEMA, "inherited": metrics})
+        return metrics
+
+
 def finetune(job: TrainingJob, net: AnyNetwork, teacher: AnyNetwork | None = None) -> int:
     """Train `net` on, at its own resolution; every rank calls this.
 
     The job's folder ends up with `subnet/` (the network, batch norms calibrated) and `finetune.json` (val
-    figures before and after).
+    metrics before and after).
 
     Args:
         job: where, on what and how.
@@ -119,76 +161,37 @@ def finetune(job: TrainingJob, net: AnyNetwork, teacher: AnyNetwork | None = Non
     Raises:
         InputError: batch norms are fused, joints or an older checkpoint do not fit; see `TrainingJob.run`.
     """
-    if outputs_kind(net) != "embedding":
-        raise InputError("only networks that give heatmaps and tags are trained here; see subnets.topdown")
+    if not HEADS.get(outputs_kind(net)).finds_people:
+        raise InputError(
+            "only networks that find everybody in an image are trained here; see subnets.topdown"
+        )
     if net.fused:
         raise InputError("a network with fused batch norms cannot be trained; take the unfused one")
     dataset = job.open_split("train")
     if teacher is not None and teacher.num_joints != net.num_joints:
         raise InputError(f"the teacher finds {teacher.num_joints} joints, the network {net.num_joints}")
-    count = job.options.validation.calibration
-    batches = partial(calibration_batches, dataset, net.arch.resolution, count, CALIBRATION_BATCH)
-    scoring = SharedScoring(job.open_split("val"), job.options.validation, job.ranks)
-    validator = SubnetValidator(batches, scoring)
-    net = net.to(job.ranks.device)
-    inherited = _inherited(job, net, validator)
-    about = {"arch": net.arch.to_dict(), "num_joints": net.num_joints}
-    state = TrainingState(net, job.options.optimizer, about)
-    signal = job.run(
-        state,
-        dataset,
-        OneSubnet(net.arch),
-        forward=lambda images, arch: net(images),
-        teacher=None if teacher is None else _frozen(teacher, batches, job.ranks.device),
-        validator=lambda log: validator if job.options.validation.every else None,
-    )
+    task = SubnetTask(job, net, dataset, teacher)
+    signal = job.run(task, dataset)
     if not signal:
-        _finish(job, state, batches, inherited, validator)
+        _finish(job, task)
     return signal
 
 
-def _inherited(job: TrainingJob, net: AnyNetwork, validator: SubnetValidator) -> dict[str, float]:
-    """Val figures before training; kept in the folder, as a resumed run no longer has those weights."""
-    file = job.folder / RESULT
-    known = (
-        read_json(file, "fine-tuning result")["inherited"] if job.ranks.is_main and file.exists() else None
-    )
-    figures: dict[str, float] | None = job.ranks.share(known)
-    if figures is None:
-        figures = dict(validator(net, 0).figures)
-        if job.ranks.is_main:
-            write_json(file, {"schema": SCHEMA, "inherited": figures})
-    return figures
-
-
-def _finish(
-    job: TrainingJob,
-    state: TrainingState[AnyNetwork],
-    batches: Callable[[], Iterable[Tensor]],
-    inherited: dict[str, float],
-    validator: SubnetValidator,
-) -> None:
-    """Score the result and write it beside the figures, unless an earlier start has done so."""
-    done = job.ranks.share((job.folder / SUBNET).exists())
-    if done:
+def _finish(job: TrainingJob, task: SubnetTask) -> None:
+    """Score the result and write it beside the metrics, unless an earlier start has done so."""
+    if job.ranks.share((job.folder / SUBNET).exists()):
         return
-    finetuned = dict(validator(state.averaged, state.step).figures)
+    state = task.state
+    finetuned = task.metrics(state.averaged)
     if job.ranks.is_main:
-        result = {"inherited": inherited, "finetuned": finetuned, "steps": state.step}
-        about = {"finetune": result, "trained": True}
+        result = {"inherited": task.inherited, "finetuned": finetuned, "steps": state.step}
         write_json(job.folder / RESULT, {"schema": SCHEMA, **result})
-        save(calibrated(state.averaged, batches()).cpu(), job.folder / SUBNET, about)
+        save(task.ready(state.averaged).cpu(), job.folder / SUBNET, {"finetune": result, "trained": True})
     job.ranks.barrier()
 
 
-def _frozen(teacher: AnyNetwork, batches: Callable[[], Iterable[Tensor]], device: torch.device) -> Forward:
-    """`teacher` in evaluation mode, calibrated at the student's resolution, as a trainer calls it."""
-    fixed = calibrated(teacher.to(device), batches()).requires_grad_(False)
-    return lambda images, arch: list(fixed(images))
-
-
 def result_table(folder: Path) -> Table:
-    """Val figures before and after, from the run's folder."""
+    """Val metrics before and after, from the run's folder."""
     result = read_json(folder / RESULT, "fine-tuning result")
     table = Table(title=f"{folder / SUBNET}, val, in %")
     for heading in ("weights", *result["finetuned"]):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from supernet.errors import InputError
+from supernet.heads.contract import HEADS
 from supernet.pose.skeletons import Skeleton
 
 SCHEMA = 1
@@ -35,8 +36,7 @@ class Manifest:
         input_shape: (height, width) when only that input fits; None when any multiple of 16 does.
         precision: `fp32` or `int8`.
         peaks: K when the graph ends in the K best peaks per joint instead of maps; 0 otherwise.
-        kind: what it gives: `embedding` (heatmaps and tags of everybody), `heatmaps` (of the one person in a
-            crop) or `fields` (heatmaps and part affinity fields); the runtime finds people with the first.
+        kind: the name of its head.
         arch: the architecture in its plain form.
         about: provenance and scores, for people.
     """
@@ -76,7 +76,7 @@ class Manifest:
         Raises:
             InputError: its outputs cannot be grouped into people.
         """
-        if self.kind != "embedding":
+        if not HEADS.get(self.kind).finds_people:
             raise InputError(f"{self.name} gives {self.kind}, from which no people can be grouped here")
         return self
 
@@ -119,14 +119,5 @@ def outputs_of(manifest: Manifest) -> dict[str, str]:
             "positions": "(B, J, K, 2) x, y in half-scale pixels (pixel i spans [i, i+1)), parabola-refined",
             "tags": "(B, J, K) associative-embedding tag at each peak",
         }
-    if manifest.kind == "heatmaps":
-        return {"heatmaps": "(B, J, H/4, W/4) heatmaps of the person in the middle of the crop"}
-    if manifest.kind == "fields":
-        return {
-            "heatmaps": "(B, 19, H/8, W/8) heatmaps: joints, neck, background",
-            "fields": "(B, 38, H/8, W/8) part affinity fields",
-        }
-    return {
-        "quarter": "(B, 2J, H/4, W/4) J heatmaps, then J tags",
-        "half": "(B, J, H/2, W/2) J heatmaps",
-    }
+    outputs = HEADS.get(manifest.kind).outputs(manifest.skeleton.num_joints)
+    return {output.name: output.about for output in outputs}

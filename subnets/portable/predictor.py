@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from supernet.errors import InputError
+from supernet.heads.contract import HEADS
 from supernet.pose.grouping import DecodeOptions, decode_peaks
-from supernet.pose.inference import InferenceOptions, Prepared, group_passes, run_passes, to_image
+from supernet.pose.inference import Prepared, run_passes
+from supernet.pose.merging import to_image
 from supernet.pose.people import People
 from supernet.pose.preprocess import View, check_image, normalise, place, preprocess
 from supernet.pose.skeletons import Skeleton
@@ -40,6 +42,7 @@ class PredictorOptions:
         resolution: short side of its input in pixels.
         input_shape: (height, width) of a network that takes only that; None for any.
         peaks: whether its graph ends in peaks instead of maps.
+        head: the name of its head.
         flip: also run the mirrored image.
         scales: multi-scale test, multiples of the resolution.
         min_score: people below this score are left out.
@@ -49,6 +52,7 @@ class PredictorOptions:
     resolution: int
     input_shape: tuple[int, int] | None = None
     peaks: bool = False
+    head: str = "embedding"
     flip: bool = False
     scales: tuple[float, ...] = (1.0,)
     min_score: float = 0.0
@@ -75,13 +79,7 @@ class Predictor:
         self.skeleton = skeleton
         self.options = options
         self._run = run
-        self._inference = InferenceOptions(
-            resolution=options.resolution,
-            flip=options.flip,
-            scales=options.scales,
-            batch_size=1,
-            decode=options.decode,
-        )
+        self._head = HEADS.get(options.head)
 
     def __call__(self, image: Any) -> People:
         """The people in `image` (H, W, 3) uint8 RGB, in its pixel coordinates.
@@ -107,7 +105,8 @@ class Predictor:
         item, inputs = prepared
         if self.options.peaks:
             return item, self._run(inputs[0])
-        return item, [run_passes(self._run, images, self.skeleton, self.options.flip)[0] for images in inputs]
+        flip, head = self.options.flip, self._head
+        return item, [run_passes(self._run, images, self.skeleton, flip, head)[0] for images in inputs]
 
     def group(self, computed: Any) -> People:
         """Third step: outputs to people."""
@@ -115,7 +114,7 @@ class Predictor:
         if self.options.peaks:
             people = self._group_peaks(item, outputs)
         else:
-            people = group_passes(outputs, item, self.skeleton, self._inference)
+            people = self._head.people(outputs, item.views, self.skeleton, self.options.decode)
         return people.select(people.scores >= self.options.min_score)
 
     def _group_peaks(self, item: Prepared, outputs: Sequence[Any]) -> People:

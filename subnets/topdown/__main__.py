@@ -70,7 +70,7 @@ def open_topdown(config: TopDownCommand) -> Opened:
 
     opened = open_source(config.arch, SourceOptions(skeleton=config.skeleton))
     opened.require_net()
-    if opened.kind != "heatmaps":
+    if not opened.head.finds_person:
         raise InputError(f"{opened.name} is no top-down network; choose lpn-50, lpn-101 or a folder of one")
     return opened if config.topdown.steps else opened.require_trained()
 
@@ -117,9 +117,10 @@ def scored(
     Raises:
         InputError: the file is the score of other weights or other boxes.
     """
+    from supernet.heads.contract import HEADS
     from supernet.runs.files import read_json, write_json
 
-    from ..families.networks import weights_digest
+    from ..families.networks import outputs_kind, weights_digest
     from ..runtime import open_runtime
     from .crops import boxes_digest, find_people, score_people
 
@@ -135,7 +136,8 @@ def scored(
     part = dataset.subset(range(count))
     run_ = open_runtime(net, "torch", config.threads)
     shape = net.arch.input_shape
-    people = find_people(run_, part, boxes[:count], shape, config.flip_test, options.batch_size)
+    head, flip = HEADS.get(outputs_kind(net)), config.flip_test
+    people = find_people(run_, head, part, boxes[:count], shape, flip, options.batch_size)
     stats, detections = score_people(part, people)
     write_json(folder / "detections.json", detections, indent=None)
     record = {"boxes": options.boxes, "data": dataset.name, "images": count, "stats": dict(stats), **digests}

@@ -16,6 +16,7 @@ from supernet.data.dataset import PoseDataset
 from supernet.data.images.decode import UInt8Image
 from supernet.data.transforms import warp_pixels, warp_points
 from supernet.errors import InputError
+from supernet.heads.contract import Head
 from supernet.pose.people import Floats, People
 from supernet.pose.preprocess import normalise
 from supernet.pose.results import read_detections, to_coco_results
@@ -112,20 +113,10 @@ def crop_targets(
     return heats_jhw.astype(np.float32), inside.astype(np.float32)
 
 
-def decode_crop(heats_jhw: Floats, crop: Crop) -> Floats:
-    """(J, 3) float32 x, y in the image and score: the best pixel of each map, shifted by a quarter."""
-    joints, height, width = heats_jhw.shape
-    place = heats_jhw.reshape(joints, -1).argmax(axis=1)
-    row, column = place // width, place % width
-    each = np.arange(joints)
-    score = heats_jhw[each, row, column]
-    left, right = (heats_jhw[each, row, np.clip(column + step, 0, width - 1)] for step in (-1, 1))
-    above, below = (heats_jhw[each, np.clip(row + step, 0, height - 1), column] for step in (-1, 1))
-    shift_x = 0.25 * np.sign(right - left) * ((column > 0) & (column < width - 1))
-    shift_y = 0.25 * np.sign(below - above) * ((row > 0) & (row < height - 1))
-    xy = STRIDE * np.stack([column + 0.5 + shift_x, row + 0.5 + shift_y], axis=1)
-    back = (xy - crop.matrix[:, 2]) @ np.linalg.inv(crop.matrix[:, :2]).T
-    return np.concatenate([back, score[:, None]], axis=1).astype(np.float32)
+def in_image(pose_j3: Floats, crop: Crop) -> Floats:
+    """(J, 3) float32 x, y in the image and score of a person found in `crop`, x and y in its pixels."""
+    back = (pose_j3[:, :2] - crop.matrix[:, 2]) @ np.linalg.inv(crop.matrix[:, :2]).T
+    return np.concatenate([back, pose_j3[:, 2:]], axis=1).astype(np.float32)
 
 
 # Per image its boxes (P, 4) x, y, width, height and their scores (P,).
@@ -188,12 +179,19 @@ def predicted_boxes(path: str | Path, dataset: PoseDataset) -> Boxes:
 
 
 def find_people(
-    run: Run, dataset: PoseDataset, boxes: Boxes, shape: tuple[int, int], flip: bool, batch_size: int = 16
+    run: Run,
+    head: Head,
+    dataset: PoseDataset,
+    boxes: Boxes,
+    shape: tuple[int, int],
+    flip: bool,
+    batch_size: int = 16,
 ) -> list[People]:
     """One `People` per image, in the order of `boxes`; a person's score is its box's times its joints' mean.
 
     Args:
-        run: (B, 3, H, W) normalised crops to [(B, J, H/4, W/4) heatmaps].
+        run: (B, 3, H, W) normalised crops to the outputs of `head`.
+        head: of the network.
         dataset: the images.
         boxes: per image.
         shape: (height, width) of the crops.
@@ -209,21 +207,14 @@ def find_people(
             for start in range(0, len(crops), batch_size):
                 part = crops[start : start + batch_size]
                 pixels = normalise([warp_crop(image, crop, shape) for crop in part])
-                heats_bjhw = heatmaps(run, pixels, dataset.skeleton.flip if flip else None)
-                poses += [decode_crop(heats, crop) for heats, crop in zip(heats_bjhw, part, strict=True)]
+                passes = [run(pixels)]
+                if flip:
+                    passes.append(run(np.ascontiguousarray(pixels[..., ::-1])))
+                found_bj3 = head.person(passes, dataset.skeleton)
+                poses += [in_image(pose, crop) for pose, crop in zip(found_bj3, part, strict=True)]
             found.append(_people(poses, scores, dataset.skeleton.num_joints))
             bar.update(index + 1)
     return found
-
-
-def heatmaps(run: Run, images: Floats, mirror: tuple[int, ...] | None) -> Floats:
-    """(B, J, H/4, W/4) heatmaps of crops, averaged with those of their mirror images if `mirror` is given."""
-    (heats_bjhw,) = run(images)
-    if mirror is None:
-        return heats_bjhw
-    (mirrored,) = run(np.ascontiguousarray(images[..., ::-1]))
-    averaged: Floats = (heats_bjhw + mirrored[:, list(mirror), :, ::-1]) / 2
-    return averaged
 
 
 def _people(poses: Sequence[Floats], box_scores: FloatArray, joints: int) -> People:

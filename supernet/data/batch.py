@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,46 +18,46 @@ from .dataset import PoseDataset
 from .images.decode import UInt8Image
 from .options import AugmentOptions
 from .plan import BatchPlan, Draw
-from .targets import draw_heatmaps, joint_positions, loss_mask, visible_joints
+from .targets import loss_mask, visible_joints
 from .transforms import sample, warp_image, warp_keypoints
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """One step's images and targets; H = W is the step's resolution, a multiple of 4.
+    """One step's images and what their targets are drawn from; H = W is the step's resolution.
 
     Attributes:
         images: (B, H, W, 3) uint8 RGB; `normalise` makes network input of it.
-        heats_quarter, heats_half: (B, J, H/4, W/4) and (B, J, H/2, W/2) float32 heatmaps in 0..1.
-        masks_quarter, masks_half: (B, H/4, W/4) and (B, H/2, W/2) float32, 1 where the heatmap loss counts.
-        joints: (B, P, J, 3) int64 column and row of each joint's pixel at 1/4 scale, and 1 if it is there,
-            else 0 (its column and row are 0 then); unused rows of the people axis are zeros.
+        joints: (B, P, J, 3) float32 x, y in crop pixels and 1 if labelled and in the crop, else 0; P is
+            the largest number of people with such joints in any image of the batch.
+        tagged: (B, P) bool, who is one person and not a crowd.
+        masks: by scale s (B, H/s, W/s) uint8, 1 where the heatmap loss counts.
         image_ids: (B,) int64.
         step: the step that this batch belongs to.
         resolution: H = W in pixels.
         skipped: images that could not be read and were replaced by the next one (`on_error="skip"`).
     """
 
-    images: torch.Tensor
-    heats_quarter: torch.Tensor
-    heats_half: torch.Tensor
-    masks_quarter: torch.Tensor
-    masks_half: torch.Tensor
-    joints: torch.Tensor
-    image_ids: torch.Tensor
+    images: Tensor
+    joints: Tensor
+    tagged: Tensor
+    masks: Mapping[int, Tensor]
+    image_ids: Tensor
     step: int
     resolution: int
     skipped: tuple[Skipped, ...] = ()
 
     def to(self, device: torch.device | str) -> Batch:
-        """The batch with its tensors on `device`."""
-        moved: dict[str, Any] = {name: tensor.to(device) for name, tensor in self.tensors().items()}
-        return replace(self, **moved)
+        """The batch on `device`; from page-locked memory the copy overlaps with other work."""
+        return self._mapped(lambda tensor: tensor.to(device, non_blocking=True))
 
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """The tensors by name."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in values.items() if isinstance(value, torch.Tensor)}
+    def pin_memory(self) -> Batch:
+        """The batch in page-locked memory."""
+        return self._mapped(lambda tensor: tensor.pin_memory())
+
+    def _mapped(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        moved: dict[str, Any] = {n: function(v) for n, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, masks={scale: function(mask) for scale, mask in self.masks.items()}, **moved)
 
 
 def normalise(images_bhwc: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -69,58 +69,6 @@ def normalise(images_bhwc: torch.Tensor, dtype: torch.dtype = torch.float32) -> 
     std = torch.tensor(IMAGE_STD, device=images_bhwc.device)
     scaled = images_bhwc.to(torch.float32).mul_(1.0 / (255.0 * std)).sub_(mean / std)
     return scaled.to(dtype).permute(0, 3, 1, 2)
-
-
-@dataclass(frozen=True, eq=False)
-class CompactBatch:
-    """What a `Batch` is made of; fields that both have are the same.
-
-    Attributes:
-        joints: (B, P, J, 3) float32 x, y in crop pixels and 1 if labelled and in the crop, else 0; P is
-            the largest number of people with such joints in any image of the batch.
-        tagged: (B, P) bool, who is one person and not a crowd.
-        masks_quarter, masks_half: (B, H/4, W/4) and (B, H/2, W/2) uint8.
-    """
-
-    images: Tensor
-    joints: Tensor
-    tagged: Tensor
-    masks_quarter: Tensor
-    masks_half: Tensor
-    image_ids: Tensor
-    step: int
-    resolution: int
-    skipped: tuple[Skipped, ...] = ()
-
-    def to(self, device: torch.device | str) -> CompactBatch:
-        """The batch on `device`; from page-locked memory the copy overlaps with other work."""
-        return self._mapped(lambda tensor: tensor.to(device, non_blocking=True))
-
-    def pin_memory(self) -> CompactBatch:
-        """The batch in page-locked memory."""
-        return self._mapped(lambda tensor: tensor.pin_memory())
-
-    def dense(self, sigma: float, max_people: int) -> Batch:
-        """The batch with its targets drawn, on the device where it is."""
-        quarter, half = self.resolution // 4, self.resolution // 2
-        joints_quarter = self.joints * torch.tensor([0.25, 0.25, 1.0], device=self.joints.device)
-        joints_half = self.joints * torch.tensor([0.5, 0.5, 1.0], device=self.joints.device)
-        return Batch(
-            images=self.images,
-            heats_quarter=draw_heatmaps(joints_quarter, quarter, sigma),
-            heats_half=draw_heatmaps(joints_half, half, sigma),
-            masks_quarter=self.masks_quarter.float(),
-            masks_half=self.masks_half.float(),
-            joints=joint_positions(joints_quarter, self.tagged, quarter, max_people),
-            image_ids=self.image_ids,
-            step=self.step,
-            resolution=self.resolution,
-            skipped=self.skipped,
-        )
-
-    def _mapped(self, function: Callable[[Tensor], Tensor]) -> CompactBatch:
-        moved: dict[str, Any] = {n: function(v) for n, v in vars(self).items() if isinstance(v, Tensor)}
-        return replace(self, **moved)
 
 
 _People: TypeAlias = tuple[npt.NDArray[np.float32], BoolArray]
@@ -135,24 +83,25 @@ class BatchMaker:
         plan: which images a step sees.
         augment: the augmentation's ranges.
         sigma: of the heatmaps; no region is masked within 3 sigma of a labelled joint.
+        scales: of the masks.
     """
 
     dataset: PoseDataset
     plan: BatchPlan
     augment: AugmentOptions
     sigma: float
+    scales: Sequence[int] = (4, 2)
 
-    def __call__(self, step: int, resolution: int) -> CompactBatch:
+    def __call__(self, step: int, resolution: int) -> Batch:
         """The batch of `step` at `resolution`.
 
         Raises:
             InputError: an image cannot be read, and the data set does not skip such.
         """
         draws = self.plan.draws(step)
-        count, quarter, half = len(draws), resolution // 4, resolution // 2
+        count, sides = len(draws), {scale: resolution // scale for scale in self.scales}
         images = np.empty((count, resolution, resolution, 3), dtype=np.uint8)
-        masks_quarter = np.empty((count, quarter, quarter), dtype=np.uint8)
-        masks_half = np.empty((count, half, half), dtype=np.uint8)
+        masks = {scale: np.empty((count, side, side), dtype=np.uint8) for scale, side in sides.items()}
         people: list[_People] = []
         image_ids: list[int] = []
         skipped: list[Skipped] = []
@@ -164,18 +113,17 @@ class BatchMaker:
             warp_image(image, augmentation, out=images[row])
             keypoints = warp_keypoints(record.keypoints, augmentation, self.dataset.skeleton.flip)
             people.append(_present(keypoints, record.crowd, resolution))
-            for masks, side in ((masks_quarter, quarter), (masks_half, half)):
+            for scale, side in sides.items():
                 factor = side / resolution
-                scaled = keypoints * np.array([factor, factor, 1.0])
-                masks[row] = loss_mask(scaled, record.ignore, augmentation.matrix * factor, side, self.sigma)
+                scaled, matrix = keypoints * np.array([factor, factor, 1.0]), augmentation.matrix * factor
+                masks[scale][row] = loss_mask(scaled, record.ignore, matrix, side, self.sigma)
             image_ids.append(record.image_id)
         joints, tagged = _stacked(people, self.dataset.skeleton.num_joints)
-        return CompactBatch(
+        return Batch(
             images=torch.from_numpy(images),
             joints=torch.from_numpy(joints),
             tagged=torch.from_numpy(tagged),
-            masks_quarter=torch.from_numpy(masks_quarter),
-            masks_half=torch.from_numpy(masks_half),
+            masks={scale: torch.from_numpy(mask) for scale, mask in masks.items()},
             image_ids=torch.tensor(image_ids, dtype=torch.int64),
             step=step,
             resolution=resolution,

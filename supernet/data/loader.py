@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..errors import InputError
 from .annotations.records import Skipped
-from .batch import Batch, BatchMaker, CompactBatch
+from .batch import Batch, BatchMaker
 from .dataset import PoseDataset
 from .options import AugmentOptions, LoaderOptions
 from .plan import BatchPlan, step_resolution
@@ -36,6 +36,7 @@ class Loader:
         resolutions: Sequence[int] | Callable[[int], int],
         *,
         augment: AugmentOptions | None = None,
+        scales: Sequence[int] = (4, 2),
         workers: int = 0,
         rank: int = 0,
         world: int = 1,
@@ -49,9 +50,10 @@ class Loader:
             options: batch and target options.
             resolutions: sides to draw one from each step, or a function of the step; multiples of 16.
             augment: the augmentation (the default one for None).
+            scales: of the network's outputs.
             workers: processes; 0 makes the batches in this one.
             rank, world: this process and how many share each batch.
-            device: where the batches go; their targets are drawn there.
+            device: where the batches go.
             start_method: "fork", "spawn", "forkserver" or None for the platform's own.
 
         Raises:
@@ -62,9 +64,9 @@ class Loader:
         self.plan = BatchPlan(len(self.dataset), options.batch_size, options.seed, rank, world)
         self.skipped: list[Skipped] = []
         self._resolution = resolutions if callable(resolutions) else _drawn(options.seed, tuple(resolutions))
-        self._options = options
         self._device = torch.device(device)
-        self._make = BatchMaker(self.dataset, self.plan, augment or AugmentOptions(), options.sigma)
+        augment = augment or AugmentOptions()
+        self._make = BatchMaker(self.dataset, self.plan, augment, options.sigma, tuple(dict.fromkeys(scales)))
         self._steps = _Steps(self._resolution)
         self._loader: DataLoader[Any] = DataLoader(
             _StepBatches(self._make),
@@ -103,14 +105,11 @@ class Loader:
                 raise InputError(made.message)
             known = set(self.skipped)
             self.skipped += [fault for fault in dict.fromkeys(made.skipped) if fault not in known]
-            yield self._dense(made)
+            yield made.to(self._device)
 
     def batch(self, step: int) -> Batch:
         """The batch of one step, made in this process."""
-        return self._dense(self._make(step, self.resolution(step)))
-
-    def _dense(self, made: CompactBatch) -> Batch:
-        return made.to(self._device).dense(self._options.sigma, self._options.max_people)
+        return self._make(step, self.resolution(step)).to(self._device)
 
     def close(self) -> None:
         """Stop the workers; the next batch would start new ones.
@@ -168,7 +167,7 @@ class _StepBatches(Dataset[Any]):
     def __init__(self, make: BatchMaker) -> None:
         self._make = make
 
-    def __getitem__(self, key: tuple[int, int]) -> CompactBatch | _Failure:
+    def __getitem__(self, key: tuple[int, int]) -> Batch | _Failure:
         try:
             return self._make(*key)
         except InputError as error:

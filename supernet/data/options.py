@@ -92,7 +92,6 @@ class LoaderOptions(Options):
         batch_size: images per step over all ranks together.
         seed: everything random in the batches derives from it; >= 0.
         sigma: standard deviation of the heatmap Gaussians, in pixels of each map.
-        max_people: length of the people axis of `Batch.joints`; grows by multiples when an image needs more.
         prefetch: batches that each worker prepares ahead.
         keep_empty: train on images without any person too (two in five of COCO's).
     """
@@ -100,6 +99,5 @@ class LoaderOptions(Options):
     batch_size: int = option(16, least=1)
     seed: int = option(0, least=0)
     sigma: float = option(2.0, above=0)
-    max_people: int = option(30, least=1)
     prefetch: int = option(2, least=1)
     keep_empty: bool = False

@@ -1,8 +1,10 @@
-"""Where the heatmap loss counts."""
+"""What a network's outputs are to be: heatmaps, where their loss counts, and where joints have tags."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -14,10 +16,58 @@ from .annotations.records import BoolArray, FloatArray, Region
 from .annotations.regions import decode_rle
 from .transforms import pixel_centre_matrix
 
+if TYPE_CHECKING:
+    from ..heads.contract import Output
+    from .batch import Batch
+
 # cv2.fillPoly takes fixed-point corners with this many binary places.
 _PLACES = 8
 # Gaussians end at this many standard deviations (value 0.011), as in HigherHRNet's and LitePose's targets.
 CUT = 3.0
+# The people axis of `Targets.joints` is a multiple of this.
+PEOPLE = 30
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """What the loss of B images is computed from; h and w are the sides of each output's map.
+
+    Attributes:
+        heats: per output (B, J, h, w) float32 heatmaps in 0..1.
+        masks: per output (B, h, w) float32, 1 where the heatmap loss counts.
+        joints: (B, P, J, 3) int64 column and row of each joint's pixel on the map of the first output, and 1
+            if it is there, else 0, 0, 0; unused rows of the people axis are zeros.
+    """
+
+    heats: tuple[Tensor, ...]
+    masks: tuple[Tensor, ...]
+    joints: Tensor
+
+    def rows(self, part: slice) -> Targets:
+        """Those of some of the images."""
+        heats, masks = (tuple(maps[part] for maps in each) for each in (self.heats, self.masks))
+        return Targets(heats, masks, self.joints[part])
+
+
+def draw_targets(batch: Batch, outputs: Sequence[Output], sigma: float) -> Targets:
+    """The targets of heatmaps at the scales of `outputs`, on the batch's device.
+
+    Args:
+        batch: with masks at those scales.
+        outputs: of the network, in order.
+        sigma: of the Gaussians, in pixels of each map.
+    """
+    side, scales = batch.resolution, {output.scale for output in outputs}
+    factors = {scale: torch.tensor([1 / scale, 1 / scale, 1.0]).to(batch.joints.device) for scale in scales}
+    scaled = {scale: batch.joints * factor for scale, factor in factors.items()}
+    heats = {scale: draw_heatmaps(joints, side // scale, sigma) for scale, joints in scaled.items()}
+    masks = {scale: batch.masks[scale].float() for scale in scaled}
+    first = outputs[0].scale
+    return Targets(
+        tuple(heats[output.scale] for output in outputs),
+        tuple(masks[output.scale] for output in outputs),
+        joint_positions(scaled[first], batch.tagged, side // first, PEOPLE),
+    )
 
 
 def loss_mask(

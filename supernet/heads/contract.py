@@ -1,15 +1,30 @@
 """The contract of a head: what a network gives, how it learns that, and how people are made of it.
 
 An architecture names its head (`arch.head_kind`); everything that concerns the network's outputs asks it.
+Torch is imported by training alone: an exported network finds people through the same contract without it.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..errors import InputError
 from ..registry import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..data.batch import Batch
+    from ..data.targets import Targets
+    from ..pose.grouping import DecodeOptions
+    from ..pose.people import Floats, People
+    from ..pose.preprocess import View
+    from ..pose.skeletons import Skeleton
+    from ..training.options import LossOptions
+    from .losses import Terms
 
 
 @dataclass(frozen=True)
@@ -18,26 +33,24 @@ class Output:
 
     Attributes:
         name: such as `quarter`; also in exported files.
-        channels: of the map.
+        channels: of the map; J heatmaps come first.
         scale: how many input pixels one side of a map's pixel spans.
-        heatmaps: how many of the first channels are heatmaps, one per joint.
         about: what an exported file says about it.
     """
 
     name: str
     channels: int
     scale: int
-    heatmaps: int
     about: str = ""
 
 
 class Head(ABC):
-    """One kind of head.
+    """One kind of head. As it is, every output begins with J heatmaps, learned by masked MSE.
 
     Attributes:
         name: in the registry.
-        finds_people: whether people are decoded from the outputs for a whole image.
-        finds_person: whether one person is decoded from those for a crop around them.
+        finds_people: whether people are found in a whole image; `people` does it.
+        finds_person: whether one person is found in a crop around them; `person` does it.
     """
 
     name: ClassVar[str]
@@ -48,6 +61,71 @@ class Head(ABC):
     def outputs(self, num_joints: int) -> tuple[Output, ...]:
         """The outputs of a network for `num_joints` joints, in its order."""
 
+    def targets(self, batch: Batch, sigma: float) -> Targets:
+        """What the outputs for `batch` are to be; `sigma` is that of the Gaussians, in pixels of each map."""
+        from ..data.targets import draw_targets
+
+        return draw_targets(batch, self.outputs(batch.joints.shape[2]), sigma)
+
+    def terms(self, outputs: Sequence[Tensor], targets: Targets, options: LossOptions) -> Terms:
+        """The terms of the loss by name, each with its weight and a scalar."""
+        from .losses import heatmap_terms
+
+        names = [f"heat_{output.name}" for output in self.outputs(targets.joints.shape[2])]
+        return dict(zip(names, heatmap_terms(outputs, targets.heats, targets, options), strict=True))
+
+    def distillation(
+        self, student: Sequence[Tensor], teacher: Sequence[Tensor], targets: Targets, options: LossOptions
+    ) -> Tensor:
+        """The error of a student's outputs against a larger network's, a scalar."""
+        from .losses import distillation
+
+        return distillation(student, teacher, targets, options)
+
+    def check_outputs(self, outputs: Sequence[Floats], shape: tuple[int, ...], skeleton: Skeleton) -> None:
+        """Raise InputError unless `outputs` are those for an input of `shape` (B, 3, H, W)."""
+        expected = self.outputs(skeleton.num_joints)
+        shapes = [output.shape for output in outputs]
+        if shapes != [(shape[0], o.channels, shape[2] // o.scale, shape[3] // o.scale) for o in expected]:
+            first, *others = (f"{o.channels}{{}} at 1/{o.scale}" for o in expected)
+            needed = " and ".join([first.format(" channels"), *(other.format("") for other in others)])
+            raise InputError(
+                f"the network gives outputs {shapes} for input {shape}; skeleton {skeleton.name!r} needs"
+                f" {needed} scale"
+            )
+
+    def people(
+        self,
+        passes: Sequence[Sequence[Sequence[Floats]]],
+        views: Sequence[View],
+        skeleton: Skeleton,
+        options: DecodeOptions,
+    ) -> People:
+        """The people of one image, in its own coordinates.
+
+        Args:
+            passes: per view the outputs (channels, h, w), and with a flip test those for its mirror image.
+            views: the image at every scale of the test, the one nearest to 1 first.
+            skeleton: the joints.
+            options: thresholds and limits.
+
+        Raises:
+            InputError: this head finds none (see `finds_people`).
+        """
+        raise InputError(f"from a head of {self.name} no people can be found in whole images")
+
+    def person(self, passes: Sequence[Sequence[Floats]], skeleton: Skeleton) -> Floats:
+        """(B, J, 3) x, y in input pixels and score of the person in the middle of each of B crops.
+
+        Args:
+            passes: the outputs (B, channels, h, w), and with a flip test those for the mirrored crops.
+            skeleton: the joints.
+
+        Raises:
+            InputError: this head finds none (see `finds_person`).
+        """
+        raise InputError(f"from a head of {self.name} no person can be found in a crop")
+
 
 HEADS: Registry[Head] = Registry(
     "head",
@@ -57,3 +135,8 @@ HEADS: Registry[Head] = Registry(
         "fields": "supernet.heads.single:FIELDS",
     },
 )
+
+
+def head_of(arch: Any) -> Head:
+    """The head of the network that `arch` describes."""
+    return HEADS.get(getattr(arch, "head_kind", "embedding"))

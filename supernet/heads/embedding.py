@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from ..pose.grouping import DecodeOptions, decode
+from ..pose.merging import average_views, merge_heatmaps, to_image
+from ..pose.people import Floats, People
+from ..pose.preprocess import View
+from ..pose.skeletons import Skeleton
 from .contract import Head, Output
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..data.targets import Targets
+    from ..training.options import LossOptions
+    from .losses import Terms
 
 
 class Embedding(Head):
@@ -12,9 +30,46 @@ class Embedding(Head):
 
     def outputs(self, num_joints: int) -> tuple[Output, ...]:
         return (
-            Output("quarter", 2 * num_joints, 4, num_joints, "(B, 2J, H/4, W/4) J heatmaps, then J tags"),
-            Output("half", num_joints, 2, num_joints, "(B, J, H/2, W/2) J heatmaps"),
+            Output("quarter", 2 * num_joints, 4, "(B, 2J, H/4, W/4) J heatmaps, then J tags"),
+            Output("half", num_joints, 2, "(B, J, H/2, W/2) J heatmaps"),
         )
+
+    def terms(self, outputs: Sequence[Tensor], targets: Targets, options: LossOptions) -> Terms:
+        from .losses import tag_loss
+
+        terms = super().terms(outputs, targets, options)
+        pull, push = tag_loss(outputs[0][:, targets.joints.shape[2] :], targets.joints)
+        return terms | {"pull": (options.pull, pull), "push": (options.push, push)}
+
+    def people(
+        self,
+        passes: Sequence[Sequence[Sequence[Floats]]],
+        views: Sequence[View],
+        skeleton: Skeleton,
+        options: DecodeOptions,
+    ) -> People:
+        heat_jhw = average_views([merge_heatmaps(each, skeleton.flip) for each in passes], views)
+        # Tags of different scales cannot be averaged.
+        tags_jhwt = stack_tags([outputs[0] for outputs in passes[0]], skeleton.flip)
+        people = decode(heat_jhw[None], tags_jhwt[None], skeleton, options)[0]
+        return to_image(people, views[0], heat_jhw.shape[1:])
+
+
+def merge_passes(passes: Sequence[Sequence[Floats]], flip: Sequence[int]) -> tuple[Floats, Floats]:
+    """Heatmaps (J, H, W) and tags (J, h, w, T) of one view; see `merge_heatmaps` and `stack_tags`."""
+    return merge_heatmaps(passes, flip), stack_tags([outputs[0] for outputs in passes], flip)
+
+
+def stack_tags(quarters: Sequence[Floats], flip: Sequence[int]) -> Floats:
+    """Tags (J, h, w, T) of T = 1 or 2 outputs (2J, h, w), the second that of the mirrored image."""
+    joints = len(flip)
+    tags_tjhw = np.empty((len(quarters), joints, *quarters[0].shape[1:]), np.float32)
+    tags_tjhw[0] = quarters[0][joints:]
+    for mirrored, tags_jhw in zip(quarters[1:], tags_tjhw[1:], strict=True):
+        for joint, mirror in enumerate(flip):
+            cv2.flip(mirrored[joints + mirror], 1, dst=tags_jhw[joint])
+    # A view with the tag axis last: nothing is copied for it.
+    return np.moveaxis(tags_tjhw, 0, -1)
 
 
 EMBEDDING = Embedding()

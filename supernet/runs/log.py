@@ -13,6 +13,8 @@ from ..errors import InputError
 from .files import read_text, write_text
 
 SCHEMA = 1
+# In a run's folder.
+LOG = "log.jsonl"
 # Fields that differ between two runs of the same command.
 TIME_FIELDS = ("time", "seconds", "images_per_second")
 

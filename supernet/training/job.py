@@ -1,33 +1,37 @@
-"""What every training run shares: its folder, data, log and checkpoints around the trainer."""
+"""A training run: its folder, data, log and checkpoints around the trainer; and what trains a supernet."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor
 
+from ..arch import Arch
 from ..data.dataset import PoseDataset
 from ..data.loader import Loader
 from ..data.options import LoaderOptions
 from ..data.source import DataConfig, ensure_data, open_ready_split
 from ..errors import InputError
+from ..heads.contract import head_of
+from ..network import Supernet
 from ..runs.files import clear_when_full
-from ..runs.log import RunLog
+from ..runs.log import LOG, RunLog
 from ..runs.sinks import open_sinks
-from .checkpoint import FOLDER, CheckpointFolder
+from ..sampling import SubnetSchedule
+from ..sorting import sort_channels
+from ..space import SearchSpace
+from .checkpoint import FOLDER, CheckpointFolder, supernet_about
 from .distributed import Ranks
-from .options import LoggerOptions, TrainOptions
+from .options import LoggerOptions, PrecisionOptions, TrainOptions
 from .pictures import draw_curves
 from .state import TrainingState
 from .step import Forward
-from .trainer import Schedule, Scores, Trainer
-
-LOG = "log.jsonl"
-M = TypeVar("M", bound=nn.Module)
+from .trainer import M, Scores, Task, Trainer
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class TrainingJob:
         options: the recipe.
         seed: of everything random.
         ranks: the processes that share the work.
-        logger: further places for the figures.
+        logger: further places for the metrics.
         config: the settings as plain values, kept in each checkpoint.
 
     Raises:
@@ -75,24 +79,12 @@ class TrainingJob:
         self.ranks.barrier()
         return open_ready_split(self.data, role)
 
-    def run(
-        self,
-        state: TrainingState[M],
-        dataset: PoseDataset,
-        schedule: Schedule,
-        *,
-        forward: Forward,
-        teacher: Forward | None = None,
-        prepare: Callable[[], None] = lambda: None,
-        validator: Callable[[RunLog | None], Callable[[M, int], Scores] | None] = lambda log: None,
-    ) -> int:
-        """Train, or go on from the last checkpoint; every rank calls this.
+    def run(self, task: Task[M], dataset: PoseDataset) -> int:
+        """Train, or go on from the last checkpoint of the folder; every rank calls this.
 
         Args:
-            state: fresh; it takes up the last checkpoint of the folder.
+            task: fresh; its state takes up the last checkpoint.
             dataset: the training split.
-            schedule, forward, teacher, prepare: see `Trainer`.
-            validator: given the log of the first rank, makes what scores the network.
 
         Returns:
             the number of the signal that stopped it after saving, or 0.
@@ -101,27 +93,19 @@ class TrainingJob:
             InputError: settings, data or an older checkpoint in the folder do not fit, or the disk is full;
                 see `Trainer.fit`.
         """
-        checkpoints = self._resume(state)
+        checkpoints = CheckpointFolder(self.folder / FOLDER, self.options.checkpoint.keep)
+        if self.ranks.is_main:
+            checkpoints.clean()
+        last = self.ranks.share(checkpoints.last())
+        if last is not None:
+            task.state.restore(last)
         # Around the log's and the loader's end too: what is still to be flushed may not fit either.
         with clear_when_full(lambda: _on_full_disk(checkpoints.last())):
-            loader = self._loader(dataset, schedule)
-            log = self._open_log(state.step) if self.ranks.is_main else None
+            loader = self._loader(task, dataset)
+            log = self._open_log(task.state.step) if self.ranks.is_main else None
             try:
-                trainer = Trainer(
-                    state,
-                    loader,
-                    schedule,
-                    self.options,
-                    ranks=self.ranks,
-                    checkpoints=checkpoints,
-                    log=log,
-                    config=self.config,
-                    forward=forward,
-                    teacher=teacher,
-                    prepare=prepare,
-                    validate=validator(log),
-                )
-                self._announce(state.step, trainer.total)
+                trainer = Trainer(task, loader, self.options, self.ranks, checkpoints, log, self.config)
+                self._announce(task.state.step, trainer.total)
                 signal = trainer.fit()
             finally:
                 loader.close()
@@ -131,21 +115,14 @@ class TrainingJob:
                 draw_curves(self.folder)
         return signal
 
-    def _resume(self, state: TrainingState[M]) -> CheckpointFolder:
-        checkpoints = CheckpointFolder(self.folder / FOLDER, self.options.checkpoint.keep)
-        if self.ranks.is_main:
-            checkpoints.clean()
-        last = self.ranks.share(checkpoints.last())
-        if last is not None:
-            state.restore(last)
-        return checkpoints
-
-    def _loader(self, dataset: PoseDataset, schedule: Schedule) -> Loader:
+    def _loader(self, task: Task[M], dataset: PoseDataset) -> Loader:
+        outputs = task.head.outputs(dataset.skeleton.num_joints)
         return Loader(
             dataset,
             self._loader_options(),
-            schedule.resolution,
+            task.schedule.resolution,
             augment=self.data.augment,
+            scales=[output.scale for output in outputs],
             workers=self.data.workers,
             rank=self.ranks.rank,
             world=self.ranks.world,
@@ -171,3 +148,92 @@ class TrainingJob:
 def _on_full_disk(last: Path | None) -> str:
     good = f"the last good checkpoint is {last or 'none'}"
     return f"{good}; free some space and start the same command again to go on from there"
+
+
+def train_supernet(job: TrainingJob, space: SearchSpace) -> int:
+    """Train a supernet, or go on with the training in the job's folder; every rank calls this.
+
+    Returns:
+        the number of the signal that stopped it after saving, or 0.
+
+    Raises:
+        InputError: see `TrainingJob.run`.
+    """
+    dataset = job.open_split("train")
+    task = SupernetTask(job, space, dataset)
+    if job.ranks.is_main:
+        space.save(job.folder / "space.yaml")
+    return job.run(task, dataset)
+
+
+class SupernetTask(Task[Supernet]):
+    """All networks of a space in one.
+
+    Args:
+        job: the run.
+        space: the architectures to train.
+        dataset: the training split.
+    """
+
+    def __init__(self, job: TrainingJob, space: SearchSpace, dataset: PoseDataset) -> None:
+        options = job.options
+        net = Supernet(space, dataset.skeleton.num_joints, job.seed).to(job.ranks.device)
+        state = TrainingState(net, options.optimizer, supernet_about(net))
+        schedule = SubnetSchedule(space, options.sampling, job.seed)
+        super().__init__(state, schedule, head_of(space.largest()))
+        self._sampling = options.sampling
+        self._run = make_forward(net, options.precision)
+        self._validator = None
+        if options.validation.every:
+            # Scoring and drawing bring in much that a run without validation need not wait for.
+            from .validation import SupernetValidator
+
+            val_set, pictures = job.open_split("val"), job.folder / "pictures"
+            self._validator = SupernetValidator(space, dataset, val_set, options.validation, job, pictures)
+
+    def forward(self, images: Tensor, arch: Arch) -> list[Tensor]:
+        """The outputs of the subnet `arch`."""
+        return self._run(images, arch)
+
+    def prepare(self) -> None:
+        """Sort the channels once, before the first step that trains narrower subnets."""
+        options, state = self._sampling, self.state
+        due = options.sort_channels and 0 < options.largest_first <= state.step
+        if due and not state.channels_sorted:
+            sort_state(state)
+
+    def score(self, log: RunLog | None) -> Scores:
+        """AP and AR of the subnets that validation follows."""
+        assert self._validator is not None
+        return self._validator(self.state.averaged, self.state.step, log)
+
+
+def sort_state(state: TrainingState[Supernet]) -> None:
+    """Order the channels of the network by importance, and all that mirrors it in the same way."""
+    permutations = sort_channels(state.net)
+    if state.ema is not None:
+        permutations.apply(dict(state.ema.net.named_parameters()))
+    for kind in ("exp_avg", "exp_avg_sq", "momentum_buffer"):
+        named = {name: state.optimizer.state[p] for name, p in state.net.named_parameters()}
+        permutations.apply({name: values[kind] for name, values in named.items() if kind in values})
+    state.channels_sorted = True
+
+
+def make_forward(net: Supernet, options: PrecisionOptions) -> Forward:
+    """The function that runs a subnet in training.
+
+    With `options.compile`, the largest and the smallest architecture are compiled, once per input shape;
+    random ones run eagerly, since each would compile anew.
+    """
+    if not options.compile:
+        return net
+
+    def key(arch: Arch) -> Arch:
+        return replace(arch, resolution=net.space.resolution[0])
+
+    def compiled(arch: Arch) -> Forward:
+        run = torch.compile(lambda images: net(images, arch), dynamic=False)
+        return lambda images, _: list(run(images))
+
+    ends = {key(arch): compiled(arch) for arch in (net.space.largest(), net.space.smallest())}
+    return lambda images, arch: ends.get(key(arch), net)(images, arch)

@@ -13,7 +13,7 @@ from ..data.dataset import PoseDataset
 from ..pose.drawing import contact_sheet, draw_people
 from ..pose.people import People
 from ..runs.files import atomic_path
-from ..runs.log import RunLog, read_log
+from ..runs.log import LOG, RunLog, read_log
 
 SUBNETS = ("largest", "random", "smallest", "subnet")
 
@@ -22,7 +22,7 @@ def draw_curves(folder: Path) -> Path | None:
     """Draw `curves.png` from the log of the run in `folder`; None when the log is still empty."""
     from matplotlib.figure import Figure
 
-    lines = read_log(folder / "log.jsonl")
+    lines = read_log(folder / LOG)
     training = [line for line in lines if line["kind"] == "train"]
     scores = [line for line in lines if line["kind"] == "validation"]
     if not training:

@@ -3,56 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..arch import Arch
 from ..data.batch import Batch, normalise
-from ..losses import PoseLoss
+from ..data.targets import Targets
+from ..heads.contract import Head
+from ..heads.losses import PoseLoss
 from ..sampling import Sampled
 from .options import PrecisionOptions
 
 Forward = Callable[[Tensor, Arch], list[Tensor]]
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """Network input and targets of a part of a batch; shapes as in `Batch` but for `images`.
+# Normalised images (B, 3, H, W) and what the outputs for them are to be.
+Part = tuple[Tensor, Targets]
 
-    Attributes:
-        images: (B, 3, H, W) normalised.
+
+def chunks(batch: Batch, head: Head, count: int, precision: PrecisionOptions, sigma: float) -> Iterator[Part]:
+    """Cut a batch into `count` equal parts along the images, with the targets of `head`.
+
+    Args:
+        batch: of this rank.
+        head: of the network.
+        count: divides the number of images.
+        precision: says the memory format.
+        sigma: of the Gaussians, in pixels of each map.
     """
-
-    images: Tensor
-    heats_quarter: Tensor
-    heats_half: Tensor
-    mask_quarter: Tensor
-    mask_half: Tensor
-    joints: Tensor
-
-
-def chunks(batch: Batch, count: int, precision: PrecisionOptions) -> Iterator[Chunk]:
-    """Cut a batch into `count` equal parts along the images."""
     memory_format = torch.channels_last if precision.channels_last else torch.contiguous_format
     size = len(batch.images) // count
+    targets = head.targets(batch, sigma)
     for start in range(0, size * count, size):
         rows = slice(start, start + size)
-        yield Chunk(
-            normalise(batch.images[rows]).contiguous(memory_format=memory_format),
-            batch.heats_quarter[rows],
-            batch.heats_half[rows],
-            batch.masks_quarter[rows],
-            batch.masks_half[rows],
-            batch.joints[rows],
-        )
+        images = normalise(batch.images[rows]).contiguous(memory_format=memory_format)
+        yield images, targets.rows(rows)
 
 
 def backward_all(
     forward: Forward,
     subnets: Sequence[Sampled],
-    parts: Sequence[Chunk],
+    parts: Sequence[Part],
     loss: PoseLoss,
     *,
     bf16: bool = False,
@@ -77,18 +69,18 @@ def backward_all(
     """
     metrics: dict[str, Tensor] = {}
     roles = [subnet.role for subnet in subnets]
-    autocast = torch.autocast(parts[0].images.device.type, torch.bfloat16, enabled=bf16)
-    for part in parts:
+    autocast = torch.autocast(parts[0][0].device.type, torch.bfloat16, enabled=bf16)
+    for images, targets in parts:
         with torch.no_grad(), autocast:
-            wanted = None if teacher is None else teacher(part.images, subnets[0].arch)
+            wanted = None if teacher is None else teacher(images, subnets[0].arch)
         for place, subnet in enumerate(subnets):
             with autocast:
-                heads = forward(part.images, subnet.arch)
-            total, terms = loss(heads, part, wanted)
+                outputs = forward(images, subnet.arch)
+            total, terms = loss(outputs, targets, wanted)
             total = total / len(parts)
             total.backward()  # type: ignore[no-untyped-call]
             if subnet.role == "largest":
-                wanted = [head.detach() for head in heads]
+                wanted = [output.detach() for output in outputs]
             shares = {
                 "loss": total.detach(),
                 f"loss/{subnet.role}": total.detach() / roles.count(subnet.role),

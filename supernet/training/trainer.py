@@ -1,6 +1,4 @@
-"""The training loop: steps, log, checkpoints, validation; stopped anywhere, it goes on as if it had not
-been.
-"""
+"""The training loop: steps, log, checkpoints, validation; stopped anywhere, it goes on as if it had not."""
 
 from __future__ import annotations
 
@@ -12,12 +10,14 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from ..arch import Arch
 from ..data.batch import Batch
 from ..data.loader import Loader
 from ..errors import InputError
-from ..losses import PoseLoss
+from ..heads.contract import Head
+from ..heads.losses import PoseLoss
 from ..runs.interrupts import StopRequest
 from ..runs.log import RunLog
 from ..runs.progress import ProgressBar
@@ -27,6 +27,9 @@ from .distributed import Ranks
 from .options import GuardOptions, TrainOptions
 from .state import TrainingState, learning_rate
 from .step import Forward, backward_all, chunks
+
+M = TypeVar("M", bound=nn.Module)
+_LOG = logging.getLogger(__name__)
 
 
 class NonFiniteGuard:
@@ -59,20 +62,16 @@ class NonFiniteGuard:
             )
 
 
-M = TypeVar("M", bound=nn.Module)
-_LOG = logging.getLogger(__name__)
-
-
 @dataclass(frozen=True)
 class Scores:
     """What a validation found.
 
     Attributes:
-        figures: for the log, by name.
+        metrics: for the log, by name.
         best: those that the best checkpoints are chosen by, by the checkpoint's name (larger is better).
     """
 
-    figures: Mapping[str, float]
+    metrics: Mapping[str, float]
     best: Mapping[str, float]
 
 
@@ -86,58 +85,73 @@ class Schedule(Protocol):
         """The subnets of `step`."""
 
 
+class Task(Generic[M]):
+    """What a run trains: a network, its head, the subnets of each step, and how it is scored.
+
+    Attributes:
+        state: where the training stands.
+        schedule: the subnets of each step.
+        head: of the network.
+        teacher: gives the outputs that all subnets learn from besides the ground truth; without one, they
+            learn from those of the largest.
+    """
+
+    def __init__(
+        self, state: TrainingState[M], schedule: Schedule, head: Head, teacher: Forward | None = None
+    ) -> None:
+        self.state = state
+        self.schedule = schedule
+        self.head = head
+        self.teacher = teacher
+
+    def forward(self, images: Tensor, arch: Arch) -> list[Tensor]:
+        """The outputs of the subnet `arch` for `images` (B, 3, H, W)."""
+        raise NotImplementedError
+
+    def prepare(self) -> None:
+        """Called before each step."""
+
+    def score(self, log: RunLog | None) -> Scores:
+        """Score the averaged network; called on every rank, with the log on the first."""
+        raise NotImplementedError
+
+
 class Trainer(Generic[M]):
     """Trains a supernet, or a single network.
 
     Args:
-        state: where it stands.
-        loader: batches, at the resolutions of `schedule`.
-        schedule: the subnets of each step.
+        task: what to train.
+        loader: batches, at the resolutions of the task's schedule.
         options: the recipe.
         ranks: the processes that share each batch.
         checkpoints: where to save.
-        log: where the figures go; on rank 0 only.
+        log: where the metrics go; on rank 0 only.
         config: the run's settings, kept in each checkpoint.
-        forward: runs a subnet of `state.net`.
-        teacher: gives the outputs that all subnets learn from besides the ground truth; without one, they
-            learn from those of the largest.
-        prepare: called before each step.
-        validate: scores the averaged network; called on every rank.
     """
 
     def __init__(
         self,
-        state: TrainingState[M],
+        task: Task[M],
         loader: Loader,
-        schedule: Schedule,
         options: TrainOptions,
-        *,
         ranks: Ranks,
         checkpoints: CheckpointFolder,
         log: RunLog | None,
         config: Mapping[str, Any],
-        forward: Forward,
-        teacher: Forward | None = None,
-        prepare: Callable[[], None] = lambda: None,
-        validate: Callable[[M, int], Scores] | None = None,
     ) -> None:
-        self.state = state
+        self.task = task
+        self.state = task.state
         self.total = options.total_steps(loader.plan.num_images)
         self._loader = loader
-        self._schedule = schedule
         self._options = options
         self._ranks = ranks
         self._checkpoints = checkpoints
         self._log = log
         self._config = config
-        self._forward = forward
-        self._teacher = teacher
-        self._prepare = prepare
-        self._validate = validate
-        self._loss = PoseLoss(options.loss)
+        self._loss = PoseLoss(task.head, options.loss)
         self._guard = NonFiniteGuard(options.guards, checkpoints.last)
-        self._guard.in_all, self._guard.in_a_row = state.skipped
-        self._since = (time.monotonic(), state.step)
+        self._guard.in_all, self._guard.in_a_row = task.state.skipped
+        self._since = (time.monotonic(), task.state.step)
 
     def fit(self) -> int:
         """Train to the end.
@@ -157,7 +171,7 @@ class Trainer(Generic[M]):
             for batch in self._loader.batches(state.step, self.total):
                 for fault in batch.skipped:
                     _LOG.warning("%s; another image took its place", fault)
-                self._prepare()
+                self.task.prepare()
                 stopped = self._train_step(batch, stop)
                 state.step += 1
                 last = state.step == self.total
@@ -166,7 +180,7 @@ class Trainer(Generic[M]):
                 else:
                     bar.update(state.step)
                 every = options.validation.every
-                if self._validate is not None and (last or (every and state.step % every == 0)):
+                if every and (last or state.step % every == 0):
                     self._score()
                 elif last or stopped or state.step % options.checkpoint.every == 0:
                     self._save()
@@ -177,16 +191,12 @@ class Trainer(Generic[M]):
     def _train_step(self, batch: Batch, stop: StopRequest) -> bool:
         """One optimizer step; whether any rank was asked to stop."""
         state, options = self.state, self._options
-        parts = list(chunks(batch, options.accumulate, options.precision))
+        head, precision = self.task.head, options.precision
+        parts = list(chunks(batch, head, options.accumulate, precision, options.sigma))
         state.gradient.zero()
-        metrics = backward_all(
-            self._forward,
-            self._schedule.subnets(state.step),
-            parts,
-            self._loss,
-            bf16=options.precision.bf16,
-            teacher=self._teacher,
-        )
+        subnets, teacher = self.task.schedule.subnets(state.step), self.task.teacher
+        forward = self.task.forward
+        metrics = backward_all(forward, subnets, parts, self._loss, bf16=precision.bf16, teacher=teacher)
         extras = state.gradient.extras
         extras[0] = float(stop.signal > 0)
         extras[1 : 1 + len(metrics)] = torch.stack(list(metrics.values()))
@@ -194,8 +204,8 @@ class Trainer(Generic[M]):
         norm = state.gradient.clip(options.optimizer.clip)
         # The one transfer of a step; it also tells every rank the same about stopping and skipping.
         grad_norm, stopped, *values = torch.cat([norm[None], extras[: 1 + len(metrics)]]).tolist()
-        figures = dict(zip(metrics, values, strict=True))
-        finite = all(abs(value) < float("inf") for value in (grad_norm, figures["loss"]))
+        means = dict(zip(metrics, values, strict=True))
+        finite = all(abs(value) < float("inf") for value in (grad_norm, means["loss"]))
         if finite:
             rate = learning_rate(options.optimizer, state.step, self.total)
             for group in state.optimizer.param_groups:
@@ -203,7 +213,7 @@ class Trainer(Generic[M]):
             state.optimizer.step()
             if state.ema is not None:
                 state.ema.update(state.step)
-            state.meters.add({**figures, "grad_norm": grad_norm})
+            state.meters.add({**means, "grad_norm": grad_norm})
         self._guard.record(state.step, finite)
         state.skipped = (self._guard.in_all, self._guard.in_a_row)
         return bool(stopped > 0)
@@ -235,12 +245,11 @@ class Trainer(Generic[M]):
 
     def _score(self) -> None:
         """Validate, save, and keep what is better than before."""
-        assert self._validate is not None
         started = time.monotonic()
-        scores = self._validate(self.state.averaged, self.state.step)
-        figures = {**scores.figures, "seconds": round(time.monotonic() - started, 3)}
+        scores = self.task.score(self._log)
+        metrics = {**scores.metrics, "seconds": round(time.monotonic() - started, 3)}
         if self._log is not None:
-            self._log.write("validation", self.state.step, figures)
+            self._log.write("validation", self.state.step, metrics)
         for name, score in scores.best.items():
             if score > self.state.best.get(name, (-1.0, 0))[0]:
                 self.state.best[name] = (score, self.state.step)
@@ -257,9 +266,7 @@ class Trainer(Generic[M]):
         self._ranks.barrier()
 
     def _remark_best(self) -> None:
-        """Mark this step's checkpoint as best; also after a restart, as the first process may have died
-        between.
-        """
+        """Mark this step's checkpoint as best; after a restart too, as the first process may have died."""
         for name, (_, step) in self.state.best.items():
             if step == self.state.step and self._ranks.is_main:
                 self._checkpoints.mark_best(name, step)

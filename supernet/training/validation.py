@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,15 +16,18 @@ from ..network import Supernet
 from ..options import EvaluationOptions
 from ..pose.protocols import main_metric
 from ..pose.scoring import score
+from ..runs.log import RunLog
 from ..sampling import fixed_subnets
 from ..space import SearchSpace
 from .distributed import Ranks
 from .options import ValidationOptions
+from .pictures import draw_predictions
 from .trainer import Scores
 
+if TYPE_CHECKING:
+    from .job import TrainingJob
+
 Detections = list[dict[str, Any]]
-# `draw(subnet's name, step, dataset, detections)` makes pictures.
-Draw = Callable[[str, int, PoseDataset, Detections], Path | None]
 
 
 class SharedScoring:
@@ -49,7 +52,7 @@ class SharedScoring:
         self.evaluator = Evaluator(share, protocol) if len(share) else None
 
     def gather(self, detections: Detections) -> tuple[Detections, dict[str, float]]:
-        """Everybody's detections, and on every rank the figures that they score together."""
+        """Everybody's detections, and on every rank the metrics that they score together."""
         everything = [one for part in self._ranks.gather(detections) for one in part]
         stats: dict[str, float] = {}
         if self._ranks.is_main:
@@ -59,39 +62,45 @@ class SharedScoring:
 
 
 class SupernetValidator:
-    """Scores some subnets of a supernet.
+    """Scores smallest, largest and a few random subnets of a supernet.
 
     Args:
-        archs: the subnets to follow, by name.
+        space: where the subnets come from.
         train_set: for batch-norm calibration.
-        scoring: what to score on.
-        draw: makes pictures; on the first rank only.
+        val_set: what to score on.
+        options: how many subnets, images and pictures.
+        job: its seed and ranks.
+        pictures: the folder of the pictures.
     """
 
     def __init__(
         self,
-        archs: Mapping[str, Arch],
+        space: SearchSpace,
         train_set: PoseDataset,
-        scoring: SharedScoring,
-        draw: Draw | None = None,
+        val_set: PoseDataset,
+        options: ValidationOptions,
+        job: TrainingJob,
+        pictures: Path,
     ) -> None:
-        self._archs = dict(archs)
+        self._archs = validation_archs(space, options.subnets, job.seed)
         self._train_set = train_set
-        self._scoring = scoring
-        self._draw = draw
+        self._scoring = SharedScoring(val_set, options, job.ranks)
+        self._count = options.pictures
+        self._pictures = pictures
         self._evaluator: SupernetEvaluator | None = None
 
-    def __call__(self, net: Supernet, step: int) -> Scores:
+    def __call__(self, net: Supernet, step: int, log: RunLog | None) -> Scores:
         """AP and AR of every subnet, by `AP/<name>` and `AR/<name>`; `net` is left as it is."""
         evaluate = self._evaluator_of(net)
-        figures: dict[str, float] = {}
+        metrics: dict[str, float] = {}
         for name, arch in self._archs.items():
             found = evaluate(arch).detections if evaluate is not None else []
             detections, stats = self._scoring.gather(found)
-            figures |= {f"{key}/{name}": value for key, value in followed(stats).items()}
-            if self._draw is not None:
-                self._draw(name, step, self._scoring.dataset, detections)
-        return Scores(figures, best_scores(figures, main_metric(stats)[0]))
+            metrics |= {f"{key}/{name}": value for key, value in followed(stats).items()}
+            if log is not None and self._count:
+                dataset = self._scoring.dataset
+                draw_predictions(self._pictures, log, self._count, name, step, dataset, detections)
+        return Scores(metrics, best_scores(metrics, main_metric(stats)[0]))
 
     def _evaluator_of(self, net: Supernet) -> SupernetEvaluator | None:
         """An evaluator with a copy of `net`'s weights, as scoring changes modes, statistics and formats."""
@@ -116,11 +125,11 @@ def followed(stats: Mapping[str, float]) -> dict[str, float]:
     return {name: round(stats[name], 5) for name in (main_metric(stats)[0], "AR") if name in stats}
 
 
-def best_scores(figures: Mapping[str, float], metric: str = "AP") -> dict[str, float]:
+def best_scores(metrics: Mapping[str, float], metric: str = "AP") -> dict[str, float]:
     """What the best checkpoints are chosen by: `metric` of the smallest, of the largest, and their mean."""
-    if not {f"{metric}/smallest", f"{metric}/largest"} <= set(figures):
+    if not {f"{metric}/smallest", f"{metric}/largest"} <= set(metrics):
         return {}
-    smallest, largest = figures[f"{metric}/smallest"], figures[f"{metric}/largest"]
+    smallest, largest = metrics[f"{metric}/smallest"], metrics[f"{metric}/largest"]
     return {"best": (smallest + largest) / 2, "best-smallest": smallest, "best-largest": largest}
 
 

@@ -12,9 +12,9 @@ from subnets import Subnet
 from subnets.export.formats import relative_difference
 from subnets.export.onnx_graph import append_peaks, peak_head
 from subnets.runtime import open_runtime
+from supernet.heads.embedding import merge_passes
 from supernet.pose import DecodeOptions, Skeleton, decode
 from supernet.pose.grouping import decode_peaks
-from supernet.pose.inference import merge_passes
 
 SKELETON = Skeleton.load("crowdpose")
 

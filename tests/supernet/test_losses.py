@@ -1,24 +1,16 @@
 """The losses against literal loops written from their definitions."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
 
+from supernet.data.targets import Targets
 from supernet.errors import InputError
-from supernet.losses import PoseLoss, distillation, heatmap_mse, tag_loss
+from supernet.heads.embedding import EMBEDDING
+from supernet.heads.losses import PoseLoss, distillation, heatmap_mse, tag_loss
 from supernet.training.options import LossOptions
-
-
-@dataclass(frozen=True)
-class Targets:
-    heats_quarter: torch.Tensor
-    heats_half: torch.Tensor
-    mask_quarter: torch.Tensor
-    mask_half: torch.Tensor
-    joints: torch.Tensor
 
 
 def random_joints(generator, batch, people, joints, height, width):
@@ -35,10 +27,11 @@ def make_targets(generator, batch=2, joints=3, size=8):
         return torch.rand(shape, generator=generator, dtype=torch.float64)
 
     return Targets(
-        rand(batch, joints, size, size),
-        rand(batch, joints, 2 * size, 2 * size),
-        (rand(batch, size, size) > 0.3).double(),
-        (rand(batch, 2 * size, 2 * size) > 0.3).double(),
+        (rand(batch, joints, size, size), rand(batch, joints, 2 * size, 2 * size)),
+        (
+            (rand(batch, size, size) > 0.3).double(),
+            (rand(batch, 2 * size, 2 * size) > 0.3).double(),
+        ),
         random_joints(generator, batch, 4, joints, size, size),
     )
 
@@ -87,8 +80,8 @@ def literal_tags(tags, joints):
 def test_heatmap_mse_equals_the_loop(positive_weight, boolean_mask):
     generator = torch.Generator().manual_seed(1)
     targets, heads = make_targets(generator), make_heads(generator)
-    target = targets.heats_half - 0.2  # some negative, as a teacher's maps have
-    mask = targets.mask_half.bool() if boolean_mask else targets.mask_half
+    target = targets.heats[1] - 0.2  # some negative, as a teacher's maps have
+    mask = targets.masks[1].bool() if boolean_mask else targets.masks[1]
     got = heatmap_mse(heads[1], target, mask, positive_weight)
     assert float(got) == pytest.approx(literal_mse(heads[1], target, mask, positive_weight), rel=1e-12)
 
@@ -155,7 +148,9 @@ def test_gradients_by_finite_differences():
     targets = make_targets(generator, size=3)
     heads = [head.requires_grad_() for head in make_heads(generator, size=3)]
     teacher = make_heads(generator, size=3)
-    loss = PoseLoss(LossOptions(heat=(0.7, 1.3), positive_weight=3.0, pull=0.5, push=0.8, distillation=0.6))
+    loss = PoseLoss(
+        EMBEDDING, LossOptions(heat=(0.7, 1.3), positive_weight=3.0, pull=0.5, push=0.8, distillation=0.6)
+    )
     assert torch.autograd.gradcheck(lambda *maps: loss(maps, targets, teacher)[0], heads)
 
 
@@ -171,8 +166,8 @@ def test_distillation_ignores_tags_and_detaches_the_teacher():
     targets = make_targets(generator)
     student = [head.requires_grad_() for head in make_heads(generator)]
     teacher = [head.requires_grad_() for head in make_heads(generator)]
-    masks = [targets.mask_quarter, targets.mask_half]
-    loss = distillation(student, teacher, masks, 2.0)
+    masks = targets.masks
+    loss = distillation(student, teacher, targets, LossOptions(positive_weight=2.0))
     expected = sum(
         literal_mse(s[:, :3].detach(), t[:, :3].detach(), m, 2.0)
         for s, t, m in zip(student, teacher, masks, strict=True)
@@ -189,11 +184,11 @@ def test_pose_loss_weighs_its_terms():
     generator = torch.Generator().manual_seed(6)
     targets, heads, teacher = make_targets(generator), make_heads(generator), make_heads(generator)
     options = LossOptions(heat=(0.5, 2.0), positive_weight=4.0, pull=0.3, push=0.2, distillation=0.1)
-    total, terms = PoseLoss(options)(heads, targets, teacher)
+    total, terms = PoseLoss(EMBEDDING, options)(heads, targets, teacher)
     weights = {"heat_quarter": 0.5, "heat_half": 2.0, "pull": 0.3, "push": 0.2, "distillation": 0.1}
     assert set(terms) == set(weights)
     assert float(total) == pytest.approx(sum(weights[name] * float(terms[name]) for name in weights))
-    alone, terms = PoseLoss(options)(heads, targets)
+    alone, terms = PoseLoss(EMBEDDING, options)(heads, targets)
     assert "distillation" not in terms
     assert float(alone) < float(total)
 

@@ -22,10 +22,11 @@ import numpy as np
 from experiments.benchmarks.decode import literal
 from experiments.benchmarks.decode.rendered import Noise, ground_truth, render, scenes
 from experiments.benchmarks.decode.speed import SKELETON, fast, slow
+from supernet.heads.embedding import merge_passes
 from supernet.pose import DecodeOptions, People, score
 from supernet.pose.bootstrap import bootstrap_ap
 from supernet.pose.grouping import decode
-from supernet.pose.inference import merge_passes, to_image
+from supernet.pose.merging import to_image
 from supernet.pose.peaks import Peaks, find_missing, refine_position
 from supernet.pose.preprocess import View
 from supernet.pose.results import to_coco_results

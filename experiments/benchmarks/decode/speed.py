@@ -22,9 +22,10 @@ import numpy as np
 
 from experiments.benchmarks.decode import literal
 from experiments.benchmarks.decode.rendered import Noise, Scene, ground_truth, render, scenes
+from supernet.heads.embedding import merge_passes
 from supernet.pose import DecodeOptions, People, Skeleton, score
 from supernet.pose.grouping import decode
-from supernet.pose.inference import merge_passes, to_image
+from supernet.pose.merging import to_image
 from supernet.pose.peaks import find_missing, find_peaks, match, refine_position, sample_tags
 from supernet.pose.preprocess import View
 from supernet.pose.results import to_coco_results

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -26,10 +27,11 @@ import torch
 from literal import LiteralPipeline
 
 from supernet.data import AugmentOptions, Loader, LoaderOptions, PoseDataset, load_crowdpose
-from supernet.data.batch import BatchMaker
+from supernet.data.batch import Batch, BatchMaker
 from supernet.data.images.decode import decode_rgb
 from supernet.data.targets import loss_mask
 from supernet.data.transforms import sample, warp_image, warp_keypoints
+from supernet.heads.embedding import EMBEDDING
 from supernet.pose.skeletons import Skeleton
 from supernet.runs.files import write_json
 
@@ -70,7 +72,7 @@ def side_by_side(dataset: PoseDataset) -> dict[str, object]:
     literal = LiteralPipeline(dataset)
 
     def ours(step: int) -> None:
-        loader.batch(step)
+        EMBEDDING.targets(loader.batch(step), 2.0)
 
     def usual(step: int) -> None:
         made = []
@@ -108,17 +110,17 @@ def breakdown(dataset: PoseDataset) -> dict[str, float]:
     flip = dataset.skeleton.flip
     crops = [warp_keypoints(r.keypoints, a, flip) for r, a in zip(records, drawn, strict=True)]
     compact = BatchMaker(dataset, loader.plan, augment, 2.0)(0, RESOLUTION)
-    dense = compact.dense(2.0, 30)
+    dense = EMBEDDING.targets(compact, 2.0)
+    full = replace(compact, masks={**compact.masks, **dict(enumerate(dense.heats))})
 
     def masks(i: int) -> None:
         for scale in (4, 2):
             keypoints = crops[i] * np.array([1 / scale, 1 / scale, 1.0])
             loss_mask(keypoints, records[i].ignore, drawn[i].matrix / scale, RESOLUTION // scale, 2.0)
 
-    def share(batch: object) -> None:
-        for tensor in vars(batch).values():
-            if isinstance(tensor, torch.Tensor):
-                tensor.clone().share_memory_()
+    def share(batch: Batch) -> None:
+        for tensor in (batch.images, batch.joints, batch.tagged, *batch.masks.values()):
+            tensor.clone().share_memory_()
 
     stages: dict[str, tuple[Callable[[int], object], int]] = {
         "read file": (lambda i: Path(dataset.image_name(draws[i].index)).read_bytes(), 1),
@@ -127,9 +129,9 @@ def breakdown(dataset: PoseDataset) -> dict[str, float]:
         "warp image": (lambda i: warp_image(images[i], drawn[i]), 1),
         "warp joints": (lambda i: warp_keypoints(records[i].keypoints, drawn[i], flip), 1),
         "masks, both scales": (masks, 1),
-        "draw targets, both scales (main process)": (lambda _: compact.dense(2.0, 30), BATCH),
+        "draw targets, both scales (main process)": (lambda _: EMBEDDING.targets(compact, 2.0), BATCH),
         "hand over to the main process": (lambda _: share(compact), BATCH),
-        "the same with dense heatmaps (not done)": (lambda _: share(dense), BATCH),
+        "the same with dense heatmaps (not done)": (lambda _: share(full), BATCH),
     }
     result = {}
     for name, (stage, images_per_call) in stages.items():
@@ -150,8 +152,8 @@ def throughput(dataset: PoseDataset, workers: int, steps: int = 30) -> float:
     for _ in loader.batches(0, 2 * workers + 2):
         pass
     start = time.perf_counter()
-    for _ in loader.batches(10, 10 + steps):
-        pass
+    for batch in loader.batches(10, 10 + steps):
+        EMBEDDING.targets(batch, 2.0)
     elapsed = time.perf_counter() - start
     loader.close()
     return round(steps * BATCH / elapsed, 1)

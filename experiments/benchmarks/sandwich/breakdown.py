@@ -16,12 +16,13 @@ import torch
 from experiments.benchmarks.sandwich.run import CASES, random_chunk
 from supernet import Arch, SearchSpace, Supernet
 from supernet.cost import count_macs
-from supernet.losses import PoseLoss
+from supernet.heads.embedding import EMBEDDING
+from supernet.heads.losses import PoseLoss
 from supernet.network import active_layers
 from supernet.runs.environment import environment
 from supernet.sampling import SubnetSchedule
 from supernet.training.options import LossOptions, SamplingOptions
-from supernet.training.step import Chunk
+from supernet.training.step import Part
 
 HERE = Path(__file__).resolve().parent
 WARMUP, ROUNDS = 2, 9
@@ -36,10 +37,11 @@ def milliseconds(call: Callable[[], object]) -> float:
     return round(statistics.median(taken[WARMUP:]), 2)
 
 
-def parts(net: Supernet, arch: Arch, chunk: Chunk, teacher: list[torch.Tensor]) -> dict[str, object]:
+def parts(net: Supernet, arch: Arch, chunk: Part, teacher: list[torch.Tensor]) -> dict[str, object]:
     """Median milliseconds of the network, of the loss with distillation, and of making the active weights."""
-    loss = PoseLoss(LossOptions(positive_weight=10.0))
-    heads = [head.detach().requires_grad_() for head in net(chunk.images, arch)]
+    images, targets = chunk
+    loss = PoseLoss(EMBEDDING, LossOptions(positive_weight=10.0))
+    heads = [head.detach().requires_grad_() for head in net(images, arch)]
     ones = [torch.ones_like(head) for head in heads]
     layers = active_layers(arch, net.num_joints)
 
@@ -51,8 +53,8 @@ def parts(net: Supernet, arch: Arch, chunk: Chunk, teacher: list[torch.Tensor]) 
 
     return {
         "macs": count_macs(arch),
-        "network": milliseconds(lambda: torch.autograd.backward(net(chunk.images, arch), ones)),
-        "loss": milliseconds(lambda: loss(heads, chunk, teacher)[0].backward()),
+        "network": milliseconds(lambda: torch.autograd.backward(net(images, arch), ones)),
+        "loss": milliseconds(lambda: loss(heads, targets, teacher)[0].backward()),
         "weights": milliseconds(weights),
     }
 
@@ -64,7 +66,7 @@ def main() -> None:
     net, chunk = Supernet(space).train(), random_chunk(batch, side)
     schedule = SubnetSchedule(space, SamplingOptions(resolutions=[side]))
     with torch.no_grad():
-        teacher = net(chunk.images, space.largest())
+        teacher = net(chunk[0], space.largest())
     rows = [{"subnet": s.role, **parts(net, s.arch, chunk, teacher)} for s in schedule.subnets(0)]
     result = {"machine": environment(1), "milliseconds of CPU": rows}
     (HERE / "breakdown.json").write_text(json.dumps(result, indent=1) + "\n")

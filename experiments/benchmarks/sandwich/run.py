@@ -18,19 +18,21 @@ import torch
 
 from supernet import SearchSpace, Supernet
 from supernet.cost import MacsTable
-from supernet.losses import PoseLoss
+from supernet.data.targets import Targets
+from supernet.heads.embedding import EMBEDDING
+from supernet.heads.losses import PoseLoss
 from supernet.runs.environment import environment
 from supernet.sampling import SubnetSchedule
 from supernet.training.options import LossOptions, OptimizerOptions, SamplingOptions
 from supernet.training.state import FlatGradient, make_optimizer
-from supernet.training.step import Chunk, backward_all
+from supernet.training.step import Part, backward_all
 
 HERE = Path(__file__).resolve().parent
 
 CASES = (("tiny", 128, 8), ("litepose", 256, 4))
 
 
-def random_chunk(batch: int, side: int) -> Chunk:
+def random_chunk(batch: int, side: int) -> Part:
     generator = torch.Generator().manual_seed(0)
 
     def rand(*shape: int) -> torch.Tensor:
@@ -38,14 +40,10 @@ def random_chunk(batch: int, side: int) -> Chunk:
 
     joints = torch.randint(0, side // 4, (batch, 30, 14, 3), generator=generator)
     images = torch.randn((batch, 3, side, side), generator=generator)
-    return Chunk(
-        images.contiguous(memory_format=torch.channels_last),
-        rand(batch, 14, side // 4, side // 4),
-        rand(batch, 14, side // 2, side // 2),
-        torch.ones(batch, side // 4, side // 4),
-        torch.ones(batch, side // 2, side // 2),
-        joints,
-    )
+    sides = (side // 4, side // 2)
+    heats = tuple(rand(batch, 14, side, side) for side in sides)
+    masks = tuple(torch.ones(batch, side, side) for side in sides)
+    return images.contiguous(memory_format=torch.channels_last), Targets(heats, masks, joints)
 
 
 def measure(name: str, side: int, batch: int, rounds: int) -> dict[str, object]:
@@ -53,7 +51,7 @@ def measure(name: str, side: int, batch: int, rounds: int) -> dict[str, object]:
     net = Supernet(space).train()
     options = OptimizerOptions()
     optimizer, gradient = make_optimizer(net, options), FlatGradient(net.parameters(), 1)
-    loss = PoseLoss(LossOptions(positive_weight=10.0))
+    loss = PoseLoss(EMBEDDING, LossOptions(positive_weight=10.0))
     schedule = SubnetSchedule(space, SamplingOptions(resolutions=[side]))
     chunk = random_chunk(batch, side)
 

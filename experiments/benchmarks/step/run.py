@@ -25,8 +25,9 @@ from experiments.benchmarks.sandwich.run import random_chunk
 from subnets import Subnet
 from subnets.benchmark.timing import interleave
 from supernet import Arch, SearchSpace
+from supernet.heads.embedding import EMBEDDING
+from supernet.heads.losses import PoseLoss
 from supernet.layers import depthwise_grad, norm_act
-from supernet.losses import PoseLoss
 from supernet.runs.environment import environment
 from supernet.runs.files import write_json
 from supernet.sampling import Sampled
@@ -65,10 +66,10 @@ def make_step(arch: Arch, side: int, way: str) -> Callable[[], None]:
     net = Subnet(arch, JOINTS).train()
     options = OptimizerOptions()
     optimizer, gradient = make_optimizer(net, options), FlatGradient(net.parameters(), 1)
-    loss = PoseLoss(LossOptions(positive_weight=10.0))
+    loss = PoseLoss(EMBEDDING, LossOptions(positive_weight=10.0))
     chunk = random_chunk(BATCH, side)
     if way.endswith("contiguous"):
-        chunk = type(chunk)(**(vars(chunk) | {"images": chunk.images.contiguous()}))
+        chunk = (chunk[0].contiguous(), chunk[1])
 
     def step() -> None:
         with contextlib.nullcontext() if way == "ours" else torch_kernels():

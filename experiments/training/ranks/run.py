@@ -20,9 +20,8 @@ from supernet.data.source import DataConfig
 from supernet.data.synthetic.options import SyntheticOptions
 from supernet.runs.environment import environment
 from supernet.training.distributed import open_ranks
-from supernet.training.job import TrainingJob
+from supernet.training.job import TrainingJob, train_supernet
 from supernet.training.options import CheckpointOptions, OptimizerOptions, TrainOptions, ValidationOptions
-from supernet.training.supernet_run import train_supernet
 from supernet.training.trainer import Trainer
 
 HERE = Path(__file__).resolve().parent

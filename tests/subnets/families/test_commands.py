@@ -25,7 +25,12 @@ from supernet.options import EvaluationOptions
 from supernet.runs.log import read_log
 from supernet.training.distributed import Ranks
 from supernet.training.job import TrainingJob
-from supernet.training.options import CheckpointOptions, OptimizerOptions, TrainOptions, ValidationOptions
+from supernet.training.options import (
+    CheckpointOptions,
+    OptimizerOptions,
+    TrainOptions,
+    ValidationOptions,
+)
 
 ROOT = Path(__file__).parents[3]
 SETTINGS = {
@@ -86,7 +91,7 @@ def test_networks_with_tags_train_decode_and_score(family, tiny_data, tmp_path):
 def test_networks_without_tags_are_not_trained_there(tiny_data, tmp_path):
     net = build_network(StaticArch("lpn", (64, 64), SETTINGS["lpn"]), 14)
     job = TrainingJob(tmp_path, tiny_data, TrainOptions(), seed=0, ranks=Ranks(torch.device("cpu")))
-    with pytest.raises(InputError, match="only networks that give heatmaps and tags are trained here"):
+    with pytest.raises(InputError, match="only networks that find everybody in an image are trained here"):
         finetune(job, net)
 
 

@@ -19,8 +19,8 @@ from subnets.topdown.__main__ import open_topdown, run, starting_network
 from subnets.topdown.crops import (
     crop_of_box,
     crop_targets,
-    decode_crop,
     find_people,
+    in_image,
     predicted_boxes,
     score_people,
     true_boxes,
@@ -31,6 +31,7 @@ from subnets.topdown.training import PersonBatches, crop_loss, train_crops
 from supernet import InputError
 from supernet.data.options import AugmentOptions
 from supernet.data.source import open_split
+from supernet.heads.single import HEATMAPS
 from supernet.pose import Skeleton
 from supernet.pose.people import People
 from supernet.training.options import OptimizerOptions
@@ -49,7 +50,7 @@ def perfect_people(dataset, shape, mirrored=False):
         for box, keypoints in zip(record.boxes, record.keypoints, strict=True):
             crop = crop_of_box(box, shape, angle=20.0 if mirrored else 0.0, mirrored=mirrored)
             heats, _ = crop_targets(keypoints, crop, shape, dataset.skeleton.flip)
-            pose = decode_crop(heats, crop)
+            pose = in_image(HEATMAPS.person([[heats[None]]], dataset.skeleton)[0], crop)
             poses.append(pose[list(dataset.skeleton.flip)] if mirrored else pose)
         keypoints = np.array(poses, np.float32).reshape(-1, dataset.skeleton.num_joints, 3)
         found.append(People(keypoints, np.zeros((len(keypoints), 1)), keypoints[..., 2].mean(1)))
@@ -248,10 +249,11 @@ def test_the_flip_test_exchanges_left_and_right(tiny_data):
 
     run.calls = 0
     assert mirror != list(range(14))
+    boxes = true_boxes(dataset)
     plain = find_people(
-        lambda images: [np.repeat(left, len(images), 0)], dataset, true_boxes(dataset), SHAPE, False
+        lambda images: [np.repeat(left, len(images), 0)], HEATMAPS, dataset, boxes, SHAPE, False
     )
-    flipped = find_people(run, dataset, true_boxes(dataset), SHAPE, True)
+    flipped = find_people(run, HEATMAPS, dataset, boxes, SHAPE, True)
     assert np.array_equal(plain[0].keypoints, flipped[0].keypoints)
 
 

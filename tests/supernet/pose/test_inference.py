@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from supernet.errors import InputError
+from supernet.heads.embedding import merge_passes
 from supernet.pose import (
     InferenceOptions,
     People,
@@ -21,7 +22,6 @@ from supernet.pose import (
     preprocess,
     to_coco_results,
 )
-from supernet.pose.inference import merge_passes
 from supernet.pose.preprocess import IMAGE_MEAN, IMAGE_STD, normalise
 
 CROWDPOSE = Skeleton.load("crowdpose")

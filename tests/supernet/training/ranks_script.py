@@ -16,7 +16,7 @@ import torch
 from supernet import SearchSpace
 from supernet.data.source import DataConfig
 from supernet.training.distributed import open_ranks
-from supernet.training.job import TrainingJob
+from supernet.training.job import TrainingJob, train_supernet
 from supernet.training.options import (
     CheckpointOptions,
     OptimizerOptions,
@@ -24,7 +24,6 @@ from supernet.training.options import (
     TrainOptions,
     ValidationOptions,
 )
-from supernet.training.supernet_run import train_supernet
 from supernet.training.trainer import Trainer
 
 

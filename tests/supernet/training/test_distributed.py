@@ -12,7 +12,8 @@ import torch
 
 from supernet.data.loader import Loader
 from supernet.data.source import open_split
-from supernet.losses import PoseLoss
+from supernet.heads.embedding import EMBEDDING
+from supernet.heads.losses import PoseLoss
 from supernet.network import Supernet
 from supernet.runs.log import read_log
 from supernet.runs.snapshot import read_snapshot
@@ -56,9 +57,9 @@ def test_two_ranks_average_what_one_process_gets_from_the_two_halves(pair, data,
     net = Supernet(space, seed=0).train()
     flat = FlatGradient(net.parameters(), 1)
     halves = []
-    for part in chunks(batch, 2, PrecisionOptions()):
+    for part in chunks(batch, EMBEDDING, 2, PrecisionOptions(), 2.0):
         flat.zero()
-        backward_all(net, schedule.subnets(0), [part], PoseLoss())
+        backward_all(net, schedule.subnets(0), [part], PoseLoss(EMBEDDING))
         halves.append(flat.gradient.clone())
     expected = (halves[0] + halves[1]) / 2
     assert float((found - expected).abs().max()) <= 1e-6

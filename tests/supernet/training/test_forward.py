@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from supernet import Supernet
+from supernet.training.job import make_forward
 from supernet.training.options import PrecisionOptions
-from supernet.training.supernet_run import make_forward
 
 
 @pytest.fixture

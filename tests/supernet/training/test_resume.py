@@ -15,7 +15,7 @@ from supernet.runs.log import TIME_FIELDS, read_log
 from supernet.runs.snapshot import read_snapshot
 from supernet.training.checkpoint import load_supernet, supernet_about
 from supernet.training.distributed import Ranks
-from supernet.training.job import TrainingJob
+from supernet.training.job import TrainingJob, sort_state, train_supernet
 from supernet.training.options import (
     CheckpointOptions,
     GuardOptions,
@@ -25,7 +25,6 @@ from supernet.training.options import (
     ValidationOptions,
 )
 from supernet.training.state import TrainingState
-from supernet.training.supernet_run import sort_state, train_supernet
 from supernet.training.trainer import Trainer
 
 OPTIONS = TrainOptions(
@@ -179,15 +178,15 @@ def poison(trainer):
     weight = next(trainer.state.net.parameters())
     kept = weight.detach().clone()
     weight.data.fill_(float("nan"))
-    forward = trainer._forward
+    forward = trainer.task.forward
 
     def heal(images, arch):
         heads = forward(images, arch)
-        if arch == trainer._schedule.subnets(trainer.state.step)[-1].arch:
+        if arch == trainer.task.schedule.subnets(trainer.state.step)[-1].arch:
             weight.data.copy_(kept)
         return heads
 
-    trainer._forward = heal
+    trainer.task.forward = heal
 
 
 def test_a_step_that_is_not_finite_is_skipped_and_counted(train, at_step, tmp_path):

@@ -10,19 +10,20 @@ import torch
 from supernet import Supernet
 from supernet.data.loader import Loader
 from supernet.data.source import open_split
-from supernet.losses import PoseLoss
+from supernet.heads.embedding import EMBEDDING
+from supernet.heads.losses import PoseLoss
 from supernet.sampling import SubnetSchedule
 from supernet.training.options import LossOptions, PrecisionOptions, SamplingOptions
 from supernet.training.state import FlatGradient
 from supernet.training.step import backward_all, chunks
 
-LOSS = PoseLoss(LossOptions(positive_weight=5.0, pull=0.1, push=0.1, distillation=2.0))
+LOSS = PoseLoss(EMBEDDING, LossOptions(positive_weight=5.0, pull=0.1, push=0.1, distillation=2.0))
 
 
 @pytest.fixture
 def parts(data, batches):
     batch = Loader(open_split(data, "train"), batches, [64]).batch(0)
-    return {count: list(chunks(batch, count, PrecisionOptions())) for count in (1, 2)}
+    return {count: list(chunks(batch, EMBEDDING, count, PrecisionOptions(), 2.0)) for count in (1, 2)}
 
 
 @pytest.fixture
@@ -40,12 +41,12 @@ def gradient(net, subnets, parts):
 def test_sandwich_sums_gradients_and_distils_from_the_detached_largest(net, space, parts):
     subnets = SubnetSchedule(space, SamplingOptions()).subnets(3)
     found, metrics = gradient(net, subnets, parts[1])
-    (part,) = parts[1]
+    ((images, targets),) = parts[1]
 
     plain = copy.deepcopy(net)
-    teacher = [head.detach() for head in plain(part.images, subnets[0].arch)]
+    teacher = [head.detach() for head in plain(images, subnets[0].arch)]
     totals = [
-        LOSS(plain(part.images, s.arch), part, None if i == 0 else teacher)[0] for i, s in enumerate(subnets)
+        LOSS(plain(images, s.arch), targets, None if i == 0 else teacher)[0] for i, s in enumerate(subnets)
     ]
     sum(totals).backward()
     zeros = [torch.zeros_like(p) if p.grad is None else p.grad for p in plain.parameters()]
@@ -68,7 +69,7 @@ def test_the_largest_learns_from_ground_truth_alone(net, space, parts):
     students = gradient(net, subnets[1:], parts[1])[0]  # without a teacher: ground truth only
     together, _ = gradient(net, subnets, parts[1])
     assert not torch.allclose(together, alone + students)  # distillation reached the students
-    undistilled = PoseLoss(LossOptions(positive_weight=5.0, pull=0.1, push=0.1, distillation=0.0))
+    undistilled = PoseLoss(EMBEDDING, LossOptions(positive_weight=5.0, pull=0.1, push=0.1, distillation=0.0))
     copied = copy.deepcopy(net)
     flat = FlatGradient(copied.parameters(), 1)
     backward_all(copied, subnets, parts[1], undistilled)

@@ -19,9 +19,8 @@ from supernet.runs.log import TIME_FIELDS, read_log
 from supernet.runs.snapshot import read_snapshot
 from supernet.training.checkpoint import load_supernet
 from supernet.training.distributed import Ranks
-from supernet.training.job import TrainingJob
+from supernet.training.job import TrainingJob, train_supernet
 from supernet.training.options import TrainOptions
-from supernet.training.supernet_run import train_supernet
 
 STEPS = 80
 LONG = (f"train.steps={STEPS}", "train.checkpoint.every=5", "train.log_every=5", "data.workers=1")

@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from .training.options import LossOptions
+from ..training.options import LossOptions
 
+if TYPE_CHECKING:
+    from ..data.targets import Targets
+    from .contract import Head
 
-class PoseTargets(Protocol):
-    """What the loss reads from a batch; maps at 1/4 and at 1/2 of the input."""
-
-    @property
-    def heats_quarter(self) -> Tensor: ...  # (B, J, H/4, W/4), 0 to 1
-
-    @property
-    def heats_half(self) -> Tensor: ...  # (B, J, H/2, W/2), 0 to 1
-
-    @property
-    def mask_quarter(self) -> Tensor: ...  # (B, H/4, W/4), 1 where errors count
-
-    @property
-    def mask_half(self) -> Tensor: ...  # (B, H/2, W/2)
-
-    @property
-    def joints(self) -> Tensor: ...  # (B, P, J, 3) integer x, y, visible on the 1/4 map
+# Terms of a loss by name: each with its weight.
+Terms = dict[str, tuple[float, Tensor]]
 
 
 def heatmap_mse(
@@ -102,60 +90,71 @@ def tag_loss(tags_bjhw: Tensor, joints_bpj3: Tensor) -> tuple[Tensor, Tensor]:
     return pull_b.mean(), push_b.mean()
 
 
-def distillation(
-    student_heads: Sequence[Tensor],
-    teacher_heads: Sequence[Tensor],
-    masks: Sequence[Tensor],
-    positive_weight: float = 0.0,
-    scale_weights: tuple[float, float] = (1.0, 1.0),
-) -> Tensor:
-    """Masked MSE of the student's heatmaps against the teacher's, summed over the two scales.
-
-    The teacher is detached. Tags are left out: their offsets are arbitrary.
+def heatmap_terms(
+    outputs: Sequence[Tensor],
+    wanted: Sequence[Tensor],
+    targets: Targets,
+    options: LossOptions,
+) -> list[tuple[float, Tensor]]:
+    """Per output its weight and the masked error of its heatmaps, its first J channels.
 
     Args:
-        student_heads: [(B, 2J, H/4, W/4) heatmaps then tags, (B, J, H/2, W/2) heatmaps].
-        teacher_heads: the same of the teacher, at the same resolution.
-        masks: [(B, H/4, W/4), (B, H/2, W/2)].
-        positive_weight: as in `heatmap_mse`.
-        scale_weights: weights of the errors at 1/4 and at 1/2.
+        outputs: (B, channels, h, w) of the network.
+        wanted: (B, J or more channels, h, w): the targets' heatmaps, or a teacher's outputs.
+        targets: J and the masks.
+        options: `heat` weighs the first output and the others, `positive_weight` what is at a peak.
     """
-    num_joints = student_heads[1].shape[1]
-    terms = [
-        weight * heatmap_mse(student[:, :num_joints], teacher[:, :num_joints].detach(), mask, positive_weight)
-        for weight, student, teacher, mask in zip(
-            scale_weights, student_heads, teacher_heads, masks, strict=True
+    return [
+        (
+            options.heat[min(place, 1)],
+            heatmap_mse(
+                _heatmaps(outputs[place], heats.shape[1]),
+                _heatmaps(wanted[place], heats.shape[1]),
+                mask,
+                options.positive_weight,
+            ),
         )
+        for place, (heats, mask) in enumerate(zip(targets.heats, targets.masks, strict=True))
     ]
-    return terms[0] + terms[1]
+
+
+def distillation(
+    student: Sequence[Tensor], teacher: Sequence[Tensor], targets: Targets, options: LossOptions
+) -> Tensor:
+    """Masked MSE of the student's heatmaps against those of the detached teacher, summed over the outputs.
+
+    Other channels are left out: the offsets of tags are arbitrary.
+    """
+    terms = heatmap_terms(student, [output.detach() for output in teacher], targets, options)
+    first, *others = (weight * term for weight, term in terms)
+    return sum(others, first)
 
 
 class PoseLoss:
     """The weighted sum of all terms for one network's outputs.
 
-    `total, terms = loss(heads, targets, teacher_heads)`: `total` is a scalar for `backward`, `terms` the
-    unweighted, detached parts by name (heat_quarter, heat_half, pull, push, and distillation with a teacher).
+    `total, terms = loss(outputs, targets, teacher)`: `total` is a scalar for `backward`, `terms` the
+    unweighted, detached parts by name (those of the head, and distillation with a teacher's outputs).
     """
 
-    def __init__(self, options: LossOptions | None = None) -> None:
+    def __init__(self, head: Head, options: LossOptions | None = None) -> None:
+        self.head = head
         self.options = options or LossOptions()
 
     def __call__(
-        self, heads: Sequence[Tensor], targets: PoseTargets, teacher_heads: Sequence[Tensor] | None = None
+        self, outputs: Sequence[Tensor], targets: Targets, teacher: Sequence[Tensor] | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        options = self.options
-        num_joints = heads[1].shape[1]
-        positive = options.positive_weight
-        quarter = heatmap_mse(heads[0][:, :num_joints], targets.heats_quarter, targets.mask_quarter, positive)
-        half = heatmap_mse(heads[1], targets.heats_half, targets.mask_half, positive)
-        pull, push = tag_loss(heads[0][:, num_joints:], targets.joints)
-        total = options.heat[0] * quarter + options.heat[1] * half + options.pull * pull + options.push * push
-        terms = {"heat_quarter": quarter, "heat_half": half, "pull": pull, "push": push}
-        if teacher_heads is not None:
-            masks = (targets.mask_quarter, targets.mask_half)
-            terms["distillation"] = distillation(heads, teacher_heads, masks, positive, options.heat)
-            total = total + options.distillation * terms["distillation"]
-        return total, {name: term.detach() for name, term in terms.items()}
+        terms = self.head.terms(outputs, targets, self.options)
+        if teacher is not None:
+            wanted = self.head.distillation(outputs, teacher, targets, self.options)
+            terms["distillation"] = (self.options.distillation, wanted)
+        first, *others = (weight * term for weight, term in terms.values())
+        return sum(others, first), {name: term.detach() for name, (_, term) in terms.items()}
+
+
+def _heatmaps(output: Tensor, count: int) -> Tensor:
+    # A slice of everything would cost its backward pass a copy.
+    return output if output.shape[1] == count else output[:, :count]
 
 
 def _at_least_float32(values: Tensor) -> Tensor:
