@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from supernet.pose.diagnosis import Diagnosis
 
     from ..source import Opened
-    from .scores import NetScore
+    from .report import NetScore
 
 VOLATILE = ("data.workers", "data.cache", "data.verify")
 
@@ -73,7 +73,7 @@ def _scored(
     from supernet.runs.files import read_json, write_json
 
     from ..runtime import digest_of
-    from .scores import NetScore
+    from .report import NetScore
 
     path = folder / "networks" / f"{name}.json"
     if path.exists():
@@ -107,7 +107,7 @@ def evaluate(
     from supernet.pose.grouping import DecodeOptions
 
     from ..runtime import digest_of, fitting_options, manifest_of, run_of, runtime_of
-    from .scores import net_score
+    from .report import net_score
 
     manifest = manifest_of(opened, config.runtime)
     if manifest is not None and manifest.peaks:
