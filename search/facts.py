@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from supernet.arch import Arch
 from supernet.data.dataset import PoseDataset
 from supernet.data.source import DataConfig
 from supernet.errors import InputError
 from supernet.evaluation import Evaluator, calibration_part
+from supernet.family import load_arch
 from supernet.names import conf_names
 from supernet.runs.files import read_json
 from supernet.space import SearchSpace
@@ -84,7 +84,7 @@ Named = tuple[tuple[str, tuple[int, ...]], ...]
 
 def released(space: SearchSpace) -> Named:
     """The zoo's architectures that are in the space."""
-    archs = {name: Arch.load(name) for name in conf_names("zoo")}
+    archs = {name: load_arch(name) for name in conf_names("zoo")}
     inside = [(name, arch) for name, arch in archs.items() if space.contains(arch)]
     return tuple((name, tuple(space.encode([arch])[0].tolist())) for name, arch in inside)
 
@@ -100,7 +100,7 @@ def warm_start(sources: list[str], space: SearchSpace) -> Named:
         if source.endswith(".json") and Path(source).name.startswith("candidates"):
             found += _front_of(source, space)
             continue
-        arch = Arch.load(source)
+        arch = load_arch(source)
         if Path(source, "model.safetensors").exists():
             _LOG.warning(
                 "search.warm_start: %s is evaluated with this supernet's weights, not its own", source

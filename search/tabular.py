@@ -9,8 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
-from supernet.arch import Arch
 from supernet.errors import InputError
+from supernet.family import Architecture
 from supernet.space import Codes, SearchSpace
 
 from .costs.budgets import BudgetOptions, resolve_budgets
@@ -70,7 +70,7 @@ class TabularBenchmark:
         space.check_codes(codes)
         return cls(space, codes, scores[:, column])
 
-    def __call__(self, arch: Arch) -> Scored:
+    def __call__(self, arch: Architecture) -> Scored:
         """The score of one architecture."""
         return Scored({"AP": self._ap_of[self.space.encode([arch])[0].tobytes()]})
 

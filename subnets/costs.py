@@ -40,22 +40,22 @@ def run(config: CostsCommand, folder: Path) -> None:
     """Print the table."""
     from rich.table import Table
 
+    from supernet.cost import count_macs, count_params
+    from supernet.family import load_arch
     from supernet.names import conf_names
 
     from .console import open_console
-    from .families.descriptions import input_shape_of, load_arch, macs_of, params_of
-    from .families.static import GROUP
 
     shape = config.input_shape
-    shipped = [*conf_names("zoo"), *conf_names(GROUP)]
+    shipped = [*conf_names("zoo"), *conf_names("baselines")]
     table = Table(title=f"{config.num_joints} joints, one image (millions)")
     for name in ("network", "input", "params", "MACs (exact)", "MACs (litepose)"):
         table.add_column(name, justify="left" if name == "network" else "right")
     for name in shipped if config.arch is None else as_list(config.arch, "arch"):
         arch = load_arch(name)
-        height, width = input_shape_of(arch) if shape is None else (shape[0], shape[1])
-        macs = [macs_of(arch, config.num_joints, each, (height, width)) for each in ("exact", "litepose")]
-        params = params_of(arch, config.num_joints)
+        height, width = arch.input_shape if shape is None else (shape[0], shape[1])
+        macs = [count_macs(arch, config.num_joints, each, (height, width)) for each in ("exact", "litepose")]
+        params = count_params(arch, config.num_joints)
         table.add_row(name, f"{height} x {width}", *(f"{count / 1e6:,.2f}" for count in (params, *macs)))
     open_console().print(table)
 

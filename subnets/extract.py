@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import torch
 
-from supernet.arch import Arch
+from supernet.family import Architecture, Layer, layers
 from supernet.layers.elastic import ElasticUnit
 from supernet.network import Supernet
-from supernet.topology import Layer, layers
 
 from .network import Subnet, Unit
 
 NORM_TENSORS = ("weight", "bias", "running_mean", "running_var")
 
 
-def extract(net: Supernet, arch: Arch) -> Subnet:
+def extract(net: Supernet, arch: Architecture) -> Subnet:
     """The subnet `arch` of `net` as a static network in `net`'s training or evaluation mode.
 
     Kernel transforms are baked into plain weights; batch-norm statistics are copied as they are, so calibrate

@@ -1,26 +1,110 @@
-"""Named tensors: read from a file without running code, and compared with what a network wants."""
+"""A network's folder: arch.yaml, model.safetensors and meta.json; what it says is read without torch."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from supernet.errors import InputError, check_keys, check_schema, positive_int
+from supernet.family import load_arch
+from supernet.pose.skeletons import Skeleton
+from supernet.runs.files import new_folder, read_json, write_json
 
-from supernet.errors import InputError
-from supernet.runs.files import new_folder
+if TYPE_CHECKING:
+    from torch import Tensor
 
-from .families.descriptions import load_arch
-from .families.networks import AnyNetwork, empty_network
-from .meta import Meta, read_meta, write_meta
+    from .network import Network
 
+SCHEMA = 1
+ARCH_FILE = "arch.yaml"
+META_FILE = "meta.json"
+WEIGHTS_FILE = "model.safetensors"
 # Of each kind of mismatch; a wrong architecture gives hundreds.
 LISTED = 12
+
+
+@dataclass(frozen=True)
+class Meta:
+    """Facts of a network's folder.
+
+    Attributes:
+        num_joints: J.
+        fused: whether the batch norms are folded into the convolutions.
+        skeleton: the joint layout of the J heatmaps, if known.
+        about: free facts (source, scores, the command that made it).
+    """
+
+    num_joints: int
+    fused: bool = False
+    skeleton: Skeleton | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.skeleton is not None and self.skeleton.num_joints != self.num_joints:
+            raise InputError(
+                f"the network has {self.num_joints} joints, "
+                f"skeleton {self.skeleton.name!r} has {self.skeleton.num_joints}"
+            )
+
+
+def default_skeleton(num_joints: int) -> Skeleton | None:
+    """The built-in layout with that many joints: CrowdPose for 14, COCO for 17, else None."""
+    known = [Skeleton.load(name) for name in ("crowdpose", "coco")]
+    return next((skeleton for skeleton in known if skeleton.num_joints == num_joints), None)
+
+
+def write_meta(folder: str | os.PathLike[str], meta: Meta) -> None:
+    """Write `meta.json` into `folder`.
+
+    Raises:
+        InputError: `about` holds something that JSON cannot.
+    """
+    value = {
+        "schema": SCHEMA,
+        "num_joints": meta.num_joints,
+        "fused": meta.fused,
+        "skeleton": None if meta.skeleton is None else meta.skeleton.to_dict(),
+        "about": meta.about,
+    }
+    try:
+        write_json(Path(folder) / META_FILE, value)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"about: {error}; use texts, numbers, lists and mappings") from None
+
+
+def read_meta(folder: str | os.PathLike[str]) -> Meta:
+    """Read `meta.json` of `folder`.
+
+    Raises:
+        InputError: the file is missing or says something else.
+    """
+    path = Path(folder) / META_FILE
+    value = read_json(path, "network description")
+    try:
+        return _from_dict(value)
+    except InputError as error:
+        raise InputError(f"network description {path}: {error}") from None
+
+
+def _from_dict(value: Any) -> Meta:
+    if not isinstance(value, Mapping):
+        raise InputError(f"expected a mapping, found {type(value).__name__}")
+    check_keys(value, required=("schema", "num_joints", "fused", "skeleton", "about"))
+    check_schema(value, SCHEMA)
+    if not isinstance(value["fused"], bool):
+        raise InputError("fused: expected true or false")
+    if not isinstance(value["about"], Mapping):
+        raise InputError("about: expected a mapping of facts")
+    skeleton = value["skeleton"]
+    return Meta(
+        num_joints=positive_int(value["num_joints"], "num_joints"),
+        fused=value["fused"],
+        skeleton=None if skeleton is None else Skeleton.from_dict(skeleton),
+        about=dict(value["about"]),
+    )
 
 
 def read_safetensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
@@ -32,6 +116,9 @@ def read_safetensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     file = Path(path)
     if not file.is_file():
         raise InputError(f"weights {file} do not exist; check the path")
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
         return load_file(file)
     except (SafetensorError, OSError, ValueError, KeyError) as error:
@@ -74,11 +161,7 @@ def _listed(lines: list[str]) -> str:
     return ", ".join(lines[:LISTED]) + more
 
 
-ARCH_FILE = "arch.yaml"
-WEIGHTS_FILE = "model.safetensors"
-
-
-def save(net: AnyNetwork, folder: str | os.PathLike[str], about: Mapping[str, Any] | None = None) -> None:
+def save(net: Network, folder: str | os.PathLike[str], about: Mapping[str, Any] | None = None) -> None:
     """Write `net` as a new folder, which appears whole or not at all.
 
     Args:
@@ -93,21 +176,27 @@ def save(net: AnyNetwork, folder: str | os.PathLike[str], about: Mapping[str, An
         write_into(net, temporary, about)
 
 
-def write_into(net: AnyNetwork, folder: Path, about: Mapping[str, Any] | None = None) -> None:
+def write_into(net: Network, folder: Path, about: Mapping[str, Any] | None = None) -> None:
     """Write the three files of `net` into an existing folder (for callers that add files of their own)."""
     meta = Meta(net.num_joints, net.fused, net.skeleton, {**net.about, **(about or {})})
     write_meta(folder, meta)
     net.arch.save(folder / ARCH_FILE)
+    from safetensors.torch import save_file
+
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
     save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
 
 
-def load(folder: str | os.PathLike[str]) -> AnyNetwork:
+def load(folder: str | os.PathLike[str]) -> Network:
     """The network of a folder that `save` wrote: equal weights bit for bit, on the CPU, in evaluation mode.
 
     Raises:
         InputError: the folder or one of its files is missing, damaged, or does not fit the others.
     """
+    import torch
+
+    from .network import empty_network
+
     path = Path(folder)
     if not path.is_dir():
         raise InputError(f"network folder {path} does not exist; check the path")

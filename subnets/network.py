@@ -1,29 +1,61 @@
-"""The static network of one architecture: plain layers, no elastic ones."""
+"""Static networks: plain modules of one architecture, built, initialised and folded."""
 
 from __future__ import annotations
 
+import hashlib
 from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from supernet.arch import Arch
 from supernet.errors import InputError
+from supernet.family import Activation, Architecture, Layer, family_of, layers, wire
 from supernet.layers.depthwise_grad import depthwise_conv2d
 from supernet.layers.norm_act import activate, batch_norm_act
 from supernet.network import ModuleTree, initialise
 from supernet.pose.skeletons import Skeleton
-from supernet.topology import Activation, Layer, layers, wire
 
-from .meta import default_skeleton
+from .folder import default_skeleton
+
+
+class Network(nn.Module):
+    """A static network of any family.
+
+    Args:
+        arch: the description.
+        num_joints: J.
+        fused: whether the batch norms are folded into the convolutions (`fuse` makes such a network).
+
+    Attributes:
+        arch, num_joints, fused: as given.
+        skeleton: the joint layout of the outputs, if known: CrowdPose's for 14 joints, COCO's for 17; assign
+            another.
+        about: facts that travel with the network (source, scores), kept by `save` and `load`.
+    """
+
+    def __init__(self, arch: Architecture, num_joints: int = 14, fused: bool = False) -> None:
+        super().__init__()
+        self.arch = arch
+        self.num_joints = num_joints
+        self.fused = fused
+        self.skeleton: Skeleton | None = default_skeleton(num_joints)
+        self.about: dict[str, Any] = {}
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Fill the weights with fresh ones."""
+        raise NotImplementedError
+
+    def fold_into(self, fused: Any) -> None:
+        """Give `fused`, the same network without batch norms, weights with the same outputs."""
+        raise NotImplementedError
 
 
 @lru_cache(maxsize=256)
-def norm_sources(arch: Arch, num_joints: int) -> dict[str, tuple[str, ...]]:
+def norm_sources(arch: Architecture, num_joints: int) -> dict[str, tuple[str, ...]]:
     """For every layer with a batch norm, the convolutions whose sum it normalises.
 
-    That is the layer's own convolution, or for a bare norm the two deconvolutions that are added before it.
+    That is the layer's own convolution, or for a bare norm those that are added before it.
     """
     known = {layer.name: layer for layer in layers(arch, num_joints)}
     found: dict[str, tuple[str, ...]] = {}
@@ -38,11 +70,6 @@ def norm_sources(arch: Arch, num_joints: int) -> dict[str, tuple[str, ...]]:
     images: tuple[str, ...] = ()
     wire(arch, apply, lambda a, b: a + b, images)
     return found
-
-
-def biased_layers(arch: Arch, num_joints: int) -> frozenset[str]:
-    """The convolutions that carry a bias once norms are folded: the first of each norm's sources."""
-    return frozenset(sources[0] for sources in norm_sources(arch, num_joints).values())
 
 
 class DepthwiseConv2d(nn.Conv2d):
@@ -101,39 +128,25 @@ class Unit(nn.Module):
         return output
 
 
-class Subnet(ModuleTree[Unit]):
-    """One architecture as a plain `nn.Module`.
+class Subnet(Network, ModuleTree[Unit]):
+    """One architecture of a family that gives its layers, as a plain `nn.Module`; see `Network`."""
 
-    Args:
-        arch: the architecture.
-        num_joints: J, the number of joints.
-        fused: whether the batch norms are folded into the convolutions (`fuse` makes such a network).
-
-    Attributes:
-        arch, num_joints, fused: as given.
-        skeleton: the joint layout of the outputs, if known: CrowdPose's for 14 joints, COCO's for 17; assign
-            another.
-        about: facts that travel with the network (source, scores), kept by `save` and `load`.
-    """
-
-    def __init__(self, arch: Arch, num_joints: int = 14, fused: bool = False) -> None:
-        self.arch = arch
-        self.num_joints = num_joints
-        self.fused = fused
-        self.skeleton: Skeleton | None = default_skeleton(num_joints)
-        self.about: dict[str, Any] = {}
+    def __init__(self, arch: Architecture, num_joints: int = 14, fused: bool = False) -> None:
+        super().__init__(arch, num_joints, fused)
         found = layers(arch, num_joints)
-        biased = biased_layers(arch, num_joints) if fused else frozenset()
-        super().__init__(found, lambda layer: Unit(layer, layer.name in biased, layer.norm and not fused))
+        # The first of a norm's sources takes its offset.
+        biased = {sources[0] for sources in norm_sources(arch, num_joints).values()} if fused else set()
+        self.plant(found, lambda layer: Unit(layer, layer.name in biased, layer.norm and not fused))
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Run the network.
 
         Args:
-            images: (B, 3, H, W), normalised, sides multiples of 16.
+            images: (B, 3, H, W), normalised, sides multiples of the family's step.
 
         Returns:
-            (B, 2J, H/4, W/4), J heatmaps then J tags, and (B, J, H/2, W/2), J heatmaps.
+            the outputs of its head (of LitePose: (B, 2J, H/4, W/4), J heatmaps then J tags, and
+            (B, J, H/2, W/2), J heatmaps).
         """
         return wire(self.arch, self._apply_unit, torch.add, images)
 
@@ -141,23 +154,42 @@ class Subnet(ModuleTree[Unit]):
         output: Tensor = self.unit(name)(x)
         return output
 
+    def initialise(self, generator: torch.Generator) -> None:
+        """See `supernet.network.initialise`."""
+        for layer in layers(self.arch, self.num_joints):
+            unit = self.unit(layer.name)
+            initialise(unit.conv, unit.norm, layer, generator)
 
-def build(arch: Arch, num_joints: int = 14, seed: int = 0) -> Subnet:
+    def fold_into(self, fused: Subnet) -> None:
+        """Every norm becomes a factor on the weights and a bias of the convolution before it; those that
+        follow a sum go into all that is added (the bias into the first).
+        """
+        with torch.no_grad():
+            for layer in layers(self.arch, self.num_joints):
+                source, target = self.unit(layer.name).conv, fused.unit(layer.name).conv
+                if source is not None and target is not None:
+                    target.weight.copy_(source.weight)
+            for name, sources in norm_sources(self.arch, self.num_joints).items():
+                norm = self.unit(name).norm
+                assert norm is not None
+                _fold(norm, [fused.unit(source).conv for source in sources])
+
+
+def empty_network(arch: Architecture, num_joints: int, fused: bool = False) -> Network:
+    """The static network of `arch` with whatever weights torch gives it."""
+    kind: type[Network] = family_of(arch).network or Subnet
+    return kind(arch, num_joints, fused)
+
+
+def build(arch: Architecture, num_joints: int = 14, seed: int = 0) -> Network:
     """The static network of `arch` with fresh weights from `seed`."""
-    net = Subnet(arch, num_joints)
-    generator = torch.Generator().manual_seed(seed)
-    for layer in layers(arch, num_joints):
-        unit = net.unit(layer.name)
-        initialise(unit.conv, unit.norm, layer, generator)
+    net = empty_network(arch, num_joints)
+    net.initialise(torch.Generator().manual_seed(seed))
     return net
 
 
-def fuse(net: Subnet) -> Subnet:
-    """A copy of `net` without batch norms: equal to `net` in evaluation mode up to rounding.
-
-    Every norm becomes a factor on the weights and a bias of the convolution before it; those of the head,
-    which follow the sum of two deconvolutions, go into both (the bias into the first). The copy is in
-    evaluation mode.
+def fuse(net: Network) -> Network:
+    """A copy of `net` without batch norms, in evaluation mode: equal to `net` there up to rounding.
 
     Raises:
         InputError: `net` is fused already.
@@ -165,18 +197,25 @@ def fuse(net: Subnet) -> Subnet:
     if net.fused:
         raise InputError("the network is fused already; fuse the one with batch norms")
     reference = next(net.parameters())
-    fused = Subnet(net.arch, net.num_joints, fused=True).to(device=reference.device, dtype=reference.dtype)
+    fused = empty_network(net.arch, net.num_joints, fused=True)
+    fused.to(device=reference.device, dtype=reference.dtype)
     fused.skeleton, fused.about = net.skeleton, dict(net.about)
-    with torch.no_grad():
-        for layer in layers(net.arch, net.num_joints):
-            source, target = net.unit(layer.name).conv, fused.unit(layer.name).conv
-            if source is not None and target is not None:
-                target.weight.copy_(source.weight)
-        for name, sources in norm_sources(net.arch, net.num_joints).items():
-            norm = net.unit(name).norm
-            assert norm is not None
-            _fold(norm, [fused.unit(source).conv for source in sources])
+    net.fold_into(fused)
     return fused.eval()
+
+
+def fused_network(net: Network) -> Network:
+    """`net`, or where its batch norms are not folded yet, a copy in which they are."""
+    return net if net.fused else fuse(net)
+
+
+def weights_digest(net: Network) -> str:
+    """SHA-256 over the names and bytes of all tensors."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(net.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _fold(norm: nn.BatchNorm2d, convs: list[nn.Conv2d | nn.ConvTranspose2d | None]) -> None:

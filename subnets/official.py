@@ -13,51 +13,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from supernet.arch import Arch
 from supernet.errors import InputError, shown
-from supernet.topology import Layer, layers
+from supernet.family import Architecture, family_of, layers, load_arch
 
 from .folder import read_safetensors, require_match, save
 from .network import Subnet
 
 NORM_TENSORS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
-# Per part of a layer's name: where the released network keeps its convolution and its norm.
-_STEM = {
-    "conv": ("first.0.0", "first.0.1"),
-    "depthwise": ("first.1.0", "first.1.1"),
-    "project": ("first.2", "first.3"),
-}
-_BLOCK = {"expand": "inv", "depthwise": "depth_conv", "project": "point_conv"}
-_OUTPUT = {"output_refined": "final_refined", "output_raw": "final_raw"}
 
 
-def official_names(arch: Arch, num_joints: int) -> dict[str, str]:
+def official_names(arch: Architecture, num_joints: int) -> dict[str, str]:
     """For every tensor of our static network of `arch` its name in the released one."""
     names: dict[str, str] = {}
     for layer in layers(arch, num_joints):
-        conv, norm = _modules(layer)
+        conv, norm = family_of(arch).released_name(layer)
         if layer.kind != "norm":
             names[f"{layer.name}.conv.weight"] = f"{conv}.weight"
         if layer.norm:
             names |= {f"{layer.name}.norm.{tensor}": f"{norm}.{tensor}" for tensor in NORM_TENSORS}
     return names
-
-
-def _modules(layer: Layer) -> tuple[str, str]:
-    """Official paths of the layer's convolution and of its norm (of which one may not exist)."""
-    group, *path = layer.name.split(".")
-    if group == "stem":
-        return _STEM[path[0]]
-    if group == "stages":
-        stage, block, part = path
-        base = f"stage.{stage}.{block}.{_BLOCK[part]}"
-        return f"{base}.0", f"{base}.1"
-    step, part, *rest = path
-    if part in _OUTPUT:
-        # Outputs count from the first step that has one.
-        base = f"{_OUTPUT[part]}.{int(step) - 1}.conv"
-        return (f"{base}.0", f"{base}.1") if rest == ["depthwise"] else (f"{base}.3", "")
-    return f"deconv_{part}.{step}", f"deconv_bnrelu.{step}.0"
 
 
 # Set by nn.DataParallel and DistributedDataParallel.
@@ -126,7 +100,7 @@ def export_weights(sub: Subnet) -> dict[str, Tensor]:
 
 
 def convert(
-    arch: Arch | str | os.PathLike[str],
+    arch: Architecture | str | os.PathLike[str],
     weights: Mapping[str, Any] | str | os.PathLike[str],
     folder: str | os.PathLike[str],
     num_joints: int = 14,
@@ -145,9 +119,9 @@ def convert(
     Raises:
         InputError: something is missing, damaged or does not fit, or the folder exists already.
     """
-    sub = Subnet(arch if isinstance(arch, Arch) else Arch.load(arch), num_joints)
+    sub = Subnet(arch if isinstance(arch, Architecture) else load_arch(arch), num_joints)
     import_weights(sub, weights)
-    if not isinstance(arch, Arch):
+    if not isinstance(arch, Architecture):
         sub.about["arch"] = os.fspath(arch)
     if not isinstance(weights, Mapping):
         sub.about["weights"] = Path(weights).name

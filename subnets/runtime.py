@@ -14,15 +14,14 @@ from torch import nn
 from supernet.errors import InputError
 
 from .export.formats import FORMATS, Floats, Run, format_of, readers
-from .families.networks import weights_digest
+from .network import weights_digest
 from .portable.manifest import Manifest
 from .source import Opened
 
 if TYPE_CHECKING:
     from supernet.data.dataset import PoseDataset
+    from supernet.family import Architecture
     from supernet.options import EvaluationOptions
-
-    from .families.descriptions import AnyArch
 
 
 def torch_runtime(net: nn.Module, threads: int | None = None, device: str = "cpu") -> Run:
@@ -122,7 +121,7 @@ def digest_of(opened: Opened, runtime: str) -> str:
 
 
 def fitting_options(
-    options: EvaluationOptions, arch: AnyArch, manifest: Manifest | None
+    options: EvaluationOptions, arch: Architecture, manifest: Manifest | None
 ) -> EvaluationOptions:
     """`options` for a network that takes only one input shape, if its manifest names one.
 

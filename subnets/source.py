@@ -6,34 +6,26 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from supernet.arch import Arch
 from supernet.calibration import calibrate, calibrate_by
 from supernet.data.source import DataConfig, data_from, open_split
 from supernet.errors import InputError
 from supernet.evaluation import calibration_batches
+from supernet.family import Architecture, arch_from_dict, family_of, load_arch
 from supernet.heads.contract import HEADS, Head
 from supernet.pose.skeletons import Skeleton
 from supernet.training.checkpoint import TrainedSupernet, load_supernet
 
 from .export.formats import Format, format_of, formats
 from .extract import extract
-from .families.descriptions import AnyArch, arch_from_dict, load_arch
-from .families.networks import build_network, outputs_kind
-from .families.registry import family_of
-from .families.static import StaticArch
-from .folder import load
-from .meta import META_FILE
-from .network import build
+from .folder import META_FILE, load
+from .network import Network, Subnet, build
 from .official import import_weights
 from .options import SourceOptions
 from .portable.manifest import Manifest
-
-if TYPE_CHECKING:
-    from .families.networks import AnyNetwork
 
 # Random images that keep the values of a network with random weights in a usual range.
 CALIBRATION_BATCHES = 4
@@ -54,7 +46,7 @@ def from_supernet(arch: str, run: str) -> Opened:
     """
     trained = load_supernet(run)
     ends = {"largest": trained.space.largest, "smallest": trained.space.smallest}
-    chosen = ends[arch]() if arch in ends else Arch.load(arch)
+    chosen = ends[arch]() if arch in ends else load_arch(arch)
     trained.net.require(chosen)
     # A supernet's running statistics belong to no subnet.
     train_set = open_split(_training_data(trained), "train")
@@ -82,8 +74,8 @@ def from_official(arch: str, weights: str, skeleton: str) -> Opened:
         InputError: they do not fit.
     """
     layout = Skeleton.load(skeleton)
-    description = Arch.load(arch)
-    net = build(description, layout.num_joints).eval()
+    description = load_arch(arch)
+    net = Subnet(description, layout.num_joints).eval()
     import_weights(net, weights)
     net.skeleton = layout
     name = Path(arch).stem
@@ -93,10 +85,10 @@ def from_official(arch: str, weights: str, skeleton: str) -> Opened:
 
 
 def untrained(arch: str, skeleton: str) -> Opened:
-    """An architecture, also of a comparison network, with random weights, the same every time."""
+    """An architecture of any family with random weights, the same every time."""
     description = load_arch(arch)
-    layout = Skeleton.load(_bound_layout(description) or skeleton)
-    net = build_network(description, layout.num_joints)
+    layout = Skeleton.load(family_of(description).skeleton or skeleton)
+    net = build(description, layout.num_joints)
     # With norms as they come, a deep network magnifies float32 rounding a hundredfold: no use for
     # comparisons.
     generator = torch.Generator().manual_seed(0)
@@ -105,13 +97,7 @@ def untrained(arch: str, skeleton: str) -> Opened:
     net.skeleton = layout
     name = Path(arch).stem
     net.about = {"name": name, "source": "random weights", "trained": False}
-    kind, about = outputs_kind(net), dict(net.about)
-    return Opened(name, description, layout, trained=False, net=net.eval(), about=about, kind=kind)
-
-
-def _bound_layout(arch: AnyArch) -> str | None:
-    """The joint layout that a comparison network's family is bound to, if it is."""
-    return family_of(arch).layout if isinstance(arch, StaticArch) else None
+    return Opened(name, description, layout, trained=False, net=net.eval(), about=dict(net.about))
 
 
 SUBNETS_FOLDER = "subnets"
@@ -134,14 +120,18 @@ class Opened:
     """
 
     name: str
-    arch: AnyArch
+    arch: Architecture
     skeleton: Skeleton
     trained: bool
-    net: AnyNetwork | None = None
+    net: Network | None = None
     files: Mapping[str, Path] = field(default_factory=dict)
     manifest: Manifest | None = None
     about: dict[str, Any] = field(default_factory=dict)
-    kind: str = "embedding"
+
+    @property
+    def kind(self) -> str:
+        """The kind of its head."""
+        return self.arch.head_kind
 
     @property
     def head(self) -> Head:
@@ -160,7 +150,7 @@ class Opened:
             raise InputError(f"{self.name} gives {self.kind}: it is there for its cost and latency only")
         return self
 
-    def require_net(self) -> AnyNetwork:
+    def require_net(self) -> Network:
         """The torch network.
 
         Raises:
@@ -251,11 +241,10 @@ def _from_folder(path: Path, arch: str) -> Opened:
         net=net,
         files=files,
         about=dict(net.about),
-        kind=outputs_kind(net),
     )
 
 
-def skeleton_of(net: AnyNetwork) -> Skeleton:
+def skeleton_of(net: Network) -> Skeleton:
     """The joint layout of `net`.
 
     Raises:
@@ -280,7 +269,6 @@ def _from_file(path: Path, form: Format) -> Opened:
         files={form.name: path},
         manifest=manifest,
         about=dict(manifest.about),
-        kind=manifest.kind,
     )
 
 

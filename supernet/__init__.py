@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from ._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .arch import Arch as Arch
-    from .arch import Stage as Stage
     from .errors import InputError as InputError
+    from .litepose.arch import Arch as Arch
+    from .litepose.arch import Stage as Stage
     from .network import Supernet as Supernet
     from .space import SearchSpace as SearchSpace
 
@@ -17,5 +17,11 @@ __version__ = "0.1.0"
 
 lazy_names(
     __name__,
-    {"Arch": "arch", "Stage": "arch", "SearchSpace": "space", "Supernet": "network", "InputError": "errors"},
+    {
+        "Arch": "litepose.arch",
+        "Stage": "litepose.arch",
+        "SearchSpace": "space",
+        "Supernet": "network",
+        "InputError": "errors",
+    },
 )

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from .arch import Arch
+from .family import Architecture
 from .layers.elastic import ElasticBatchNorm2d
 from .network import Supernet
 
@@ -62,6 +62,6 @@ def calibrate_by(net: nn.Module, forward: Callable[[Tensor], object], batches: I
     return count
 
 
-def calibrate(net: Supernet, arch: Arch, batches: Iterable[Tensor]) -> int:
+def calibrate(net: Supernet, arch: Architecture, batches: Iterable[Tensor]) -> int:
     """Calibrate the subnet `arch` of a supernet; see `calibrate_by`."""
     return calibrate_by(net, lambda images: net(images, arch), batches)

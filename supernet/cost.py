@@ -3,42 +3,116 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from .arch import Arch
 from .errors import InputError, positive_int
-from .genes import ALWAYS_ON
+from .family import (
+    CONVENTIONS,
+    Architecture,
+    Convention,
+    Layer,
+    NetworkCost,
+    check_input_shape,
+    family_of,
+    layers,
+    step_of,
+)
 from .space import Codes, SearchSpace
-from .topology import Layer, block_layers, head_layers, layers, output_layers, stem_layers
 
 # Rows at a time, so that a chunk stays in the processor's cache.
 _CHUNK = 2048
+# Random architectures on which tables are compared with the layers themselves.
+_CHECKED = 8
 
-PartCost = Callable[[int, Iterable[Layer]], float]
+Part = tuple[Layer, ...]
+PartCost = Callable[[int, Part], float]
+Column = int
+Places = npt.NDArray[np.intp]
+Known = dict[tuple[Column, ...], Places]
 Reduce = Literal["sum", "max"]
 
 
 @dataclass(frozen=True)
-class _Term:
-    """Cost of one part: `values` is flat over the choices of `columns`, mixed-radix with `radix`."""
+class PartChoices:
+    """One part of a space's networks and the genes that shape it.
 
-    columns: tuple[int, ...]
-    radix: tuple[int, ...]
-    values: npt.NDArray[Any]
+    Attributes:
+        columns: of those genes, ascending, without the resolution's.
+        parts: per combination of their choices, in mixed radix, the part's layers; () where it is absent.
+    """
+
+    columns: tuple[Column, ...]
+    parts: tuple[Part, ...]
 
 
-@dataclass(frozen=True)
-class _Stage:
-    """The blocks of a stage from the second on, whose tables share their leading columns."""
+def split_parts(found: Iterable[Layer]) -> dict[str, Part]:
+    """Layers by the part that they belong to (see `Layer.part`), in their order."""
+    parts: dict[str, list[Layer]] = {}
+    for layer in found:
+        parts.setdefault(layer.part or layer.name, []).append(layer)
+    return {name: tuple(some) for name, some in parts.items()}
 
-    columns: tuple[int, ...]
-    radix: tuple[int, ...]
-    blocks: tuple[_Term, ...]
+
+@lru_cache(maxsize=8)
+def part_choices(space: SearchSpace, num_joints: int) -> tuple[PartChoices, ...]:
+    """The parts of all networks of `space`, found by trying its genes one by one.
+
+    Raises:
+        InputError: a part depends on genes in a way that one gene at a time does not show.
+    """
+    known: dict[bytes, dict[str, Part]] = {}
+
+    def parts_of(code: Codes) -> dict[str, Part]:
+        key = code.tobytes()
+        if key not in known:
+            known[key] = split_parts(layers(space.decode(code[None])[0], num_joints))
+        return known[key]
+
+    ends = space.encode([space.largest(), space.smallest()])
+    shaped_by: dict[str, set[Column]] = {}
+    for end in ends:
+        here = parts_of(end)
+        for column, code in space.neighbours(end):
+            there = parts_of(code)
+            for name in {*here, *there}:
+                if here.get(name) != there.get(name):
+                    shaped_by.setdefault(name, set()).add(column)
+    resolution = space.gene_index["resolution"]
+    found = {}
+    for name in {name: None for end in ends for name in parts_of(end)}:
+        columns = tuple(sorted(shaped_by.get(name, set()) - {resolution}))
+        code, parts = ends[0].copy(), []
+        for combination in itertools.product(*(range(space.num_choices[column]) for column in columns)):
+            code[list(columns)] = combination
+            parts.append(parts_of(space.canonical(code[None])[0]).get(name, ()))
+        found[name] = PartChoices(columns, tuple(parts))
+    _check(space, num_joints, found)
+    return tuple(found.values())
+
+
+def _check(space: SearchSpace, num_joints: int, found: Mapping[str, PartChoices]) -> None:
+    codes = space.sample_codes(np.random.default_rng(0), _CHECKED)
+    for code, arch in zip(codes, space.decode(codes), strict=True):
+        parts = split_parts(layers(arch, num_joints))
+        for name, choices in found.items():
+            radix = [int(space.num_choices[column]) for column in choices.columns]
+            place = int(np.ravel_multi_index(code[list(choices.columns)].tolist(), radix)) if radix else 0
+            if parts.pop(name, ()) != choices.parts[place]:
+                raise InputError(
+                    f"family {space.family}: part {name!r} of its layers depends on several genes at once "
+                    "where none of them alone changes it; give its layers names and parts that do not"
+                )
+        if parts:
+            raise InputError(
+                f"family {space.family}: part {next(iter(parts))!r} is neither in the largest nor the "
+                "smallest network"
+            )
 
 
 def reduced(reduce: Reduce, values: Iterable[float]) -> float:
@@ -49,9 +123,8 @@ def reduced(reduce: Reduce, values: Iterable[float]) -> float:
 class PartTable:
     """The sum of a part-wise cost, or its maximum, over architectures given as codes.
 
-    Parts are the stem, every block, every head step with its output of the refined path, and the outputs of
-    the raw maps; `cost(resolution, layers of the part)` is evaluated once for each combination of the genes
-    that shape it. It is 0 or more; 0 for a part that is absent.
+    `cost(resolution, layers of the part)` is evaluated once for each combination of the genes that shape a
+    part. It is 0 or more; 0 for a part that is absent.
     """
 
     def __init__(
@@ -62,66 +135,17 @@ class PartTable:
         dtype: npt.DTypeLike = np.float64,
         reduce: Reduce = "sum",
     ) -> None:
-        positive_int(num_joints, "num_joints")
         self._space = space
-        self._cost = cost
         self._dtype = dtype
         self._combine = np.add if reduce == "sum" else np.maximum
-        stem = self._term(("resolution", "stem"), stem_layers)
-        heads = [self._head(step, num_joints) for step in range(len(space.head))]
-        raws = [self._raw_output(step, num_joints) for step in range(1, len(space.head))]
-        firsts = [self._first_block(stage) for stage in range(len(space.stages))]
-        self._fixed = [stem, *firsts, *heads, *raws]
-        self._stages = [self._later_blocks(stage) for stage in range(len(space.stages))]
-
-    def _term(self, names: tuple[str, ...], part: Callable[..., Iterable[Layer]]) -> _Term:
-        # A switch that is always on has no gene.
-        columns = [self._space.gene_index.get(name) for name in names]
-        choices = [ALWAYS_ON if column is None else self._space.genes[column].choices for column in columns]
-        combinations = itertools.product(*choices)
-        values = [self._cost(resolution, tuple(part(*sizes))) for resolution, *sizes in combinations]
-        found = [(column, len(c)) for column, c in zip(columns, choices, strict=True) if column is not None]
-        return _Term(
-            tuple(column for column, _ in found),
-            tuple(size for _, size in found),
-            np.array(values, dtype=self._dtype),
-        )
-
-    def _first_block(self, stage: int) -> _Term:
-        before = f"stages.{stage - 1}.width" if stage else "stem"
-        own = (f"stages.{stage}.width", f"stages.{stage}.expansion.0", f"stages.{stage}.kernel.0")
-        return self._term(("resolution", before, *own), lambda v, w, e, k: block_layers(stage, 0, v, w, e, k))
-
-    def _later_blocks(self, stage: int) -> _Stage:
-        shared = ("resolution", f"stages.{stage}.width", f"stages.{stage}.depth")
-        choices = self._space.stages[stage]
-
-        def block(index: int) -> _Term:
-            def part(width: int, depth: int, expansion: int, kernel: int) -> Iterable[Layer]:
-                # A block beyond the depth is absent and costs nothing, whatever its genes say.
-                return block_layers(stage, index, width, width, expansion, kernel) if index < depth else ()
-
-            own = (f"stages.{stage}.expansion.{index}", f"stages.{stage}.kernel.{index}")
-            term = self._term((*shared, *own), part)
-            return _Term(term.columns[len(shared) :], term.radix[len(shared) :], term.values)
-
-        columns = tuple(self._space.gene_index[name] for name in shared)
-        radix = tuple(len(self._space.genes[column].choices) for column in columns)
-        return _Stage(columns, radix, tuple(block(index) for index in range(1, choices.depth[-1])))
-
-    def _head(self, step: int, num_joints: int) -> _Term:
-        refined = f"head.{step - 1}" if step else "stages.3.width"
-        return self._term(
-            ("resolution", refined, f"stages.{2 - step}.width", f"head.{step}", f"fusion.{step}"),
-            lambda refined, raw, width, fusion: head_layers(step, refined, raw, width, fusion, num_joints),
-        )
-
-    def _raw_output(self, step: int, num_joints: int) -> _Term:
-        source = "stem" if step == 2 else "stages.0.width"
-        return self._term(
-            ("resolution", source, f"raw_outputs.{step - 1}"),
-            lambda channels, on: output_layers(step, "raw", channels, num_joints) if on else (),
-        )
+        first = space.gene_index["resolution"]
+        self._terms: list[tuple[tuple[Column, ...], npt.NDArray[Any]]] = []
+        for choices in part_choices(space, positive_int(num_joints, "num_joints")):
+            values = [cost(side, part) for side in space.resolution for part in choices.parts]
+            self._terms.append(((first, *choices.columns), np.array(values, dtype=dtype)))
+        starts = [columns[:i] for columns, _ in self._terms for i in range(2, len(columns))]
+        # Blocks of a stage share its genes: their places in their tables start alike.
+        self._shared = {start for start in starts if starts.count(start) > 1}
 
     def predict(self, codes: Codes) -> npt.NDArray[Any]:
         """(N,) sums or maxima for (N, G) codes; the genes of absent blocks have no effect.
@@ -134,38 +158,21 @@ class PartTable:
         for start in range(0, len(codes), _CHUNK):
             # Choices are few: one byte a code makes the transposition cheap.
             codes_gn = np.ascontiguousarray(codes[start : start + _CHUNK].astype(np.uint8).T)
-            self._gather(codes_gn, totals[start : start + _CHUNK])
+            total = totals[start : start + _CHUNK]
+            known: Known = {}
+            for columns, values in self._terms:
+                self._combine(total, values[self._places(codes_gn, columns, known)], out=total)
         return totals
 
-    def _gather(self, codes_gn: npt.NDArray[np.uint8], total: npt.NDArray[Any]) -> None:
-        for term in self._fixed:
-            values = term.values[_index(codes_gn, term.columns, term.radix)]
-            self._combine(total, values, out=total)
-        for stage in self._stages:
-            shared = _index(codes_gn, stage.columns, stage.radix)
-            for block in stage.blocks:
-                values = block.values[_index(codes_gn, block.columns, block.radix, shared)]
-                self._combine(total, values, out=total)
-
-
-def _index(
-    codes_gn: npt.NDArray[np.uint8],
-    columns: tuple[int, ...],
-    radix: tuple[int, ...],
-    index: npt.NDArray[np.intp] | None = None,
-) -> npt.NDArray[np.intp]:
-    """(N,) places in a flat table; `index` is that of columns before these."""
-    for column, size in zip(columns, radix, strict=True):
-        if index is None:
-            index = codes_gn[column].astype(np.intp)
-        elif size > 1:
-            index = index * size + codes_gn[column]
-    assert index is not None
-    return index
-
-
-Convention = Literal["exact", "litepose"]
-CONVENTIONS: tuple[Convention, ...] = ("exact", "litepose")
+    def _places(self, codes_gn: npt.NDArray[np.uint8], columns: tuple[Column, ...], known: Known) -> Places:
+        """(N,) places in the flat table of a part with these columns, mixed-radix; keeps beginnings."""
+        done = next((i for i in range(len(columns), 1, -1) if columns[:i] in known), 1)
+        place = known[columns[:done]] if done > 1 else codes_gn[columns[0]].astype(np.intp)
+        for i in range(done, len(columns)):
+            place = place * self._space.num_choices[columns[i]] + codes_gn[columns[i]]
+            if columns[: i + 1] in self._shared:
+                known[columns[: i + 1]] = place
+        return place
 
 
 def check_convention(convention: str) -> Convention:
@@ -176,66 +183,47 @@ def check_convention(convention: str) -> Convention:
     raise InputError(f"convention {convention!r} is not known; choose one of {', '.join(CONVENTIONS)}")
 
 
-def layer_params(layer: Layer) -> int:
-    """Trainable parameters of one layer."""
-    return layer_weights(layer) + 2 * layer.norm * layer.out_channels
+@lru_cache(maxsize=1024)
+def network_cost(
+    arch: Architecture, num_joints: int = 14, input_shape: tuple[int, int] | None = None
+) -> NetworkCost:
+    """What one image costs.
 
+    Args:
+        arch: the architecture, of any family.
+        num_joints: J, the number of joints.
+        input_shape: (height, width) of the padded input in pixels, multiples of the family's step; default
+            the architecture's own.
 
-def layer_weights(layer: Layer) -> int:
-    """Weights of the layer's convolution (0 for a bare norm)."""
-    if layer.kind == "norm":
-        return 0
-    return layer.in_channels // layer.groups * layer.out_channels * layer.kernel**2
-
-
-def layer_macs(layer: Layer, height: int, width: int, convention: Convention) -> int:
-    """MACs of one layer for an input image of `height` x `width` pixels (multiples of 16)."""
-    positions = (height // layer.scale) * (width // layer.scale)
-    weights = layer_weights(layer)
-    if convention == "exact":
-        # A transposed convolution multiplies each INPUT position by the whole kernel.
-        return weights * (positions // layer.stride**2 if layer.kind == "deconv" else positions)
-    elementwise = 2 * layer.norm + (layer.activation is not None)
-    return weights * positions + elementwise * layer.out_channels * positions
+    Raises:
+        InputError: an input shape that the network cannot take.
+    """
+    return family_of(arch).cost(arch, positive_int(num_joints, "num_joints"), *input_size(arch, input_shape))
 
 
 def count_macs(
-    arch: Arch,
+    arch: Architecture,
     num_joints: int = 14,
     convention: str = "exact",
     input_shape: tuple[int, int] | None = None,
 ) -> int:
-    """MACs of one forward pass of one image.
-
-    Args:
-        arch: the architecture.
-        num_joints: J, the number of joints.
-        convention: `exact` or `litepose`.
-        input_shape: (height, width) of the padded input in pixels, multiples of 16; default the square input.
-
-    Raises:
-        InputError: unknown convention, or an input shape that the network cannot take.
-    """
-    checked = check_convention(convention)
-    height, width = input_size(arch, input_shape)
-    return sum(layer_macs(layer, height, width, checked) for layer in layers(arch, num_joints))
+    """MACs of one forward pass of one image by `convention` (`exact` or `litepose`); see `network_cost`."""
+    cost = network_cost(arch, num_joints, None if input_shape is None else tuple(input_shape))
+    return cost.exact if check_convention(convention) == "exact" else cost.litepose
 
 
-def input_size(arch: Arch, input_shape: tuple[int, int] | None = None) -> tuple[int, int]:
-    """(height, width) in pixels of the input: `input_shape`, or the square of the architecture's resolution.
+def count_params(arch: Architecture, num_joints: int = 14) -> int:
+    """Trainable parameters (convolution weights and biases, batch-norm weights and biases)."""
+    return network_cost(arch, num_joints).params
+
+
+def input_size(arch: Architecture, input_shape: tuple[int, int] | None = None) -> tuple[int, int]:
+    """(height, width) in pixels of the input: `input_shape`, or the architecture's own.
 
     Raises:
         InputError: the network cannot take that shape.
     """
-    height, width = input_shape or (arch.resolution, arch.resolution)
-    if height <= 0 or width <= 0 or height % 16 or width % 16:
-        raise InputError(f"input shape {height}x{width} is not a positive multiple of 16 on both sides")
-    return height, width
-
-
-def count_params(arch: Arch, num_joints: int = 14) -> int:
-    """Trainable parameters (convolution weights, batch-norm weights and biases)."""
-    return sum(layer_params(layer) for layer in layers(arch, num_joints))
+    return check_input_shape(input_shape or arch.input_shape, step_of(arch))
 
 
 def padded_shape(resolution: int, image_height: int, image_width: int) -> tuple[int, int]:
@@ -252,8 +240,8 @@ class MacsTable:
     def __init__(self, space: SearchSpace, num_joints: int = 14, convention: str = "exact") -> None:
         checked = check_convention(convention)
 
-        def cost(resolution: int, group: Iterable[Layer]) -> int:
-            return sum(layer_macs(layer, resolution, resolution, checked) for layer in group)
+        def cost(resolution: int, part: Part) -> int:
+            return sum(layer.macs(resolution, resolution, checked) for layer in part)
 
         self._table = PartTable(space, num_joints, cost, dtype=np.int64)
 
@@ -266,8 +254,8 @@ class ParamsTable:
     """Trainable parameters of many architectures at once, exact."""
 
     def __init__(self, space: SearchSpace, num_joints: int = 14) -> None:
-        def cost(resolution: int, group: Iterable[Layer]) -> int:
-            return sum(layer_params(layer) for layer in group)
+        def cost(resolution: int, part: Part) -> int:
+            return sum(layer.params for layer in part)
 
         self._table = PartTable(space, num_joints, cost, dtype=np.int64)
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from .arch import Arch, read_about
 from .cli import launch
-from .cost import count_macs, count_params, input_size, layer_macs, layer_params
+from .cost import count_macs, count_params, input_size
+from .family import Architecture, Layer, layers, load_arch, read_about
 from .names import conf_names
 from .options import CommandOptions, check_shape, option
 from .space import SearchSpace
-from .topology import Layer, layers
+
+_NO_DIGITS = str.maketrans("", "", "0123456789")
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class LayerCost:
 
 
 def layer_costs(
-    arch: Arch, num_joints: int = 14, input_shape: tuple[int, int] | None = None
+    arch: Architecture, num_joints: int = 14, input_shape: tuple[int, int] | None = None
 ) -> list[LayerCost]:
     """The costs of every layer of `arch`, in the order of its data flow; they add up to the network's.
 
@@ -52,15 +54,17 @@ def layer_costs(
         LayerCost(
             layer,
             (layer.out_channels, height // layer.scale, width // layer.scale),
-            layer_params(layer),
-            layer_macs(layer, height, width, "exact"),
-            layer_macs(layer, height, width, "litepose"),
+            layer.params,
+            layer.macs(height, width, "exact"),
+            layer.macs(height, width, "litepose"),
         )
         for layer in layers(arch, num_joints)
     ]
 
 
-def layer_table(arch: Arch, num_joints: int = 14, input_shape: tuple[int, int] | None = None) -> Table:
+def layer_table(
+    arch: Architecture, num_joints: int = 14, input_shape: tuple[int, int] | None = None
+) -> Table:
     """`layer_costs` as a table: layer, kernel, output, parameters, MACs in both conventions, share."""
     costs = layer_costs(arch, num_joints, input_shape)
     height, width = input_size(arch, input_shape)
@@ -96,12 +100,8 @@ def space_table(space: SearchSpace, num_joints: int = 14) -> Table:
     table.add_column("")
     for name in archs:
         _add_number(table, name)
-    rows: dict[str, Callable[[Arch], str]] = {
-        "resolution": lambda arch: str(arch.resolution),
-        "stem": lambda arch: str(arch.stem),
-        "stage widths": lambda arch: " ".join(str(stage.width) for stage in arch.stages),
-        "stage depths": lambda arch: " ".join(str(stage.depth) for stage in arch.stages),
-        "head widths": lambda arch: " ".join(map(str, arch.head)),
+    rows: dict[str, Callable[[Architecture], str]] = {
+        **{name: partial(_values, space, labels) for name, labels in _sizes(space).items()},
         "params": lambda arch: f"{count_params(arch, num_joints):,}",
         "MACs (exact)": lambda arch: f"{millions(count_macs(arch, num_joints))} M",
         "MACs (litepose)": lambda arch: f"{millions(count_macs(arch, num_joints, 'litepose'))} M",
@@ -111,6 +111,22 @@ def space_table(space: SearchSpace, num_joints: int = 14) -> Table:
     return table
 
 
+def _sizes(space: SearchSpace) -> dict[str, list[str]]:
+    """Names of the genes that stand in one row: those of blocks and switches left out."""
+    rows: dict[str, list[str]] = {}
+    for gene in space.genes:
+        if gene.block is None and gene.kind != "switch":
+            what = gene.label.translate(_NO_DIGITS).split()
+            title = " ".join(what) + ("" if gene.kind in what or gene.name == "stem" else f" {gene.kind}")
+            rows.setdefault(title, []).append(gene.name)
+    return {title if len(names) == 1 else f"{title}s": names for title, names in rows.items()}
+
+
+def _values(space: SearchSpace, names: list[str], arch: Architecture) -> str:
+    values = space.values_of(arch)
+    return " ".join(str(values[name]) for name in names)
+
+
 def zoo_table(num_joints: int = 14) -> Table:
     """The released networks: sizes, parameters, MACs in both conventions, and the paper's accuracy."""
     table = _table(f"Released networks, {num_joints} joints (MACs in millions; AP as the paper reports it)")
@@ -118,7 +134,7 @@ def zoo_table(num_joints: int = 14) -> Table:
     for name in ("side", "params", "MACs\nexact", "MACs\nlitepose", "CrowdPose\ntest AP", "COCO\nval AP"):
         _add_number(table, name)
     for name in conf_names("zoo"):
-        arch = Arch.load(name)
+        arch = load_arch(name)
         reported = read_about(name).get("ap_of_the_paper", {})
         table.add_row(
             name,
@@ -180,16 +196,12 @@ def run(config: DescribeCommand, folder: Path) -> None:
     """Print the tables that `config` asks for."""
     from rich.console import Console
 
-    from .arch import Arch
-    from .names import conf_names
-    from .space import SearchSpace
-
     shape = config.input_shape
     check_shape("input_shape", shape)
     console = Console()
     if config.arch is not None:
         size = None if shape is None else (shape[0], shape[1])
-        console.print(layer_table(Arch.load(config.arch), config.num_joints, size))
+        console.print(layer_table(load_arch(config.arch), config.num_joints, size))
     if config.space is not None:
         console.print(space_table(SearchSpace.load(config.space), config.num_joints))
     if config.arch is None and config.space is None:

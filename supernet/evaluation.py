@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .arch import Arch
 from .calibration import calibrate
 from .data.annotations.records import Faults, Skipped
 from .data.batch import normalise
@@ -21,6 +20,7 @@ from .data.images.reading import stream_images
 from .data.options import AugmentOptions
 from .data.transforms import sample, warp_image
 from .errors import InputError
+from .family import Architecture
 from .heads.contract import Head, head_of
 from .network import Supernet
 from .options import EvaluationOptions
@@ -137,12 +137,12 @@ class SupernetEvaluator:
         self._train_set = train_set
         self._calibration: dict[int, list[Tensor]] = {}
 
-    def __call__(self, arch: Arch) -> Evaluation:
+    def __call__(self, arch: Architecture) -> Evaluation:
         """Calibrate and score the subnet `arch`; its statistics stay in the supernet until the next call."""
         self.calibrate(arch)
         return self.evaluator(supernet_run(self.net, arch), arch.resolution, head_of(arch))
 
-    def calibrate(self, arch: Arch) -> None:
+    def calibrate(self, arch: Architecture) -> None:
         """Set the supernet's batch-norm statistics to those of `arch`."""
         calibrate(self.net, arch, self.calibration_batches(arch.resolution))
         self.net.eval()
@@ -237,7 +237,7 @@ def calibration_batches(
         yield normalise(torch.from_numpy(np.stack(crops)))
 
 
-def supernet_run(net: Supernet, arch: Arch) -> Run:
+def supernet_run(net: Supernet, arch: Architecture) -> Run:
     """The subnet `arch` of `net` as a function of numpy images, in `net`'s mode and on its device."""
     device = next(net.parameters()).device
 

@@ -10,10 +10,10 @@ from typing import Generic, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from .arch import Arch
+from .errors import InputError
+from .family import Architecture, Layer, layers, wire
 from .layers.elastic import ElasticUnit
 from .space import SearchSpace
-from .topology import Layer, closes_branch, layers, wire
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -21,9 +21,12 @@ M = TypeVar("M", bound=nn.Module)
 class ModuleTree(nn.Module, Generic[M]):
     """One module for each layer of a network, registered under the layer's dotted name."""
 
-    def __init__(self, layers: Iterable[Layer], build: Callable[[Layer], M]) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self._places: dict[str, tuple[nn.Module, str]] = {}
+
+    def plant(self, layers: Iterable[Layer], build: Callable[[Layer], M]) -> None:
+        """Make the modules."""
         for layer in layers:
             *path, leaf = layer.name.split(".")
             parent: nn.Module = self
@@ -57,7 +60,7 @@ def initialise(
         if conv is not None:
             _weight(conv).normal_(0.0, _std(layer), generator=generator)
         if norm is not None:
-            _weight(norm).fill_(BRANCH_SCALE if closes_branch(layer) else 1.0)
+            _weight(norm).fill_(BRANCH_SCALE if layer.closes_branch else 1.0)
 
 
 def _std(layer: Layer) -> float:
@@ -78,9 +81,34 @@ KNOWN_LIMIT = 4096
 
 
 @lru_cache(maxsize=1024)
-def active_layers(arch: Arch, num_joints: int) -> dict[str, Layer]:
+def active_layers(arch: Architecture, num_joints: int) -> dict[str, Layer]:
     """The layers of `arch` by name."""
     return {layer.name: layer for layer in layers(arch, num_joints)}
+
+
+def kernel_choices(space: SearchSpace, num_joints: int) -> dict[str, tuple[int, ...]]:
+    """For every layer of the largest network the kernel sizes that it has anywhere in the space.
+
+    Raises:
+        InputError: a layer changes in what one set of weights cannot follow.
+    """
+    largest = space.encode([space.largest()])[0]
+    known = {layer.name: layer for layer in layers(space.largest(), num_joints)}
+    found = {name: {layer.kernel} for name, layer in known.items()}
+    for _, code in space.neighbours(largest):
+        for layer in layers(space.decode(code[None])[0], num_joints):
+            full = known.get(layer.name)
+            if (
+                full is None
+                or (layer.kind, layer.norm, layer.stride) != (full.kind, full.norm, full.stride)
+                or (layer.kind != "depthwise" and layer.kernel != full.kernel)
+            ):
+                raise InputError(
+                    f"family {space.family}: layer {layer.name} is not a part of the largest network's; "
+                    "kinds, strides and norms stay the same, and only depthwise kernels may shrink"
+                )
+            found[layer.name].add(layer.kernel)
+    return {name: tuple(sorted(sizes)) for name, sizes in found.items()}
 
 
 class Supernet(ModuleTree[ElasticUnit]):
@@ -95,27 +123,20 @@ class Supernet(ModuleTree[ElasticUnit]):
     """
 
     def __init__(self, space: SearchSpace, num_joints: int = 14, seed: int = 0) -> None:
+        super().__init__()
         self.space = space
         self.num_joints = num_joints
         largest = layers(space.largest(), num_joints)
         # Architectures found to be members, since a training step asks again and again.
-        self._known: set[Arch] = set()
-        super().__init__(largest, self._build)
+        self._known: set[Architecture] = set()
+        kernels = kernel_choices(space, num_joints)
+        self.plant(largest, lambda layer: ElasticUnit(layer, kernels[layer.name]))
         generator = torch.Generator().manual_seed(seed)
         for layer in largest:
             unit = self.unit(layer.name)
             initialise(unit.conv, unit.norm, layer, generator)
 
-    def _build(self, layer: Layer) -> ElasticUnit:
-        return ElasticUnit(layer, self._kernels(layer))
-
-    def _kernels(self, layer: Layer) -> tuple[int, ...]:
-        group, *rest = layer.name.split(".")
-        if group == "stages" and layer.kind == "depthwise":
-            return self.space.stages[int(rest[0])].kernel
-        return (layer.kernel,)
-
-    def forward(self, images: Tensor, arch: Arch) -> list[Tensor]:
+    def forward(self, images: Tensor, arch: Architecture) -> list[Tensor]:
         """Run the subnet `arch`.
 
         Args:
@@ -132,7 +153,7 @@ class Supernet(ModuleTree[ElasticUnit]):
         active = active_layers(arch, self.num_joints)
         return wire(arch, lambda name, x: self.unit(name)(x, active[name]), torch.add, images)
 
-    def require(self, arch: Arch) -> None:
+    def require(self, arch: Architecture) -> None:
         """Raise InputError unless `arch` is in the space."""
         if arch in self._known:
             return

@@ -56,6 +56,10 @@ class Registry(Generic[T]):
         """Those that ship, then those that were registered."""
         return [*self._places, *(name for name in self._items if name not in self._places)]
 
+    def registered(self) -> list[T]:
+        """Those that were registered, without importing any that ships."""
+        return [item for name, item in self._items.items() if name not in self._places]
+
     def __contains__(self, name: object) -> bool:
         return name in self._places or name in self._items
 

@@ -8,11 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .arch import Arch
 from .data.plan import step_resolution
 from .errors import InputError
-from .genes import Gene
-from .space import Codes, SearchSpace
+from .family import Architecture
+from .space import Codes, Gene, SearchSpace
 from .training.options import SamplingOptions
 
 # The data's order, resolution and augmentation have streams 1 to 3 of the same seed.
@@ -30,7 +29,7 @@ class Sampled:
     """
 
     role: str
-    arch: Arch
+    arch: Architecture
 
 
 class SubnetSchedule:
@@ -90,7 +89,7 @@ class SubnetSchedule:
         return tuple(Sampled(r, replace(a, resolution=resolution)) for r, a in zip(roles, archs, strict=True))
 
 
-def fixed_subnets(space: SearchSpace, count: int, seed: int = 0) -> list[Arch]:
+def fixed_subnets(space: SearchSpace, count: int, seed: int = 0) -> list[Architecture]:
     """`count` different random architectures that validation follows through a whole run."""
     rng = np.random.default_rng([seed, _FIXED_STREAM])
     found = dict.fromkeys(space.decode(space.sample_codes(rng, 8 * count)) if count else [])
@@ -99,9 +98,9 @@ def fixed_subnets(space: SearchSpace, count: int, seed: int = 0) -> list[Arch]:
 
 def _phase(gene: Gene, order: tuple[str, ...]) -> int:
     """The place of a gene's group in the widening order; -1 for the resolution, which is always elastic."""
-    if gene.name == "resolution":
+    if gene.kind == "resolution":
         return -1
-    return next((i for i, group in enumerate(order) if f".{group}" in gene.name), order.index("width"))
+    return order.index(gene.kind if gene.kind in order else "width")
 
 
 Costs = npt.NDArray[Any]

@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .arch import Arch
+from .family import Architecture, layers, wire
 from .network import Supernet
-from .topology import layers, wire
 
 Axis = tuple[str, int]  # a tensor's name and the axis on which it holds the channels
 _NORM_TENSORS = ("weight", "bias", "running_mean", "running_var")
@@ -42,7 +41,7 @@ class ChannelGroup:
         self.fixed |= other.fixed
 
 
-def channel_groups(arch: Arch, num_joints: int) -> list[ChannelGroup]:
+def channel_groups(arch: Architecture, num_joints: int) -> list[ChannelGroup]:
     """The groups of tied channels of a network, from its wiring; streams that are added share one group."""
     known = {layer.name: layer for layer in layers(arch, num_joints)}
     merged: dict[ChannelGroup, ChannelGroup] = {}

@@ -4,39 +4,102 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from .arch import SWITCHES, Arch
-from .errors import InputError
-from .genes import ALWAYS_ON, SCHEMA, Gene, StageChoices, arch_of, genes_of, read_choices, values_of
+from .errors import InputError, check_schema, positive_ints, shown
+from .family import Architecture, LayerFamily, family_named, read_fields
 from .names import require_conf
 from .runs.files import read_yaml, write_yaml
 
 Codes = npt.NDArray[np.int64]
+SCHEMA = 1
+# Cost tables hold every combination of up to four neighbouring choices.
+MAX_CHOICES = 32
 
 
 @dataclass(frozen=True)
-class SearchSpace:
-    """The architectures that one supernet holds.
+class Gene:
+    """One dimension of a space.
 
-    Codes are rows of G gene indices: resolution, stem, then per stage width, depth, the kernels and the
-    expansions of the deepest stage's blocks, then the three head widths, then the head's switches that are
-    not always on. Genes of blocks beyond a row's depth are 0, so that equal architectures have equal codes.
+    Attributes:
+        name: dotted name (`resolution`, `stages.0.width`, `stages.0.kernel.3`, `head.1`, `fusion.0`).
+        choices: ascending values; a code is an index into them.
+        kind: what it decides: `resolution`, `width`, `depth`, `kernel`, `expansion`, `switch` (0 or 1), or a
+            family's own.
+        where: the piece of the network that it shapes, in words (`stage 1`).
+        stage: number of the stage it belongs to, or None.
+        block: the block of that stage whose choice it is, or None.
+        depth: name of the gene by which its block exists: where that is at most `block`, it does not.
+        label: for messages and reports; default `where` and `kind`.
+        implied: whether it has no column in codes, since its one choice goes without saying.
     """
 
     name: str
-    resolution: tuple[int, ...]
-    stem: tuple[int, ...]
-    stages: tuple[StageChoices, ...]
-    head: tuple[tuple[int, ...], ...]
-    fusion: tuple[tuple[int, ...], ...] = (ALWAYS_ON,) * SWITCHES["fusion"]
-    raw_outputs: tuple[tuple[int, ...], ...] = (ALWAYS_ON,) * SWITCHES["raw_outputs"]
+    choices: tuple[int, ...]
+    kind: str
+    where: str = ""
+    stage: int | None = None
+    block: int | None = None
+    depth: str | None = None
+    label: str = ""
+    implied: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.label:
+            object.__setattr__(self, "label", f"{self.where} {self.kind}".strip())
+
+    def shown(self, value: int) -> Any:
+        """A value as its file has it."""
+        return bool(value) if self.kind == "switch" else value
+
+
+class SearchSpace:
+    """The architectures that one supernet holds; families derive from it, as frozen dataclasses.
+
+    Codes are rows of G gene indices. Genes of blocks beyond a row's depth are 0, so that equal architectures
+    have equal codes.
+
+    Attributes:
+        name: short name.
+        family: name of the family of its networks.
+        resolution: their input sides in pixels, ascending.
+        head_kind: their head.
+    """
+
+    if TYPE_CHECKING:
+
+        @property
+        def name(self) -> str: ...
+        @property
+        def family(self) -> str: ...
+        @property
+        def resolution(self) -> tuple[int, ...]: ...
+        @property
+        def head_kind(self) -> str: ...
+    else:
+        head_kind = "embedding"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plain form that `from_dict` reads."""
+        raise NotImplementedError
+
+    def values_of(self, arch: Any) -> dict[str, int]:
+        """The value of every dimension of an architecture, in their order."""
+        raise NotImplementedError
+
+    def arch_of(self, values: Mapping[str, int]) -> Architecture:
+        """The architecture with these values; those of absent blocks are ignored."""
+        raise NotImplementedError
+
+    def _dimensions(self) -> Iterable[Gene]:
+        """The genes in the order of the codes, with those that are implied."""
+        raise NotImplementedError
 
     @classmethod
     def load(cls, source: str | os.PathLike[str]) -> SearchSpace:
@@ -54,34 +117,12 @@ class SearchSpace:
 
     @classmethod
     def from_dict(cls, value: Any, default_name: str = "custom") -> SearchSpace:
-        """Build a space from its plain form; see `conf/spaces/litepose.yaml`.
+        """Build a space of any family from its plain form; one that names no family is LitePose's.
 
         Raises:
             InputError: a choice is missing, doubled or of the wrong type.
         """
-        space = cls(**read_choices(value, default_name))
-        # Checks the limits of an architecture.
-        space.largest()
-        return space
-
-    def to_dict(self) -> dict[str, Any]:
-        """The plain form that `from_dict` reads."""
-        return {
-            "schema": SCHEMA,
-            "name": self.name,
-            "resolution": list(self.resolution),
-            "stem": list(self.stem),
-            "stages": [
-                {key: list(getattr(stage, key)) for key in ("width", "depth", "kernel", "expansion")}
-                for stage in self.stages
-            ],
-            "head": [list(widths) for widths in self.head],
-            **{
-                key: [[bool(choice) for choice in switch] for switch in switches]
-                for key, switches in self._switches.items()
-                if set(switches) != {ALWAYS_ON}
-            },
-        }
+        return family_named(value).read_space(value, default_name)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the YAML form to `path` atomically."""
@@ -90,11 +131,7 @@ class SearchSpace:
     @cached_property
     def genes(self) -> tuple[Gene, ...]:
         """The dimensions, in the order of the codes."""
-        return tuple(genes_of(self))
-
-    @property
-    def _switches(self) -> dict[str, tuple[tuple[int, ...], ...]]:
-        return {key: getattr(self, key) for key in SWITCHES}
+        return tuple(gene for gene in self.dimensions.values() if not gene.implied)
 
     @cached_property
     def gene_index(self) -> dict[str, int]:
@@ -108,54 +145,55 @@ class SearchSpace:
 
     def size(self) -> int:
         """Exact number of different architectures."""
-        total = len(self.resolution) * len(self.stem) * math.prod(len(widths) for widths in self.head)
-        total *= math.prod(len(switch) for switches in self._switches.values() for switch in switches)
-        for stage in self.stages:
-            per_block = len(stage.kernel) * len(stage.expansion)
-            total *= len(stage.width) * sum(per_block**depth for depth in stage.depth)
+        total = math.prod(len(gene.choices) for gene in self.genes if gene.depth is None)
+        for depth, columns, alive in self._gated:
+            counts = [len(self.genes[column].choices) for column in columns]
+            rows = [math.prod(n for n, on in zip(counts, row, strict=True) if on) for row in alive.tolist()]
+            total = total // len(self.genes[depth].choices) * sum(rows)
         return total
 
-    def largest(self) -> Arch:
+    def largest(self) -> Any:
         """The architecture with the largest choice everywhere."""
         return self.decode(self.canonical(self.num_choices[None] - 1))[0]
 
-    def smallest(self) -> Arch:
+    def smallest(self) -> Any:
         """The architecture with the smallest choice everywhere."""
         return self.decode(np.zeros((1, len(self.genes)), dtype=np.int64))[0]
 
-    def middle(self) -> Arch:
+    def middle(self) -> Any:
         """The architecture with the middle choice everywhere (the lower of two)."""
         return self.decode(self.canonical((self.num_choices[None] - 1) // 2))[0]
 
-    def contains(self, arch: Arch) -> bool:
+    def contains(self, arch: Architecture) -> bool:
         """Whether `arch` is one of this space's architectures."""
         return self.mismatch(arch) is None
 
-    def mismatch(self, arch: Arch) -> str | None:
+    def mismatch(self, arch: Architecture) -> str | None:
         """The first value of `arch` that is not a choice here, in words; None if it is contained."""
-        pairs = [("resolution", arch.resolution, self.resolution), ("stem", arch.stem, self.stem)]
-        for i, (stage, choices) in enumerate(zip(arch.stages, self.stages, strict=True), start=1):
-            pairs += [(f"stage {i} width", stage.width, choices.width)]
-            pairs += [(f"stage {i} depth", stage.depth, choices.depth)]
-            pairs += [(f"stage {i} kernel", kernel, choices.kernel) for kernel in stage.kernels]
-            pairs += [(f"stage {i} expansion", ratio, choices.expansion) for ratio in stage.expansions]
-        heads = zip(arch.head, self.head, strict=True)
-        pairs += [(f"head {i}", width, choices) for i, (width, choices) in enumerate(heads, start=1)]
-        for key, switches in self._switches.items():
-            found = zip(getattr(arch, key), switches, strict=True)
-            pairs += [(f"{key} {i}", on, tuple(map(bool, s))) for i, (on, s) in enumerate(found, start=1)]
-        for what, value, allowed in pairs:
-            if value not in allowed:
-                return f"{what} {value} is not one of {list(allowed)}"
+        for key in ("family", "head_kind"):
+            if getattr(arch, key) != getattr(self, key):
+                return f"{key} {getattr(arch, key)} is not {getattr(self, key)}"
+        known = self.dimensions
+        for name, value in self.values_of(arch).items():
+            gene = known.get(name)
+            if gene is None:
+                return f"{name} {value} has no place"
+            if value not in gene.choices:
+                return f"{gene.label} {gene.shown(value)} is not one of {list(map(gene.shown, gene.choices))}"
         return None
 
-    def require(self, arch: Arch) -> None:
+    @cached_property
+    def dimensions(self) -> dict[str, Gene]:
+        """The genes by name, with those that are implied."""
+        return {gene.name: gene for gene in self._dimensions()}
+
+    def require(self, arch: Architecture) -> None:
         """Raise InputError, naming the value that is no choice here, unless `arch` is contained."""
         reason = self.mismatch(arch)
         if reason is not None:
             raise InputError(f"architecture is not in space {self.name!r}: {reason}")
 
-    def sample(self, rng: np.random.Generator) -> Arch:
+    def sample(self, rng: np.random.Generator) -> Any:
         """One architecture, every choice uniform."""
         return self.decode(self.sample_codes(rng, 1))[0]
 
@@ -164,32 +202,33 @@ class SearchSpace:
         return self.canonical(rng.integers(0, self.num_choices, size=(n, len(self.genes))))
 
     @cached_property
-    def _block_genes(self) -> list[tuple[int, int, int]]:
-        """Per stage: column of the depth gene, first column after it, one past the stage's last column."""
-        spans = []
-        for i, stage in enumerate(self.stages):
-            depth = self.gene_index[f"stages.{i}.depth"]
-            spans.append((depth, depth + 1, depth + 1 + 2 * stage.depth[-1]))
-        return spans
+    def _gated(self) -> list[tuple[int, list[int], npt.NDArray[np.bool_]]]:
+        """Per gene of depth: its column, those of the genes of its blocks, and (choice, gene) whether the
+        gene's block exists.
+        """
+        found = []
+        for column, gene in enumerate(self.genes):
+            gated = [i for i, other in enumerate(self.genes) if other.depth == gene.name]
+            if gated:
+                blocks = np.array([self.genes[i].block for i in gated])
+                found.append((column, gated, blocks < np.array(gene.choices)[:, None]))
+        return found
 
     def active(self, codes: Codes) -> npt.NDArray[np.bool_]:
         """(N, G) whether each gene has an effect: False for genes of blocks beyond the depth."""
         mask = np.ones(codes.shape, dtype=bool)
-        for (depth, start, stop), alive in zip(self._block_genes, self._alive, strict=True):
-            mask[:, start:stop] = alive[codes[:, depth]]
+        for depth, columns, alive in self._gated:
+            # Mostly neighbours, which a slice reaches faster.
+            start, stop = columns[0], columns[-1] + 1
+            where: Any = slice(start, stop) if stop - start == len(columns) else columns
+            mask[:, where] = alive[codes[:, depth]]
         return mask
-
-    @cached_property
-    def _alive(self) -> list[npt.NDArray[np.bool_]]:
-        """Per stage, (depth choice, kernel and expansion genes) whether the gene's block exists."""
-        blocks = [np.arange(stage.depth[-1]) < np.array(stage.depth)[:, None] for stage in self.stages]
-        return [np.tile(alive, (1, 2)) for alive in blocks]
 
     def canonical(self, codes: Codes) -> Codes:
         """`codes` with the genes of absent blocks set to 0."""
         return np.where(self.active(codes), codes, 0)
 
-    def encode(self, archs: Sequence[Arch]) -> Codes:
+    def encode(self, archs: Sequence[Architecture]) -> Codes:
         """(N, G) codes of `archs`.
 
         Raises:
@@ -198,25 +237,36 @@ class SearchSpace:
         codes = np.zeros((len(archs), len(self.genes)), dtype=np.int64)
         for row, arch in zip(codes, archs, strict=True):
             self.require(arch)
-            for name, value in values_of(arch).items():
+            for name, value in self.values_of(arch).items():
                 column = self.gene_index.get(name)
                 if column is not None:
                     row[column] = self.genes[column].choices.index(value)
         return codes
 
-    def decode(self, codes: Codes) -> list[Arch]:
+    def decode(self, codes: Codes) -> list[Any]:
         """The architectures of (N, G) codes.
 
         Raises:
             InputError: wrong number of columns, or a code outside its gene's choices.
         """
         self.check_codes(codes)
-        names = [gene.name for gene in self.genes]
-        choices = [gene.choices for gene in self.genes]
+        implied = {name: gene.choices[0] for name, gene in self.dimensions.items() if gene.implied}
+        pairs = [(gene.name, gene.choices) for gene in self.genes]
         return [
-            arch_of({name: allowed[code] for name, allowed, code in zip(names, choices, row, strict=True)})
+            self.arch_of(
+                implied | {name: choices[code] for (name, choices), code in zip(pairs, row, strict=True)}
+            )
             for row in codes.tolist()
         ]
+
+    def neighbours(self, code: Codes) -> Iterator[tuple[int, Codes]]:
+        """(column, (G,) code) of every other choice of every gene of the (G,) code, one at a time."""
+        for column, count in enumerate(self.num_choices.tolist()):
+            for choice in range(count):
+                if choice != code[column]:
+                    changed = code.copy()
+                    changed[column] = choice
+                    yield column, self.canonical(changed[None])[0]
 
     def check_codes(self, codes: Codes) -> None:
         """Raise InputError unless `codes` is (N, G), integer, and every code one of its gene's choices."""
@@ -232,3 +282,138 @@ class SearchSpace:
             )
         if len(codes) and (codes.min() < 0 or (codes.max(axis=0) >= self.num_choices).any()):
             raise InputError(f"codes are outside the choices of space {self.name!r}")
+
+
+@dataclass(frozen=True)
+class FieldSpace(SearchSpace):
+    """A space by the fields of a description: choices in the place of each number, a gene for each.
+
+    The kind of a gene is the name of its field, or `width` where that is none of the usual kinds.
+
+    Attributes:
+        name, family, head_kind: see `SearchSpace`.
+        arch: the description, a dataclass of integers and tuples of integers.
+        choices: per field, the choices of its number or of each of its numbers.
+    """
+
+    KINDS: ClassVar[tuple[str, ...]] = ("resolution", "depth", "kernel", "expansion", "switch")
+
+    name: str
+    family: str
+    arch: type[Architecture]
+    choices: tuple[tuple[str, Any], ...]
+    head_kind: str
+
+    @classmethod
+    def read(cls, family: SearchableFamily, value: Mapping[str, Any], default_name: str) -> FieldSpace:
+        """Build one from its plain form: that of a description, with choices for each number.
+
+        Raises:
+            InputError: a choice is missing, doubled or of the wrong type.
+        """
+        check_schema(value, SCHEMA)
+        plain = {key: item for key, item in value.items() if key not in ("schema", "family", "name")}
+        head_kind = plain.get("head_kind", default_head(family.arch))
+        named = {key: _field_choices(item, key) for key, item in plain.items() if key != "head_kind"}
+        name = value.get("name", default_name)
+        space = cls(str(name), family.name, family.arch, tuple(named.items()), str(head_kind))
+        # Reads a description, whose keys these are then.
+        first = {key: _first(item) for key, item in named.items()}
+        read_fields(family.arch, first if "head_kind" not in plain else first | {"head_kind": head_kind})
+        space.largest()
+        return space
+
+    @property
+    def resolution(self) -> tuple[int, ...]:
+        """Input sides in pixels."""
+        found: tuple[int, ...] = dict(self.choices)["resolution"]
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        own = {key: _as_lists(item) for key, item in self.choices}
+        head = {"head_kind": self.head_kind} if self.head_kind != default_head(self.arch) else {}
+        return {"schema": SCHEMA, "family": self.family, "name": self.name, **own, **head}
+
+    def _dimensions(self) -> Iterator[Gene]:
+        for key, item in self.choices:
+            kind = key if key in self.KINDS else "width"
+            if isinstance(item[0], int):
+                yield Gene(key, item, kind, label=key)
+            else:
+                for i, choices in enumerate(item):
+                    yield Gene(f"{key}.{i}", choices, kind, label=f"{key} {i + 1}")
+
+    def values_of(self, arch: Any) -> dict[str, int]:
+        values: dict[str, int] = {}
+        for key, _ in self.choices:
+            value = getattr(arch, key)
+            found = {key: value} if isinstance(value, int) else {f"{key}.{i}": v for i, v in enumerate(value)}
+            values |= found
+        return values
+
+    def arch_of(self, values: Mapping[str, int]) -> Architecture:
+        own: dict[str, Any] = {
+            key: values[key]
+            if isinstance(item[0], int)
+            else tuple(values[f"{key}.{i}"] for i in range(len(item)))
+            for key, item in self.choices
+        }
+        if "head_kind" in {field.name for field in fields(self.arch)}:
+            own["head_kind"] = self.head_kind
+        return self.arch(**own)
+
+
+class SearchableFamily(LayerFamily):
+    """A family with a search space; by default that of its description's fields.
+
+    Attributes:
+        arch: the class of its descriptions.
+    """
+
+    arch: ClassVar[type[Architecture]]
+
+    def read(self, value: Mapping[str, Any]) -> Architecture:
+        """See `Family`."""
+        return self.arch.from_dict(value)
+
+    def read_space(self, value: Mapping[str, Any], default_name: str) -> SearchSpace:
+        """See `Family`."""
+        return FieldSpace.read(self, value, default_name)
+
+
+def default_head(arch: type[Architecture]) -> str:
+    """The head of descriptions of this class that name none."""
+    return str(vars(arch).get("head_kind", Architecture.head_kind))
+
+
+def choices_of(value: Any, what: str, multiple_of: int = 1) -> tuple[int, ...]:
+    """The choices of one dimension, ascending.
+
+    Raises:
+        InputError: no list of different positive integers that are multiples of `multiple_of`.
+    """
+    choices = positive_ints(value, what)
+    if len(choices) > MAX_CHOICES:
+        raise InputError(f"{what}: {len(choices)} choices; at most {MAX_CHOICES} are possible")
+    if len(set(choices)) != len(choices):
+        raise InputError(f"{what}: a choice is listed twice in {list(choices)}")
+    for choice in choices:
+        if choice % multiple_of:
+            raise InputError(f"{what}: {choice} is not a multiple of {multiple_of}")
+    return tuple(sorted(choices))
+
+
+def _field_choices(value: Any, what: str) -> Any:
+    if not isinstance(value, list | tuple) or not value:
+        raise InputError(f"{what}: expected a list of choices, found {shown(value)}")
+    if not isinstance(value[0], list | tuple):
+        return choices_of(value, what)
+    return tuple(choices_of(item, f"{what} {i}") for i, item in enumerate(value, start=1))
+
+
+def _first(choices: Any) -> Any:
+    return choices[0] if isinstance(choices[0], int) else [item[0] for item in choices]
+
+
+def _as_lists(choices: Any) -> Any:
+    return list(choices) if isinstance(choices[0], int) else [list(item) for item in choices]

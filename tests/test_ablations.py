@@ -22,9 +22,10 @@ from experiments.ablations.plan import Run, ablations, all_runs
 from experiments.ablations.poses import POSES, fitting, write_poses
 from subnets.console import register_slug
 from subnets.evaluate.options import EvaluateCommand
-from subnets.families.descriptions import load_arch, macs_of
 from subnets.finetune.options import FinetuneCommand
+from supernet.cost import count_macs
 from supernet.errors import InputError
+from supernet.family import load_arch
 from supernet.runs.folders import check_run_name
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,7 +68,7 @@ def test_a_network_of_two_ablations_is_trained_once_and_seeds_come_in_turns() ->
 
 @pytest.mark.parametrize("ablation", ["fusion", "raw_outputs", "shrinking"])
 def test_networks_of_an_ablation_cost_the_same(ablation: str) -> None:
-    first, *others = (macs_of(load_arch(arch)) for arch in ablations()[ablation].archs)
+    first, *others = (count_macs(load_arch(arch)) for arch in ablations()[ablation].archs)
     assert all(abs(other / first - 1) < 0.01 for other in others)
 
 

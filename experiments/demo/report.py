@@ -21,7 +21,7 @@ from tables import markdown
 
 from subnets import load
 from subnets.runtime import torch_runtime
-from supernet.arch import Arch
+from supernet import Arch
 from supernet.cost import MacsTable, count_macs
 from supernet.data.source import DataConfig, open_split
 from supernet.errors import InputError

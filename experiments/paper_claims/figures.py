@@ -10,8 +10,9 @@ import numpy as np
 from scipy import stats
 
 from experiments.paper_claims.rounds import JOINTS, NAMES, Rounds
-from subnets.families.descriptions import input_shape_of, load_arch, macs_of, params_of
+from supernet.cost import count_macs, count_params
 from supernet.errors import InputError
+from supernet.family import load_arch
 
 CONFIDENCE = 0.95
 # Pairs that the paper sets side by side: theirs, LitePose, the MACs (G) it gives for both, and its latencies
@@ -69,10 +70,10 @@ def network_rows(measured: Mapping[int, Rounds]) -> list[dict[str, Any]]:
         arch = load_arch(name)
         row: dict[str, Any] = {
             "network": name,
-            "input": list(input_shape_of(arch)),
-            "params": params_of(arch, JOINTS),
-            "macs_exact": macs_of(arch, JOINTS),
-            "macs_litepose": macs_of(arch, JOINTS, "litepose"),
+            "input": list(arch.input_shape),
+            "params": count_params(arch, JOINTS),
+            "macs_exact": count_macs(arch, JOINTS),
+            "macs_litepose": count_macs(arch, JOINTS, "litepose"),
         }
         for threads, rounds in measured.items():
             values = rounds.values(name)
@@ -97,8 +98,8 @@ def pair_rows(measured: Mapping[int, Rounds]) -> list[dict[str, Any]]:
         row: dict[str, Any] = {
             "other": other,
             "ours": ours,
-            "exact": macs_of(first, JOINTS) / macs_of(second, JOINTS),
-            "litepose": macs_of(first, JOINTS, "litepose") / macs_of(second, JOINTS, "litepose"),
+            "exact": count_macs(first, JOINTS) / count_macs(second, JOINTS),
+            "litepose": count_macs(first, JOINTS, "litepose") / count_macs(second, JOINTS, "litepose"),
             "paper_macs": paper_macs[0] / paper_macs[1] if paper_macs else None,
             "paper_ms": [a / b for a, b in paper_ms] if paper_ms else None,
         }

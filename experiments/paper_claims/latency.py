@@ -22,10 +22,10 @@ from experiments.paper_claims.rounds import NAMES, RUN, add_start, check_conditi
 from subnets.benchmark.benchmarking import onnx_file, open_runs, timed
 from subnets.benchmark.options import BenchmarkOptions
 from subnets.benchmark.timing import timed_rounds
-from subnets.families.descriptions import load_arch
 from subnets.source import Opened, open_source
 from supernet.cli import fail
 from supernet.errors import InputError
+from supernet.family import load_arch
 from supernet.runs.environment import environment
 
 SLOW = {"higherhrnet-w32": 3, "higherhrnet-w48": 3}

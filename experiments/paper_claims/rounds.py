@@ -11,8 +11,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from subnets.families.descriptions import load_arch, macs_of
+from supernet.cost import count_macs
 from supernet.errors import InputError
+from supernet.family import load_arch
 from supernet.runs.files import read_json, read_text, write_json, write_text
 
 RECORD = Path(__file__).resolve().parent
@@ -64,7 +65,7 @@ def files(folder: Path, threads: int) -> tuple[Path, Path]:
 @lru_cache(maxsize=1)
 def networks_now() -> Mapping[str, int]:
     """Exact MACs of all networks as they are described now."""
-    return MappingProxyType({name: macs_of(load_arch(name), JOINTS) for name in NAMES})
+    return MappingProxyType({name: count_macs(load_arch(name), JOINTS) for name in NAMES})
 
 
 def read_rounds(folder: Path, threads: int) -> Rounds:

@@ -26,7 +26,7 @@ import torch
 
 from search.costs.tables import Costs
 from search.strategies.operators import unique_rows
-from supernet.arch import Arch
+from supernet import Arch
 from supernet.data.source import DataConfig, data_from, open_split
 from supernet.evaluation import Evaluator, SupernetEvaluator, supernet_run
 from supernet.options import EvaluationOptions

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from supernet.arch import Arch
+from supernet import Arch
 from supernet.data.source import DataConfig, data_from, open_split
 from supernet.evaluation import Evaluator, SupernetEvaluator
 from supernet.options import EvaluationOptions

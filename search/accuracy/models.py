@@ -35,8 +35,8 @@ class Features:
         self._free = np.flatnonzero(space.num_choices > 1)
         self._scales = [_unit_scale(space.genes[column].choices) for column in self._free]
         self._stages = [
-            [i for i, gene in enumerate(space.genes) if gene.stage == stage and gene.block is not None]
-            for stage in range(len(space.stages))
+            [i for i, gene in enumerate(space.genes) if gene.depth == depth]
+            for depth in dict.fromkeys(gene.depth for gene in space.genes if gene.depth is not None)
         ]
         self._span = _log_span(costs)
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from supernet.arch import Arch
 from supernet.errors import InputError, shown
+from supernet.family import load_arch
 from supernet.names import conf_names
 from supernet.space import Codes, SearchSpace
 
@@ -169,7 +169,7 @@ def _as_much_as(text: str, name: str, space: SearchSpace, settings: CostSettings
         raise InputError(
             f"budget {text!r} is no amount of {name}; write 0.9G, 300M, 30%, a share up to 1, or a network"
         )
-    found = COSTS.get(name).of_arch(Arch.load(text), space, settings)
+    found = COSTS.get(name).of_arch(load_arch(text), space, settings)
     assert found is not None, "a cost that is not available was refused before"
     return found
 

@@ -13,12 +13,11 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from supernet.arch import Arch
-from supernet.cost import PartTable, Reduce, check_convention, layer_macs, layer_params, reduced
+from supernet.cost import PartTable, Reduce, check_convention, reduced
+from supernet.family import Architecture, Layer, layers
 from supernet.registry import Registry
 from supernet.sampling import CostTable
 from supernet.space import SearchSpace
-from supernet.topology import Layer, layers
 
 Floats = npt.NDArray[np.float64]
 # What may follow the number of things that are counted, the longest first.
@@ -66,7 +65,7 @@ class Cost(ABC):
             InputError: what the settings name is missing, damaged or of another space.
         """
 
-    def of_arch(self, arch: Arch, space: SearchSpace, settings: CostSettings) -> float | None:
+    def of_arch(self, arch: Architecture, space: SearchSpace, settings: CostSettings) -> float | None:
         """The cost of one architecture, in the space or not; None without a table.
 
         Raises:
@@ -135,7 +134,7 @@ class LayerCost(Cost):
 
         return PartTable(space, settings.num_joints, cost, self.dtype, self.reduce)
 
-    def of_arch(self, arch: Arch, space: SearchSpace, settings: CostSettings) -> float:
+    def of_arch(self, arch: Architecture, space: SearchSpace, settings: CostSettings) -> float:
         """The cost of any architecture at its own resolution."""
         found = layers(arch, settings.num_joints)
         return reduced(self.reduce, (self.of_layer(layer, arch.resolution, settings) for layer in found))
@@ -148,7 +147,7 @@ class Macs(LayerCost):
 
     def of_layer(self, layer: Layer, resolution: int, settings: CostSettings) -> int:
         """MACs by the convention of the settings."""
-        return layer_macs(layer, resolution, resolution, check_convention(settings.convention))
+        return layer.macs(resolution, resolution, check_convention(settings.convention))
 
     def suffix(self) -> str:
         """Amounts without more are MACs."""
@@ -170,7 +169,7 @@ class Params(LayerCost):
 
     def of_layer(self, layer: Layer, resolution: int, settings: CostSettings) -> int:
         """Convolution weights, batch-norm weights and biases."""
-        return layer_params(layer)
+        return layer.params
 
 
 MACS, PARAMS = Macs(), Params()

@@ -12,12 +12,11 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.optimize import lsq_linear
 
-from supernet.arch import SWITCHES
 from supernet.cost import PartTable
 from supernet.errors import InputError
+from supernet.family import Layer
 from supernet.sampling import CostTable
 from supernet.space import Codes, SearchSpace
-from supernet.topology import Layer
 
 from ..accuracy.predictor import tau_of
 from ..devices.measurements import Measurements, middle, retest_spread
@@ -143,25 +142,19 @@ def measured_parts(measured: Measurements) -> list[Part]:
 def require_within(space: SearchSpace, measured: SearchSpace) -> None:
     """Raise InputError unless every choice of `space` was open in `measured`."""
 
-    def missing(what: str, wanted: tuple[int, ...], there: tuple[int, ...]) -> None:
-        lacking = [value for value in wanted if value not in there]
+    there = measured.dimensions
+    for gene in space.dimensions.values():
+        known = there.get(gene.name)
+        choices = known.choices if known else ()
+        # Depths below the deepest that was measured only leave blocks out.
+        wanted = gene.choices[-1:] if gene.kind == "depth" else gene.choices
+        allowed = range(1, choices[-1] + 1) if gene.kind == "depth" and choices else choices
+        lacking = [value for value in wanted if value not in allowed]
         if lacking:
             raise InputError(
-                f"it was measured for space {measured.name!r}, whose {what} has no {lacking[0]}; "
-                f"measure space {space.name!r} with search.profile"
+                f"it was measured for space {measured.name!r}, whose {gene.label} has no "
+                f"{lacking[0]}; measure space {space.name!r} with search.profile"
             )
-
-    missing("resolution", space.resolution, measured.resolution)
-    missing("stem", space.stem, measured.stem)
-    for i, (stage, other) in enumerate(zip(space.stages, measured.stages, strict=True), start=1):
-        for key in ("width", "kernel", "expansion"):
-            missing(f"stage {i} {key}", getattr(stage, key), getattr(other, key))
-        missing(f"stage {i} depth", stage.depth[-1:], tuple(range(1, other.depth[-1] + 1)))
-    for i, (head, known) in enumerate(zip(space.head, measured.head, strict=True), start=1):
-        missing(f"head {i}", head, known)
-    for key in SWITCHES:
-        for i, (switch, seen) in enumerate(zip(getattr(space, key), getattr(measured, key), strict=True), 1):
-            missing(f"{key} {i}", switch, seen)
 
 
 def open_latency(source: str, space: SearchSpace, num_joints: int) -> LatencyTable:

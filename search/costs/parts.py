@@ -15,10 +15,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, WhiteKernel
 
-from supernet.arch import Arch
-from supernet.cost import layer_macs
 from supernet.errors import InputError
-from supernet.topology import Layer, layers
+from supernet.family import Architecture, Layer, layers
 
 T = TypeVar("T")
 
@@ -66,22 +64,14 @@ class Part:
 def split_parts(resolution: int, found: Iterable[Layer]) -> list[Part]:
     """The parts that `found` (a network's layers, or some of its parts') makes up."""
     parts = []
-    for (group, depth), some in itertools.groupby(found, _place):
-        renamed = tuple(replace(layer, name=".".join(layer.name.split(".")[depth[0] :])) for layer in some)
-        parts.append(Part(group, resolution, renamed))
+    for name, some in itertools.groupby(found, lambda layer: layer.part):
+        own = tuple(some)
+        renamed = (
+            replace(layer, name=layer.name.removeprefix(f"{name}."), part="", group="", closes_branch=False)
+            for layer in own
+        )
+        parts.append(Part(own[0].group, resolution, tuple(renamed)))
     return parts
-
-
-def _place(layer: Layer) -> tuple[str, tuple[int, str]]:
-    """The group of a layer, and how its part's name is told from others (length and text of the prefix)."""
-    names = layer.name.split(".")
-    if names[0] == "stem":
-        return "stem", (1, "stem")
-    if names[0] == "stages":
-        return f"stage{int(names[1]) + 1}", (3, ".".join(names[:3]))
-    if names[2] == "output_raw":
-        return "raw", (3, ".".join(names[:3]))
-    return f"head{int(names[1]) + 1}", (2, ".".join(names[:2]))
 
 
 def has_bias(layer: Layer) -> bool:
@@ -89,13 +79,13 @@ def has_bias(layer: Layer) -> bool:
     return layer.norm if layer.kind != "deconv" else layer.name.endswith("refined")
 
 
-def network_parts(arch: Arch, num_joints: int) -> list[Part]:
+def network_parts(arch: Architecture, num_joints: int) -> list[Part]:
     """The parts of a network at its own resolution."""
     return split_parts(arch.resolution, layers(arch, num_joints))
 
 
 def wire_part(part: Part, apply: Callable[[str, T], T], add: Callable[[T, T], T], inputs: list[T]) -> list[T]:
-    """Run a part: `apply(layer name, value)` computes a layer, `add` a sum (see `supernet.topology.wire`)."""
+    """Run a part: `apply(layer name, value)` computes a layer, `add` a sum (see `supernet.family.wire`)."""
     if part.layers[0].kind == "deconv":
         x = apply("refined", inputs[0])
         if len(inputs) == 2:
@@ -230,7 +220,7 @@ def features(part: Part) -> Floats:
             continue
         side = part.resolution / layer.scale
         if layer.kind != "norm":
-            found.append(np.log(layer_macs(layer, part.resolution, part.resolution, "exact")))
+            found.append(np.log(layer.macs(part.resolution, part.resolution, "exact")))
         found += [np.log(layer.out_channels * side**2), np.log(layer.out_channels), float(layer.kernel)]
     found += [np.log(one[0] * one[1] ** 2) if one else 0.0 for one in inputs]
     found += [np.log(one[0]) if one else 0.0 for one in inputs]

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from supernet.arch import Arch
 from supernet.errors import InputError
+from supernet.family import Architecture
 from supernet.runs.environment import processor, usable_cores
 from supernet.space import Codes, SearchSpace
 
@@ -44,7 +44,7 @@ class Design:
     places: tuple[int, ...]
     parts: tuple[Part, ...]
     codes: Codes
-    archs: tuple[Arch, ...]
+    archs: tuple[Architecture, ...]
 
 
 def make_design(space: SearchSpace, num_joints: int, options: MeasureOptions, seed: int) -> Design:
@@ -139,7 +139,9 @@ def gather(
     )
 
 
-def makers(device: DeviceOptions, num_joints: int) -> tuple[Callable[[Part], Make], Callable[[Arch], Make]]:
+def makers(
+    device: DeviceOptions, num_joints: int
+) -> tuple[Callable[[Part], Make], Callable[[Architecture], Make]]:
     """How a part and a network become something that runs on `device`."""
     if device.runtime == "onnxruntime":
         from .runners import onnx_network, onnx_part

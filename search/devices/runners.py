@@ -12,10 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from subnets.network import Subnet, Unit
-from supernet.arch import Arch
 from supernet.errors import InputError
+from supernet.family import Architecture, Layer, layers, wire
 from supernet.network import ModuleTree
-from supernet.topology import Layer, layers, wire
 
 from ..costs.parts import Part, has_bias, wire_part
 from .board_script import Run
@@ -107,7 +106,7 @@ def onnx_part(part: Part) -> bytes:
     return graph.finish(inputs, wire_part(part, graph.apply, graph.add, list(inputs)))
 
 
-def onnx_network(arch: Arch, num_joints: int) -> bytes:
+def onnx_network(arch: Architecture, num_joints: int) -> bytes:
     """A whole network at its own resolution."""
     graph = _Graph(layers(arch, num_joints))
     outputs = wire(arch, graph.apply, graph.add, "images")
@@ -118,7 +117,8 @@ class PartNet(ModuleTree[Unit]):
     """One part as a plain `nn.Module` in evaluation mode."""
 
     def __init__(self, part: Part) -> None:
-        super().__init__(part.layers, lambda layer: Unit(layer, has_bias(layer), False))
+        super().__init__()
+        self.plant(part.layers, lambda layer: Unit(layer, has_bias(layer), False))
         self.part = part
         self.eval()
 
@@ -155,7 +155,7 @@ def part_maker(part: Part, device: DeviceOptions) -> Callable[[], Run]:
     return lambda: _runner(PartNet(part), part.inputs, device, compiled=False)
 
 
-def network_maker(arch: Arch, num_joints: int, device: DeviceOptions) -> Callable[[], Run]:
+def network_maker(arch: Architecture, num_joints: int, device: DeviceOptions) -> Callable[[], Run]:
     """Makes a call that runs a whole network."""
     compiled = device.runtime == "torch_compile"
     shape = ((3, arch.resolution),)

@@ -71,12 +71,7 @@ def gene_groups(problem: Problem) -> dict[str, list[int]]:
     for column, gene in enumerate(problem.space.genes):
         if problem.space.num_choices[column] < 2:
             continue
-        name = gene.name if gene.block is None else gene.name.rpartition(".")[0]
-        if gene.stage is not None:
-            name = f"stage {gene.stage + 1} {name.split('.')[2]}"
-        elif "." in name:
-            name = f"head {int(name.split('.')[1]) + 1}"
-        groups.setdefault(name, []).append(column)
+        groups.setdefault(gene.label, []).append(column)
     return groups
 
 

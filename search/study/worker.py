@@ -13,7 +13,7 @@ from typing import Any, NoReturn, Protocol
 
 import numpy as np
 
-from supernet.arch import Arch
+from supernet.family import Architecture
 
 from ..strategies.contract import Strategy
 from ..strategies.plan import PlanOptions, next_plan
@@ -83,7 +83,7 @@ class Evaluation(Protocol):
         """`AP` in [0, 1] and any further figures."""
 
 
-Evaluate = Callable[[Arch], Evaluation]
+Evaluate = Callable[[Architecture], Evaluation]
 Progress = Callable[[Sequence[Candidate]], None]
 
 

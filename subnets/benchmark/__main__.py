@@ -73,7 +73,7 @@ def _what(config: BenchmarkCommand) -> str:
 
 
 def _row(name: tuple[str, str], opened: Opened, shape: tuple[int, int], timing: Timing) -> dict[str, Any]:
-    from ..families.descriptions import macs_of
+    from supernet.cost import count_macs
 
     network, runtime = name
     return {
@@ -81,7 +81,7 @@ def _row(name: tuple[str, str], opened: Opened, shape: tuple[int, int], timing: 
         "network": network,
         "runtime": runtime,
         "input_shape": list(shape),
-        "macs": macs_of(opened.arch, opened.skeleton.num_joints, input_shape=shape),
+        "macs": count_macs(opened.arch, opened.skeleton.num_joints, input_shape=shape),
     }
 
 

@@ -11,11 +11,10 @@ from typing import Any
 from rich.table import Table
 
 from supernet.errors import InputError
+from supernet.family import check_input_shape, step_of
 from supernet.runs.files import atomic_path
 
 from ..export.formats import FORMATS, Job, Run, formats, normal_inputs, readers
-from ..families.descriptions import input_shape_of
-from ..families.static import check_input_shape, step_of
 from ..portable.manifest import Manifest
 from ..runtime import open_runtime
 from ..source import Opened
@@ -106,7 +105,7 @@ def file_for(name: str, opened: Opened, runtime: str, scratch: Path) -> Path:
 
 
 def _fused(opened: Opened) -> Any:
-    from ..families.networks import fused_network
+    from ..network import fused_network
 
     return fused_network(opened.require_net())
 
@@ -123,9 +122,7 @@ def timed(options: BenchmarkOptions, opened: Opened, runtime: str, run: Run) -> 
     if options.image is not None:
         return _from_file(Path(options.image), opened, run, manifest, runtime)
     fixed = manifest.input_shape if manifest else None
-    shape = check_input_shape(
-        options.input_shape or fixed or input_shape_of(opened.arch), step_of(opened.arch)
-    )
+    shape = check_input_shape(options.input_shape or fixed or opened.arch.input_shape, step_of(opened.arch))
     if fixed is not None and shape != fixed:
         raise InputError(
             f"benchmark.input_shape={list(shape)}: the exported {opened.name} takes {list(fixed)} only"

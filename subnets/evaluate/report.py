@@ -11,14 +11,14 @@ from typing import Any
 
 from rich.table import Table
 
+from supernet.cost import count_macs, count_params
 from supernet.data.annotations.records import Skipped
 from supernet.errors import InputError
+from supernet.family import Architecture
 from supernet.pose.diagnosis import JOINT_TYPES, Diagnosis
 from supernet.pose.diagnosis_plot import COLOURS
 from supernet.pose.protocols import main_metric
 from supernet.runs.files import atomic_path, write_json, write_text
-
-from ..families.descriptions import AnyArch, macs_of, params_of
 
 SCHEMA = 1
 # In the diagnosis, AP as it is.
@@ -87,7 +87,7 @@ class NetScore:
 
 def net_score(
     name: str,
-    arch: AnyArch,
+    arch: Architecture,
     stats: Mapping[str, float],
     diagnosis: Diagnosis,
     images: int,
@@ -100,9 +100,9 @@ def net_score(
     return NetScore(
         name=name,
         stats=dict(stats),
-        macs=macs_of(arch, num_joints),
-        macs_litepose=macs_of(arch, num_joints, "litepose"),
-        params=params_of(arch, num_joints),
+        macs=count_macs(arch, num_joints),
+        macs_litepose=count_macs(arch, num_joints, "litepose"),
+        params=count_params(arch, num_joints),
         images=images,
         milliseconds=1000 * seconds / images,
         diagnosis=diagnosis.to_dict(),

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from supernet.cost import padded_shape
+from supernet.cost import count_macs, count_params, padded_shape
+from supernet.family import Architecture
 from supernet.runs.environment import environment_line
 
 from ..benchmark.timing import Timing
-from ..families.descriptions import AnyArch, input_shape_of, macs_of, params_of
 from ..portable.manifest import PREPROCESSING, Manifest, outputs_of
 
 FIGURES = ("AP", "AP50", "AP75", "AR", "AR50", "AR75", "AP_easy", "AP_medium", "AP_hard")
@@ -83,7 +83,7 @@ class CardFacts:
     """
 
     manifest: Manifest
-    arch: AnyArch
+    arch: Architecture
     trained: bool
     written: Sequence[Written]
     timings: Sequence[Timing] = ()
@@ -137,13 +137,16 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _costs(arch: AnyArch, joints: int) -> str:
-    wide, (height, width) = padded_shape(arch.resolution, 480, 640), input_shape_of(arch)
+def _costs(arch: Architecture, joints: int) -> str:
+    wide, (height, width) = padded_shape(arch.resolution, 480, 640), arch.input_shape
     rows = [
-        ["parameters", f"{params_of(arch, joints):,}"],
-        [f"exact MACs, 4:3 image ({wide[1]} x {wide[0]})", _giga(macs_of(arch, joints, input_shape=wide))],
-        [f"exact MACs, {height} x {width}", _giga(macs_of(arch, joints))],
-        ["MACs by the LitePose paper's counting, the same input", _giga(macs_of(arch, joints, "litepose"))],
+        ["parameters", f"{count_params(arch, joints):,}"],
+        [f"exact MACs, 4:3 image ({wide[1]} x {wide[0]})", _giga(count_macs(arch, joints, input_shape=wide))],
+        [f"exact MACs, {height} x {width}", _giga(count_macs(arch, joints))],
+        [
+            "MACs by the LitePose paper's counting, the same input",
+            _giga(count_macs(arch, joints, "litepose")),
+        ],
     ]
     note = (
         "Exact MACs are the multiply-accumulates of convolutions and transposed convolutions. The paper "
@@ -179,7 +182,7 @@ def _latency(facts: CardFacts) -> str:
     ]
     head = ["runtime", "median ms", "10th to 90th percentile", "fastest"]
     rounds = len(facts.timings[0].milliseconds)
-    height, width = facts.manifest.input_shape or input_shape_of(facts.arch)
+    height, width = facts.manifest.input_shape or facts.arch.input_shape
     note = f"One {height} x {width} image, network alone, {rounds} interleaved rounds."
     return f"{_table(head, rows)}\n\n{note} {environment_line(facts.environment)}."
 

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from supernet.errors import InputError
+from supernet.family import step_of
 
-from ..families.static import step_of
 from .formats import Floats, Format, Job, Run
 from .onnx_graph import ONNX, example_input, read_manifest
 from .peak_head import PeakNetwork

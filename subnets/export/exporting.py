@@ -10,15 +10,14 @@ from typing import Any
 from supernet import __version__
 from supernet.data.source import DataConfig, open_split
 from supernet.errors import InputError
+from supernet.family import check_input_shape, step_of
 from supernet.runs.environment import environment
 from supernet.runs.files import new_folder, remove_if_empty, write_json, write_text
 from supernet.runs.folders import claim_run_folder
 
 from ..benchmark.timing import Timing, interleave
-from ..families.descriptions import input_shape_of
-from ..families.networks import fused_network, weights_digest
-from ..families.static import check_input_shape, step_of
 from ..folder import write_into
+from ..network import fused_network, weights_digest
 from ..portable.manifest import Manifest
 from ..portable.predictor import letterbox
 from ..runtime import torch_runtime
@@ -94,7 +93,7 @@ def make_job(config: ExportCommand, opened: Opened, folder: Path) -> Job:
         raise InputError(f"{opened.name} gives {opened.kind} without tags; use export.peaks=0")
     shape = None
     if options.shapes == "fixed":
-        height, width = options.input_shape or input_shape_of(opened.arch)
+        height, width = options.input_shape or opened.arch.input_shape
         shape = check_input_shape((height, width), step_of(net.arch))
     manifest = Manifest(
         name=opened.name,
@@ -206,7 +205,7 @@ def measure_latency(job: Job, written: Sequence[Written], options: ExportOptions
     """Torch and every written format on one image, interleaved."""
     if not options.latency_rounds:
         return []
-    shape = job.manifest.input_shape or input_shape_of(job.net.arch)
+    shape = job.manifest.input_shape or job.net.arch.input_shape
     (images,) = normal_inputs([(1, 3, *shape)])
     runs: dict[str, Run] = {"torch": torch_runtime(job.fused, options.threads)}
     runs |= {

@@ -23,7 +23,7 @@ from ..options import as_list
 from ..portable.manifest import Manifest
 
 if TYPE_CHECKING:
-    from ..families.networks import AnyNetwork
+    from ..network import Network
 
 Floats: TypeAlias = NDArray[np.float32]
 # (B, 3, H, W) normalised images -> the network's outputs
@@ -45,8 +45,8 @@ class Job:
         calibration: training images (1, 3, H, W), prepared as for inference.
     """
 
-    net: AnyNetwork
-    fused: AnyNetwork
+    net: Network
+    fused: Network
     manifest: Manifest
     folder: Path
     calibration: Callable[[], Sequence[Floats]]

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from supernet.errors import InputError
+from supernet.family import read_fields
 
 from .hrnet import HigherHead, Maps, stage
-from .static import StaticArch, StaticNetwork, read_settings, require_at_least, require_count
-from .units import ConvUnit, UnitOptions
+from .static import ModuleFamily, StaticArch, StaticNetwork, require_at_least, require_count
+from .units import ConvUnit, StartsSmall, UnitOptions
 
 # EfficientNet-B0: expansion, channels, blocks, stride, kernel of each group; and which groups feed a branch.
 GROUPS = (
@@ -88,7 +89,7 @@ class SqueezeExcite(nn.Module):
         return x * factor
 
 
-class MBConv(nn.Module):
+class MBConv(StartsSmall):
     """Inverted bottleneck with squeeze-and-excitation (Tan and Le 2019)."""
 
     def __init__(
@@ -111,6 +112,11 @@ class MBConv(nn.Module):
         """(B, in, H, W) to (B, out, H / stride, W / stride)."""
         y: Tensor = self.body(x)
         return x + y if self.adds else y
+
+    def start_small(self) -> None:
+        """Where there is something to add to."""
+        if self.adds:
+            super().start_small()
 
 
 class FedStage(nn.Module):
@@ -145,9 +151,11 @@ class FedStage(nn.Module):
 class EfficientHRNet(StaticNetwork):
     """EfficientHRNet of any level."""
 
+    settings = EfficientHRNetSettings
+
     def __init__(self, arch: StaticArch, num_joints: int = 14, fused: bool = False) -> None:
         super().__init__(arch, num_joints, fused)
-        settings = read_settings(EfficientHRNetSettings, arch.settings)
+        settings = read_fields(EfficientHRNetSettings, arch.settings, "settings")
         options, widths = self.options, branch_widths(settings.level)
         channels = rounded(STEM * settings.width)
         self.stem = ConvUnit((3, channels), 3, replace(options, activation="silu"), stride=2)
@@ -182,3 +190,14 @@ class EfficientHRNet(StaticNetwork):
             maps = fed([*maps, tap])
         output: list[Tensor] = self.head(maps[0])
         return output
+
+
+class EfficientHRNetFamily(ModuleFamily):
+    """EfficientHRNet."""
+
+    name = "efficienthrnet"
+    heads = ("embedding",)
+    network = EfficientHRNet
+
+
+EFFICIENTHRNET = EfficientHRNetFamily()

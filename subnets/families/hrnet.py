@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from supernet.errors import InputError
+from supernet.family import read_fields
 
-from .static import StaticArch, StaticNetwork, read_settings, require_at_least
+from .static import ModuleFamily, StaticArch, StaticNetwork, require_at_least
 from .units import ConvUnit, UnitOptions, basic_block, bottleneck
 
 Maps = Sequence[Tensor]
@@ -201,15 +203,11 @@ class Branches(nn.Module):
 class HigherHRNet(StaticNetwork):
     """HigherHRNet of any width, also with fewer branches, modules or blocks."""
 
-    @classmethod
-    def step_of(cls, arch: StaticArch) -> int:
-        """The stride of the coarsest branch, or the 16 that images are prepared in."""
-        branches = len(read_settings(HigherHRNetSettings, arch.settings).widths)
-        return max(LEAST_STEP, FINEST << branches - 1)
+    settings = HigherHRNetSettings
 
     def __init__(self, arch: StaticArch, num_joints: int = 14, fused: bool = False) -> None:
         super().__init__(arch, num_joints, fused)
-        settings = read_settings(HigherHRNetSettings, arch.settings)
+        settings = read_fields(HigherHRNetSettings, arch.settings, "settings")
         options, stem = self.options, settings.stem
         self.stem = nn.Sequential(
             ConvUnit((3, stem), 3, options, stride=2), ConvUnit((stem, stem), 3, options, stride=2)
@@ -222,6 +220,21 @@ class HigherHRNet(StaticNetwork):
         self.head = HigherHead((settings.widths[0], settings.head), num_joints, settings.head_blocks, options)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """(B, 3, H, W), sides multiples of `step_of`, to (B, 2J, H/4, W/4) and (B, J, H/2, W/2)."""
+        """(B, 3, H, W), sides multiples of the family's step, to (B, 2J, H/4, W/4) and (B, J, H/2, W/2)."""
         output: list[Tensor] = self.head(self.branches(self.bottlenecks(self.stem(images))))
         return output
+
+
+class HigherHRNetFamily(ModuleFamily):
+    """HigherHRNet; costs as published."""
+
+    name = "higherhrnet"
+    heads = ("embedding",)
+    network = HigherHRNet
+
+    def step(self, arch: Any) -> int:
+        """The stride of the coarsest branch, or the 16 that images are prepared in."""
+        return max(LEAST_STEP, FINEST << len(self.settings(arch).widths) - 1)
+
+
+HIGHERHRNET = HigherHRNetFamily()

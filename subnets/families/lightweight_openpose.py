@@ -6,12 +6,14 @@ For cost and latency only: its fields are neither trained nor grouped here.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .static import StaticArch, StaticNetwork, read_settings, require_at_least
+from supernet.family import read_fields
+
+from .static import ModuleFamily, StaticArch, StaticNetwork, require_at_least
 from .units import ConvUnit, UnitOptions
 
 STEM = 32
@@ -116,17 +118,11 @@ class Refinement(nn.Module):
 class LightweightOpenPose(StaticNetwork):
     """Lightweight OpenPose with any number of refinements."""
 
-    outputs: ClassVar[str] = "fields"
-    layout: ClassVar[str | None] = "coco"
-
-    @classmethod
-    def step_of(cls, arch: StaticArch) -> int:
-        """The stride of its one map."""
-        return 8
+    settings = LightweightOpenPoseSettings
 
     def __init__(self, arch: StaticArch, num_joints: int = 17, fused: bool = False) -> None:
         super().__init__(arch, num_joints, fused)
-        settings = read_settings(LightweightOpenPoseSettings, arch.settings)
+        settings = read_fields(LightweightOpenPoseSettings, arch.settings, "settings")
         options, width = self.options, settings.channels
         blocks: list[nn.Module] = [ConvUnit((3, STEM), 3, options, stride=2)]
         channels = STEM
@@ -153,3 +149,19 @@ class LightweightOpenPose(StaticNetwork):
         for refine in self.refinements:
             found = refine(torch.cat((features, *found), dim=1))
         return found
+
+
+class LightweightOpenPoseFamily(ModuleFamily):
+    """Lightweight OpenPose; its outputs are those of COCO's joints."""
+
+    name = "lightweight-openpose"
+    heads = ("fields",)
+    skeleton = "coco"
+    network = LightweightOpenPose
+
+    def step(self, arch: Any) -> int:
+        """The stride of its one map."""
+        return 8
+
+
+LIGHTWEIGHT_OPENPOSE = LightweightOpenPoseFamily()

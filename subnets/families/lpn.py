@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
-from .static import StaticArch, StaticNetwork, read_settings, require_at_least, require_count
-from .units import ConvUnit, Residual, UnitOptions
+from supernet.family import read_fields
+
+from .static import ModuleFamily, StaticArch, StaticNetwork, require_at_least, require_count
+from .units import ConvUnit, Residual, StartsSmall, UnitOptions
 
 STEM = 64
 STRIDES = (1, 2, 2, 1)
 REDUCTION = 16
+# Of the last weights of global context at the start.
+CONTEXT_SCALE = 0.1
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class LPNSettings:
         require_at_least(1, depths=self.depths, widths=self.widths, deconvs=self.deconvs)
 
 
-class GlobalContext(nn.Module):
+class GlobalContext(StartsSmall):
     """Adds to every position what a small network makes of an attention-weighted mean (Cao et al. 2019)."""
 
     def __init__(self, channels: int, options: UnitOptions) -> None:
@@ -63,6 +67,11 @@ class GlobalContext(nn.Module):
         added: Tensor = self.excite(self.act(self.norm(self.squeeze(context))))
         return x + added
 
+    def start_small(self) -> None:
+        """The reference starts it at 0; its layer norm magnifies what is left of an almost even mean."""
+        with torch.no_grad():
+            self.excite.conv.weight.mul_(CONTEXT_SCALE)
+
 
 def light_bottleneck(channels: tuple[int, int], stride: int, options: UnitOptions) -> Residual:
     """1x1, 3x3 depthwise and 1x1 convolution, then global context, with a shortcut."""
@@ -79,11 +88,11 @@ def light_bottleneck(channels: tuple[int, int], stride: int, options: UnitOption
 class LPN(StaticNetwork):
     """LPN of any depth: heatmaps of the person in the middle of the crop."""
 
-    outputs: ClassVar[str] = "heatmaps"
+    settings = LPNSettings
 
     def __init__(self, arch: StaticArch, num_joints: int = 17, fused: bool = False) -> None:
         super().__init__(arch, num_joints, fused)
-        settings = read_settings(LPNSettings, arch.settings)
+        settings = read_fields(LPNSettings, arch.settings, "settings")
         options = self.options
         self.stem = nn.Sequential(ConvUnit((3, STEM), 7, options, stride=2), nn.MaxPool2d(3, 2, 1))
         channels = STEM
@@ -106,3 +115,14 @@ class LPN(StaticNetwork):
     def forward(self, images: Tensor) -> list[Tensor]:
         """(B, 3, H, W), sides multiples of 32, to [(B, J, H/4, W/4) heatmaps]."""
         return [self.output(self.up(self.body(self.stem(images))))]
+
+
+class LPNFamily(ModuleFamily):
+    """LPN."""
+
+    name = "lpn"
+    heads = ("heatmaps",)
+    network = LPN
+
+
+LPN_FAMILY = LPNFamily()

@@ -8,6 +8,8 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from supernet.network import BRANCH_SCALE
+
 from ..network import scale_and_shift
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -89,7 +91,24 @@ class ConvUnit(nn.Module):
         return {"weight": (weight.double() * factor).to(weight), "bias": shifted.to(weight)}
 
 
-class Residual(nn.Module):
+class StartsSmall(nn.Module):
+    """A branch that is added to its input: deep random networks magnify rounding unless it starts small.
+
+    Attributes:
+        body: the branch.
+    """
+
+    body: nn.Module
+
+    def start_small(self) -> None:
+        """By the branch's last norm."""
+        units = (unit for unit in self.body.modules() if isinstance(unit, ConvUnit) and unit.norm is not None)
+        *_, last = units
+        assert last.norm is not None
+        nn.init.constant_(last.norm.weight, BRANCH_SCALE)
+
+
+class Residual(StartsSmall):
     """`relu(body(x) + shortcut(x))`; the shortcut is a 1x1 convolution where widths or sizes change."""
 
     def __init__(self, body: nn.Module, channels: tuple[int, int], stride: int, options: UnitOptions) -> None:

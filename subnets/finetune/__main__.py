@@ -15,7 +15,7 @@ from ..console import register_slug
 from .options import FinetuneCommand
 
 if TYPE_CHECKING:
-    from ..families.networks import AnyNetwork
+    from ..network import Network
 
 
 def main() -> None:
@@ -54,7 +54,7 @@ def run(config: FinetuneCommand, folder: Path) -> None:
         open_console().print(result_table(folder))
 
 
-def open_teacher(teacher: str) -> AnyNetwork:
+def open_teacher(teacher: str) -> Network:
     """The network that teaches: the largest one of a training run, or what `arch=` would name."""
     from supernet.training.checkpoint import is_training_run
 

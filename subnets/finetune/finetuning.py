@@ -5,16 +5,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from rich.table import Table
 from torch import Tensor, nn
 
-from supernet.arch import Arch
 from supernet.calibration import calibrate_by
 from supernet.data.dataset import PoseDataset
 from supernet.errors import InputError
 from supernet.evaluation import calibration_batches
+from supernet.family import Architecture
 from supernet.heads.contract import HEADS
 from supernet.pose.protocols import main_metric
 from supernet.runs.files import read_json, write_json
@@ -26,14 +26,13 @@ from supernet.training.step import Forward
 from supernet.training.trainer import Scores, Task
 from supernet.training.validation import SharedScoring, followed
 
-from ..families.descriptions import AnyArch
-from ..families.networks import AnyNetwork, build_network, outputs_kind
 from ..folder import save
+from ..network import Network, build
 from ..runtime import open_runtime
 from ..source import Opened
 
 
-def fresh(opened: Opened, seed: int) -> AnyNetwork:
+def fresh(opened: Opened, seed: int) -> Network:
     """The network with random weights from `seed`, or with its own if it brings some.
 
     Raises:
@@ -41,7 +40,7 @@ def fresh(opened: Opened, seed: int) -> AnyNetwork:
     """
     net = opened.require_net()
     if not opened.trained:
-        net = build_network(opened.arch, net.num_joints, seed)
+        net = build(opened.arch, net.num_joints, seed)
         net.skeleton = opened.skeleton
     return net
 
@@ -66,7 +65,7 @@ CALIBRATION_BATCH = 16
 class OneSubnet:
     """The schedule of a single network: always itself, at its own resolution."""
 
-    def __init__(self, arch: AnyArch) -> None:
+    def __init__(self, arch: Architecture) -> None:
         self._arch = arch
 
     def resolution(self, step: int) -> int:
@@ -76,10 +75,10 @@ class OneSubnet:
     def subnets(self, step: int) -> tuple[Sampled, ...]:
         """The network."""
         # Whoever runs a single network does not look at its description.
-        return (Sampled("subnet", cast(Arch, self._arch)),)
+        return (Sampled("subnet", self._arch),)
 
 
-class SubnetTask(Task[AnyNetwork]):
+class SubnetTask(Task[Network]):
     """One network, on a job's device.
 
     Args:
@@ -89,9 +88,7 @@ class SubnetTask(Task[AnyNetwork]):
         teacher: a network whose heatmaps it is also to match.
     """
 
-    def __init__(
-        self, job: TrainingJob, net: AnyNetwork, dataset: PoseDataset, teacher: AnyNetwork | None
-    ) -> None:
+    def __init__(self, job: TrainingJob, net: Network, dataset: PoseDataset, teacher: Network | None) -> None:
         self._dataset = dataset
         self._images = job.options.validation.calibration
         self._scoring = SharedScoring(job.open_split("val"), job.options.validation, job.ranks)
@@ -100,11 +97,11 @@ class SubnetTask(Task[AnyNetwork]):
         self.inherited = self._inherited(job, net)
         about = {"arch": net.arch.to_dict(), "num_joints": net.num_joints}
         state = TrainingState(net, job.options.optimizer, about)
-        head = HEADS.get(outputs_kind(net))
+        head = HEADS.get(net.arch.head_kind)
         frozen = None if teacher is None else self._frozen(teacher.to(job.ranks.device))
         super().__init__(state, OneSubnet(net.arch), head, frozen)
 
-    def forward(self, images: Tensor, arch: Arch) -> list[Tensor]:
+    def forward(self, images: Tensor, arch: Architecture) -> list[Tensor]:
         """The network's outputs."""
         return list(self.state.net(images))
 
@@ -113,11 +110,11 @@ class SubnetTask(Task[AnyNetwork]):
         metrics = self.metrics(self.state.averaged)
         return Scores(metrics, {"best": main_metric(metrics)[1]})
 
-    def metrics(self, net: AnyNetwork) -> dict[str, float]:
+    def metrics(self, net: Network) -> dict[str, float]:
         """The followed metrics of `net`, which is left as it is; every rank calls."""
         found = []
         if self._scoring.evaluator is not None:
-            run, head = open_runtime(self.ready(net), "torch"), HEADS.get(outputs_kind(net))
+            run, head = open_runtime(self.ready(net), "torch"), HEADS.get(net.arch.head_kind)
             found = self._scoring.evaluator(run, self._resolution, head).detections
         _, stats = self._scoring.gather(found)
         return followed(stats)
@@ -127,12 +124,12 @@ class SubnetTask(Task[AnyNetwork]):
         size, images = CALIBRATION_BATCH, self._images
         return calibrated(net, calibration_batches(self._dataset, self._resolution, images, size))
 
-    def _frozen(self, teacher: AnyNetwork) -> Forward:
+    def _frozen(self, teacher: Network) -> Forward:
         """`teacher`, calibrated at the student's resolution, as a trainer calls it."""
         fixed = self.ready(teacher).requires_grad_(False)
         return lambda images, arch: list(fixed(images))
 
-    def _inherited(self, job: TrainingJob, net: AnyNetwork) -> dict[str, float]:
+    def _inherited(self, job: TrainingJob, net: Network) -> dict[str, float]:
         """Val metrics before training; kept in the folder, as a resumed run no longer has those weights."""
         file, main = job.folder / RESULT, job.ranks.is_main
         known = read_json(file, "fine-tuning result")["inherited"] if main and file.exists() else None
@@ -144,7 +141,7 @@ class SubnetTask(Task[AnyNetwork]):
         return metrics
 
 
-def finetune(job: TrainingJob, net: AnyNetwork, teacher: AnyNetwork | None = None) -> int:
+def finetune(job: TrainingJob, net: Network, teacher: Network | None = None) -> int:
     """Train `net` on, at its own resolution; every rank calls this.
 
     The job's folder ends up with `subnet/` (the network, batch norms calibrated) and `finetune.json` (val
@@ -161,7 +158,7 @@ def finetune(job: TrainingJob, net: AnyNetwork, teacher: AnyNetwork | None = Non
     Raises:
         InputError: batch norms are fused, joints or an older checkpoint do not fit; see `TrainingJob.run`.
     """
-    if not HEADS.get(outputs_kind(net)).finds_people:
+    if not HEADS.get(net.arch.head_kind).finds_people:
         raise InputError(
             "only networks that find everybody in an image are trained here; see subnets.topdown"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from supernet.cli import launch
 from supernet.errors import InputError
@@ -17,7 +17,7 @@ from .options import TopDownCommand
 if TYPE_CHECKING:
     from supernet.data.dataset import PoseDataset
 
-    from ..families.static import StaticNetwork
+    from ..network import Network
     from ..source import Opened
     from .crops import Boxes
 
@@ -75,7 +75,7 @@ def open_topdown(config: TopDownCommand) -> Opened:
     return opened if config.topdown.steps else opened.require_trained()
 
 
-def starting_network(config: TopDownCommand, opened: Opened) -> StaticNetwork:
+def starting_network(config: TopDownCommand, opened: Opened) -> Network:
     """The network to train or to score; random weights are those of the seed.
 
     Raises:
@@ -83,14 +83,13 @@ def starting_network(config: TopDownCommand, opened: Opened) -> StaticNetwork:
     """
     from ..finetune.finetuning import fresh
 
-    # Only families of comparison networks give nothing but heatmaps.
-    net = cast("StaticNetwork", fresh(opened, config.seed))
+    net = fresh(opened, config.seed)
     if config.topdown.steps and net.fused:
         raise InputError(f"{opened.name} has fused batch norms and cannot be trained; take the unfused one")
     return net
 
 
-def trained(config: TopDownCommand, net: StaticNetwork, dataset: PoseDataset, folder: Path) -> StaticNetwork:
+def trained(config: TopDownCommand, net: Network, dataset: PoseDataset, folder: Path) -> Network:
     """The trained network, from its folder if it is there already."""
     from supernet.calibration import calibrate_by
 
@@ -106,11 +105,11 @@ def trained(config: TopDownCommand, net: StaticNetwork, dataset: PoseDataset, fo
         calibrate_by(net, net, (batches(options.steps + i)[0] for i in range(count)))
         net.skeleton = dataset.skeleton
         save(net, target, {"trained": True, "topdown": {"steps": options.steps, "data": dataset.name}})
-    return cast("StaticNetwork", load(target))
+    return load(target)
 
 
 def scored(
-    config: TopDownCommand, net: StaticNetwork, dataset: PoseDataset, boxes: Boxes, folder: Path
+    config: TopDownCommand, net: Network, dataset: PoseDataset, boxes: Boxes, folder: Path
 ) -> dict[str, float]:
     """The figures on the split, from the result file if it is there already.
 
@@ -120,7 +119,7 @@ def scored(
     from supernet.heads.contract import HEADS
     from supernet.runs.files import read_json, write_json
 
-    from ..families.networks import outputs_kind, weights_digest
+    from ..network import weights_digest
     from ..runtime import open_runtime
     from .crops import boxes_digest, find_people, score_people
 
@@ -136,7 +135,7 @@ def scored(
     part = dataset.subset(range(count))
     run_ = open_runtime(net, "torch", config.threads)
     shape = net.arch.input_shape
-    head, flip = HEADS.get(outputs_kind(net)), config.flip_test
+    head, flip = HEADS.get(net.arch.head_kind), config.flip_test
     people = find_people(run_, head, part, boxes[:count], shape, flip, options.batch_size)
     stats, detections = score_people(part, people)
     write_json(folder / "detections.json", detections, indent=None)

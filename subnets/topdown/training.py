@@ -18,7 +18,7 @@ from supernet.training.checkpoint import FOLDER, CheckpointFolder
 from supernet.training.options import OptimizerOptions
 from supernet.training.state import TrainingState, learning_rate
 
-from ..families.static import StaticNetwork
+from ..network import Network
 from .crops import crop_targets, random_crop, warp_crop
 from .options import CropOptions
 
@@ -80,7 +80,7 @@ def crop_loss(heats_bjhw: Tensor, wanted_bjhw: Tensor, counted_bj: Tensor) -> Te
 
 
 def train_crops(
-    net: StaticNetwork, batches: PersonBatches, options: OptimizerOptions, steps: int, folder: Path
+    net: Network, batches: PersonBatches, options: OptimizerOptions, steps: int, folder: Path
 ) -> int:
     """Train `net` in place to `steps` steps, from the last checkpoint in `folder` if there is one.
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..topology import Activation, Layer
+from ..family import Activation, Layer
 from .depthwise_grad import depthwise_conv2d
 from .norm_act import activate, batch_norm_act
 

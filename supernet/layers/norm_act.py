@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..family import Activation
 from ..native import kernels as native
 from ..native.kernels import Clamp
 from ..native.library import library
-from ..topology import Activation
 from .depthwise_grad import is_plain_training
 
 CLAMPS: dict[Activation | None, Clamp] = {

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..arch import Arch
 from ..data.dataset import PoseDataset
 from ..data.loader import Loader
 from ..data.options import LoaderOptions
 from ..data.source import DataConfig, ensure_data, open_ready_split
 from ..errors import InputError
+from ..family import Architecture
 from ..heads.contract import head_of
 from ..network import Supernet
 from ..runs.files import clear_when_full
@@ -191,7 +191,7 @@ class SupernetTask(Task[Supernet]):
             val_set, pictures = job.open_split("val"), job.folder / "pictures"
             self._validator = SupernetValidator(space, dataset, val_set, options.validation, job, pictures)
 
-    def forward(self, images: Tensor, arch: Arch) -> list[Tensor]:
+    def forward(self, images: Tensor, arch: Architecture) -> list[Tensor]:
         """The outputs of the subnet `arch`."""
         return self._run(images, arch)
 
@@ -228,10 +228,10 @@ def make_forward(net: Supernet, options: PrecisionOptions) -> Forward:
     if not options.compile:
         return net
 
-    def key(arch: Arch) -> Arch:
+    def key(arch: Architecture) -> Architecture:
         return replace(arch, resolution=net.space.resolution[0])
 
-    def compiled(arch: Arch) -> Forward:
+    def compiled(arch: Architecture) -> Forward:
         run = torch.compile(lambda images: net(images, arch), dynamic=False)
         return lambda images, _: list(run(images))
 

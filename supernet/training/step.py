@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from ..arch import Arch
 from ..data.batch import Batch, normalise
 from ..data.targets import Targets
+from ..family import Architecture
 from ..heads.contract import Head
 from ..heads.losses import PoseLoss
 from ..sampling import Sampled
 from .options import PrecisionOptions
 
-Forward = Callable[[Tensor, Arch], list[Tensor]]
+Forward = Callable[[Tensor, Architecture], list[Tensor]]
 
 
 # Normalised images (B, 3, H, W) and what the outputs for them are to be.

@@ -12,10 +12,10 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..arch import Arch
 from ..data.batch import Batch
 from ..data.loader import Loader
 from ..errors import InputError
+from ..family import Architecture
 from ..heads.contract import Head
 from ..heads.losses import PoseLoss
 from ..runs.interrupts import StopRequest
@@ -104,7 +104,7 @@ class Task(Generic[M]):
         self.head = head
         self.teacher = teacher
 
-    def forward(self, images: Tensor, arch: Arch) -> list[Tensor]:
+    def forward(self, images: Tensor, arch: Architecture) -> list[Tensor]:
         """The outputs of the subnet `arch` for `images` (B, 3, H, W)."""
         raise NotImplementedError
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arch import Arch
 from ..data.dataset import PoseDataset
 from ..evaluation import Evaluator, SupernetEvaluator, readable
+from ..family import Architecture
 from ..network import Supernet
 from ..options import EvaluationOptions
 from ..pose.protocols import main_metric
@@ -114,7 +114,7 @@ class SupernetValidator:
         return self._evaluator
 
 
-def validation_archs(space: SearchSpace, count: int, seed: int) -> dict[str, Arch]:
+def validation_archs(space: SearchSpace, count: int, seed: int) -> dict[str, Architecture]:
     """The subnets that a run's validation follows: smallest, largest and `count` random ones from `seed`."""
     fixed = {f"random-{i}": arch for i, arch in enumerate(fixed_subnets(space, count, seed), start=1)}
     return {"smallest": space.smallest(), "largest": space.largest(), **fixed}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from supernet import Arch, SearchSpace
-from supernet.topology import layers
+from supernet.family import layers
 
 pytest.importorskip("torch")
 Command = Callable[..., Any]

@@ -14,15 +14,14 @@ import torch
 
 from search.costs.contract import COSTS, CostSettings, LayerCost
 from subnets.export.formats import FORMATS, Format, Job, Run
-from subnets.families.descriptions import arch_from_dict
-from subnets.families.networks import empty_network
+from subnets.network import empty_network
 from subnets.portable.manifest import Manifest
 from subnets.runtime import torch_runtime
 from supernet.data.images.store import Store
 from supernet.data.layouts import LAYOUTS, Layout, Split, read_document
+from supernet.family import Layer, arch_from_dict
 from supernet.pose.protocols import PROTOCOLS, Protocol, Scorer
 from supernet.pose.skeletons import Skeleton
-from supernet.topology import Layer
 
 # --- Family: a network of its own -----------------------------------------------------------------------
 

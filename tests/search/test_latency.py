@@ -19,8 +19,7 @@ from search.devices.measurements import Measurements, retest_spread
 from search.devices.options import DeviceOptions, MeasureOptions
 from search.devices.profiling import Design, make_design
 from supernet import InputError, SearchSpace
-from supernet.cost import layer_macs
-from supernet.topology import layers
+from supernet.family import layers
 
 SIZES = MeasureOptions(parts=120, networks=24)
 
@@ -31,7 +30,7 @@ def part_time(part: Part) -> float:
     total = 0.002 * len(part.layers)
     for layer in part.layers:
         if layer.kind != "norm":
-            macs = layer_macs(layer, part.resolution, part.resolution, "exact")
+            macs = layer.macs(part.resolution, part.resolution, "exact")
             total += macs / (speed[layer.kind] * (1 + 0.3 * (layer.out_channels % 16 == 0)))
         total += layer.out_channels * (part.resolution / layer.scale) ** 2 / 5e7
     return total
@@ -82,8 +81,8 @@ def test_parts_make_up_the_network(space: SearchSpace) -> None:
         parts = network_parts(arch, 14)
         whole = layers(arch, 14)
         assert sum(len(part.layers) for part in parts) == len(whole)
-        macs = [layer_macs(layer, 96, 96, "exact") for part in parts for layer in part.layers]
-        assert sum(macs) == sum(layer_macs(layer, 96, 96, "exact") for layer in whole)
+        macs = [layer.macs(96, 96, "exact") for part in parts for layer in part.layers]
+        assert sum(macs) == sum(layer.macs(96, 96, "exact") for layer in whole)
         assert sum(part.group.startswith("stage") for part in parts) == sum(s.depth for s in arch.stages)
     # Equal blocks in one stage are one part.
     deep = space.largest()

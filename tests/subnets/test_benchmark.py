@@ -14,11 +14,11 @@ from subnets.benchmark.__main__ import run
 from subnets.benchmark.options import BenchmarkCommand, BenchmarkOptions
 from subnets.costs import CostsCommand
 from subnets.export.onnx_graph import export_onnx
-from subnets.families.descriptions import macs_of
 from subnets.families.static import StaticArch
 from subnets.network import fuse
 from subnets.portable.manifest import Manifest
 from supernet import Arch, InputError
+from supernet.cost import count_macs
 from supernet.pose import Skeleton
 
 SETTINGS = {"widths": [4, 4, 4, 4], "blocks": [[0] * n for n in (2, 3, 4)], "modules": [1] * 3, "head": 4}
@@ -34,9 +34,9 @@ def measured(folder: Path, arch: str, runtime: str = "torch", **options: object)
 
 def test_another_input_has_its_own_macs(small_folder: Path, small_arch: Arch, tmp_path: Path) -> None:
     own = measured(tmp_path / "own", str(small_folder))
-    assert (own["input_shape"], own["macs"]) == ([96, 96], macs_of(small_arch))
+    assert (own["input_shape"], own["macs"]) == ([96, 96], count_macs(small_arch))
     other = measured(tmp_path / "other", str(small_folder), input_shape=[64, 128])
-    assert (other["input_shape"], other["macs"]) == ([64, 128], macs_of(small_arch, input_shape=(64, 128)))
+    assert (other["input_shape"], other["macs"]) == ([64, 128], count_macs(small_arch, input_shape=(64, 128)))
 
 
 def test_a_picture_is_told_with_the_input_that_it_makes(
@@ -44,7 +44,7 @@ def test_a_picture_is_told_with_the_input_that_it_makes(
 ) -> None:
     cv2.imwrite(str(tmp_path / "wide.png"), np.zeros((60, 80, 3), np.uint8))
     row = measured(tmp_path / "run", str(small_folder), image=str(tmp_path / "wide.png"))
-    assert (row["input_shape"], row["macs"]) == ([96, 128], macs_of(small_arch, input_shape=(96, 128)))
+    assert (row["input_shape"], row["macs"]) == ([96, 128], count_macs(small_arch, input_shape=(96, 128)))
     assert "96 x 128" in capsys.readouterr().out
 
 
@@ -65,9 +65,9 @@ def test_shapes_that_a_network_cannot_take_are_refused_before_measuring(
 def test_costs_of_impossible_inputs_are_refused(shape: tuple[int, int]) -> None:
     arch = StaticArch("higherhrnet", (64, 64), SETTINGS)
     with pytest.raises(InputError, match="must be two multiples of 32"):
-        macs_of(arch, 14, input_shape=shape)
-    with pytest.raises(InputError, match="multiple of 16"):
-        macs_of(Arch.load("litepose-xs"), 14, input_shape=shape)
+        count_macs(arch, 14, input_shape=shape)
+    with pytest.raises(InputError, match="multiples of 16"):
+        count_macs(Arch.load("litepose-xs"), 14, input_shape=shape)
 
 
 def test_costs_without_joints_are_refused() -> None:

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from subnets import Subnet, build, load, save
-from subnets.meta import read_meta
+from subnets.folder import read_meta
 from supernet import Arch, InputError, SearchSpace
 from supernet.pose.skeletons import Skeleton
 
@@ -114,7 +114,7 @@ def test_a_failure_leaves_nothing(net: Subnet, tmp_path: Path, monkeypatch: pyte
     def fail(*_: Any, **__: Any) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("subnets.folder.save_file", fail)
+    monkeypatch.setattr("safetensors.torch.save_file", fail)
     with pytest.raises(OSError, match="no space left"):
         save(net, tmp_path / "net")
     assert os.listdir(tmp_path) == []
@@ -194,7 +194,7 @@ def test_meta_is_read_without_torch(folder: Path) -> None:
     import sys
 
     read = f"read_meta({str(folder)!r}).num_joints"
-    code = f"import sys; from subnets.meta import read_meta; print({read}, 'torch' in sys.modules)"
+    code = f"import sys; from subnets.folder import read_meta; print({read}, 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["14", "False"]
     assert read_meta(folder).about["ap"] == 0.25

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from supernet import Arch, InputError, SearchSpace, Stage
-from supernet.arch import read_about
 from supernet.cost import count_macs, count_params
+from supernet.family import read_about
 from supernet.names import conf_names
 
 # Resolution, stem, stages, head, parameters, exact MACs and the paper's in G (14 joints), the paper's AP.

@@ -90,7 +90,7 @@ def test_cost_at_a_real_input_shape() -> None:
     assert padded_shape(448, 480, 640) == (448, 640)
     assert count_macs(arch, input_shape=padded_shape(448, 480, 640)) / square == pytest.approx(640 / 448)
     for wrong in ((450, 448), (0, 448), (-64, 64)):
-        with pytest.raises(InputError, match="multiple of 16"):
+        with pytest.raises(InputError, match="multiples of 16"):
             count_macs(arch, input_shape=wrong)
 
 

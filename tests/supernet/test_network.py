@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from supernet import Arch, InputError, SearchSpace, Stage, Supernet
-from supernet.topology import layers
+from supernet.family import layers
 
 TINY = SearchSpace.load("tiny")
 

@@ -17,8 +17,8 @@ from fvcore.nn import FlopCountAnalysis
 from subnets import Subnet
 from supernet import Arch, SearchSpace
 from supernet.cost import MacsTable, ParamsTable, count_macs
+from supernet.family import layers
 from supernet.runs.files import write_json
-from supernet.topology import layers
 
 ROWS = 200_000
 ROUNDS = 7

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.training.scoring import between, evaluator
-from supernet.arch import Arch
+from supernet import Arch
 from supernet.cost import count_macs
 from supernet.runs.environment import environment
 from supernet.runs.files import read_json, write_json

@@ -23,7 +23,7 @@ from experiments.training.inherited.report import report
 from experiments.training.scoring import CALIBRATION, between, data_config, evaluator
 from subnets.folder import load
 from subnets.runtime import open_runtime
-from supernet.arch import Arch
+from supernet import Arch
 from supernet.cost import count_macs
 from supernet.data.source import open_split
 from supernet.evaluation import Evaluator

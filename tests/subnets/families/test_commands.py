@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from subnets.families.networks import build_network
 from subnets.families.static import StaticArch
 from subnets.finetune.finetuning import finetune
 from subnets.folder import load
+from subnets.network import build
 from subnets.runtime import open_runtime
 from subnets.source import open_source
 from supernet import InputError
@@ -66,7 +66,7 @@ def command(cwd, module, *overrides):
 
 @pytest.mark.parametrize("family", ["higherhrnet", "efficienthrnet"])
 def test_networks_with_tags_train_decode_and_score(family, tiny_data, tmp_path):
-    net = build_network(StaticArch(family, (64, 64), SETTINGS[family]), 14, seed=0)
+    net = build(StaticArch(family, (64, 64), SETTINGS[family]), 14, seed=0)
     options = TrainOptions(
         steps=20,
         batch_size=4,
@@ -89,7 +89,7 @@ def test_networks_with_tags_train_decode_and_score(family, tiny_data, tmp_path):
 
 
 def test_networks_without_tags_are_not_trained_there(tiny_data, tmp_path):
-    net = build_network(StaticArch("lpn", (64, 64), SETTINGS["lpn"]), 14)
+    net = build(StaticArch("lpn", (64, 64), SETTINGS["lpn"]), 14)
     job = TrainingJob(tmp_path, tiny_data, TrainOptions(), seed=0, ranks=Ranks(torch.device("cpu")))
     with pytest.raises(InputError, match="only networks that find everybody in an image are trained here"):
         finetune(job, net)

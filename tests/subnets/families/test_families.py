@@ -9,20 +9,18 @@ import torch
 
 from subnets.export.formats import largest_difference, normal_inputs
 from subnets.export.onnx_graph import export_onnx
-from subnets.families.descriptions import load_arch, macs_of, module_cost, params_of
-from subnets.families.networks import build_network, empty_network, fused_network
-from subnets.families.static import StaticArch
+from subnets.families.static import StaticArch, module_cost
 from subnets.folder import load, save
-from subnets.network import Subnet
+from subnets.network import Subnet, build, empty_network, fused_network
 from subnets.portable.manifest import Manifest
 from subnets.runtime import open_runtime, torch_runtime
 from subnets.source import open_source
 from supernet import Arch, InputError
 from supernet.calibration import calibrate_by
 from supernet.cost import count_macs, count_params
+from supernet.family import layers, load_arch
 from supernet.names import conf_names
 from supernet.pose import Skeleton
-from supernet.topology import layers
 
 # joints, parameters in M, exact MACs in G, as published or measured on the reference implementations.
 PUBLISHED = {
@@ -59,7 +57,7 @@ def small(family: str) -> StaticArch:
 @pytest.fixture(params=SMALL)
 def net(request):
     """A small network of each family, its norms calibrated."""
-    made = build_network(small(request.param), num_joints=14, seed=1)
+    made = build(small(request.param), num_joints=14, seed=1)
     generator = torch.Generator().manual_seed(1)
     calibrate_by(made, made, [torch.randn(4, 3, 64, 96, generator=generator) for _ in range(2)])
     return made.eval()
@@ -69,20 +67,20 @@ def net(request):
 def test_published_sizes(name):
     joints, params, macs = PUBLISHED[name]
     arch = load_arch(name)
-    assert params_of(arch, joints) / 1e6 == pytest.approx(params, rel=5e-4)
-    assert macs_of(arch, joints) / 1e9 == pytest.approx(macs, rel=5e-4)
+    assert count_params(arch, joints) / 1e6 == pytest.approx(params, rel=5e-4)
+    assert count_macs(arch, joints) / 1e9 == pytest.approx(macs, rel=5e-4)
 
 
 @pytest.mark.parametrize("name", ROUNDED)
 def test_sizes_that_papers_round(name):
     joints, params, macs = ROUNDED[name]
     arch = load_arch(name)
-    assert params_of(arch, joints) / 1e6 == pytest.approx(params, rel=0.011)
-    assert macs_of(arch, joints) / 1e9 == pytest.approx(macs, rel=0.075)
+    assert count_params(arch, joints) / 1e6 == pytest.approx(params, rel=0.011)
+    assert count_macs(arch, joints) / 1e9 == pytest.approx(macs, rel=0.075)
 
 
 def test_the_count_that_the_litepose_paper_gives_for_its_w24():
-    costs = [macs_of(load_arch(name), 14, "litepose") / 1e9 for name in ("higherhrnet-w24", "litepose-s")]
+    costs = [count_macs(load_arch(name), 14, "litepose") / 1e9 for name in ("higherhrnet-w24", "litepose-s")]
     assert costs == pytest.approx([25.251, 4.981], abs=5e-4)
     assert [round(cost, 1) for cost in costs] == [25.3, 5.0]
 
@@ -96,13 +94,13 @@ def test_an_independent_counter_agrees_and_outputs_fit(name):
     # Whatever values: only sizes count.
     net, images = net.to_empty(device="cpu"), torch.zeros(1, 3, 64, 96)
     counter = analysis(net, images).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-    assert counter.by_operator()["conv"] == macs_of(arch, 14, input_shape=(64, 96))
-    assert sum(p.numel() for p in net.parameters()) == params_of(arch, 14)
+    assert counter.by_operator()["conv"] == count_macs(arch, 14, input_shape=(64, 96))
+    assert sum(p.numel() for p in net.parameters()) == count_params(arch, 14)
     found = [tuple(output.shape) for output in net(images)]
-    if net.outputs == "fields":
+    if net.arch.head_kind == "fields":
         assert found == [(1, 19, 8, 12), (1, 38, 8, 12)]
     else:
-        assert found == [(1, c, 64 // s, 96 // s) for c, s in SIDES[net.outputs]]
+        assert found == [(1, c, 64 // s, 96 // s) for c, s in SIDES[net.arch.head_kind]]
 
 
 def test_both_countings_agree_with_the_closed_forms_on_a_litepose_network():
@@ -121,7 +119,7 @@ def test_both_countings_agree_with_the_closed_forms_on_a_litepose_network():
 
 
 def test_onnx_computes_the_same_at_every_shape(net, tmp_path):
-    kind = net.outputs
+    kind = net.arch.head_kind
     manifest = Manifest("small", 64, Skeleton.load("crowdpose"), arch=net.arch.to_dict(), kind=kind)
     export_onnx(fused_network(net), tmp_path / "a.onnx", manifest)
     run = open_runtime(tmp_path / "a.onnx", "onnxruntime", threads=1)
@@ -171,9 +169,9 @@ def test_deep_random_networks_do_not_magnify_rounding():
 def test_numbers_that_make_no_network_are_named(family, changes, message):
     arch = StaticArch(family, (96, 64), {**SMALL[family], **changes})
     with pytest.raises(InputError, match=message):
-        macs_of(arch)
+        count_macs(arch)
     with pytest.raises(InputError, match=message):
-        build_network(arch, 14)
+        build(arch, 14)
 
 
 @pytest.mark.parametrize(("branches", "step"), [(1, 16), (2, 16), (3, 16), (4, 32)])
@@ -186,11 +184,11 @@ def test_inputs_of_a_higherhrnet_follow_its_branches(branches, step):
         "modules": [1] * len(stages),
     }
     arch = StaticArch("higherhrnet", (step, 3 * step), settings)
-    assert macs_of(arch, 14) > 0
-    outputs = build_network(arch, 14).eval()(torch.zeros(1, 3, step, 3 * step))
+    assert count_macs(arch, 14) > 0
+    outputs = build(arch, 14).eval()(torch.zeros(1, 3, step, 3 * step))
     assert [tuple(x.shape[2:]) for x in outputs] == [(step // s, 3 * step // s) for s in (4, 2)]
     with pytest.raises(InputError, match=f"must be two multiples of {step}"):
-        macs_of(arch, 14, input_shape=(step, step + 8))
+        count_macs(arch, 14, input_shape=(step, step + 8))
 
 
 def test_a_higherhrnet_of_six_branches_is_refused():
@@ -198,7 +196,7 @@ def test_a_higherhrnet_of_six_branches_is_refused():
     changes = {"widths": [4] * 6, "blocks": [[0] * n for n in stages], "modules": [1] * 5}
     arch = StaticArch("higherhrnet", (64, 64), {**SMALL["higherhrnet"], **changes})
     with pytest.raises(InputError, match="6 branches, of which there can be 4"):
-        macs_of(arch)
+        count_macs(arch)
 
 
 def test_unknown_names_list_what_there_is():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from subnets.families.registry import build_static
-from subnets.families.static import StaticArch, fold_network
+from subnets.families.static import StaticArch
+from subnets.network import build, fuse
 from supernet import InputError
 
 SMALL = {"widths": [4, 8, 12], "blocks": [[0, 1], [1, 0, 1]], "modules": [1, 2], "head": 6}
@@ -18,35 +18,35 @@ def small(**changes):
 
 
 def test_outputs_are_those_of_a_litepose_network():
-    net = build_static(small(), num_joints=5).eval()
+    net = build(small(), num_joints=5).eval()
     quarter, half = net(torch.zeros(2, 3, 64, 96))
     assert quarter.shape == (2, 10, 16, 24)
     assert half.shape == (2, 5, 32, 48)
 
 
 def test_one_branch_has_no_exchange():
-    net = build_static(small(widths=[4], blocks=[], modules=[]), num_joints=5).eval()
+    net = build(small(widths=[4], blocks=[], modules=[]), num_joints=5).eval()
     assert not any("exchange" in name for name, _ in net.named_modules())
     assert [x.shape[1:] for x in net(torch.zeros(1, 3, 64, 64))] == [(10, 16, 16), (5, 32, 32)]
 
 
 def test_weights_derive_from_the_seed():
-    first, second, other = (build_static(small(), seed=seed).state_dict() for seed in (0, 0, 1))
+    first, second, other = (build(small(), seed=seed).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(value, second[name]) for name, value in first.items())
     assert not torch.equal(first["stem.0.conv.weight"], other["stem.0.conv.weight"])
 
 
 def test_folded_norms_compute_the_same(disturb):
-    net = build_static(small(), seed=2).eval()
+    net = build(small(), seed=2).eval()
     disturb(net, 0)
-    fused = fold_network(net)
+    fused = fuse(net)
     assert not any("norm" in name for name in fused.state_dict())
     images = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         for found, wanted in zip(fused(images), net(images), strict=True):
             assert (found - wanted).abs().max() < 1e-5 * wanted.abs().max()
     with pytest.raises(InputError, match="fused already"):
-        fold_network(fused)
+        fuse(fused)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_folded_norms_compute_the_same(disturb):
 )
 def test_numbers_that_make_no_network(changes, message):
     with pytest.raises(InputError, match=message):
-        build_static(small(**changes))
+        build(small(**changes))
 
 
 def test_a_description_survives_its_file(tmp_path):
@@ -71,4 +71,4 @@ def test_a_description_survives_its_file(tmp_path):
     assert hash(arch) == hash(StaticArch.from_dict(arch.to_dict()))
     (tmp_path / "other.yaml").write_text("family: unheard\ninput_shape: [64, 64]\nsettings: {}\n")
     with pytest.raises(InputError, match="family 'unheard' is not known; choose from"):
-        build_static(StaticArch.load(tmp_path / "other.yaml"))
+        build(StaticArch.load(tmp_path / "other.yaml"))

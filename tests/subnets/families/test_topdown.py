@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from subnets.families.networks import build_network
 from subnets.families.static import StaticArch
+from subnets.network import build
 from subnets.topdown.__main__ import open_topdown, run, starting_network
 from subnets.topdown.crops import (
     crop_of_box,
@@ -85,7 +85,7 @@ def test_training_lowers_the_loss_and_resumes_exactly(tiny_data, tmp_path, monke
     batches = PersonBatches(dataset, SHAPE, batch_size=4, seed=0, augment=CropOptions(flip=0.5))
 
     def fresh():
-        return build_network(ARCH, 14, seed=0)
+        return build(ARCH, 14, seed=0)
 
     whole, broken = fresh(), fresh()
     assert train_crops(whole, batches, OPTIMIZER, 20, tmp_path / "whole") == 0

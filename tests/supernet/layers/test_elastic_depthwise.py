@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import torch
 
+from supernet.family import Layer
 from supernet.layers.elastic import ElasticDepthwiseConv2d
-from supernet.topology import Layer
 
 LARGEST = Layer("x", "depthwise", 12, 12, 7, 1, True, None, 1)
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from supernet.family import Layer
 from supernet.layers.elastic import ElasticBatchNorm2d, ElasticConv2d, ElasticConvTranspose2d
-from supernet.topology import Layer
 
 CONV = Layer("x", "conv", 10, 6, 3, 2, True, None, 2)
 DECONV = Layer("x", "deconv", 10, 6, 4, 2, False, None, 1)

@@ -1,18 +1,30 @@
-"""One subnet's description: resolution, widths, depths, kernels, expansions."""
+"""The description of one LitePose network: our form, and that of the released configurations."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from .errors import InputError, booleans, check_keys, check_schema, positive_int, positive_ints, shown
-from .names import require_conf
-from .runs.files import read_json, read_yaml, write_json, write_yaml
+from ..errors import InputError, booleans, check_keys, check_schema, positive_int, positive_ints, shown
+from ..family import LARGEST_SIDE, SCHEMA, Architecture, is_json, read_source
+from ..runs.files import write_json
 
+NAME = "litepose"
 STRIDES = (2, 2, 2, 1)
+NUM_STAGES = len(STRIDES)
+NUM_HEADS = 3
+NUM_OUTPUTS = 2
+RESOLUTION_STEP = 32
+# Far above any network of this family; they keep a slip in a file from asking for terabytes.
+MAX_WIDTH = 2048
+MAX_DEPTH = 64
+MAX_KERNEL = 31
+MAX_EXPANSION = 16
+# Parts of the head that a network may do without, and how many there are of each.
+SWITCHES = {"fusion": NUM_HEADS, "raw_outputs": NUM_OUTPUTS}
+DEFAULT_HEAD = "embedding"
 
 
 def is_official(value: Mapping[Any, Any]) -> bool:
@@ -90,21 +102,6 @@ def from_plain(value: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-SCHEMA = 1
-NUM_STAGES = 4
-NUM_HEADS = 3
-NUM_OUTPUTS = 2
-RESOLUTION_STEP = 32
-# Far above any network of this family; they keep a slip in a file from asking for terabytes.
-MAX_RESOLUTION = 4096
-MAX_WIDTH = 2048
-MAX_DEPTH = 64
-MAX_KERNEL = 31
-MAX_EXPANSION = 16
-# Parts of the head that a network may do without, and how many there are of each.
-SWITCHES = {"fusion": NUM_HEADS, "raw_outputs": NUM_OUTPUTS}
-
-
 @dataclass(frozen=True)
 class Stage:
     """One backbone stage: `depth` inverted bottlenecks of one output width.
@@ -131,7 +128,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Arch:
+class Arch(Architecture):
     """A subnet: immutable, hashable, and equal to whatever describes the same network.
 
     Attributes:
@@ -141,7 +138,10 @@ class Arch:
         head: output channels of the three deconvolution steps.
         fusion: per deconvolution step, whether the backbone's map of that scale is deconvolved and added.
         raw_outputs: per output (1/4, 1/2), whether the backbone's map of that scale adds to it.
+        head_kind: what it gives; any head whose outputs are at 1/8, 1/4 or 1/2.
     """
+
+    family = NAME
 
     resolution: int
     stem: int
@@ -149,6 +149,7 @@ class Arch:
     head: tuple[int, ...]
     fusion: tuple[bool, ...] = (True,) * NUM_HEADS
     raw_outputs: tuple[bool, ...] = (True,) * NUM_OUTPUTS
+    head_kind: str = DEFAULT_HEAD
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stages", tuple(self.stages))
@@ -163,7 +164,7 @@ class Arch:
             raise InputError(f"stages: expected {NUM_STAGES}, found {len(self.stages)}")
         if len(self.head) != NUM_HEADS:
             raise InputError(f"head: expected {NUM_HEADS} widths, found {len(self.head)}")
-        _check_limit("resolution", self.resolution, MAX_RESOLUTION)
+        _check_limit("resolution", self.resolution, LARGEST_SIDE)
         _check_limit("stem", self.stem, MAX_WIDTH)
         for number, stage in enumerate(self.stages, start=1):
             _check_stage(stage, f"stage {number}")
@@ -181,7 +182,7 @@ class Arch:
         Raises:
             InputError: no such name or file, or the file does not describe a network.
         """
-        path, value = _read(source)
+        path, value = read_source(source, ("zoo",))
         try:
             return cls.from_dict(value)
         except InputError as error:
@@ -198,17 +199,20 @@ class Arch:
             raise InputError(f"expected a mapping, found {type(value).__name__}")
         if is_official(value):
             value = to_plain(value)
-        optional = ("schema", "about", *SWITCHES)
+        optional = ("schema", "family", "about", "head_kind", *SWITCHES)
         check_keys(value, required=("resolution", "stem", "stages", "head"), optional=optional)
         check_schema(value, SCHEMA)
-        stages = value["stages"]
+        stages, head_kind = value["stages"], value.get("head_kind", DEFAULT_HEAD)
         if not isinstance(stages, list | tuple):
             raise InputError(f"stages: expected a list, found {type(stages).__name__}")
+        if not isinstance(head_kind, str):
+            raise InputError(f"head_kind: expected a name, found {shown(head_kind)}")
         return cls(
             resolution=positive_int(value["resolution"], "resolution"),
             stem=positive_int(value["stem"], "stem"),
             stages=tuple(_stage(stage, f"stage {number}") for number, stage in enumerate(stages, start=1)),
             head=positive_ints(value["head"], "head"),
+            head_kind=head_kind,
             **{key: booleans(value[key], key) for key in SWITCHES if key in value},
         )
 
@@ -224,6 +228,7 @@ class Arch:
             ],
             "head": list(self.head),
             **{key: list(getattr(self, key)) for key in SWITCHES if not all(getattr(self, key))},
+            **({"head_kind": self.head_kind} if self.head_kind != DEFAULT_HEAD else {}),
         }
 
     def to_official(self) -> dict[str, Any]:
@@ -242,41 +247,12 @@ class Arch:
             about: facts to keep beside the network (source, costs, scores), which `read_about` gives back;
                 the official form has no place for them.
         """
-        if Path(path).suffix == ".gz":
-            raise InputError(f"{path}: an architecture is written as .yaml or .json, not compressed")
-        if _is_json(path):
-            if about:
-                raise InputError(f"the official JSON form keeps no notes; write {path} as .yaml to keep them")
+        if not is_json(path) or str(path).endswith(".gz"):
+            super().save(path, about)
+        elif about:
+            raise InputError(f"the official JSON form keeps no notes; write {path} as .yaml to keep them")
+        else:
             write_json(path, self.to_official())
-            return
-        value = self.to_dict()
-        if about:
-            value["about"] = dict(about)
-        write_yaml(path, value)
-
-
-def read_about(source: str | os.PathLike[str]) -> dict[str, Any]:
-    """The facts kept beside an architecture: a name in the zoo or a file of our form ({} if it keeps none).
-
-    Raises:
-        InputError: no such name or file, or it is no mapping.
-    """
-    value = _read(source)[1]
-    about = value.get("about", {}) if isinstance(value, Mapping) else None
-    if not isinstance(about, Mapping):
-        raise InputError(f"architecture {os.fspath(source)}: about is no mapping of facts")
-    return dict(about)
-
-
-def _read(source: str | os.PathLike[str]) -> tuple[Path, Any]:
-    """The file that `source` names, and what is in it."""
-    path = require_conf("zoo", source, "architecture")
-    path = path / "arch.yaml" if path.is_dir() else path
-    return path, read_json(path, "architecture") if _is_json(path) else read_yaml(path, "architecture")
-
-
-def _is_json(path: str | os.PathLike[str]) -> bool:
-    return Path(path).name.endswith((".json", ".json.gz"))
 
 
 def _check_stage(stage: Stage, what: str) -> None:

@@ -1,0 +1,434 @@
+"""The contract of a family of networks: how they are described, which layers they have, what follows.
+
+Everything else asks an architecture for its family: networks, costs, channel sorting, folding, names of
+released weights. A family is a `LayerFamily` (it gives layers and their wiring; the elastic and the static
+network follow) or gives a torch module of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, fields
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, cast
+
+from .errors import LARGEST_SIZE, InputError, check_keys, check_schema, positive_int, shown
+from .names import conf_names, find_conf
+from .registry import Registry
+from .runs.files import read_json, read_yaml, write_yaml
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from .space import SearchSpace
+
+SCHEMA = 1
+# The family of files that name none, which are older than the others.
+FIRST_FAMILY = "litepose"
+# Folders of conf/ in which an architecture's name is looked up, in this order.
+FOLDERS = ("zoo", "baselines", "ablations")
+LARGEST_SIDE = 4096
+
+Activation = Literal["relu6", "relu"]
+Convention = Literal["exact", "litepose"]
+CONVENTIONS: tuple[Convention, ...] = ("exact", "litepose")
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One convolution with its batch norm and activation (no layer has a bias).
+
+    Attributes:
+        name: dotted path, the same in the elastic and the static network.
+        kind: `conv`, `depthwise`, `deconv` (transposed), or `norm` (batch norm and activation alone).
+        in_channels: input channels.
+        out_channels: output channels (equal to the input's for `depthwise` and `norm`).
+        kernel: side of the square kernel.
+        stride: stride (upsampling factor for `deconv`).
+        norm: whether a batch norm follows.
+        activation: what follows the norm, if anything.
+        scale: the output map is 1/scale of the input image on each side.
+        part: prefix of the names of layers that are costed and timed together; "" for a layer by itself.
+        group: where in the network the part stands (`stage2`); equal parts of one group take equal time.
+        closes_branch: whether it ends a residual branch whatever the widths are.
+    """
+
+    name: str
+    kind: Literal["conv", "depthwise", "deconv", "norm"]
+    in_channels: int
+    out_channels: int
+    kernel: int
+    stride: int
+    norm: bool
+    activation: Activation | None
+    scale: int
+    part: str = ""
+    group: str = ""
+    closes_branch: bool = False
+
+    @property
+    def padding(self) -> int:
+        """Padding that keeps a stride-1 map's size (1 for the 4x4 deconvolution)."""
+        return (self.kernel - 1) // 2
+
+    @property
+    def groups(self) -> int:
+        """Groups of the convolution."""
+        return self.in_channels if self.kind == "depthwise" else 1
+
+    @property
+    def weights(self) -> int:
+        """Weights of the convolution (0 for a bare norm)."""
+        if self.kind == "norm":
+            return 0
+        return self.in_channels // self.groups * self.out_channels * self.kernel**2
+
+    @property
+    def params(self) -> int:
+        """Trainable parameters."""
+        return self.weights + 2 * self.norm * self.out_channels
+
+    def macs(self, height: int, width: int, convention: Convention) -> int:
+        """MACs for an input image of `height` x `width` pixels (multiples of the family's step)."""
+        positions = (height // self.scale) * (width // self.scale)
+        if convention == "exact":
+            # A transposed convolution multiplies each INPUT position by the whole kernel.
+            return self.weights * (positions // self.stride**2 if self.kind == "deconv" else positions)
+        elementwise = 2 * self.norm + (self.activation is not None)
+        return self.weights * positions + elementwise * self.out_channels * positions
+
+
+class Architecture:
+    """What a network is described by: frozen dataclasses derive from it, so that equal networks are equal.
+
+    The plain form is made of the dataclass's fields (integers, numbers, nested tuples of them) unless a
+    family writes its own.
+
+    Attributes:
+        family: name of the family.
+        resolution: short side of its input in pixels.
+        head_kind: name of the head (see `supernet.heads.contract`).
+        input_shape: (height, width) of the input that costs and latencies are for; default a square.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    if TYPE_CHECKING:
+
+        @property
+        def family(self) -> str: ...
+        @property
+        def resolution(self) -> int: ...
+        @property
+        def head_kind(self) -> str: ...
+        @property
+        def input_shape(self) -> tuple[int, int]: ...
+    else:
+        head_kind = "embedding"
+
+        # No property, so that a field can take its place.
+        @cached_property
+        def input_shape(self) -> tuple[int, int]:
+            return self.resolution, self.resolution
+
+    @classmethod
+    def from_dict(cls, value: Any) -> Self:
+        """Build one from its plain form.
+
+        Raises:
+            InputError: a key is missing, unknown, of the wrong type or out of range.
+        """
+        plain = {key: item for key, item in value.items() if key not in ("schema", "family", "about")}
+        check_schema(value, SCHEMA)
+        return read_fields(cls, plain)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plain form: what `save` writes and `from_dict` reads."""
+        own = {field.name: _as_lists(getattr(self, field.name)) for field in fields(self)}
+        return {"schema": SCHEMA, "family": self.family, **own}
+
+    def save(self, path: str | os.PathLike[str], about: Mapping[str, Any] | None = None) -> None:
+        """Write the YAML form to `path` atomically.
+
+        Args:
+            path: the file to write.
+            about: facts to keep beside the network (source, costs, scores), which `read_about` gives back.
+        """
+        if Path(path).suffix == ".gz":
+            raise InputError(f"{path}: an architecture is written as .yaml or .json, not compressed")
+        value = self.to_dict()
+        if about:
+            value["about"] = dict(about)
+        write_yaml(path, value)
+
+
+@dataclass(frozen=True)
+class NetworkCost:
+    """What one image costs.
+
+    Attributes:
+        params: trainable parameters.
+        exact: multiply-accumulates of convolutions, transposed convolutions and linear layers.
+        litepose: by the LitePose paper's counting.
+    """
+
+    params: int
+    exact: int
+    litepose: int
+
+
+class Family:
+    """One family of networks.
+
+    Attributes:
+        name: in the registry.
+        heads: kinds of heads that its networks can carry; () for any with outputs at scales that they have.
+        skeleton: name of the joint layout that all its networks are bound to, if they are.
+        folders: where descriptions lie that are found by name, beside those that ship.
+        network: class of its static network (see `subnets.network.Network`) where that does not follow from
+            layers.
+    """
+
+    name: ClassVar[str]
+    heads: ClassVar[tuple[str, ...]] = ()
+    skeleton: ClassVar[str | None] = None
+    folders: tuple[Path, ...] = ()
+    network: type[Any] | None = None
+
+    def read(self, value: Mapping[str, Any]) -> Architecture:
+        """The description with this plain form.
+
+        Raises:
+            InputError: it describes no network.
+        """
+        raise NotImplementedError
+
+    def read_space(self, value: Mapping[str, Any], default_name: str) -> SearchSpace:
+        """The search space with this plain form.
+
+        Raises:
+            InputError: it is none, or the family cannot be searched.
+        """
+        raise InputError(f"family {self.name} has no search space")
+
+    def step(self, arch: Architecture) -> int:
+        """What both sides of an input are multiples of."""
+        return 16
+
+    def cost(self, arch: Architecture, num_joints: int, height: int, width: int) -> NetworkCost:
+        """What one image of `height` x `width` pixels costs."""
+        raise NotImplementedError
+
+    def released_name(self, layer: Layer) -> tuple[str, str]:
+        """Paths of a layer's convolution and norm in the networks that the family's authors released."""
+        raise InputError(f"family {self.name} has no released weights")
+
+
+class LayerFamily(Family):
+    """A family that gives its layers and their wiring."""
+
+    def layers(self, arch: Any, num_joints: int) -> tuple[Layer, ...]:
+        """Every layer of `arch` in the order of its data flow, whatever its resolution."""
+        raise NotImplementedError
+
+    def wire(self, arch: Any, apply: Callable[[str, T], T], add: Callable[[T, T], T], images: T) -> list[T]:
+        """Run the network: `apply(layer name, value)` computes a layer, `add` a sum.
+
+        Values are tensors in a network; sorting and folding pass symbols through the same wiring.
+
+        Returns:
+            the outputs, in the order of the head's.
+        """
+        raise NotImplementedError
+
+    def cost(self, arch: Architecture, num_joints: int, height: int, width: int) -> NetworkCost:
+        """The sums over its layers."""
+        found = layers(arch, num_joints)
+        exact, paper = (
+            sum(layer.macs(height, width, convention) for layer in found) for convention in CONVENTIONS
+        )
+        return NetworkCost(sum(layer.params for layer in found), exact, paper)
+
+
+FAMILIES: Registry[Family] = Registry(
+    "family",
+    {
+        "litepose": "supernet.litepose.topology:LITEPOSE",
+        "higherhrnet": "subnets.families.hrnet:HIGHERHRNET",
+        "efficienthrnet": "subnets.families.efficienthrnet:EFFICIENTHRNET",
+        "lightweight-openpose": "subnets.families.lightweight_openpose:LIGHTWEIGHT_OPENPOSE",
+        "lpn": "subnets.families.lpn:LPN_FAMILY",
+    },
+)
+
+
+def family_of(arch: Architecture) -> Family:
+    """The family of `arch`.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    return FAMILIES.get(arch.family)
+
+
+def family_named(value: Any) -> Family:
+    """The family that the plain form of an architecture or of a space names.
+
+    Raises:
+        InputError: it is no mapping, or names no family.
+    """
+    if not isinstance(value, Mapping):
+        raise InputError(f"expected a mapping, found {type(value).__name__}")
+    name = value.get("family", FIRST_FAMILY)
+    if not isinstance(name, str):
+        raise InputError(f"family: expected a name, found {shown(name)}")
+    return FAMILIES.get(name)
+
+
+def step_of(arch: Architecture) -> int:
+    """What both sides of the input of `arch` are multiples of."""
+    return family_of(arch).step(arch)
+
+
+def layer_family(arch: Architecture) -> LayerFamily:
+    """The family of `arch`, which gives layers.
+
+    Raises:
+        InputError: it gives a whole network only.
+    """
+    family = family_of(arch)
+    if not isinstance(family, LayerFamily):
+        raise InputError(f"family {arch.family} gives no layers, which this needs")
+    return family
+
+
+@lru_cache(maxsize=2048, typed=True)
+def layers(arch: Architecture, num_joints: int) -> tuple[Layer, ...]:
+    """Every layer of `arch` in the order of its data flow.
+
+    Raises:
+        InputError: `num_joints` is no positive integer, or the family gives no layers.
+    """
+    return layer_family(arch).layers(arch, positive_int(num_joints, "num_joints"))
+
+
+def wire(arch: Architecture, apply: Callable[[str, T], T], add: Callable[[T, T], T], images: T) -> list[T]:
+    """Run `arch`; see `LayerFamily.wire`."""
+    return layer_family(arch).wire(arch, apply, add, images)
+
+
+def arch_from_dict(value: Any) -> Architecture:
+    """The description with this plain form, of any family; a form that names none is LitePose's.
+
+    Raises:
+        InputError: it describes no network, or one with a head that the family cannot carry.
+    """
+    family = family_named(value)
+    arch = family.read(value)
+    if family.heads and arch.head_kind not in family.heads:
+        known = ", ".join(family.heads)
+        raise InputError(f"family {family.name} has no head {arch.head_kind!r}; it carries {known}")
+    return arch
+
+
+def load_arch(source: str | os.PathLike[str]) -> Architecture:
+    """What a name that ships, a file (.yaml, .json) or a folder with `arch.yaml` describes.
+
+    Raises:
+        InputError: no such name or file, or it describes no network.
+    """
+    path, value = read_source(source, FOLDERS)
+    try:
+        return arch_from_dict(value)
+    except InputError as error:
+        raise InputError(f"architecture {path}: {error}") from None
+
+
+def read_about(source: str | os.PathLike[str]) -> dict[str, Any]:
+    """The facts kept beside an architecture: a name that ships or a file of ours ({} if it keeps none).
+
+    Raises:
+        InputError: no such name or file, or it is no mapping.
+    """
+    value = read_source(source, FOLDERS)[1]
+    about = value.get("about", {}) if isinstance(value, Mapping) else None
+    if not isinstance(about, Mapping):
+        raise InputError(f"architecture {os.fspath(source)}: about is no mapping of facts")
+    return dict(about)
+
+
+def read_source(source: str | os.PathLike[str], folders: Sequence[str]) -> tuple[Path, Any]:
+    """The file that `source` names, in `folders` of `conf/` or in a registered family's, and its content.
+
+    Raises:
+        InputError: no such name or file.
+    """
+    places = [*folders, *(str(place) for family in FAMILIES.registered() for place in family.folders)]
+    path = next((found for place in places if (found := find_conf(place, source)) is not None), None)
+    if path is None:
+        known = ", ".join(name for place in places for name in conf_names(place))
+        raise InputError(
+            f"architecture {os.fspath(source)!r} is neither a file nor a name that ships ({known})"
+        )
+    path = path / "arch.yaml" if path.is_dir() else path
+    return path, read_json(path, "architecture") if is_json(path) else read_yaml(path, "architecture")
+
+
+def is_json(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is JSON by its name, compressed or not."""
+    return Path(path).name.endswith((".json", ".json.gz"))
+
+
+def check_input_shape(shape: Sequence[int], step: int = 16) -> tuple[int, int]:
+    """`shape` (height, width) if it is a multiple of `step` on both sides.
+
+    Raises:
+        InputError: it is not, or it is larger than 4096 on a side.
+    """
+    if len(shape) != 2 or any(not 0 < side <= LARGEST_SIDE or side % step for side in shape):
+        raise InputError(
+            f"input_shape={list(shape)} must be two multiples of {step} up to {LARGEST_SIDE}: height, width"
+        )
+    return shape[0], shape[1]
+
+
+def read_fields(kind: type[S], value: Mapping[str, Any], what: str = "") -> S:
+    """`value` as the dataclass `kind`, whose fields are texts, integers, numbers or (nested) tuples of them.
+
+    Raises:
+        InputError: a key is missing or unknown, or a value is of another type or out of range.
+    """
+    known = fields(kind)  # type: ignore[arg-type]
+    required = [f.name for f in known if f.default is MISSING and f.default_factory is MISSING]
+    check_keys(value, required, [f.name for f in known], what)
+    prefix = f"{what} " if what else ""
+    return kind(
+        **{f.name: _read(value[f.name], str(f.type), f"{prefix}{f.name}") for f in known if f.name in value}
+    )
+
+
+def _read(value: Any, kind: str, what: str) -> Any:
+    if kind.startswith("tuple["):
+        if not isinstance(value, list | tuple):
+            raise InputError(f"{what}: expected a list, found {shown(value)}")
+        inner = kind.removeprefix("tuple[").removesuffix(", ...]")
+        return tuple(_read(item, inner, what) for item in value)
+    if kind == "str":
+        if not isinstance(value, str):
+            raise InputError(f"{what}: expected a text, found {shown(value)}")
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float if kind == "float" else int):
+        raise InputError(
+            f"{what}: expected {'a number' if kind == 'float' else 'integers'}, found {shown(value)}"
+        )
+    if not 0 <= value <= LARGEST_SIZE:
+        raise InputError(f"{what}: {value} is not between 0 and {LARGEST_SIZE}")
+    return value
+
+
+def _as_lists(value: Any) -> Any:
+    return [_as_lists(item) for item in value] if isinstance(value, tuple) else cast(Any, value)

@@ -1,0 +1,1 @@
+"""The LitePose family: description, search space, layers and wiring."""
