@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from supernet.data.source import DataConfig
+from supernet.errors import InputError
 from supernet.options import CommandOptions, EvaluationOptions, Options, option
 
 
@@ -29,6 +30,7 @@ class SearchOptions(Options, group="search"):
             the weights of this supernet, not the released ones.
         workers: processes on this host.
         storage: journal file, database URL or grpc://host:port; None is a journal in the run folder.
+        repair: cut a damaged journal before its first damaged line, and evaluate again what followed.
         lease: seconds of silence after which a worker's candidate is taken over.
         attempts: workers that may die over a candidate before it is given up.
         patience: seconds to wait for a storage that does not answer.
@@ -41,9 +43,18 @@ class SearchOptions(Options, group="search"):
     references: bool = True
     workers: int = option(1, least=1)
     storage: str | None = None
+    repair: bool = False
     lease: float = option(60.0, above=0)
     attempts: int = option(3, least=1)
     patience: float = option(30.0, above=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.workers > 1 and str(self.storage).startswith("sqlite"):
+            raise InputError(
+                f"search.workers={self.workers}: SQLite lets two workers take the same candidate; leave "
+                "search.storage out (a journal in the run folder), or give PostgreSQL"
+            )
 
 
 @dataclass
@@ -54,8 +65,9 @@ class SearchCommand(CommandOptions):
         name: of the run; its folder is runs/search/<name>.
         supernet: a training run: its folder, or its name in runs/train.
         checkpoint: which of its checkpoints: best or last.
-        strategy: predictor, evolution, random, or a class of your own as package.module:Class.
-        strategy_options: arguments of the strategy.
+        strategy: predictor, evolution, random, one that a plugin registers, or a class of your own as
+            package.module:Class.
+        strategy_options: arguments of the strategy; those of the predictor's: models=[gp_ard, ...].
         budgets: limits by the name of a cost, [0.9G,30%,litepose-s] each: an amount, a share of the largest
             subnet (or a number up to 1), or as much as that network has. `macs`, `params`, `latency_ms`, or a
             cost of a plugin. `names`: one for each limit, in that order; default: as it was written, a file's

@@ -17,10 +17,7 @@ from supernet.runs.folders import claim_run_folder
 from .options import SearchCommand
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from .session import Session
-    from .study.candidate import Candidate
     from .study.study import SearchStudy
 
 # What may differ when a search is taken up again. Accelerator and threads move scores in their last digits
@@ -32,6 +29,7 @@ VOLATILE = (
     "search.lease",
     "search.attempts",
     "search.patience",
+    "search.repair",
     "data.workers",
     "data.cache",
 )
@@ -47,7 +45,7 @@ def run(config: SearchCommand, folder: Path) -> None:
     from .report.page import write_results
     from .session import open_session, open_study
     from .study.storage import quiet_optuna
-    from .study.worker import helpers, stopped_by_sigterm
+    from .study.worker import stopped_by_sigterm, worker_processes
 
     quiet_optuna()
     data = data_of(config)
@@ -57,8 +55,8 @@ def run(config: SearchCommand, folder: Path) -> None:
     for warning in session.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     study = open_study(config, session, folder)
-    further = (config.search.workers - 1, help_out, config, data, folder, os.getpid())
-    with stopped_by_sigterm(), helpers(*further):
+    further = (config.search.workers - 1, take_part_too, config, data, folder, os.getpid())
+    with stopped_by_sigterm(), worker_processes(*further):
         take_part(session, study)
     write_results(session, study, folder)
     print(f"report: {folder / 'report.html'}")
@@ -88,13 +86,13 @@ def data_of(config: SearchCommand) -> DataConfig:
     return data_from(known)
 
 
-def help_out(config: SearchCommand, data: DataConfig, folder: Path, parent: int) -> None:
+def take_part_too(config: SearchCommand, data: DataConfig, folder: Path, parent: int) -> None:
     """A further worker: quiet, and gone when the process that started it is."""
     from .session import open_session, open_study
     from .study.storage import quiet_optuna
     from .study.worker import search, stopped_by_sigterm
 
-    def progress(candidates: object) -> None:
+    def progress(done: int, best: float) -> None:
         if os.getppid() != parent:
             raise SystemExit(1)
 
@@ -117,17 +115,15 @@ def take_part(session: Session, study: SearchStudy) -> None:
 
     total = session.options.evaluations
     total += len(session.options.references) + session.options.baseline * len(session.problem.budgets)
-    done = sum(candidate.state == "done" for candidate in study.candidates())
-    if done:
-        print(f"going on from {done} finished evaluations", file=sys.stderr)
+    study.candidates()
+    if study.done:
+        print(f"going on from {study.done} finished evaluations", file=sys.stderr)
 
-    with ProgressBar("search", total, done) as bar:
+    with ProgressBar("search", total, study.done) as bar:
 
-        def progress(candidates: Sequence[Candidate]) -> None:
-            finished = [candidate for candidate in candidates if candidate.state == "done"]
-            if finished:
-                best = max(candidate.ap for candidate in finished)
-                bar.update(len(finished), f"best AP {best:.3f}")
+        def progress(done: int, best: float) -> None:
+            if done:
+                bar.update(done, f"best AP {best:.3f}")
 
         search(study, session.problem, session.strategy, session.evaluate, session.options, progress)
 

@@ -20,7 +20,7 @@ from .costs.contract import CostSettings
 from .costs.tables import Costs
 from .facts import conditions_of, facts_of, leak_warning, released, trained_on, warm_start
 from .options import SearchCommand
-from .strategies.contract import KNOWN, Strategy, load_strategy
+from .strategies.contract import Strategy, load_strategy
 from .strategies.plan import PlanOptions
 from .strategies.problem import Problem
 from .study.storage import open_storage
@@ -78,6 +78,8 @@ def open_session(config: SearchCommand, data: DataConfig) -> Session:
     evaluator = Evaluator(val_set, config.evaluation)
     if not evaluator.dataset.num_people:
         raise InputError(f"{val_set.name} has no annotated people to score a search on")
+    # Only now that nothing can be refused any more: it holds for the whole process.
+    torch.set_num_threads(config.threads or max(1, torch.get_num_threads() // config.search.workers))
     leak = leak_warning(trained_on(trained.config.get("data"), data), evaluator.dataset)
     # Last: it holds for the whole process, which outlives settings that were refused.
     torch.set_num_threads(config.threads or max(1, torch.get_num_threads() // config.search.workers))
@@ -96,7 +98,7 @@ def open_session(config: SearchCommand, data: DataConfig) -> Session:
 def require_more_than_draws(config: SearchCommand, strategy: Strategy) -> None:
     """Raise InputError if the evaluations end before `strategy` has learnt anything from them."""
     initial, evaluations = getattr(strategy, "initial", 0), config.search.evaluations
-    if config.strategy in KNOWN and evaluations <= initial:
+    if evaluations <= initial:
         raise InputError(
             f"search.evaluations={evaluations} leaves strategy={config.strategy} nothing to choose: "
             f"its first {initial} are drawn at random; raise it, or take strategy=random"
@@ -112,7 +114,7 @@ def open_study(config: SearchCommand, session: Session, folder: Path) -> SearchS
     wanted = config.search
     where = wanted.storage or str(folder / JOURNAL)
     limits = StudyOptions(lease=wanted.lease, attempts=wanted.attempts, patience=wanted.patience)
-    storage = open_storage(where, limits.patience)
+    storage = open_storage(where, limits.patience, wanted.repair)
     return SearchStudy(storage, config.name, session.problem, session.facts, limits, where)
 
 

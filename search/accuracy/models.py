@@ -14,6 +14,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, WhiteKernel
 from sklearn.linear_model import BayesianRidge
 
+from supernet.registry import Registry
 from supernet.space import Codes, SearchSpace
 
 from ..costs.tables import Costs
@@ -159,9 +160,12 @@ class Forest:
         return each.mean(axis=0), each.std(axis=0)
 
 
-MODELS: dict[str, Callable[[int], Model]] = {
-    "ridge": Ridge,
-    "gp": GaussianProcess,
-    "gp_ard": RelevanceGaussianProcess,
-    "forest": Forest,
-}
+MODELS: Registry[Callable[[int], Model]] = Registry(
+    "accuracy model",
+    {
+        "ridge": "search.accuracy.models:Ridge",
+        "gp": "search.accuracy.models:GaussianProcess",
+        "gp_ard": "search.accuracy.models:RelevanceGaussianProcess",
+        "forest": "search.accuracy.models:Forest",
+    },
+)

@@ -86,7 +86,7 @@ def fit_predictor(
         raise InputError("an accuracy predictor needs finite AP values")
     features = Features(costs.space, costs)
     x = features(codes)
-    chosen = {name: MODELS[name] for name in models or MODELS}
+    chosen = {name: MODELS.get(name) for name in models or MODELS.names()}
     out = {name: out_of_fold(make, x, ap, seed) for name, make in chosen.items()}
     qualities = {name: measure_quality(values, ap, seed) for name, values in out.items()}
     best = max(qualities, key=lambda name: qualities[name].tau)

@@ -15,9 +15,9 @@ from supernet.runs.files import write_json, write_text
 
 from ..costs.tables import Floats
 from ..strategies.front import front_mask
-from ..strategies.plan import Plan
+from ..strategies.plan import BASELINE, Plan
 from ..strategies.problem import Problem
-from ..study.candidate import BASELINE, Candidate
+from ..study.candidate import Candidate
 
 SCHEMA = 1
 

@@ -18,7 +18,8 @@ from supernet.runs.files import write_bytes, write_text
 from ..accuracy.predictor import AccuracyPredictor
 from ..costs.contract import format_cost
 from ..session import Session
-from ..study.candidate import SEARCH, WARM, Candidate
+from ..strategies.plan import SEARCH, WARM
+from ..study.candidate import Candidate
 from ..study.study import SearchStudy
 from .analysis import fit_all, gene_effects, hypervolumes
 from .outcome import Outcome

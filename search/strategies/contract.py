@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import inspect
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol, cast
 
 import numpy as np
 
 from supernet.errors import InputError, shown
+from supernet.registry import Registry
 from supernet.space import Codes
 
 from .operators import sample_fitting
@@ -41,13 +42,6 @@ def names_option(name: str, value: Any, known: Collection[str]) -> tuple[str, ..
     return tuple(value)
 
 
-KNOWN = {
-    "predictor": "search.strategies.predictor:PredictorStrategy",
-    "evolution": "search.strategies.evolution:EvolutionStrategy",
-    "random": "search.strategies.contract:RandomStrategy",
-}
-
-
 class Strategy(Protocol):
     """Says what to evaluate next.
 
@@ -70,31 +64,50 @@ class Strategy(Protocol):
         """
 
 
+def _require_ask(factory: Callable[..., Strategy]) -> None:
+    if not callable(factory) or not callable(getattr(factory, "ask", None)):
+        raise InputError("is no class with a method ask(history, count, rng)")
+
+
+STRATEGIES: Registry[Callable[..., Strategy]] = Registry(
+    "strategy",
+    {
+        "predictor": "search.strategies.predictor:PredictorStrategy",
+        "evolution": "search.strategies.evolution:EvolutionStrategy",
+        "random": "search.strategies.contract:RandomStrategy",
+    },
+    _require_ask,
+)
+
+
 def load_strategy(name: str, problem: Problem, options: Mapping[str, Any] | None = None) -> Strategy:
-    """The strategy `name`: predictor, evolution, random, or a class of the user's own as
-    `package.module:Class`.
+    """The strategy `name`: one of `STRATEGIES`, or a class of the user's own as `package.module:Class`.
 
     Raises:
         InputError: no such strategy, it has no `ask`, or an option that it does not take.
     """
-    path = KNOWN.get(name, name)
-    module, _, attribute = path.partition(":") if ":" in path else path.rpartition(".")
-    if not module or not attribute:
-        known = ", ".join(KNOWN)
-        raise InputError(f"strategy {name!r} is not one of {known}, nor a class as package.module:Class")
-    try:
-        factory = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        mend = "" if name in KNOWN else " (is its folder the present one, or in PYTHONPATH?)"
-        raise InputError(f"strategy {name!r} cannot be imported: {error}{mend}") from None
-    if not callable(factory) or not callable(getattr(factory, "ask", None)):
-        raise InputError(f"strategy {name!r} is no class with a method ask(history, count, rng)")
+    factory = _own_class(name) if ":" in name or "." in name else STRATEGIES.get(name)
     values = dict(options or {})
     try:
         inspect.signature(factory).bind(problem, **values)
     except TypeError as error:
         raise InputError(f"strategy_options of {name!r}: {error}") from None
-    return cast(Strategy, factory(problem, **values))
+    return factory(problem, **values)
+
+
+def _own_class(name: str) -> Callable[..., Strategy]:
+    module, _, attribute = name.rpartition(":" if ":" in name else ".")
+    try:
+        factory = cast("Callable[..., Strategy]", getattr(importlib.import_module(module), attribute))
+        _require_ask(factory)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"strategy {name!r} cannot be imported: {error} "
+            "(is its folder the present one, or in PYTHONPATH?)"
+        ) from None
+    except InputError as error:
+        raise InputError(f"strategy {name!r} {error}") from None
+    return factory
 
 
 class RandomStrategy:

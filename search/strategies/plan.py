@@ -10,11 +10,12 @@ import numpy as np
 
 from supernet.space import Codes
 
-from ..study.candidate import BASELINE, REFERENCE, SEARCH, WARM
 from .contract import Strategy
 from .operators import as_codes, sample_fitting, unique_rows
 from .problem import History, Problem
 
+# How a candidate came to be evaluated.
+SEARCH, WARM, BASELINE, REFERENCE = "search", "warm start", "baseline", "reference"
 WITHIN = 0.10
 ASKED = "what the strategy's ask() returned"
 

@@ -113,7 +113,7 @@ class PredictorStrategy:
         self._front = FrontOptions(
             whole_option("population", population, 2), whole_option("generations", generations, 0)
         )
-        self._models = names_option("models", models, MODELS)
+        self._models = names_option("models", models, MODELS.names())
 
     @property
     def initial(self) -> int:

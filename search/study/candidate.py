@@ -1,21 +1,27 @@
-"""Who is evaluating a candidate, and until when nobody else may."""
+"""A candidate of a search, who evaluates it, and the Optuna trial that it is kept in."""
 
 from __future__ import annotations
 
 import os
 import socket
-import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from supernet.pose.protocols import main_metric
 from supernet.space import Codes
+
+from ..strategies.plan import Row
+from ..strategies.problem import Problem
+
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -46,33 +52,33 @@ class Worker:
 
 @dataclass(frozen=True)
 class Lease:
-    """The right to evaluate a candidate.
+    """The right to evaluate a candidate, renewed by its worker as long as it lives.
+
+    It holds no moment of any clock: whoever waits for its end counts from when they first saw this `beat`.
 
     Attributes:
         worker: who has it.
-        until: seconds since the epoch by the worker's clock.
+        seconds: of silence after which others may take it.
         attempt: how many workers have had it so far, this one included.
         returned: how many of them were stopped and gave it back.
+        beat: how often it was renewed.
     """
 
     worker: Worker
-    until: float
-    attempt: int
+    seconds: float
+    attempt: int = 1
     returned: int = 0
+    beat: int = 0
+
+    @classmethod
+    def of(cls, trial: FrozenTrial) -> Lease | None:
+        """The lease kept in a trial."""
+        value = trial.user_attrs.get("lease")
+        return cls(**{**value, "worker": Worker(**value["worker"])}) if value else None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain form, kept in the trial."""
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, value: dict[str, Any]) -> Lease:
-        """The lease that `to_dict` described."""
-        returned = int(value.get("returned", 0))
-        return cls(Worker(**value["worker"]), float(value["until"]), int(value["attempt"]), returned)
-
-    def is_over(self, now: float | None = None) -> bool:
-        """Whether anyone may take the candidate."""
-        return (time.time() if now is None else now) >= self.until or self.worker.is_dead()
 
 
 @lru_cache(maxsize=1)
@@ -97,9 +103,7 @@ def _process(pid: int) -> str:
     return "" if fields[0] == "Z" else f"{pid}.{fields[19]}"
 
 
-State = Literal["planned", "running", "done", "failed"]
-# How a candidate came to be evaluated.
-SEARCH, WARM, BASELINE, REFERENCE = "search", "warm start", "baseline", "reference"
+State = Literal["planned", "running", "lost", "done", "failed"]
 
 
 @dataclass(frozen=True)
@@ -107,17 +111,17 @@ class Candidate:
     """An architecture that is to be evaluated once.
 
     Attributes:
-        number: of its trial.
+        number: its place in the order of planning.
         codes: (G,) row of the space.
         origin: `search`, `warm start`, `baseline` or `reference`.
         round: the round that planned it, and `index` its place there.
         costs: by name.
-        state: planned, running, done or failed.
+        state: planned, running, done, failed (given up), or lost: its worker died, a new trial is due.
         lease: who evaluates it, or did.
-        stats: the figures of the evaluation (`AP`, ...); empty before.
+        stats: the metrics of the evaluation (`AP`, ...); empty before.
         seconds: duration of the evaluation.
         label: the name of a reference.
-        trial_id: what the storage calls the trial.
+        trial_id: what the storage calls its latest trial.
     """
 
     number: int
@@ -140,7 +144,7 @@ class Candidate:
 
     @property
     def ap(self) -> float:
-        """The measured main metric of the protocol, in [0, 1]."""
+        """The measured main metric of the protocol in [0, 1], or below 0 where nobody could be scored."""
         assert self.stats is not None
         return main_metric(self.stats)[1]
 
@@ -156,3 +160,71 @@ class Candidate:
             "stats": dict(self.stats or {}),
             "seconds": round(self.seconds, 3),
         }
+
+
+@cache
+def _distribution(choices: tuple[int, ...]) -> CategoricalDistribution:
+    return CategoricalDistribution(choices)
+
+
+def as_trial(problem: Problem, row: Row, number: int, index: int) -> FrozenTrial:
+    """The waiting trial of row `index` of round `number`.
+
+    Its parameters are the genes that have an effect, without the choices of a block where there is but one.
+    """
+    space, codes = problem.space, row.array()[None]
+    costs = problem.costs.predict(codes)[0].tolist()
+    active = space.active(codes)[0]
+    shown = [
+        (gene, code)
+        for gene, code, on in zip(space.genes, row.codes, active, strict=True)
+        if on and (gene.block is None or len(gene.choices) > 1)
+    ]
+    return create_trial(
+        state=TrialState.WAITING,
+        params={gene.name: gene.choices[code] for gene, code in shown},
+        distributions={gene.name: _distribution(gene.choices) for gene, _ in shown},
+        user_attrs={
+            "codes": list(row.codes),
+            "arch": space.decode(codes)[0].to_dict(),
+            "costs": dict(zip(problem.costs.names, costs, strict=True)),
+            "origin": row.origin,
+            "label": row.label,
+            "round": number,
+            "index": index,
+        },
+    )
+
+
+def state_of(trial: FrozenTrial) -> State:
+    """What the state of a trial says of its candidate."""
+    if trial.state == TrialState.COMPLETE:
+        return "done"
+    if trial.state.is_finished():
+        return "failed" if trial.user_attrs.get("given_up") else "lost"
+    return "running" if trial.state == TrialState.RUNNING else "planned"
+
+
+def tries_of(trial: FrozenTrial) -> tuple[int, int]:
+    """`Lease.attempt` and `Lease.returned` of whoever has the trial, or of who takes it next."""
+    attempt, returned = trial.user_attrs.get("tries", (1, 0))
+    return attempt, returned
+
+
+def as_candidate(trial: FrozenTrial, number: int) -> Candidate:
+    """The candidate of a trial that `as_trial` made."""
+    attributes = trial.user_attrs
+    return Candidate(
+        number=number,
+        codes=tuple(attributes["codes"]),
+        origin=attributes["origin"],
+        round=attributes["round"],
+        index=attributes["index"],
+        costs=attributes["costs"],
+        state=state_of(trial),
+        lease=Lease.of(trial),
+        stats=attributes.get("stats"),
+        seconds=attributes.get("seconds", 0.0),
+        label=attributes["label"],
+        trial_id=trial._trial_id,
+    )

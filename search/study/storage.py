@@ -20,84 +20,10 @@ from optuna.storages import (
     RDBStorage,
     get_storage,
 )
-from optuna.storages.journal import JournalFileBackend
-from optuna.storages.journal._file import BaseJournalFileLock
 
 from supernet.errors import InputError
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
-# How every line of a journal begins.
-BEGINNING = b'{"op_code"'
-
-
-def _require_journal(path: Path) -> None:
-    if path.is_file():
-        with open(path, "rb") as file:
-            found = file.read(len(BEGINNING))
-        if not BEGINNING.startswith(found):
-            raise InputError(f"file {path} is no journal of a search; choose another search.storage=...")
-
-
-class JournalLock(BaseJournalFileLock):
-    """`flock` on a file beside the journal.
-
-    Optuna's own lock files outlive a killed process, and everyone else then waits for them to grow old. A
-    process that dies while it writes leaves half a line, after which nobody could read the journal again;
-    whoever takes the lock next cuts it off.
-
-    Raises:
-        InputError: the file is there and no journal; nothing of it is touched.
-    """
-
-    def __init__(self, journal: Path) -> None:
-        _require_journal(journal)
-        self._journal = journal
-        self._path = journal.with_name(journal.name + ".lock")
-        self._descriptor: int | None = None
-
-    def acquire(self) -> bool:
-        """Wait for the lock and mend the journal's end."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            if fcntl is not None:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            self._mend()
-        except BaseException:
-            os.close(descriptor)
-            raise
-        self._descriptor = descriptor
-        return True
-
-    def release(self) -> None:
-        """Let the lock go."""
-        if self._descriptor is not None:
-            # Closing the only descriptor of the file releases its lock.
-            os.close(self._descriptor)
-            self._descriptor = None
-
-    def _mend(self) -> None:
-        with open(self._journal, "rb+") as file:
-            size = file.seek(0, os.SEEK_END)
-            if not size:
-                return
-            file.seek(size - 1)
-            if file.read(1) == b"\n":
-                return
-            end = size
-            while end > 0:
-                start = max(0, end - 65536)
-                file.seek(start)
-                cut = file.read(end - start).rfind(b"\n")
-                if cut >= 0:
-                    file.truncate(start + cut + 1)
-                    return
-                end = start
-            file.truncate(0)
-
+from .journal import Journal
 
 T = TypeVar("T")
 
@@ -108,42 +34,41 @@ FIRST_WAIT = 0.2
 LONGEST_WAIT = 5.0
 
 
-def open_storage(where: str | os.PathLike[str], patience: float = 30.0) -> BaseStorage:
+def open_storage(where: str | os.PathLike[str], patience: float = 30.0, repair: bool = False) -> BaseStorage:
     """Open the storage at `where`, waiting up to `patience` seconds for a server that does not answer yet.
 
     Args:
         where: `memory`, `grpc://host:port` (a server started by `optuna.storages.run_grpc_proxy_server`), a
-            database URL (`postgresql+psycopg://...`, `sqlite:///file.db`), or the path of a journal file.
+            database URL (`postgresql+psycopg://...`), or the path of a journal file.
         patience: seconds.
+        repair: cut a damaged journal before its first damaged line.
 
     Raises:
         InputError: it cannot be opened.
     """
     text = os.fspath(where)
     mend = "check search.storage; if it is right, the same command goes on once the storage answers"
-    return patiently(lambda: _open(text), text, patience, mend)
+    return patiently(lambda: _open(text, repair), text, patience, mend)
 
 
-def _open(where: str) -> BaseStorage:
+def _open(where: str, repair: bool) -> BaseStorage:
     if where == "memory":
         return InMemoryStorage()
     if where.startswith("grpc://"):
         host, _, port = where.removeprefix("grpc://").rstrip("/").rpartition(":")
-        if not host or not port.isdigit():
-            raise InputError(f"storage {where!r}: write grpc://host:port")
+        if not host or not port.isdigit() or "@" in host:
+            raise InputError(
+                f"storage {hidden_password(where)}: write grpc://host:port (the proxy knows no passwords)"
+            )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             proxy = GrpcStorageProxy(host=host, port=int(port))
         proxy.wait_server_ready(timeout=10)
         return proxy
     if "://" in where:
-        # SQLite gives up after 5 s of waiting for another process unless told otherwise.
-        arguments = {"timeout": 60} if where.startswith("sqlite") else {}
         # The wrapper keeps finished trials in memory, as Optuna itself does for a URL.
-        return get_storage(RDBStorage(where, engine_kwargs={"connect_args": arguments}))
-    path = Path(where).absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return JournalStorage(JournalFileBackend(str(path), lock_obj=JournalLock(path)))
+        return get_storage(RDBStorage(where))
+    return JournalStorage(Journal(Path(where).absolute(), repair))
 
 
 def patiently(work: Callable[[], T], where: str, patience: float, mend: str = KEPT) -> T:

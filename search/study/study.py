@@ -7,18 +7,25 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
+from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from supernet.errors import InputError
 
 from supernet.pose.protocols import main_metric
 
 from ..strategies.plan import Plan
 from ..strategies.problem import Problem
-from .candidate import Candidate, Lease, Worker
-from .store import Claims, StudyStore
-from .trials import SCHEMA, as_candidate, as_trial, lease_of
+from .candidate import SCHEMA, Candidate, Lease, Worker, as_candidate, as_trial, state_of, tries_of
+from .storage import hidden_password, patiently
+
+T = TypeVar("T")
+# The key under which Optuna keeps the names of a study's objectives.
+METRIC_NAMES = "study:metric_names"
 
 
 @dataclass
@@ -43,13 +50,21 @@ class StudyOptions:
 class SearchStudy:
     """One search in a storage.
 
+    Two rules of every Optuna storage keep its workers apart: a waiting trial becomes a running one for a
+    single caller, and an unfinished one a finished one for a single caller. So whoever takes a candidate over
+    ends its trial as failed and makes another; the latest one counts.
+
     Args:
         storage: an open storage (`open_storage`).
         name: of the study.
         problem: what is searched.
-        facts: settings that results depend on; a study of that name with others is refused.
+        fingerprint: settings that results depend on; a study of that name with others is refused.
         options: leases and waiting.
         where: the storage's address, for messages.
+
+    Attributes:
+        done: candidates that are finished, given up ones left out, when it was last looked.
+        best: the highest AP among them, or 0.
     """
 
     def __init__(
@@ -57,194 +72,306 @@ class SearchStudy:
         storage: BaseStorage,
         name: str,
         problem: Problem,
-        facts: Mapping[str, Any],
+        fingerprint: Mapping[str, Any],
         options: StudyOptions | None = None,
         where: str = "memory",
     ) -> None:
         self.options = options or StudyOptions()
         self.worker = Worker.this()
+        self.done, self.best = 0, 0.0
+        self._storage, self._where, self._name = storage, where, name
         self._problem = problem
-        self._store = StudyStore(storage, where, self.options.patience)
-        self._claims = Claims(self._store, self.options.lease)
-        self._store.open(name, {"schema": SCHEMA, **facts}, ["AP", *problem.axes])
+        self._study = self._join(name, ["AP", *problem.axes])
+        self._require_same({"schema": SCHEMA, **fingerprint})
+        # What was read: finished trials are not looked at again.
+        self._settled = 0
+        self._open: dict[tuple[int, int], FrozenTrial] = {}
+        self._candidates: dict[tuple[int, int], Candidate] = {}
+        self._finished: set[int] = set()
+        # The rounds, and how many candidates there are before each.
+        self._plans: list[Plan] = []
+        self._starts = [0]
+        # What was seen of each trial of others, and when this process first saw it, by its own clock.
+        self._watched: dict[int, tuple[tuple[bool, Lease | None] | None, float]] = {}
+
+    # The storage
+
+    def _call(self, work: Callable[[], T]) -> T:
+        return patiently(work, self._where, self.options.patience)
+
+    def _join(self, name: str, objectives: Sequence[str]) -> int:
+        """The study of that name, made where it is missing: the first objective is made large."""
+
+        def join() -> int:
+            with contextlib.suppress(KeyError):
+                return self._storage.get_study_id_from_name(name)
+            directions = [StudyDirection.MAXIMIZE] + [StudyDirection.MINIMIZE] * (len(objectives) - 1)
+            try:
+                study = self._storage.create_new_study(directions, name)
+            except DuplicatedStudyError:  # another worker was faster
+                return self._storage.get_study_id_from_name(name)
+            self._storage.set_study_system_attr(study, METRIC_NAMES, list(objectives))
+            return study
+
+        return self._call(join)
+
+    def _require_same(self, fingerprint: dict[str, Any]) -> None:
+        attributes = self._attributes()
+        known = attributes.get("fingerprint")
+        if known is None and not attributes:
+            self._call(lambda: self._storage.set_study_user_attr(self._study, "fingerprint", fingerprint))
+        elif known != fingerprint:
+            known = known or {}
+            changed = sorted(key for key in {*known, *fingerprint} if known.get(key) != fingerprint.get(key))
+            what = ", ".join(changed) if known else "those of an older version"
+            raise InputError(
+                f"study {self._name!r} in {hidden_password(self._where)} has other settings ({what}); "
+                "choose another name=..."
+            )
+
+    def _attributes(self) -> dict[str, Any]:
+        return self._call(lambda: self._storage.get_study_user_attrs(self._study))
+
+    def _trials(self, study: int) -> list[FrozenTrial]:
+        return self._call(lambda: self._storage.get_all_trials(study, deepcopy=False))
+
+    def _trial(self, trial_id: int) -> FrozenTrial:
+        return self._call(lambda: self._storage.get_trial(trial_id))
+
+    def _set(self, trial_id: int, key: str, value: Any) -> bool:
+        """Set a value of a trial; False if the trial is finished."""
+        with contextlib.suppress(UpdateFinishedTrialError):
+            self._call(lambda: self._storage.set_trial_user_attr(trial_id, key, value))
+            return True
+        return False
+
+    def _move(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        """Set a trial's state; False if it is finished, or running already where that was asked for."""
+        with contextlib.suppress(UpdateFinishedTrialError):
+            return self._call(lambda: self._storage.set_trial_state_values(trial_id, state, values))
+        return False
 
     # Reading
 
     def candidates(self) -> list[Candidate]:
         """Everything planned so far, in the order of planning."""
-        return [as_candidate(trial) for trial in self._trials()]
+        self._look()
+        return [self._candidates[place] for place in sorted(self._candidates)]
 
-    def _trials(self) -> list[FrozenTrial]:
-        """The planned trials in their order; one that a storage made twice (a lost answer) counts once."""
-        found: dict[tuple[int, int], FrozenTrial] = {}
-        for trial in self._store.trials():
-            if "codes" in trial.user_attrs:
-                found.setdefault((trial.user_attrs["round"], trial.user_attrs["index"]), trial)
-        return [found[place] for place in sorted(found)]
+    def _look(self) -> None:
+        """Take in what has changed since the last look."""
+        trials = self._trials(self._study)
+        for trial in trials[self._settled :]:
+            place = (trial.user_attrs["round"], trial.user_attrs["index"])
+            before = self._candidates.get(place)
+            if before is None or trial._trial_id == before.trial_id or _replaces(trial, before):
+                self._take_in(place, trial)
+            elif trial.state == TrialState.WAITING:
+                # Two workers saw the same one die, or a storage's answer was lost.
+                self._set(trial._trial_id, "double", True)
+                self._move(trial._trial_id, TrialState.FAIL)
+        while self._settled < len(trials) and trials[self._settled].state.is_finished():
+            self._settled += 1
+
+    def _take_in(self, place: tuple[int, int], trial: FrozenTrial) -> None:
+        if self._open.get(place) is trial:
+            return
+        if place[0] >= len(self._plans):
+            self.plans()
+        candidate = as_candidate(trial, self._starts[place[0]] + place[1])
+        self._candidates[place] = candidate
+        if candidate.state not in ("done", "failed"):
+            self._open[place] = trial
+            return
+        # Looked at again only as long as an earlier trial is unfinished.
+        if self._open.pop(place, None) is not None or candidate.number not in self._finished:
+            self._finished.add(candidate.number)
+            if candidate.state == "done":
+                self.done, self.best = self.done + 1, max(self.best, candidate.ap)
 
     def plans(self) -> list[Plan]:
         """The rounds planned so far."""
-        attributes = self._store.study_attributes()
-        found: list[Plan] = []
-        while (value := attributes.get(f"plan:{len(found)}")) is not None:
-            found.append(Plan.from_dict(value))
-        return found
+        attributes = self._attributes()
+        while (value := attributes.get(f"plan:{len(self._plans)}")) is not None:
+            self._plans.append(Plan.from_dict(value))
+            self._starts.append(self._starts[-1] + len(self._plans[-1].rows))
+        return list(self._plans)
 
     # Planning: by one worker at a time
 
     @contextlib.contextmanager
     def planning(self, number: int) -> Iterator[bool]:
-        """Whether this worker may plan round `number` now; others wait meanwhile."""
-        held = self._planner()
-        if held is not None and not held.is_over():
-            yield False
-            return
-        round_name = f"round {number}"
-        attempt = self._claims.win(round_name, held.attempt + 1 if held else 1)
-        if attempt is None:
-            yield False
-            return
+        """Whether this worker may plan round `number` now; others wait meanwhile.
+
+        The turn is a trial as well, in a study beside this one that is gone when the round is planned.
+        """
+        turn = self._join(f"{self._name} round {number}", ["AP"])
         try:
+            taken = self._turn(turn)
+        except KeyError:  # it was planned meanwhile
+            taken = None
+        if taken is None:
+            yield False
+            return
+        with self._keeping(*taken):
             # What was read before may be out of date: the round may be planned by now.
-            if len(self.plans()) != number or self._planner() != held:
-                yield False
-                return
-            with self._renewing(lambda: self._write_planner(self._new_lease(attempt))):
-                self._write_planner(self._new_lease(attempt))
-                yield True
-        finally:
-            self._write_planner(None)
-            self._claims.settle(round_name, attempt)
+            yield len(self.plans()) == number
+            with contextlib.suppress(KeyError):
+                self._call(lambda: self._storage.delete_study(turn))
 
-    def _planner(self) -> Lease | None:
-        value = self._store.study_attributes().get("planner")
-        return Lease.from_dict(value) if value else None
+    def _turn(self, study: int) -> tuple[int, Lease] | None:
+        trials = self._trials(study)
+        if not trials:
+            self._create(study, create_trial(state=TrialState.WAITING))
+            trials = self._trials(study)
+        # Two workers may have made one each: the first that is not lost counts.
+        counts = next((trial for trial in trials if state_of(trial) != "lost"), trials[-1])
+        return self._take(study, counts)
 
-    def _write_planner(self, lease: Lease | None) -> None:
-        self._store.set_study_attribute("planner", lease.to_dict() if lease else None)
+    def _create(self, study: int, trial: FrozenTrial) -> int:
+        return self._call(lambda: self._storage.create_new_trial(study, trial))
 
     def add_plan(self, number: int, plan: Plan) -> None:
         """Record round `number`; call only while `planning()`."""
-        self._store.set_study_attribute(f"plan:{number}", plan.to_dict())
+        value = plan.to_dict()
+        self._call(lambda: self._storage.set_study_user_attr(self._study, f"plan:{number}", value))
 
     def enqueue(self, plans: Sequence[Plan], candidates: Sequence[Candidate]) -> int:
-        """Make the trials that the plans have and the storage lacks; call only while `planning()`.
+        """Make the trials that the last plan has and the storage lacks; call only while `planning()`.
 
         Returns:
             how many were made.
         """
-        there = {(candidate.round, candidate.index) for candidate in candidates}
-        places = [(number, index) for number, plan in enumerate(plans) for index in range(len(plan.rows))]
-        missing = [place for place in places if place not in there]
-        for number, index in missing:
-            self._store.create(as_trial(self._problem, plans[number].rows[index], number, index))
+        number, rows = len(plans) - 1, plans[-1].rows if plans else ()
+        there = {candidate.index for candidate in candidates if candidate.round == number}
+        missing = [index for index in range(len(rows)) if index not in there]
+        for index in missing:
+            self._create(self._study, as_trial(self._problem, rows[index], number, index))
         return len(missing)
 
     # Evaluating
 
     def claim(self) -> Candidate | None:
         """A candidate for this worker: a planned one, else one whose lease is over; None if there is none."""
-        trials = self._trials()
-        for state, take in ((TrialState.WAITING, self._take), (TrialState.RUNNING, self._take_over)):
-            for trial in trials:
-                if trial.state == state and (lease := take(trial)) is not None:
-                    return replace(as_candidate(trial), state="running", lease=lease)
+        self._look()
+        for state in ("planned", "running", "lost"):
+            for place, trial in list(self._open.items()):
+                if state_of(trial) != state:
+                    continue
+                taken = self._take(self._study, trial, self.options.attempts)
+                if taken is not None:
+                    return replace(
+                        self._candidates[place], state="running", trial_id=taken[0], lease=taken[1]
+                    )
         return None
 
-    def _take(self, trial: FrozenTrial) -> Lease | None:
-        attempt = self._claims.win(f"trial {trial.number}", 1)
-        if attempt is None:
+    def _take(self, study: int, trial: FrozenTrial, attempts: int | None = None) -> tuple[int, Lease] | None:
+        """The trial that this worker may work on now, and its lease: `trial`, or the one that replaces it."""
+        trial_id = trial._trial_id
+        if trial.state == TrialState.WAITING:
+            return self._start(trial_id)
+        if not self._is_silent(trial):
             return None
-        if self._store.set_state(trial._trial_id, TrialState.RUNNING):
-            return self._write_lease(trial, attempt)
-        # What was read before was out of date.
-        return None
-
-    def _take_over(self, trial: FrozenTrial) -> Lease | None:
-        lease = lease_of(trial)
-        if lease is None:
-            # Its worker is about to write the lease, or died before it did.
-            started = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
-            if time.time() - started < self.options.lease:
+        attempt, returned = tries_of(trial)
+        if trial.state == TrialState.RUNNING:
+            if Lease.of(self._trial(trial_id)) != Lease.of(trial):
+                return None  # its worker is slow, and lives
+            given_up = attempts is not None and attempt - returned >= attempts
+            if given_up:
+                self._set(trial_id, "given_up", True)
+            if not self._move(trial_id, TrialState.FAIL) or given_up:
                 return None
-        elif not lease.is_over():
-            return None
-        returned = lease.returned if lease else 0
-        attempt = self._claims.win(f"trial {trial.number}", (lease.attempt if lease else 1) + 1)
-        if attempt is None:
-            return None
-        if lease_of(self._store.trial(trial._trial_id)) != lease:
-            # What was read before was out of date: its worker was slow, and lives.
-            self._claims.release(f"trial {trial.number}", attempt)
-            return None
-        if attempt - returned > self.options.attempts:
-            self._store.set_state(trial._trial_id, TrialState.FAIL)
-            self._claims.settle(f"trial {trial.number}", attempt)
-            return None
-        return self._write_lease(trial, attempt, returned)
+        kept = {key: value for key, value in trial.user_attrs.items() if key != "lease"}
+        again = create_trial(
+            state=TrialState.WAITING,
+            params=trial.params,
+            distributions=trial.distributions,
+            user_attrs={**kept, "tries": [attempt + 1, returned]},
+        )
+        return self._start(self._create(study, again))
 
-    def _write_lease(self, trial: FrozenTrial, attempt: int, returned: int = 0) -> Lease | None:
-        lease = self._new_lease(attempt, returned)
-        return lease if self._store.set_attribute(trial._trial_id, "lease", lease.to_dict()) else None
+    def _start(self, trial_id: int) -> tuple[int, Lease] | None:
+        if not self._move(trial_id, TrialState.RUNNING):
+            return None
+        lease = Lease(self.worker, self.options.lease, *tries_of(self._trial(trial_id)))
+        return (trial_id, lease) if self._set(trial_id, "lease", lease.to_dict()) else None
+
+    def _is_silent(self, trial: FrozenTrial) -> bool:
+        """Whether a trial's worker was not heard of for as long as its lease lasts, or is seen to be dead."""
+        lease, running = Lease.of(trial), trial.state == TrialState.RUNNING
+        if running and lease is not None and lease.worker.is_dead():
+            return True
+        now, seen = time.monotonic(), (running, lease)
+        known, since = self._watched.get(trial._trial_id, (None, now))
+        if known != seen:
+            self._watched[trial._trial_id] = (seen, now)
+            return False
+        return now - since >= (lease.seconds if running and lease else self.options.lease)
 
     def _holds(self, trial_id: int) -> bool:
-        trial = self._store.trial(trial_id)
-        lease = lease_of(trial)
-        return trial.state == TrialState.RUNNING and lease is not None and lease.worker == self.worker
-
-    def _new_lease(self, attempt: int, returned: int = 0) -> Lease:
-        return Lease(self.worker, time.time() + self.options.lease, attempt, returned)
+        with contextlib.suppress(KeyError):
+            trial = self._trial(trial_id)
+            lease = Lease.of(trial)
+            return trial.state == TrialState.RUNNING and lease is not None and lease.worker == self.worker
+        return False
 
     @contextlib.contextmanager
-    def _renewing(self, write: Callable[[], object]) -> Iterator[None]:
-        """Renew a lease from a thread until the block ends."""
+    def _keeping(self, trial_id: int, lease: Lease, attempts: int | None = None) -> Iterator[None]:
+        """Renew a lease from a thread until the block ends; an exception inside gives the trial back."""
         stop = threading.Event()
 
         def renew() -> None:
-            while not stop.wait(self.options.lease / 4):
+            beat = lease.beat
+            while not stop.wait(lease.seconds / 4):
+                beat += 1
                 # A storage that is away is the main thread's to report.
                 with contextlib.suppress(Exception):
-                    write()
+                    if self._holds(trial_id):
+                        self._set(trial_id, "lease", replace(lease, beat=beat).to_dict())
 
         thread = threading.Thread(target=renew, daemon=True)
         thread.start()
         try:
             yield
+        except BaseException as error:
+            stop.set()
+            thread.join()
+            with contextlib.suppress(Exception):
+                self._give_back(trial_id, lease, isinstance(error, KeyboardInterrupt | SystemExit), attempts)
+            raise
         finally:
             stop.set()
             thread.join()
 
-    @contextlib.contextmanager
-    def working(self, candidate: Candidate) -> Iterator[None]:
+    def _give_back(self, trial_id: int, lease: Lease, stopped: bool, attempts: int | None) -> None:
+        if not self._holds(trial_id):
+            return
+        if not stopped and attempts is not None and lease.attempt - lease.returned >= attempts:
+            self._set(trial_id, "given_up", True)
+            self._move(trial_id, TrialState.FAIL)
+            return
+        self._set(trial_id, "tries", [lease.attempt + 1, lease.returned + stopped])
+        self._set(trial_id, "lease", None)
+        self._move(trial_id, TrialState.WAITING)
+
+    def working(self, candidate: Candidate) -> contextlib.AbstractContextManager[None]:
         """Keep the lease of `candidate` alive; an exception inside gives it back at once.
 
         Being stopped (KeyboardInterrupt, SystemExit) is not the candidate's fault and counts for nothing.
         """
         assert candidate.lease is not None
-        attempt, returned = candidate.lease.attempt, candidate.lease.returned
-
-        def write(lease: Lease) -> None:
-            if self._holds(candidate.trial_id):
-                self._store.set_attribute(candidate.trial_id, "lease", lease.to_dict())
-
-        try:
-            with self._renewing(lambda: write(self._new_lease(attempt, returned))):
-                yield
-        except BaseException as error:
-            stopped = isinstance(error, KeyboardInterrupt | SystemExit)
-            with contextlib.suppress(Exception):
-                write(Lease(self.worker, 0.0, attempt, returned + stopped))
-            raise
+        return self._keeping(candidate.trial_id, candidate.lease, self.options.attempts)
 
     def finish(self, candidate: Candidate, stats: Mapping[str, float], seconds: float) -> bool:
         """Record the evaluation of `candidate`; False if another worker had taken it over meanwhile."""
         trial_id = candidate.trial_id
         if not self._holds(trial_id):
             return False
+        self._set(trial_id, "stats", dict(stats))
+        self._set(trial_id, "seconds", seconds)
         values = [main_metric(stats)[1], *(candidate.costs[axis] for axis in self._problem.axes)]
-        for key, value in (("stats", dict(stats)), ("AP", values[0]), ("seconds", seconds)):
-            self._store.set_attribute(trial_id, key, value)
-        done = self._store.set_state(trial_id, TrialState.COMPLETE, values)
-        assert candidate.lease is not None
-        self._claims.settle(f"trial {candidate.number}", candidate.lease.attempt)
-        return done
+        return self._move(trial_id, TrialState.COMPLETE, values)
+
+
+def _replaces(trial: FrozenTrial, lost: Candidate) -> bool:
+    return lost.state == "lost" and trial._trial_id > lost.trial_id and "double" not in trial.user_attrs

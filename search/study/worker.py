@@ -25,7 +25,9 @@ Handler = Callable[[int, object], object] | signal.Handlers
 
 
 @contextlib.contextmanager
-def helpers(count: int, work: Callable[..., object], *arguments: Any) -> Iterator[list[SpawnProcess]]:
+def worker_processes(
+    count: int, work: Callable[..., object], *arguments: Any
+) -> Iterator[list[SpawnProcess]]:
     """Run `work(*arguments)` in `count` further processes beside the block, and wait for them at its end.
 
     An exception in the block, Ctrl-C included, stops them by SIGTERM.
@@ -36,17 +38,17 @@ def helpers(count: int, work: Callable[..., object], *arguments: Any) -> Iterato
         # A terminal sends Ctrl-C to all processes, but only the first may know when the others are to stop.
         with _handled(signal.SIGINT, signal.SIG_IGN):
             for _ in range(count):
-                helper = context.Process(target=work, args=arguments, daemon=False)
-                helper.start()
-                found.append(helper)
+                process = context.Process(target=work, args=arguments, daemon=False)
+                process.start()
+                found.append(process)
         yield found
     except BaseException:
-        for helper in found:
-            helper.terminate()
+        for process in found:
+            process.terminate()
         raise
     finally:
-        for helper in found:
-            helper.join()
+        for process in found:
+            process.join()
 
 
 def stopped_by_sigterm() -> contextlib.AbstractContextManager[None]:
@@ -61,9 +63,7 @@ def stopped_by_sigterm() -> contextlib.AbstractContextManager[None]:
 
 
 @contextlib.contextmanager
-def _handled(
-    number: signal.Signals, handler: Callable[[int, object], object] | signal.Handlers
-) -> Iterator[None]:
+def _handled(number: signal.Signals, handler: Handler) -> Iterator[None]:
     """`handler` for a signal within the block; only a process's main thread can set one."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -80,11 +80,11 @@ class Evaluation(Protocol):
 
     @property
     def stats(self) -> Mapping[str, float]:
-        """`AP` in [0, 1] and any further figures."""
+        """`AP` in [0, 1] and any further metrics."""
 
 
 Evaluate = Callable[[Architecture], Evaluation]
-Progress = Callable[[Sequence[Candidate]], None]
+Progress = Callable[[int, float], None]
 
 
 def search(
@@ -103,8 +103,8 @@ def search(
         strategy: says what to evaluate next.
         evaluate: scores one architecture.
         options: how much is evaluated.
-        progress: called with all candidates after every evaluation of this worker and now and then while it
-            waits.
+        progress: called with the number of finished candidates and their best AP, after every evaluation of
+            this worker and now and then while it waits.
 
     Returns:
         all candidates of the finished search.
@@ -114,12 +114,12 @@ def search(
         if candidate is not None:
             _evaluate_one(study, problem, candidate, evaluate)
             if progress:
-                progress(study.candidates())
+                progress(study.done, study.best)
             continue
         if _advance(study, problem, strategy, options):
             return study.candidates()
         if progress:
-            progress(study.candidates())
+            progress(study.done, study.best)
 
 
 def _evaluate_one(study: SearchStudy, problem: Problem, candidate: Candidate, evaluate: Evaluate) -> None:
@@ -137,7 +137,7 @@ def _advance(study: SearchStudy, problem: Problem, strategy: Strategy, options: 
         return True
     candidates = study.candidates()
     planned = sum(len(plan.rows) for plan in plans)
-    if len(candidates) == planned and any(c.state in ("planned", "running") for c in candidates):
+    if len(candidates) == planned and not _all_finished(candidates):
         time.sleep(study.options.poll)
         return False
     with study.planning(len(plans)) as mine:
@@ -146,7 +146,7 @@ def _advance(study: SearchStudy, problem: Problem, strategy: Strategy, options: 
             return False
         # What was read before may have changed until this worker's turn came.
         plans, candidates = study.plans(), study.candidates()
-        if study.enqueue(plans, candidates) or any(c.state in ("planned", "running") for c in candidates):
+        if study.enqueue(plans, candidates) or not _all_finished(candidates):
             return False
         plan = next_plan(problem, strategy, options, history_of(problem, candidates), plans)
         study.add_plan(len(plans), plan)
@@ -154,14 +154,13 @@ def _advance(study: SearchStudy, problem: Problem, strategy: Strategy, options: 
         return plan.kind == "end"
 
 
+def _all_finished(candidates: Sequence[Candidate]) -> bool:
+    return all(candidate.state in ("done", "failed") for candidate in candidates)
+
+
 def history_of(problem: Problem, candidates: Sequence[Candidate]) -> History:
-    """What the candidates tell a strategy."""
-    done = [candidate for candidate in candidates if candidate.state == "done"]
-    if not done:
-        empty = History.empty(problem)
-        known = frozenset(candidate.row.tobytes() for candidate in candidates)
-        return History(empty.codes, empty.ap, empty.costs, known)
-    codes = np.stack([candidate.row for candidate in done])
-    ap = np.array([candidate.ap for candidate in done])
-    known = frozenset(candidate.row.tobytes() for candidate in candidates)
-    return History(codes, ap, problem.costs.predict(codes), known)
+    """What the candidates tell a strategy: those on which nobody could be scored (AP -1) tell nothing."""
+    told = [one for one in candidates if one.state == "done" and one.ap >= 0]
+    codes = np.array([one.codes for one in told], dtype=np.int64).reshape(-1, len(problem.space.genes))
+    known = frozenset(one.row.tobytes() for one in candidates)
+    return History(codes, np.array([one.ap for one in told]), problem.costs.predict(codes), known)

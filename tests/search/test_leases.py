@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 from analytic import Formula, Scored, tiny_problem
@@ -98,12 +99,14 @@ def test_a_slow_worker_that_renewed_meanwhile_keeps_its_candidate(problem: Probl
     once = StudyOptions(lease=0.2, attempts=1)
     mine, other = (SearchStudy(storage, "s", problem, {}, once) for _ in range(2))
     candidate = first_candidate(problem, mine)
+    assert other.claim() is None
     time.sleep(0.25)
-    stale = deepcopy(other._store.trial(candidate.trial_id))
+    stale = deepcopy(other._trial(candidate.trial_id))
     with mine.working(candidate):
-        mine._store.set_attribute(candidate.trial_id, "lease", mine._new_lease(1).to_dict())
+        assert candidate.lease is not None
+        mine._set(candidate.trial_id, "lease", replace(candidate.lease, beat=1).to_dict())
         # What the other one read before is out of date: over, and one death too many.
-        assert other._take_over(stale) is None
+        assert other._take(other._study, stale, 1) is None
     assert mine.finish(candidate, {"AP": 0.3}, 1.0)
     assert [one.state for one in mine.candidates()] == ["done"]
 
@@ -113,6 +116,8 @@ def test_a_worker_that_lost_its_candidate_leaves_the_new_lease_alone(problem: Pr
     options = StudyOptions(lease=0.1)
     mine, other = (SearchStudy(storage, "s", problem, {}, options) for _ in range(2))
     candidate = first_candidate(problem, mine)
+    # Its silence counts from when the other one first sees it.
+    assert other.claim() is None
     time.sleep(0.15)
     taken = other.claim()
     assert taken is not None

@@ -13,9 +13,9 @@ from analytic import tiny_problem
 from search.costs.budgets import Budget
 from search.report.outcome import Outcome
 from search.strategies.contract import load_strategy
-from search.strategies.plan import Plan, PlanOptions, next_plan
+from search.strategies.plan import BASELINE, REFERENCE, SEARCH, WARM, Plan, PlanOptions, next_plan
 from search.strategies.problem import History, Problem
-from search.study.candidate import BASELINE, REFERENCE, SEARCH, WARM, Candidate
+from search.study.candidate import Candidate
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from command import run, settings
 
+from search.options import SearchOptions
 from supernet import Arch, InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,7 +115,7 @@ def test_a_password_is_not_kept(trained: Path, tmp_path: Path, monkeypatch: pyte
     import search.session
     from search.study.storage import open_storage
 
-    def open_file(where: str, patience: float) -> object:
+    def open_file(where: str, patience: float, repair: bool) -> object:
         assert where.startswith("postgresql://me:")
         return open_storage(tmp_path / "study.journal")
 
@@ -132,6 +134,7 @@ def test_passwords_are_hidden() -> None:
     assert (
         hidden_password("mysql://db/x?user=me&password=p&ssl=1") == "mysql://db/x?user=me&password=***&ssl=1"
     )
+    assert hidden_password("grpc://me:p@host:1") == "grpc://me:***@host:1"
     for plain in ("postgresql://me@db/x", "sqlite:///a@b.db", "runs/study.journal", "grpc://host:1"):
         assert hidden_password(plain) == plain
 
@@ -191,7 +194,7 @@ def test_warm_start_from_a_damaged_search(
     ("changes", "message"),
     [
         ({"supernet": "nowhere"}, "training run 'nowhere' does not exist"),
-        ({"strategy": "magic"}, "not one of predictor, evolution, random"),
+        ({"strategy": "magic"}, "choose from predictor, evolution, random"),
         (
             {"strategy": "predictor", "strategy_options": {"initial": 4}},
             "initial=4 must be a whole number, 10 or more",
@@ -211,6 +214,12 @@ def test_bad_settings_leave_nothing_behind(
     with pytest.raises(InputError, match=message):
         run(settings(trained, **changes), tmp_path / "s")
     assert not (tmp_path / "s").exists()
+
+
+def test_sqlite_is_for_one_worker() -> None:
+    with pytest.raises(InputError, match=r"search\.workers=2: SQLite"):
+        SearchOptions(workers=2, storage="sqlite:///s.db")
+    assert SearchOptions(storage="sqlite:///s.db").workers == 1
 
 
 def test_a_table_of_another_space(trained: Path, tmp_path: Path) -> None:
@@ -271,9 +280,33 @@ def test_a_damaged_journal(trained: Path, finished: Path, tmp_path: Path) -> Non
 
     lines = (finished / "study.journal").read_bytes().splitlines(keepends=True)
     journal = tmp_path / "study.journal"
-    journal.write_bytes(b"".join(lines[:5]) + b"{broken\n" + b"".join(lines[5:]))
-    with pytest.raises(InputError, match=r"study\.journal cannot be read"):
-        open_storage(journal).get_all_studies()
+    damages = {
+        b"{broken\n" + lines[5]: 6,
+        lines[6]: 6,  # one is missing
+        lines[4] + lines[5]: 6,  # one is there twice
+        lines[5].replace(b"0", b"1", 1): 6,
+        lines[5][:-12] + b"00000000" + b'"}\n': 6,
+    }
+    for damage, line in damages.items():
+        journal.write_bytes(b"".join(lines[:5]) + damage + b"".join(lines[7:]))
+        with pytest.raises(InputError, match=rf"study\.journal is damaged in line {line};"):
+            open_storage(journal)
+    damaged = journal.read_bytes()
+    open_storage(journal, repair=True)
+    assert journal.read_bytes() == b"".join(lines[:5])
+    assert (tmp_path / "study.journal.damaged").read_bytes() == damaged
+    # What is left is a whole search's beginning.
+    folder = tmp_path / "s"
+    folder.mkdir()
+    shutil.copy(finished / "config.yaml", folder)
+    (folder / "study.journal").write_bytes(damaged)
+    with pytest.raises(InputError, match=r"damaged in line 6"):
+        run(settings(trained), folder)
+    run(settings(trained, repair=True), folder)
+    written = [json.loads((of / "candidates.json").read_text()) for of in (finished, folder)]
+    for one in (*written[0]["candidates"], *written[1]["candidates"]):
+        del one["seconds"]
+    assert written[0] == written[1]
 
 
 def test_another_file_is_no_journal(tmp_path: Path) -> None:
@@ -302,8 +335,6 @@ def test_a_torn_last_line_is_mended(trained: Path, finished: Path, tmp_path: Pat
     lines = journal.read_bytes().splitlines(keepends=True)
     done = [i for i, line in enumerate(lines) if b'"state":1' in line]
     journal.write_bytes(b"".join(lines[: done[3] + 2]) + lines[done[3] + 2][:20])
-    import shutil
-
     shutil.rmtree(folder / "subnets")
     run(settings(trained), folder)
     rebuilt = json.loads((folder / "candidates.json").read_text())

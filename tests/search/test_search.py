@@ -144,7 +144,7 @@ def test_the_strategy_in_the_docs(problem: Problem, tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("best", {}, "not one of predictor, evolution, random"),
+        ("best", {}, "choose from predictor, evolution, random"),
         ("no_such_module:Thing", {}, "cannot be imported: .*PYTHONPATH"),
         ("json:dumps", {}, "no class with a method ask"),
         ("evolution", {"depth": 3}, "depth"),
