@@ -1,9 +1,9 @@
-"""Own time of a search per trial, its memory, and the time to open it again, with 100, 1,000 and 5,000 trials.
+"""Own time of a search per trial, its memory, and the time to open it again: 100, 1,000 and 5,000 trials.
 
     python experiments/faults/growth.py [--trials 100 1000 5000] [--workers 1 4] [--out growth.json]
 
-The evaluator answers at once, so that all time is the search's own: storage, planning by `strategy=random` over
-`space=litepose`, and waiting for the other workers. Time a trial is that of the last tenth of the trials.
+The evaluator answers at once, so that all time is the search's own: storage, planning by `strategy=random`
+over `space=litepose`, and waiting for the other workers. The time a trial is that of the last tenth.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from search.costs.budgets import resolve_budgets
+from search.costs.budgets import BudgetOptions, resolve_budgets
 from search.costs.tables import Costs
-from search.options import BudgetOptions
 from search.strategies.contract import load_strategy
 from search.strategies.plan import PlanOptions
 from search.strategies.problem import Problem
@@ -45,7 +44,7 @@ class Instant:
 def opened(where: str) -> tuple[Problem, SearchStudy]:
     """The problem, and the study in its journal."""
     costs = Costs.standard(SearchSpace.load("litepose"), 14)
-    problem = Problem(costs, tuple(resolve_budgets(BudgetOptions(macs=[0.5, 1.0]), costs, 14)), 14)
+    problem = Problem(costs, tuple(resolve_budgets(BudgetOptions({"macs": (0.5, 1.0)}), costs)), 14)
     return problem, SearchStudy(open_storage(where), "growth", problem, {}, StudyOptions(poll=0.01), where)
 
 

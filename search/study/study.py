@@ -15,7 +15,6 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from supernet.errors import InputError
-
 from supernet.pose.protocols import main_metric
 
 from ..strategies.plan import Plan
