@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 # A hang: this much of its own processor time, or this much by the clock (other work may share the machine).
 CPU_SECONDS = 20.0
@@ -83,17 +84,18 @@ class Run:
         return "accepted" if self.code == 0 and not errors else "unclear"
 
 
-def run(entry: Entry, arguments: Sequence[str], folder: Path) -> Run:
+def run(entry: Entry, arguments: Sequence[str], folder: Path, settings: Any = None) -> Run:
     """Run `entry` in `folder` in a process of its own.
 
     Args:
         entry: `package.module` with a `main` that reads `sys.argv`, or a function of the arguments.
         arguments: the command line without the program.
         folder: to run in; the output is kept beside it.
+        settings: of the command, composed before (see `compose`).
     """
     out, err = outputs(folder)
     begin = time.monotonic()
-    child = start(entry, arguments, folder)
+    child = start(entry, arguments, folder, settings)
     hung = False
     while True:
         pid, status, usage = os.wait4(child, os.WNOHANG)
@@ -114,11 +116,11 @@ def run(entry: Entry, arguments: Sequence[str], folder: Path) -> Run:
     return Run(code, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, hung, *texts)
 
 
-def start(entry: Entry, arguments: Sequence[str], folder: Path) -> int:
+def start(entry: Entry, arguments: Sequence[str], folder: Path, settings: Any = None) -> int:
     """Start `entry` in `folder`; the number of its process, which leads a group of its own."""
     child = os.fork()
     if not child:
-        _become(entry, arguments, folder, *outputs(folder))
+        _become(entry, arguments, folder, settings, *outputs(folder))
     return child
 
 
@@ -135,7 +137,9 @@ def _cpu_seconds(pid: int) -> float:
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
-def _become(entry: Entry, arguments: Sequence[str], folder: Path, out: Path, err: Path) -> None:
+def _become(
+    entry: Entry, arguments: Sequence[str], folder: Path, settings: Any, out: Path, err: Path
+) -> None:
     code = 1
     try:
         os.setsid()
@@ -148,7 +152,7 @@ def _become(entry: Entry, arguments: Sequence[str], folder: Path, out: Path, err
         for what, value in ((resource.RLIMIT_AS, used + ADDRESS_BYTES), (resource.RLIMIT_FSIZE, FILE_BYTES)):
             resource.setrlimit(what, (value, value))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        code = _call(entry, arguments)
+        code = _call(entry, arguments, settings)
     except BaseException:
         traceback.print_exc()
     finally:
@@ -158,13 +162,60 @@ def _become(entry: Entry, arguments: Sequence[str], folder: Path, out: Path, err
         os._exit(code)
 
 
-def _call(entry: Entry, arguments: Sequence[str]) -> int:
+def compose(entry: Entry, arguments: Sequence[str]) -> Any:
+    """What Hydra makes of a command line, where no file that may be damaged takes part; else None.
+
+    Most of a small command's time is Hydra's. Composed once, the settings serve all cases of a command; the
+    command's own main still checks them, runs and answers for errors.
+    """
+    import hydra
+
+    if not isinstance(entry, str) or any(argument.startswith("--") for argument in arguments):
+        return None
+    found: list[Any] = []
+
+    def recorder(config_name: str, **_: Any) -> Callable[..., Any]:
+        def decorate(task: object) -> Callable[[], None]:
+            def composing() -> None:
+                with hydra.initialize_config_module("conf", version_base="1.3"):
+                    found.append(hydra.compose(config_name, list(arguments), return_hydra_config=True))
+
+            return composing
+
+        return decorate
+
+    before, argv, hydra.main, sys.argv = hydra.main, sys.argv, recorder, [entry, *arguments]
+    try:
+        importlib.import_module(entry).main()
+    finally:
+        hydra.main, sys.argv = before, argv
+    return found[0]
+
+
+def _skip_composing(settings: Any) -> None:
+    """Let the next `hydra.main` of this process take `settings`."""
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import open_dict, read_write
+
+    folder = os.path.abspath(settings.hydra.run.dir)
+    os.makedirs(folder, exist_ok=True)
+    settings.hydra.runtime.output_dir = folder
+    HydraConfig.instance().set_config(settings)
+    with read_write(settings), open_dict(settings):
+        del settings["hydra"]
+    hydra.main = lambda **_: lambda task: lambda: task(settings)
+
+
+def _call(entry: Entry, arguments: Sequence[str], settings: Any = None) -> int:
     sys.stdin = open(os.devnull)
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)
     try:
         if callable(entry):
             return entry(arguments) or 0
         sys.argv = [entry, *arguments]
+        if settings is not None:
+            _skip_composing(settings)
         importlib.import_module(entry).main()
     except SystemExit as stop:
         if isinstance(stop.code, int) or stop.code is None:

@@ -15,6 +15,7 @@ os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 
 import argparse
 import csv
+import gc
 import hashlib
 import json
 import shutil
@@ -67,6 +68,8 @@ class Campaign:
         self.world = undamaged(scratch)
         self.modules = self.world / "modules.txt"
         harness.import_learned(self.modules)
+        gc.freeze()
+        self._composed: dict[str, Any] = {}
         self._references: dict[str, tuple[harness.Run, dict[str, str]]] = {}
 
     def case(self, kind: Kind, seed: int, index: int, show: bool = False) -> Case:
@@ -80,7 +83,7 @@ class Campaign:
         file = files[int(rng.integers(len(files)))]
         others = [path for path in sorted(self.world.iterdir()) if path.is_file()]
         damage = mutations.mutate(rng, file, others)
-        done = harness.run(variant.entry, variant.arguments, folder)
+        done = harness.run(variant.entry, variant.arguments, folder, self._settings(kind, number))
         verdict = done.verdict(reference)
         if any(folder.rglob(mutations.MARKER)):
             verdict = "ran code"
@@ -98,6 +101,14 @@ class Campaign:
             kind.name, seed, index, number, str(file.relative_to(folder)), damage, verdict,
             round(done.seconds, 2), done.memory >> 20, done.place(), done.line(),
         )  # fmt: skip
+
+    def _settings(self, kind: Kind, number: int) -> Any:
+        """The command's settings, composed once."""
+        key = f"{kind.name}-{number}"
+        if key not in self._composed:
+            variant = kind.variants[number]
+            self._composed[key] = harness.compose(variant.entry, variant.arguments)
+        return self._composed[key]
 
     def _reference(self, kind: Kind, number: int) -> tuple[harness.Run, dict[str, str]]:
         """How the command ends with the undamaged file, and what it makes; kept beside the files."""
