@@ -15,8 +15,7 @@ from supernet.cost import count_macs, count_params
 from supernet.data.annotations.records import Skipped
 from supernet.errors import InputError
 from supernet.family import Architecture
-from supernet.pose.diagnosis import JOINT_TYPES, Diagnosis
-from supernet.pose.diagnosis_plot import COLOURS
+from supernet.pose.diagnosis import COLOURS, JOINT_TYPES, Diagnosis
 from supernet.pose.protocols import main_metric
 from supernet.runs.files import atomic_path, write_json, write_text
 
