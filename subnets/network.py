@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from supernet.errors import InputError
 from supernet.family import Activation, Architecture, Layer, family_of, layers, wire
-from supernet.layers.depthwise_grad import depthwise_conv2d
-from supernet.layers.norm_act import activate, batch_norm_act
+from supernet.native.functional import activate, batch_norm_act, depthwise_conv2d
 from supernet.network import ModuleTree, initialise
 from supernet.pose.skeletons import Skeleton
 

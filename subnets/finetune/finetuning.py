@@ -15,7 +15,7 @@ from supernet.data.dataset import PoseDataset
 from supernet.errors import InputError
 from supernet.evaluation import calibration_batches
 from supernet.family import Architecture
-from supernet.heads.contract import HEADS
+from supernet.heads.contract import head_of
 from supernet.pose.protocols import main_metric
 from supernet.runs.files import read_json, write_json
 from supernet.runs.log import RunLog
@@ -97,7 +97,7 @@ class SubnetTask(Task[Network]):
         self.inherited = self._inherited(job, net)
         about = {"arch": net.arch.to_dict(), "num_joints": net.num_joints}
         state = TrainingState(net, job.options.optimizer, about)
-        head = HEADS.get(net.arch.head_kind)
+        head = head_of(net.arch)
         frozen = None if teacher is None else self._frozen(teacher.to(job.ranks.device))
         super().__init__(state, OneSubnet(net.arch), head, frozen)
 
@@ -114,7 +114,7 @@ class SubnetTask(Task[Network]):
         """The followed metrics of `net`, which is left as it is; every rank calls."""
         found = []
         if self._scoring.evaluator is not None:
-            run, head = open_runtime(self.ready(net), "torch"), HEADS.get(net.arch.head_kind)
+            run, head = open_runtime(self.ready(net), "torch"), head_of(net.arch)
             found = self._scoring.evaluator(run, self._resolution, head).detections
         _, stats = self._scoring.gather(found)
         return followed(stats)
@@ -158,7 +158,7 @@ def finetune(job: TrainingJob, net: Network, teacher: Network | None = None) -> 
     Raises:
         InputError: batch norms are fused, joints or an older checkpoint do not fit; see `TrainingJob.run`.
     """
-    if not HEADS.get(net.arch.head_kind).finds_people:
+    if not head_of(net.arch).finds_people:
         raise InputError(
             "only networks that find everybody in an image are trained here; see subnets.topdown"
         )

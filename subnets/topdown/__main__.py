@@ -116,7 +116,7 @@ def scored(
     Raises:
         InputError: the file is the score of other weights or other boxes.
     """
-    from supernet.heads.contract import HEADS
+    from supernet.heads.contract import head_of
     from supernet.runs.files import read_json, write_json
 
     from ..network import weights_digest
@@ -135,7 +135,7 @@ def scored(
     part = dataset.subset(range(count))
     run_ = open_runtime(net, "torch", config.threads)
     shape = net.arch.input_shape
-    head, flip = HEADS.get(net.arch.head_kind), config.flip_test
+    head, flip = head_of(net.arch), config.flip_test
     people = find_people(run_, head, part, boxes[:count], shape, flip, options.batch_size)
     stats, detections = score_people(part, people)
     write_json(folder / "detections.json", detections, indent=None)

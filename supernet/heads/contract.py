@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from ..errors import InputError
 from ..registry import Registry
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ..data.batch import Batch
     from ..data.targets import Targets
+    from ..family import Architecture
     from ..pose.grouping import DecodeOptions
     from ..pose.people import Floats, People
     from ..pose.preprocess import View
@@ -137,6 +138,6 @@ HEADS: Registry[Head] = Registry(
 )
 
 
-def head_of(arch: Any) -> Head:
+def head_of(arch: Architecture) -> Head:
     """The head of the network that `arch` describes."""
-    return HEADS.get(getattr(arch, "head_kind", "embedding"))
+    return HEADS.get(arch.head_kind)

@@ -1,1 +1,1 @@
-"""Elastic layers, one per file."""
+"""Elastic layers."""

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..family import Activation, Layer
-from .depthwise_grad import depthwise_conv2d
-from .norm_act import activate, batch_norm_act
+from ..native.functional import activate, batch_norm_act, depthwise_conv2d
 
 
 class ElasticBatchNorm2d(nn.Module):

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from torch.nn import grad as torch_grad
 
 from subnets.benchmark.timing import interleave
-from supernet.layers.depthwise_grad import Formulation, depthwise_conv2d, weight_grad
+from supernet.native.functional import Formulation, depthwise_conv2d, weight_grad
 from supernet.runs.environment import environment
 from supernet.runs.files import write_json
 

@@ -27,7 +27,7 @@ from subnets.benchmark.timing import interleave
 from supernet import Arch, SearchSpace
 from supernet.heads.embedding import EMBEDDING
 from supernet.heads.losses import PoseLoss
-from supernet.layers import depthwise_grad, norm_act
+from supernet.native import functional
 from supernet.runs.environment import environment
 from supernet.runs.files import write_json
 from supernet.sampling import Sampled
@@ -52,13 +52,13 @@ def architecture(side: int, smallest: bool) -> Arch:
 @contextlib.contextmanager
 def torch_kernels() -> Iterator[None]:
     """No kernel of ours within: torch does every gradient and every norm."""
-    kept = depthwise_grad.choose, norm_act.library
-    depthwise_grad.choose = lambda kernel, stride: "torch"
-    norm_act.library = lambda: None
+    kept = functional.choose, functional.library
+    functional.choose = lambda kernel, stride: "torch"
+    functional.library = lambda: None
     try:
         yield
     finally:
-        depthwise_grad.choose, norm_act.library = kept
+        functional.choose, functional.library = kept
 
 
 def make_step(arch: Arch, side: int, way: str) -> Callable[[], None]:

@@ -6,8 +6,8 @@ import subprocess
 import pytest
 import torch
 
-from supernet.layers.depthwise_grad import choose, depthwise_conv2d
 from supernet.native import library as module
+from supernet.native.functional import choose, depthwise_conv2d
 
 needs_compiler = pytest.mark.skipif(module.find_compiler() is None, reason="no C++ compiler here")
 

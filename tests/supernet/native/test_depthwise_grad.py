@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from supernet.layers import depthwise_grad
-from supernet.layers.depthwise_grad import choose, depthwise_conv2d, weight_grad
+from supernet.native import functional
+from supernet.native.functional import choose, depthwise_conv2d, weight_grad
 from supernet.native.library import library
 
 FORMULATIONS = [
@@ -51,7 +51,7 @@ def grads_of(x, weight, grad, stride, padding):
 
 @pytest.fixture(params=FORMULATIONS)
 def formulation(request, monkeypatch):
-    monkeypatch.setattr(depthwise_grad, "choose", lambda kernel, stride: request.param)
+    monkeypatch.setattr(functional, "choose", lambda kernel, stride: request.param)
     return request.param
 
 
@@ -166,7 +166,7 @@ def test_other_cases_are_left_to_the_library(case):
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=case == "autocast")
     with autocast, torch.set_grad_enabled(case != "no grad"):
         node = plain(x, weight)
-    assert "Depthwise" not in type(node).__name__
+    assert "depthwise" not in type(node).__name__
 
 
 def test_export_records_a_plain_convolution():
