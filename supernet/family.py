@@ -28,7 +28,7 @@ SCHEMA = 1
 # The family of files that name none, which are older than the others.
 FIRST_FAMILY = "litepose"
 # Folders of conf/ in which an architecture's name is looked up, in this order.
-FOLDERS = ("zoo", "baselines", "ablations")
+FOLDERS = ("zoo", "baselines")
 LARGEST_SIDE = 4096
 
 Activation = Literal["relu6", "relu"]

@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 
 from experiments.ablations import run as launcher
 from experiments.ablations.claims import CLAIMS
-from experiments.ablations.plan import Run, ablations, all_runs
+from experiments.ablations.plan import CONF, Run, ablations, all_runs
 from experiments.ablations.poses import POSES, fitting, write_poses
 from subnets.console import register_slug
 from subnets.evaluate.options import EvaluateCommand
@@ -29,7 +29,8 @@ from supernet.family import load_arch
 from supernet.runs.folders import check_run_name
 
 ROOT = Path(__file__).resolve().parents[1]
-RUN = Run("ablation-kernel7", 1, "ablation_kernel")
+ARCH = "experiments/ablations/networks/ablation-kernel7.yaml"
+RUN = Run(ARCH, 1, "ablation_kernel")
 TINY = ("data.poses=null", "data.root=data", "data.render.train=4", "data.render.val=2", "data.render.test=1")
 
 
@@ -39,7 +40,7 @@ def composed(command: str, *overrides: str) -> dict[str, Any]:
     ConfigStore.instance().store(name="finetune_schema", node=FinetuneCommand)
     ConfigStore.instance().store(name="evaluate_schema", node=EvaluateCommand)
     with initialize_config_module("conf", version_base="1.3"):
-        config = compose(command, overrides=[*overrides])
+        config = compose(command, overrides=[*overrides, f"hydra.searchpath=[file://{CONF}]"])
     value = OmegaConf.to_container(config, resolve=True)
     assert isinstance(value, dict)
     return {str(key): entry for key, entry in value.items()}
@@ -68,7 +69,7 @@ def test_a_network_of_two_ablations_is_trained_once_and_seeds_come_in_turns() ->
 
 @pytest.mark.parametrize("ablation", ["fusion", "raw_outputs", "shrinking"])
 def test_networks_of_an_ablation_cost_the_same(ablation: str) -> None:
-    first, *others = (count_macs(load_arch(arch)) for arch in ablations()[ablation].archs)
+    first, *others = (count_macs(load_arch(ROOT / arch)) for arch in ablations()[ablation].archs)
     assert all(abs(other / first - 1) < 0.01 for other in others)
 
 
@@ -85,10 +86,10 @@ def test_commands_of_a_run() -> None:
     train, score = launcher.commands(RUN)
     poses = f"data.poses={POSES}"
     recipe = ("experiment=ablation_kernel", "hydra.mode=RUN", "seed=1")
-    assert train == ["-m", "subnets.finetune", *recipe, "arch=ablation-kernel7", poses]
+    assert train == ["-m", "subnets.finetune", *recipe, f"--config-dir={CONF}", f"arch={ARCH}", poses]
     scoring = ("data=crowds", "split=val", "threads=1", "name=ablation-kernel7-1")
     network = "runs/finetune/ablation-kernel7-1/subnet"
-    assert score == ["-m", "subnets.evaluate", *scoring, f"arch={network}", poses]
+    assert score == ["-m", "subnets.evaluate", *scoring, f"--config-dir={CONF}", f"arch={network}", poses]
 
 
 def test_both_commands_are_asked_and_a_failure_shows_its_line(
@@ -138,7 +139,17 @@ def test_a_command_that_outlives_the_launcher_keeps_the_run(
 def test_a_multirun_lands_where_the_launcher_looks(tmp_path: Path) -> None:
     recipe = ("experiment=ablation_raw_outputs", *TINY, "train.steps=1", "train.batch_size=2")
     short = (*recipe, "train.validation.images=1", "train.validation.calibration=2")
-    done = start("-m", "subnets.finetune", "-m", *short, "hydra.sweeper.params.seed=0", cwd=tmp_path)
+    # The architectures are found from the repository's root.
+    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+    done = start(
+        "-m",
+        "subnets.finetune",
+        f"--config-dir={CONF}",
+        "-m",
+        *short,
+        "hydra.sweeper.params.seed=0",
+        cwd=tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     runs = [run for run in ablations()["raw_outputs"].runs if run.seed == 0]
     assert len(runs) == 2

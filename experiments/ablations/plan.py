@@ -1,4 +1,4 @@
-"""What is compared: the ablations of `conf/experiment/ablation_*.yaml` as single runs."""
+"""What is compared: the ablations of `conf/experiment/` as single runs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from subnets.console import slug
-from supernet.names import conf_folder
 from supernet.runs.files import read_yaml
 
 PREFIX = "ablation_"
+# Data and experiments, for `--config-dir`.
+CONF = Path(__file__).resolve().parent / "conf"
 # The group option of the data that every ablation is trained and scored on.
 DATA = "crowds"
 # The last thing that evaluation writes.
@@ -96,11 +97,11 @@ def arm_of(arch: str) -> str:
 def ablations() -> dict[str, Ablation]:
     """By name, in the order of their names."""
     found = {}
-    for path in sorted(conf_folder("experiment").glob(f"{PREFIX}*.yaml")):
+    for path in sorted((CONF / "experiment").glob(f"{PREFIX}*.yaml")):
         params: dict[str, Any] = read_yaml(path, "experiment")["hydra"]["sweeper"]["params"]
         name = path.stem.removeprefix(PREFIX)
         seeds = tuple(int(seed) for seed in str(params["seed"]).split(","))
-        found[name] = Ablation(name, tuple(params["arch"].split(",")), seeds)
+        found[name] = Ablation(name, tuple(params["arch"].replace(" ", "").split(",")), seeds)
     return found
 
 

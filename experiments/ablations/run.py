@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
-from experiments.ablations.plan import DATA, Run, ablations, all_runs
+from experiments.ablations.plan import CONF, DATA, Run, ablations, all_runs
 from experiments.ablations.poses import POSES, write_poses
 from supernet.cli import fail
 from supernet.errors import InputError
@@ -29,7 +29,7 @@ def commands(run: Run) -> list[list[str]]:
     train = ["subnets.finetune", f"experiment={run.recipe}", "hydra.mode=RUN", f"seed={run.seed}"]
     score = ["subnets.evaluate", f"data={DATA}", "split=val", "threads=1", f"name={run.name}"]
     return [
-        ["-m", *command, f"arch={arch}", f"data.poses={POSES}"]
+        ["-m", *command, f"--config-dir={CONF}", f"arch={arch}", f"data.poses={POSES}"]
         for command, arch in ((train, run.arch), (score, run.network))
     ]
 
