@@ -18,7 +18,7 @@ from supernet.data.source import DataConfig
 from supernet.errors import InputError
 from supernet.evaluation import Evaluator, calibration_part
 from supernet.family import load_arch
-from supernet.names import conf_names
+from supernet.registry import conf_names
 from supernet.runs.files import read_json
 from supernet.space import SearchSpace
 from supernet.training.checkpoint import TrainedSupernet

@@ -42,7 +42,7 @@ def run(config: CostsCommand, folder: Path) -> None:
 
     from supernet.cost import count_macs, count_params
     from supernet.family import load_arch
-    from supernet.names import conf_names
+    from supernet.registry import conf_names
 
     from .console import open_console
 

@@ -20,9 +20,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from .errors import InputError
-from .names import conf_names
 from .options import CommandOptions
-from .registry import load_plugins
+from .registry import conf_names, load_plugins
 from .runs.files import DISK_FULL, remove_if_empty
 from .runs.folders import check_run_name
 

@@ -13,8 +13,8 @@ from rich.table import Table
 from .cli import launch
 from .cost import count_macs, count_params, input_size
 from .family import Architecture, Layer, layers, load_arch, read_about
-from .names import conf_names
 from .options import CommandOptions, check_shape, option
+from .registry import conf_names
 from .space import SearchSpace
 
 _NO_DIGITS = str.maketrans("", "", "0123456789")

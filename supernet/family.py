@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, cast
 
 from .errors import LARGEST_SIZE, InputError, check_keys, check_schema, positive_int, shown
-from .names import conf_names, find_conf
-from .registry import Registry
+from .registry import Registry, conf_names, find_conf
 from .runs.files import read_json, read_yaml, write_yaml
 
 if TYPE_CHECKING:

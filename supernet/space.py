@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from .errors import InputError, check_schema, positive_ints, shown
 from .family import Architecture, LayerFamily, family_named, read_fields
-from .names import require_conf
+from .registry import require_conf
 from .runs.files import read_yaml, write_yaml
 
 Codes = npt.NDArray[np.int64]

@@ -11,7 +11,7 @@ from .cli import is_first_rank, launch
 from .data.source import DataConfig
 from .options import CommandOptions, option
 from .runs.folders import hold_run_folder
-from .runs.interrupts import exit_if_stopped
+from .runs.progress import exit_if_stopped
 from .training.options import VOLATILE, LoggerOptions, TrainOptions
 
 if TYPE_CHECKING:

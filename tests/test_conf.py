@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from supernet.names import conf_folder, conf_names
+from supernet.registry import conf_folder, conf_names
 
 MODULES = {
     "train": "supernet.train",

@@ -74,7 +74,7 @@ def random_archs(supernet: str, count: int, folder: Path) -> list[str]:
 
 def synthetic_data() -> DataConfig:
     """The data set of the embedded default, as `conf/data/synthetic.yaml` describes it."""
-    from supernet.names import conf_folder
+    from supernet.registry import conf_folder
 
     settings = read_yaml(conf_folder("data") / "synthetic.yaml")
     settings["render"] = SyntheticOptions(**settings.pop("render"))

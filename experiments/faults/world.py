@@ -154,7 +154,7 @@ def networks(folder: Path) -> None:
 
     record = json.loads(gzip.decompress(golden.read_bytes()))[0]
     (folder / "official.json").write_text(json.dumps(record["arch"]))
-    from supernet.names import require_conf
+    from supernet.registry import require_conf
 
     for name in ("higherhrnet-w16", "lightweight-openpose"):
         shutil.copyfile(require_conf("baselines", name, "network"), folder / f"{name}.yaml")

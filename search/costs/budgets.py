@@ -11,7 +11,7 @@ import numpy as np
 
 from supernet.errors import InputError, shown
 from supernet.family import load_arch
-from supernet.names import conf_names
+from supernet.registry import conf_names
 from supernet.space import Codes, SearchSpace
 
 from ..strategies.operators import Mask, require_some

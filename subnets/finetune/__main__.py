@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from supernet.cli import is_first_rank, launch
 from supernet.runs.folders import hold_run_folder
-from supernet.runs.interrupts import exit_if_stopped
+from supernet.runs.progress import exit_if_stopped
 from supernet.training.options import VOLATILE
 
 from ..console import register_slug

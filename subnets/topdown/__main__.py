@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from supernet.cli import launch
 from supernet.errors import InputError
 from supernet.runs.folders import hold_run_folder
-from supernet.runs.interrupts import exit_if_stopped
+from supernet.runs.progress import exit_if_stopped
 
 from ..console import register_slug
 from .options import TopDownCommand

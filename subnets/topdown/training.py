@@ -12,8 +12,7 @@ from torch import Tensor
 from supernet.data.dataset import PoseDataset
 from supernet.errors import InputError
 from supernet.pose.preprocess import normalise
-from supernet.runs.interrupts import StopRequest
-from supernet.runs.progress import ProgressBar
+from supernet.runs.progress import ProgressBar, StopRequest
 from supernet.training.checkpoint import FOLDER, CheckpointFolder
 from supernet.training.options import OptimizerOptions
 from supernet.training.state import TrainingState, learning_rate

@@ -1,22 +1,23 @@
-"""Progress of long work on stderr: a live bar on a terminal, a line now and then elsewhere."""
+"""Long work: how far it is, told on stderr, and SIGTERM and SIGINT as a polite request to stop.
+
+The step in hand is finished and saved first.
+"""
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import time
-from types import TracebackType
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 QUIET_SECONDS = 15.0
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class ProgressBar:
@@ -35,9 +36,18 @@ class ProgressBar:
         self._live: Progress | None = None
         self._note = ""
         if shown and sys.stderr.isatty():
-            columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-            texts = (TextColumn("{task.description}"), TextColumn("{task.fields[note]}"))
-            self._live = Progress(texts[0], *columns, texts[1], console=Console(stderr=True))
+            from rich import progress
+            from rich.console import Console
+
+            columns = (
+                progress.TextColumn("{task.description}"),
+                progress.BarColumn(),
+                progress.MofNCompleteColumn(),
+                progress.TimeElapsedColumn(),
+                progress.TimeRemainingColumn(),
+                progress.TextColumn("{task.fields[note]}"),
+            )
+            self._live = progress.Progress(*columns, console=Console(stderr=True))
             self._task = self._live.add_task(title, total=total, completed=done, note="")
         self._started = self._printed = time.monotonic()
         self._first = done
@@ -66,3 +76,42 @@ class ProgressBar:
     ) -> None:
         if self._live is not None:
             self._live.stop()
+
+
+class StopRequest:
+    """`with StopRequest() as stop:` notes the first signal in `stop.signal`; a second one interrupts at once.
+
+    Attributes:
+        signal: the number of the signal that came, or 0.
+    """
+
+    def __init__(self) -> None:
+        self.signal = 0
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> StopRequest:
+        # Only the main thread may set handlers; a job in another thread is stopped by its parent.
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._restore()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+
+def exit_if_stopped(number: int, folder: Path) -> None:
+    """End the process as that signal would, telling where the saved run goes on; 0 is no signal."""
+    if number:
+        print(f"stopped and saved; the same command goes on from there ({folder})", file=sys.stderr)
+        sys.exit(128 + number)

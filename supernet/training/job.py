@@ -20,8 +20,7 @@ from ..family import Architecture
 from ..heads.contract import head_of
 from ..network import Supernet
 from ..runs.files import clear_when_full
-from ..runs.log import LOG, RunLog
-from ..runs.sinks import open_sinks
+from ..runs.log import LOG, RunLog, open_sinks
 from ..sampling import SubnetSchedule
 from ..sorting import sort_channels
 from ..space import SearchSpace

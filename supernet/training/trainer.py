@@ -18,9 +18,8 @@ from ..errors import InputError
 from ..family import Architecture
 from ..heads.contract import Head
 from ..heads.losses import PoseLoss
-from ..runs.interrupts import StopRequest
 from ..runs.log import RunLog
-from ..runs.progress import ProgressBar
+from ..runs.progress import ProgressBar, StopRequest
 from ..sampling import Sampled
 from .checkpoint import CheckpointFolder
 from .distributed import Ranks

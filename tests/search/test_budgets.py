@@ -15,7 +15,7 @@ from search.costs.budgets import BudgetOptions, loose_limits, resolve_budgets
 from search.costs.tables import Costs
 from supernet import Arch, InputError, SearchSpace
 from supernet.cost import count_macs, count_params
-from supernet.names import conf_folder
+from supernet.registry import conf_folder
 
 
 @pytest.fixture(scope="module")

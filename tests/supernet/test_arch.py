@@ -14,7 +14,7 @@ import yaml
 from supernet import Arch, InputError, SearchSpace, Stage
 from supernet.cost import count_macs, count_params
 from supernet.family import read_about
-from supernet.names import conf_names
+from supernet.registry import conf_names
 
 # Resolution, stem, stages, head, parameters, exact MACs and the paper's in G (14 joints), the paper's AP.
 RELEASED: dict[str, tuple[Any, ...]] = {

@@ -19,8 +19,8 @@ from supernet import Arch, InputError
 from supernet.calibration import calibrate_by
 from supernet.cost import count_macs, count_params
 from supernet.family import layers, load_arch
-from supernet.names import conf_names
 from supernet.pose import Skeleton
+from supernet.registry import conf_names
 
 # joints, parameters in M, exact MACs in G, as published or measured on the reference implementations.
 PUBLISHED = {

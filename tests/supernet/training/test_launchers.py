@@ -7,7 +7,7 @@ import importlib.util
 import pytest
 import yaml
 
-from supernet.names import conf_names
+from supernet.registry import conf_names
 
 PACKAGES = {
     "serial": "hydra",
