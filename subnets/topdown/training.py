@@ -89,7 +89,6 @@ def train_crops(
     about = {"arch": net.arch.to_dict(), "num_joints": net.num_joints}
     state = TrainingState(net, options, about)
     checkpoints = CheckpointFolder(folder / FOLDER, keep=1)
-    checkpoints.clean()
     last = checkpoints.last()
     if last is not None:
         state.restore(last)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import gzip
 import json
 import os
+import re
 import shutil
 import tempfile
 import zlib
@@ -19,6 +21,13 @@ import yaml
 
 from ..errors import InputError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+# How unfinished files and folders are named: hidden, after what they are to become.
+_UNFINISHED = re.compile(r"\..+\.part-\w{8}(\.\w+)?")
 # The disk is full, or a quota or file size limit was hit.
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -27,12 +36,17 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary sibling of `path` to write to; renamed over `path` when the block ends well.
 
-    A crash, a full disk or an exception leaves the old file as it was and no litter.
+    A crash, a full disk or an exception leaves the old file as it was and no litter; what a SIGKILL leaves
+    is removed by `remove_litter`.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix)
-    os.close(handle)
+    handle = -1
+    while handle < 0:
+        handle, name = tempfile.mkstemp(
+            dir=target.parent, prefix=f".{target.name}.part-", suffix=target.suffix
+        )
+        handle = _held(handle)
     temporary = Path(name)
     try:
         yield temporary
@@ -42,6 +56,35 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _held(descriptor: int) -> int:
+    """Lock something unfinished for as long as it is open; -1 if another process has just removed it."""
+    if fcntl is not None:
+        with contextlib.suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if not os.fstat(descriptor).st_nlink:
+            os.close(descriptor)
+            return -1
+    return descriptor
+
+
+def remove_litter(folder: Path, pattern: str = "**/.*") -> None:
+    """Remove the unfinished files and folders in `folder` whose writers are dead: nobody holds their lock."""
+    for path in list(folder.glob(pattern)) if fcntl is not None else ():
+        if not _UNFINISHED.fullmatch(path.name) or path.is_symlink():
+            continue
+        with contextlib.suppress(OSError):
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+            finally:
+                os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -73,7 +116,12 @@ def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise InputError(f"folder {target} exists already; nothing was written, choose another name")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+        remove_litter(target.parent, f".{glob.escape(target.name)}.part-*")
+        handle = -1
+        while handle < 0:
+            temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.part-"))
+            with contextlib.suppress(FileNotFoundError):
+                handle = _held(os.open(temporary, os.O_RDONLY))
     except OSError as error:
         raise InputError(f"folder {target} cannot be made: {error}") from None
     try:
@@ -87,6 +135,7 @@ def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
             raise InputError(f"folder {target} cannot be made: {error}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        os.close(handle)
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from ..errors import InputError
-from .files import read_yaml, write_text
+from .files import read_yaml, remove_litter, write_text
 
 try:
     import fcntl
@@ -115,6 +115,7 @@ def claim_run_folder(folder: Path, config: object, volatile: tuple[str, ...] = (
     """
     text = OmegaConf.to_yaml(OmegaConf.structured(config))
     file = folder / CONFIG_FILE
+    remove_litter(folder)
     if file.exists():
         there, here = read_yaml(file, "run config"), OmegaConf.to_container(OmegaConf.create(text))
         changed = _difference(there, here, (*NEVER_COMPARED, *volatile))
@@ -145,7 +146,8 @@ def hold_run_folder(folder: Path, config: object, volatile: tuple[str, ...] = ()
 
 
 def _files(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()} - {RUN_LOCK}
+    """Names in it; hidden ones are the lock and what a killed start had not finished."""
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
 
 
 def _difference(old: Any, new: Any, ignored: tuple[str, ...], prefix: str = "") -> list[str]:

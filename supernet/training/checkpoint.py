@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
@@ -75,13 +74,6 @@ class CheckpointFolder:
         """The checkpoint kept as the best by `which`."""
         path = self.folder / f"{which}.safetensors"
         return path if path.exists() else None
-
-    def clean(self) -> None:
-        """Remove what a killed process left half-written."""
-        if self.folder.is_dir():
-            for litter in self.folder.glob(".*.safetensors"):
-                with contextlib.suppress(OSError):
-                    litter.unlink()
 
 
 @dataclass(frozen=True)

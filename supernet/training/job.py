@@ -93,8 +93,6 @@ class TrainingJob:
                 see `Trainer.fit`.
         """
         checkpoints = CheckpointFolder(self.folder / FOLDER, self.options.checkpoint.keep)
-        if self.ranks.is_main:
-            checkpoints.clean()
         last = self.ranks.share(checkpoints.last())
         if last is not None:
             task.state.restore(last)

@@ -19,6 +19,7 @@ from supernet.runs.files import (
     read_json,
     read_text,
     read_yaml,
+    remove_litter,
     write_json,
     write_text,
 )
@@ -154,3 +155,42 @@ def test_a_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     path.write_text("stem: [16]\nwidth: 8\nstem: [24]\n")
     with pytest.raises(InputError, match="key 'stem' is there more than once"):
         read_yaml(path)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from supernet.runs.files import atomic_path, new_folder
+target = Path(sys.argv[1])
+with new_folder(target / "net") as folder, atomic_path(target / "config.yaml") as file:
+    (folder / "a").write_text("half")
+    file.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(folder)], cwd=ROOT, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list(folder.iterdir())) == 2
+    (folder / ".hidden.part-x").write_text("a user's own")
+    (folder / "deep").mkdir()
+    (folder / "link").symlink_to(tmp_path)
+    outside = tmp_path / ".b.part-12345678"
+    outside.write_text("not in this folder")
+    with atomic_path(folder / "deep" / "b.txt") as alive:
+        alive.write_text("whole")
+        remove_litter(folder)
+        assert sorted(path.name for path in folder.iterdir()) == [".hidden.part-x", "deep", "link"]
+    assert (folder / "deep" / "b.txt").read_text() == "whole"
+    assert outside.exists()
+
+
+def test_a_new_folder_removes_what_was_left_of_it(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], cwd=ROOT, check=False)
+    with new_folder(tmp_path / "net") as alive, new_folder(tmp_path / "net2"):
+        (alive / "a").write_text("whole")
+        assert len([path for path in tmp_path.iterdir() if path.name.startswith(".net.")]) == 1
+    assert (tmp_path / "net" / "a").read_text() == "whole"

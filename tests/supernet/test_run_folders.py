@@ -36,6 +36,15 @@ def test_a_start_that_made_nothing_holds_no_one_to_its_settings(tmp_path: Path) 
     assert claim_run_folder(tmp_path / "run", Settings(steps=2))
 
 
+@pytest.mark.parametrize("left", [".config.yaml.part-abc123_x.yaml", ".config.yaml.abc123.yaml", ".lock"])
+def test_a_start_killed_in_its_first_write_locks_nobody_out(tmp_path: Path, left: str) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / left).write_text("half")
+    assert not claim_run_folder(folder, Settings())
+    assert ".part-" not in "".join(path.name for path in folder.iterdir())
+
+
 def test_a_held_folder_is_free_again_and_keeps_nothing_of_the_lock(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     hold = (
