@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import cho_factor, cho_solve
+from scipy.spatial.distance import cdist
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
@@ -20,6 +22,9 @@ from supernet.space import Codes, SearchSpace
 from ..costs.tables import Costs
 
 Floats = npt.NDArray[np.float64]
+# So that a round is planned in seconds however long the search: rows that a Gaussian process holds, and those
+# that its hyperparameters are fitted on.
+MOST_ROWS, MOST_ROWS_TO_FIT = 1024, 256
 
 
 class Features:
@@ -103,9 +108,43 @@ class Ridge:
         return np.column_stack([centred, centred**2])
 
 
+class _Regressor(GaussianProcessRegressor):  # type: ignore[misc]
+    """scikit-learn's, with the gradient of this kernel as matrix products.
+
+    Its own gradient holds an (N, N, F) array: with a length scale per feature that is nearly all of a fit.
+    """
+
+    def log_marginal_likelihood(
+        self, theta: Floats | None = None, eval_gradient: bool = False, clone_kernel: bool = True
+    ) -> Any:
+        """The log-likelihood at the logarithms `theta` of amplitude, F length scales, slope and noise."""
+        if theta is None or not eval_gradient:
+            return super().log_marginal_likelihood(theta, eval_gradient, clone_kernel)
+        x, y = self.X_train_, self.y_train_
+        (amplitude, *scales), (slope, noise) = np.split(np.exp(theta), [-2])
+        z = x / np.array(scales)
+        near = amplitude * np.exp(-0.5 * cdist(z, z, "sqeuclidean"))
+        straight = slope * (1.0 + x @ x.T)
+        covariance = near + straight
+        covariance.flat[:: len(x) + 1] += noise + self.alpha
+        try:
+            factor = cho_factor(covariance, lower=True, overwrite_a=True)
+        except np.linalg.LinAlgError:
+            return -np.inf, np.zeros_like(theta)
+        weight = cho_solve(factor, y)
+        value = -0.5 * y @ weight - np.log(np.diag(factor[0])).sum() - 0.5 * len(x) * np.log(2 * np.pi)
+        # d value / d parameter = tr((w w' - K^-1) dK) / 2.
+        inner = np.outer(weight, weight) - cho_solve(factor, np.eye(len(x)))
+        pull = inner * near
+        along = (pull.sum(axis=0) @ z**2) - (z * (pull @ z)).sum(axis=0)
+        lengths = along if len(scales) > 1 else [along.sum()]
+        ends = [0.5 * (inner * straight).sum(), 0.5 * noise * np.trace(inner)]
+        return value, np.array([0.5 * pull.sum(), *lengths, *ends])
+
+
 class GaussianProcess:
     """Linear plus squared-exponential kernel, hyperparameters by marginal likelihood (Rasmussen & Williams
-    2006).
+    2006); of many rows, some that are spread evenly over them.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -113,16 +152,20 @@ class GaussianProcess:
 
     def fit(self, x: Floats, y: Floats) -> GaussianProcess:
         """See `Model`."""
+        x, y = x[_spread(len(x), MOST_ROWS)], y[_spread(len(x), MOST_ROWS)]
         kernel = (
             ConstantKernel(1.0, (1e-3, 1e3)) * RBF(self._length_scales(x.shape[1]), (0.3, 100.0))
             + ConstantKernel(1.0, (1e-3, 1e3)) * DotProduct(1.0, sigma_0_bounds="fixed")
             + WhiteKernel(0.05, (1e-5, 1.0))
         )
-        self._model = GaussianProcessRegressor(kernel, random_state=self._seed)
         self._center, self._y_center, self._y_scale = x.mean(axis=0), y.mean(), y.std() or 1.0
+        x, y = x - self._center, (y - self._y_center) / self._y_scale
+        some = _spread(len(x), MOST_ROWS_TO_FIT)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            self._model.fit(x - self._center, (y - self._y_center) / self._y_scale)
+            self._model = _Regressor(kernel, random_state=self._seed).fit(x[some], y[some])
+            if len(some) < len(x):
+                self._model = _Regressor(self._model.kernel_, optimizer=None).fit(x, y)
         return self
 
     def predict(self, x: Floats) -> tuple[Floats, Floats]:
@@ -132,6 +175,10 @@ class GaussianProcess:
 
     def _length_scales(self, features: int) -> float | Floats:
         return 3.0
+
+
+def _spread(count: int, most: int) -> npt.NDArray[np.int64]:
+    return np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)
 
 
 class RelevanceGaussianProcess(GaussianProcess):

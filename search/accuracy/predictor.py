@@ -1,4 +1,4 @@
-"""Accuracy predictor: AP from codes, the model chosen among a few by cross-validated rank correlation."""
+"""Accuracy predictor: AP from codes, by one model or by the best of a few in cross-validated rank."""
 
 from __future__ import annotations
 
@@ -35,37 +35,57 @@ class Quality:
     mae_interval: tuple[float, float]
 
 
+@dataclass(frozen=True)
 class AccuracyPredictor:
     """AP of architectures, with an uncertainty.
 
     Attributes:
-        model: name of the chosen model.
-        held_out: (N,) its predictions of the measured architectures, each by a fit without its fold.
-        quality: its cross-validated quality, and that of the others in `qualities`.
+        features: of codes.
+        fitted: the model, fitted.
+        model: its name.
     """
 
-    def __init__(
-        self, features: Features, fitted: Model, model: str, held_out: Floats, qualities: dict[str, Quality]
-    ) -> None:
-        self._features = features
-        self._fitted = fitted
-        self.model = model
-        self.held_out = held_out
-        self.qualities = qualities
+    features: Features
+    fitted: Model
+    model: str
+
+    def predict(self, codes: Codes) -> tuple[Floats, Floats]:
+        """Mean and standard deviation, (N,) each, of the AP of (N, G) codes."""
+        return self.fitted.predict(self.features(codes))
+
+
+@dataclass(frozen=True)
+class RatedPredictor(AccuracyPredictor):
+    """One that was chosen by cross-validation.
+
+    Attributes:
+        held_out: (N,) its predictions of the measured architectures, each by a fit without its fold.
+        qualities: of every model that was tried, by name.
+    """
+
+    held_out: Floats
+    qualities: dict[str, Quality]
 
     @property
     def quality(self) -> Quality:
         """The chosen model's."""
         return self.qualities[self.model]
 
-    def predict(self, codes: Codes) -> tuple[Floats, Floats]:
-        """Mean and standard deviation, (N,) each, of the AP of (N, G) codes."""
-        return self._fitted.predict(self._features(codes))
+
+def fit_model(costs: Costs, codes: Codes, ap: Floats, seed: int, model: str) -> AccuracyPredictor:
+    """Fit one model of `MODELS` on (N, G) codes, N >= 10, that scored (N,) AP.
+
+    Raises:
+        InputError: too few architectures, or AP that is not finite.
+    """
+    _require_enough(codes, ap)
+    features = Features(costs.space, costs)
+    return AccuracyPredictor(features, MODELS.get(model)(seed).fit(features(codes), ap), model)
 
 
 def fit_predictor(
     costs: Costs, codes: Codes, ap: Floats, seed: int = 0, models: tuple[str, ...] = ()
-) -> AccuracyPredictor:
+) -> RatedPredictor:
     """Fit every model on folds, choose the best by Kendall tau, and refit it on all.
 
     Args:
@@ -78,19 +98,23 @@ def fit_predictor(
     Raises:
         InputError: too few architectures, or AP that is not finite.
     """
-    if len(codes) < FEWEST:
-        raise InputError(
-            f"an accuracy predictor needs at least {FEWEST} measured architectures, found {len(codes)}"
-        )
-    if not np.isfinite(ap).all():
-        raise InputError("an accuracy predictor needs finite AP values")
+    _require_enough(codes, ap)
     features = Features(costs.space, costs)
     x = features(codes)
     chosen = {name: MODELS.get(name) for name in models or MODELS.names()}
     out = {name: out_of_fold(make, x, ap, seed) for name, make in chosen.items()}
     qualities = {name: measure_quality(values, ap, seed) for name, values in out.items()}
     best = max(qualities, key=lambda name: qualities[name].tau)
-    return AccuracyPredictor(features, chosen[best](seed).fit(x, ap), best, out[best], qualities)
+    return RatedPredictor(features, chosen[best](seed).fit(x, ap), best, out[best], qualities)
+
+
+def _require_enough(codes: Codes, ap: Floats) -> None:
+    if len(codes) < FEWEST:
+        raise InputError(
+            f"an accuracy predictor needs at least {FEWEST} measured architectures, found {len(codes)}"
+        )
+    if not np.isfinite(ap).all():
+        raise InputError("an accuracy predictor needs finite AP values")
 
 
 def out_of_fold(make: Callable[[int], Model], x: Floats, y: Floats, seed: int) -> Floats:

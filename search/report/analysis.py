@@ -9,7 +9,7 @@ import numpy as np
 
 from supernet.space import Codes
 
-from ..accuracy.predictor import FEWEST, AccuracyPredictor, fit_predictor
+from ..accuracy.predictor import FEWEST, AccuracyPredictor, RatedPredictor, fit_predictor
 from ..costs.tables import Floats
 from ..strategies.front import hypervolume_2d
 from ..strategies.operators import unique_rows
@@ -35,7 +35,7 @@ class GeneEffect:
     cost: float
 
 
-def fit_all(outcome: Outcome, seed: int = 0) -> tuple[AccuracyPredictor, Floats] | None:
+def fit_all(outcome: Outcome, seed: int = 0) -> tuple[RatedPredictor, Floats] | None:
     """A predictor fitted on all candidates, and their measured AP; None if they are too few, or all score
     the same.
     """

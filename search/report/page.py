@@ -15,7 +15,7 @@ from subnets.extract import extract
 from subnets.folder import load, save
 from supernet.runs.files import write_bytes, write_text
 
-from ..accuracy.predictor import AccuracyPredictor
+from ..accuracy.predictor import RatedPredictor
 from ..costs.contract import format_cost
 from ..session import Session
 from ..strategies.plan import SEARCH, WARM
@@ -81,7 +81,7 @@ def analysis_parts(outcome: Outcome, folder: Path) -> list[str]:
     return parts
 
 
-def quality_table(predictor: AccuracyPredictor) -> str:
+def quality_table(predictor: RatedPredictor) -> str:
     """Cross-validated quality of every model, the chosen one first."""
     rows = []
     for name, quality in sorted(predictor.qualities.items(), key=lambda item: item[0] != predictor.model):

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..accuracy.predictor import AccuracyPredictor
+from ..accuracy.predictor import RatedPredictor
 from ..costs.contract import COSTS, Floats
 from ..study.candidate import Candidate
 from .analysis import GeneEffect
@@ -107,7 +107,7 @@ def png(figure: Figure) -> bytes:
 MOST_GENES = 16
 
 
-def predicted_against_measured(predictor: AccuracyPredictor, measured: Floats) -> bytes:
+def predicted_against_measured(predictor: RatedPredictor, measured: Floats) -> bytes:
     """Scatter of held-out predictions."""
     figure, axes = new_figure(5.2, 4.8)
     both = 100 * np.concatenate([predictor.held_out, measured])

@@ -9,7 +9,7 @@ import numpy as np
 from supernet.space import Codes
 
 from ..accuracy.models import MODELS
-from ..accuracy.predictor import FEWEST, fit_predictor
+from ..accuracy.predictor import FEWEST, AccuracyPredictor, fit_model, fit_predictor
 from ..costs.tables import Floats
 from .contract import names_option, number_option, whole_option
 from .front import FrontOptions, evolve_front
@@ -91,7 +91,8 @@ class PredictorStrategy:
         kappa: standard deviations of the prediction that are added to its mean when candidates are compared.
         population: of the evolution on the predictor.
         generations: of the evolution on the predictor.
-        models: the models to choose from, of ridge, gp, gp_ard and forest (default all).
+        models: names of accuracy models (ridge, gp, gp_ard, forest, those of plugins); of several, the one
+            that ranks best in cross-validation is taken each round.
 
     Raises:
         InputError: an option is out of its range.
@@ -104,7 +105,7 @@ class PredictorStrategy:
         kappa: float = 1.0,
         population: int = 256,
         generations: int = 60,
-        models: tuple[str, ...] = (),
+        models: tuple[str, ...] = ("gp_ard",),
     ) -> None:
         self._problem = problem
         # What a first fit needs.
@@ -125,7 +126,7 @@ class PredictorStrategy:
         if len(history) < self._initial:
             return self._design(history, min(count, self._initial - len(history)), rng)
         seed = int(rng.integers(2**31))
-        predictor = fit_predictor(self._problem.costs, history.codes, history.ap, seed, self._models)
+        predictor = self._fit(history, seed)
 
         def optimistic(codes: Codes) -> np.ndarray:
             mean, deviation = predictor.predict(codes)
@@ -139,6 +140,12 @@ class PredictorStrategy:
             more = sample_fitting(self._problem.space, rng, count - len(chosen), self._problem.fits, known)
             chosen = np.concatenate([chosen, more])
         return chosen
+
+    def _fit(self, history: History, seed: int) -> AccuracyPredictor:
+        known = (self._problem.costs, history.codes, history.ap, seed)
+        if len(self._models) == 1:
+            return fit_model(*known, self._models[0])
+        return fit_predictor(*known, self._models)
 
     def _design(self, history: History, count: int, rng: np.random.Generator) -> Codes:
         """Random architectures, the whole design evenly spaced in the logarithm of the first cost."""
