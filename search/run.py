@@ -12,7 +12,7 @@ from supernet.cli import fail, launch
 from supernet.data.source import DataConfig
 from supernet.errors import InputError
 from supernet.registry import load_plugins
-from supernet.runs.folders import claim_run_folder
+from supernet.runs.folders import claim_run_folder, in_turn
 
 from .options import SearchCommand
 
@@ -51,14 +51,18 @@ def run(config: SearchCommand, folder: Path) -> None:
     data = data_of(config)
     # Everything is checked before the folder is made: bad input leaves nothing behind.
     session = open_session(config, data)
-    claim_run_folder(folder, without_password(config), VOLATILE)
+    # The same command may be started here again at any time: one after the other claims and writes.
+    folder.mkdir(parents=True, exist_ok=True)
+    with in_turn(folder):
+        claim_run_folder(folder, without_password(config), VOLATILE)
     for warning in session.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     study = open_study(config, session, folder)
     further = (config.search.workers - 1, take_part_too, config, data, folder, os.getpid())
     with stopped_by_sigterm(), worker_processes(*further):
         take_part(session, study)
-    write_results(session, study, folder)
+    with in_turn(folder):
+        write_results(session, study, folder)
     print(f"report: {folder / 'report.html'}")
 
 

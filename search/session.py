@@ -18,7 +18,7 @@ from supernet.training.distributed import pick_device
 from .costs.budgets import BudgetOptions, loose_limits, resolve_budgets
 from .costs.contract import CostSettings
 from .costs.tables import Costs
-from .facts import conditions_of, facts_of, leak_warning, released, trained_on, warm_start
+from .fingerprint import environment_of, fingerprint_of, leak_warning, released, trained_on, warm_start
 from .options import SearchCommand
 from .strategies.contract import Strategy, load_strategy
 from .strategies.plan import PlanOptions
@@ -39,9 +39,9 @@ class Session:
         problem: space, costs, budgets.
         strategy: what to evaluate next.
         options: how much is evaluated.
-        facts: what the results depend on, equal in all workers of one search, wherever they run.
+        fingerprint: what the results depend on, equal in all workers of one search, wherever they run.
         warnings: what the user ought to know.
-        conditions: facts for the report.
+        environment: what the report says of how the scores came about.
     """
 
     trained: TrainedSupernet
@@ -49,9 +49,9 @@ class Session:
     problem: Problem
     strategy: Strategy
     options: PlanOptions
-    facts: dict[str, Any]
+    fingerprint: dict[str, Any]
     warnings: tuple[str, ...]
-    conditions: dict[str, Any]
+    environment: dict[str, Any]
 
 
 def open_session(config: SearchCommand, data: DataConfig) -> Session:
@@ -89,9 +89,9 @@ def open_session(config: SearchCommand, data: DataConfig) -> Session:
         problem,
         strategy,
         options,
-        facts_of(config, trained, problem, options, data, evaluator.dataset, train_set),
+        fingerprint_of(config, trained, problem, options, data, evaluator.dataset, train_set),
         (*loose_limits(problem.budgets, costs), *([leak] if leak else [])),
-        conditions_of(config, trained, costs, evaluator, device),
+        environment_of(config, trained, costs, evaluator, device),
     )
 
 
@@ -115,7 +115,7 @@ def open_study(config: SearchCommand, session: Session, folder: Path) -> SearchS
     where = wanted.storage or str(folder / JOURNAL)
     limits = StudyOptions(lease=wanted.lease, attempts=wanted.attempts, patience=wanted.patience)
     storage = open_storage(where, limits.patience, wanted.repair)
-    return SearchStudy(storage, config.name, session.problem, session.facts, limits, where)
+    return SearchStudy(storage, config.name, session.problem, session.fingerprint, limits, where)
 
 
 def plan_options(config: SearchCommand, space: SearchSpace) -> PlanOptions:

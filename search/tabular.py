@@ -50,21 +50,21 @@ class TabularBenchmark:
         self._ap_of = {row.tobytes(): float(value) for row, value in zip(codes, ap, strict=True)}
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], space: SearchSpace, figure: str = "AP") -> TabularBenchmark:
+    def load(cls, path: str | os.PathLike[str], space: SearchSpace, metric: str = "AP") -> TabularBenchmark:
         """Read what `experiments/search/make_tabular.py` wrote for `space`.
 
         Args:
             path: the archive.
             space: whose architectures it holds.
-            figure: which of its figures is searched: AP, AP50, AR, AP_first_half, AP_second_half.
+            metric: which of its metrics is searched: AP, AP50, AR, AP_first_half, AP_second_half.
 
         Raises:
-            InputError: the file is missing or damaged, lacks the figure, or is not of this space.
+            InputError: the file is missing or damaged, lacks the metric, or is not of this space.
         """
         try:
             with np.load(path, allow_pickle=False) as file:
                 codes, scores = file["codes"].astype(np.int64), file["scores"].astype(np.float64)
-                column = file["figures"].tolist().index(figure)
+                column = file["figures"].tolist().index(metric)
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"tabular benchmark {path} cannot be read: {error}") from None
         space.check_codes(codes)

@@ -21,7 +21,7 @@ import matplotlib.pyplot as plt
 
 from search.costs.tables import Floats
 from search.strategies.contract import load_strategy
-from search.strategies.operators import crossover, mutate, sample_fitting
+from search.strategies.operators import crossover, mutate, sample_feasible
 from search.strategies.plan import PlanOptions
 from search.study.storage import open_storage, quiet_optuna
 from search.study.study import SearchStudy
@@ -56,7 +56,7 @@ def run_paper(table: TabularBenchmark, share: float, rng: np.random.Generator) -
     """
     problem = table.problem([share])
     space = problem.space
-    everything = population = sample_fitting(space, rng, POPULATION, problem.fits)
+    everything = population = sample_feasible(space, rng, POPULATION, problem.feasible)
     for _ in range(GENERATIONS):
         parents = population[np.argsort(-table.lookup(population), kind="stable")[:PARENTS]]
         children = np.zeros((0, population.shape[1]), dtype=np.int64)
@@ -67,7 +67,7 @@ def run_paper(table: TabularBenchmark, share: float, rng: np.random.Generator) -
                 if len(children) < POPULATION // 2
                 else crossover(space, rng, parents[pairs[0]], parents[pairs[1]])
             )
-            some = some[problem.fits(some)][: POPULATION // 2]
+            some = some[problem.feasible(some)][: POPULATION // 2]
             children = np.concatenate([children, some])[:POPULATION]
         everything = np.concatenate([everything, children])
         population = np.concatenate([parents, children])

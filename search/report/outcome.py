@@ -72,6 +72,12 @@ class Outcome:
                 f"given up, since worker after worker died over them: candidates {numbers}; the results are "
                 "those of the others"
             )
+        unscored = sum(not _is_scored(candidate) for candidate in self.candidates)
+        if unscored:
+            found.append(
+                f"{unscored} of {len(self.candidates)} networks have no score (AP below 0: the images have "
+                "nobody to find); they are never chosen"
+            )
         scores = {candidate.ap for candidate in self.candidates}
         if len(self.candidates) > 1 and len(scores) == 1:
             found.append(
@@ -104,14 +110,14 @@ class Outcome:
         write_text(folder / "candidates.csv", self.to_csv())
 
     def to_csv(self) -> str:
-        """One line per candidate: number, origin, AP and other figures, costs, marks, genes."""
+        """One line per candidate: number, origin, its metrics, costs, marks, genes."""
         genes = [gene.name for gene in self.problem.space.genes]
-        figures = list(self.candidates[0].stats or {}) if self.candidates else ["AP"]
+        metrics = list(self.candidates[0].stats or {}) if self.candidates else ["AP"]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         marks = ["on_front", "chosen_for"]
         writer.writerow(
-            ["number", "origin", "label", "round", *figures, *self.problem.costs.names, *marks, *genes]
+            ["number", "origin", "label", "round", *metrics, *self.problem.costs.names, *marks, *genes]
         )
         front = {candidate.number for candidate in self.front}
         for one in self.candidates:
@@ -119,7 +125,7 @@ class Outcome:
             choices = zip(self.problem.space.genes, one.codes, strict=True)
             writer.writerow(
                 [one.number, one.origin, one.label, one.round]
-                + [f"{(one.stats or {}).get(figure, float('nan')):.6g}" for figure in figures]
+                + [f"{(one.stats or {}).get(metric, float('nan')):.6g}" for metric in metrics]
                 + [f"{one.costs[name]:.10g}" for name in self.problem.costs.names]
                 + [int(one.number in front), chosen]
                 + [gene.choices[code] for gene, code in choices]
@@ -134,8 +140,12 @@ def cost_rows(problem: Problem, candidates: Sequence[Candidate]) -> Floats:
 
 
 def eligible(done: Sequence[Candidate]) -> list[Candidate]:
-    """All but the random baseline."""
-    return [one for one in done if one.origin != BASELINE]
+    """All that could be scored but the random baseline."""
+    return [one for one in done if one.origin != BASELINE and _is_scored(one)]
+
+
+def _is_scored(one: Candidate) -> bool:
+    return one.ap >= 0
 
 
 def front_of(problem: Problem, done: Sequence[Candidate], axes: Sequence[str]) -> tuple[Candidate, ...]:

@@ -37,7 +37,7 @@ td:first-child,th:first-child{text-align:left}.warning{background:#fff3cd;paddin
 
 def write_report(
     outcome: Outcome,
-    conditions: Mapping[str, Any],
+    environment: Mapping[str, Any],
     warnings: Sequence[str],
     folder: Path,
 ) -> None:
@@ -50,7 +50,7 @@ def write_report(
         parts.append(image(picture, f"AP against {axis} of every candidate"))
     parts += ["<h2>Chosen subnets</h2>", chosen_table(outcome)]
     parts += analysis_parts(outcome, folder)
-    parts += ["<h2>Conditions</h2>", conditions_table(conditions, outcome)]
+    parts += ["<h2>Environment</h2>", environment_table(environment, outcome)]
     body = "\n".join(parts)
     head = f'<meta charset="utf-8"><title>{html.escape(folder.name)}</title><style>{STYLE}</style>'
     page = f'<!doctype html><html lang="en"><head>{head}</head><body>\n{body}\n</body></html>\n'
@@ -135,15 +135,15 @@ def _cost(candidate: Candidate, name: str) -> str:
     return format_cost(name, candidate.costs[name])
 
 
-def conditions_table(conditions: Mapping[str, Any], outcome: Outcome) -> str:
-    """Under which conditions the figures were measured."""
+def environment_table(environment: Mapping[str, Any], outcome: Outcome) -> str:
+    """How the scores came about."""
     seconds = [candidate.seconds for candidate in outcome.candidates]
-    facts = {**conditions, "evaluations": len(outcome.candidates)}
+    rows = {**environment, "evaluations": len(outcome.candidates)}
     if outcome.failed:
-        facts["given up"] = len(outcome.failed)
+        rows["given up"] = len(outcome.failed)
     if seconds:
-        facts["seconds per evaluation"] = f"{np.median(seconds):.2f} (median)"
-    return table(["condition", "value"], [[key, str(value)] for key, value in facts.items()])
+        rows["seconds per evaluation"] = f"{np.median(seconds):.2f} (median)"
+    return table(["environment", ""], [[key, str(value)] for key, value in rows.items()])
 
 
 def write_results(session: Session, study: SearchStudy, folder: Path) -> Outcome:
@@ -155,7 +155,7 @@ def write_results(session: Session, study: SearchStudy, folder: Path) -> Outcome
             save_subnet(session, outcome.chosen[budget.name], budget.name, folder / "subnets" / budget.name)
     for warning in outcome.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    write_report(outcome, session.conditions, (*session.warnings, *outcome.warnings), folder)
+    write_report(outcome, session.environment, (*session.warnings, *outcome.warnings), folder)
     for name, chosen in outcome.chosen.items():
         costs = ", ".join(format_cost(cost, value) for cost, value in chosen.costs.items())
         print(f"  {name}: AP {chosen.ap:.4f}, {costs}  (arch={folder}:{name})")

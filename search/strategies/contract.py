@@ -14,7 +14,7 @@ from supernet.errors import InputError, shown
 from supernet.registry import Registry
 from supernet.space import Codes
 
-from .operators import sample_fitting
+from .operators import sample_feasible
 from .problem import History, Problem
 
 
@@ -118,4 +118,4 @@ class RandomStrategy:
 
     def ask(self, history: History, count: int, rng: np.random.Generator) -> Codes:
         """(count, G) codes; see `Strategy.ask`."""
-        return sample_fitting(self._problem.space, rng, count, self._problem.fits, set(history.known))
+        return sample_feasible(self._problem.space, rng, count, self._problem.feasible, set(history.known))

@@ -12,7 +12,7 @@ from supernet.space import Codes
 
 from ..costs.budgets import Budget
 from .contract import number_option, whole_option
-from .operators import crossover, mutate, sample_fitting, unique_rows
+from .operators import crossover, mutate, sample_feasible, unique_rows
 from .problem import History, Problem
 
 TRIES = 50
@@ -51,7 +51,7 @@ class EvolutionStrategy:
         space, known = self._problem.space, set(history.known)
         if len(history) < self._initial:
             count = min(count, self._initial - len(history))
-            return sample_fitting(space, rng, count, self._problem.fits, known)
+            return sample_feasible(space, rng, count, self._problem.feasible, known)
         pools = self._pools(history)
         found: list[Codes] = []
         total = 0
@@ -63,7 +63,7 @@ class EvolutionStrategy:
             total += len(children)
             if total >= count:
                 break
-        found.append(sample_fitting(space, rng, count - total, self._problem.fits, known))
+        found.append(sample_feasible(space, rng, count - total, self._problem.feasible, known))
         return np.concatenate(found)
 
     def _pools(self, history: History) -> list[tuple[Budget | None, Codes]]:

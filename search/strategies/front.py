@@ -150,8 +150,8 @@ def predicted_front(problem: Problem, score: Score, codes: Codes) -> Codes:
 
 
 def _feasible(problem: Problem, rng: np.random.Generator, codes: Codes) -> Codes:
-    codes = shrink(problem.space, rng, codes, problem.fits)
-    codes = codes[problem.fits(codes)]
+    codes = shrink(problem.space, rng, codes, problem.feasible)
+    codes = codes[problem.feasible(codes)]
     return codes[unique_rows(codes)]
 
 

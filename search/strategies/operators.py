@@ -33,7 +33,7 @@ def as_codes(space: SearchSpace, value: Any, what: str) -> Codes:
 
 
 Mask = npt.NDArray[np.bool_]
-Fits = Callable[[Codes], Mask]
+Feasible = Callable[[Codes], Mask]
 
 
 def mutate(space: SearchSpace, rng: np.random.Generator, codes: Codes, rate: float) -> Codes:
@@ -77,21 +77,21 @@ def neighbours(space: SearchSpace, row: Codes) -> Codes:
     return space.canonical(np.array(found, dtype=np.int64).reshape(-1, len(row)))
 
 
-def shrink(space: SearchSpace, rng: np.random.Generator, codes: Codes, fits: Fits) -> Codes:
-    """`codes` with genes lowered one choice at a time, at random, until every row `fits`.
+def shrink(space: SearchSpace, rng: np.random.Generator, codes: Codes, feasible: Feasible) -> Codes:
+    """`codes` with genes lowered one choice at a time, at random, until every row is feasible.
 
     Feasible by construction for limits that the smallest architecture meets; rows that reach the smallest
-    without fitting stay there.
+    without being feasible stay there.
     """
     codes = codes.copy()
-    left = np.flatnonzero(~fits(codes))
+    left = np.flatnonzero(~feasible(codes))
     while len(left):
         rows = codes[left]
         chance = rng.random(rows.shape) * (rows > 0)
         gene = chance.argmax(axis=1)
         rows[np.arange(len(rows)), gene] -= rows[np.arange(len(rows)), gene] > 0
         codes[left] = rows = space.canonical(rows)
-        left = left[~fits(rows) & (rows > 0).any(axis=1)]
+        left = left[~feasible(rows) & (rows > 0).any(axis=1)]
     return codes
 
 
@@ -123,16 +123,16 @@ def sample_all_sizes(space: SearchSpace, rng: np.random.Generator, n: int) -> Co
     return tilted_codes(space, rng, rng.uniform(-STRONGEST_TILT, STRONGEST_TILT, size=n))
 
 
-def sample_fitting(
-    space: SearchSpace, rng: np.random.Generator, n: int, fits: Fits, known: set[bytes] | None = None
+def sample_feasible(
+    space: SearchSpace, rng: np.random.Generator, n: int, feasible: Feasible, known: set[bytes] | None = None
 ) -> Codes:
-    """Up to n distinct architectures that fit: uniform as far as bounded rejection allows.
+    """Up to n distinct feasible architectures: uniform as far as bounded rejection allows.
 
     Args:
         space: where to draw from.
         rng: the source of randomness.
         n: how many.
-        fits: (N, G) codes to (N,) booleans.
+        feasible: (N, G) codes to (N,) booleans.
         known: rows (as bytes) to leave out.
 
     Returns:
@@ -146,7 +146,7 @@ def sample_fitting(
             break
         tilted = number >= UNIFORM_BATCHES
         codes = sample_all_sizes(space, rng, BATCH) if tilted else space.sample_codes(rng, BATCH)
-        codes = codes[fits(codes)]
+        codes = codes[feasible(codes)]
         codes = codes[unique_rows(codes, seen)][: n - count]
         seen.update(row.tobytes() for row in codes)
         found.append(codes)
@@ -154,9 +154,9 @@ def sample_fitting(
     return np.concatenate(found)
 
 
-def require_some(space: SearchSpace, rng: np.random.Generator, fits: Fits, what: str) -> Codes:
-    """One architecture that fits; InputError naming `what` if none is found."""
-    for codes in (space.encode([space.smallest()]), sample_fitting(space, rng, 1, fits)):
-        if len(codes) and fits(codes).any():
+def require_some(space: SearchSpace, rng: np.random.Generator, feasible: Feasible, what: str) -> Codes:
+    """One feasible architecture; InputError naming `what` if none is found."""
+    for codes in (space.encode([space.smallest()]), sample_feasible(space, rng, 1, feasible)):
+        if len(codes) and feasible(codes).any():
             return codes[:1]
     raise InputError(f"{what}: no architecture of space {space.name!r} meets this")

@@ -11,7 +11,7 @@ import numpy as np
 from supernet.space import Codes
 
 from .contract import Strategy
-from .operators import as_codes, sample_fitting, unique_rows
+from .operators import as_codes, sample_feasible, unique_rows
 from .problem import History, Problem
 
 # How a candidate came to be evaluated.
@@ -126,7 +126,7 @@ def _comparison(problem: Problem, options: PlanOptions, history: History, rng: n
                 inside &= np.abs(values - limit) <= WITHIN * limit
             return inside
 
-        draws = sample_fitting(problem.space, rng, options.baseline, near)
+        draws = sample_feasible(problem.space, rng, options.baseline, near)
         baseline[budget.name] = [tuple(row) for row in draws.tolist()]
         fresh = draws[unique_rows(draws, known)]
         known |= {row.tobytes() for row in fresh}

@@ -13,7 +13,7 @@ from ..accuracy.predictor import FEWEST, AccuracyPredictor, fit_model, fit_predi
 from ..costs.tables import Floats
 from .contract import names_option, number_option, whole_option
 from .front import FrontOptions, evolve_front
-from .operators import sample_all_sizes, sample_fitting, unique_rows
+from .operators import sample_all_sizes, sample_feasible, unique_rows
 from .problem import History, Problem
 
 
@@ -137,7 +137,9 @@ class PredictorStrategy:
         chosen = choose_batch(self._problem, history, pool, *predictor.predict(pool), count, self._kappa)
         if len(chosen) < count:
             known = set(history.known) | {row.tobytes() for row in chosen}
-            more = sample_fitting(self._problem.space, rng, count - len(chosen), self._problem.fits, known)
+            more = sample_feasible(
+                self._problem.space, rng, count - len(chosen), self._problem.feasible, known
+            )
             chosen = np.concatenate([chosen, more])
         return chosen
 
@@ -151,10 +153,10 @@ class PredictorStrategy:
         """Random architectures, the whole design evenly spaced in the logarithm of the first cost."""
         space, problem = self._problem.space, self._problem
         pool = np.concatenate([space.sample_codes(rng, 2048), sample_all_sizes(space, rng, 2048)])
-        pool = pool[problem.fits(pool)]
+        pool = pool[problem.feasible(pool)]
         pool = pool[unique_rows(pool, set(history.known))]
         if len(pool) <= count:
-            return sample_fitting(space, rng, count, problem.fits, set(history.known))
+            return sample_feasible(space, rng, count, problem.feasible, set(history.known))
         cost = np.log(problem.on_axes(problem.costs.predict(pool))[:, 0])
         order = scattered(self._initial)[len(history) : len(history) + count]
         free = np.ones(len(pool), dtype=bool)

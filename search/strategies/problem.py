@@ -43,16 +43,16 @@ class Problem:
         """(N, A) the columns of (N, C) costs that are axes of the front."""
         return costs[:, [self.costs.column(name) for name in self.axes]]
 
-    def admitted(self, costs: Floats) -> Mask:
+    def feasible_costs(self, costs: Floats) -> Mask:
         """(N,) which of (N, C) costs meet at least one budget."""
         inside = np.zeros(len(costs), dtype=bool)
         for budget in self.budgets:
             inside |= budget.feasible(self.costs, costs)
         return inside if self.budgets else np.ones(len(costs), dtype=bool)
 
-    def fits(self, codes: Codes) -> Mask:
+    def feasible(self, codes: Codes) -> Mask:
         """(N,) which of (N, G) codes meet at least one budget."""
-        return self.admitted(self.costs.predict(codes))
+        return self.feasible_costs(self.costs.predict(codes))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from search.accuracy.models import MODELS
 from search.costs.contract import COSTS, CostSettings, LayerCost
+from search.strategies.contract import STRATEGIES
+from search.strategies.problem import History, Problem
 from subnets.export.formats import FORMATS, Format, Job, Run
 from subnets.network import empty_network
 from subnets.portable.manifest import Manifest
@@ -22,6 +25,7 @@ from supernet.data.layouts import LAYOUTS, Layout, Split, read_document
 from supernet.family import Layer, arch_from_dict
 from supernet.pose.protocols import PROTOCOLS, Protocol, Scorer
 from supernet.pose.skeletons import Skeleton
+from supernet.space import Codes
 
 # --- Family: a network of its own -----------------------------------------------------------------------
 
@@ -127,4 +131,42 @@ FORMATS.register(
 
 # --- Strategy: what a search evaluates next ---------------------------------------------------------------
 
+
+class Cheapest:
+    """The cheapest of some random architectures, by the first cost."""
+
+    def __init__(self, problem: Problem, draws: int = 64) -> None:
+        self.problem, self.draws = problem, draws
+
+    def ask(self, history: History, count: int, rng: np.random.Generator) -> Codes:
+        """(m, G) codes to evaluate next, m <= count."""
+        codes = self.problem.space.sample_codes(rng, self.draws)
+        codes = codes[self.problem.feasible(codes)]
+        codes = codes[[row.tobytes() not in history.known for row in codes]]
+        order = np.argsort(self.problem.costs.predict(codes)[:, 0], kind="stable")
+        return codes[order][:count]
+
+
+STRATEGIES.register("cheapest", Cheapest)
+
 # --- Accuracy model: what a search expects of what it has not evaluated -----------------------------------
+
+
+class Nearest:
+    """The AP of the nearest measured architecture; its distance is the uncertainty."""
+
+    def __init__(self, seed: int) -> None:
+        self.x, self.y = np.zeros((0, 0)), np.zeros(0)
+
+    def fit(self, x: np.ndarray, y: np.ndarray) -> Nearest:
+        """Learn from (N, F) features, most of them in [0, 1], and (N,) AP."""
+        self.x, self.y = x, y
+        return self
+
+    def predict(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation, (M,) each, of (M, F) features."""
+        far = np.linalg.norm(x[:, None] - self.x[None], axis=2)
+        return self.y[far.argmin(axis=1)], 0.01 * far.min(axis=1)
+
+
+MODELS.register("nearest", Nearest)

@@ -35,7 +35,7 @@ def test_a_batch_is_distinct_and_serves_front_and_budgets() -> None:
     seen = problem.space.sample_codes(rng, 30)
     history = History.of(problem, seen, formula.ap(seen))
     pool = problem.space.sample_codes(rng, 500)
-    pool = pool[problem.fits(pool)]
+    pool = pool[problem.feasible(pool)]
     mean = formula.ap(pool)
     # Everything known: the very best of a budget is picked when its turn comes.
     chosen = choose_batch(problem, history, pool, mean, np.zeros(len(pool)), 9, 1.0)
@@ -51,7 +51,7 @@ def test_a_batch_is_distinct_and_serves_front_and_budgets() -> None:
 def test_uncertainty_is_worth_something() -> None:
     problem = tiny_problem()
     codes = problem.space.sample_codes(np.random.default_rng(2), 60)
-    codes = codes[problem.fits(codes)]
+    codes = codes[problem.feasible(codes)]
     history = History.of(problem, codes[:10], np.full(10, 0.2))
     mean, deviation = np.full(len(codes) - 10, 0.19), np.zeros(len(codes) - 10)
     deviation[17] = 0.2

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from analytic import tiny_problem
 
-from search.strategies.operators import crossover, mutate, neighbours, sample_fitting, shrink, unique_rows
+from search.strategies.operators import crossover, mutate, neighbours, sample_feasible, shrink, unique_rows
 from supernet import SearchSpace
 
 
@@ -53,10 +53,10 @@ def test_shrink_fits_by_construction() -> None:
     problem = tiny_problem((0.2,))
     rng = np.random.default_rng(3)
     codes = problem.space.sample_codes(rng, 3000)
-    small = shrink(problem.space, rng, codes, problem.fits)
-    assert problem.fits(small).all()
+    small = shrink(problem.space, rng, codes, problem.feasible)
+    assert problem.feasible(small).all()
     assert (small <= codes).all()
-    untouched = problem.fits(codes)
+    untouched = problem.feasible(codes)
     assert (small[untouched] == codes[untouched]).all()
 
 
@@ -78,11 +78,11 @@ def test_neighbours_are_all_single_changes() -> None:
 
 def test_sampling_is_distinct_fits_and_leaves_known_out() -> None:
     problem = tiny_problem((0.2, 0.5))
-    first = sample_fitting(problem.space, np.random.default_rng(7), 50, problem.fits)
+    first = sample_feasible(problem.space, np.random.default_rng(7), 50, problem.feasible)
     known = {row.tobytes() for row in first}
-    more = sample_fitting(problem.space, np.random.default_rng(7), 50, problem.fits, known)
+    more = sample_feasible(problem.space, np.random.default_rng(7), 50, problem.feasible, known)
     everything = np.concatenate([first, more])
-    assert problem.fits(everything).all()
+    assert problem.feasible(everything).all()
     assert unique_rows(everything).all()
     assert len(everything) == 100
 
@@ -91,7 +91,7 @@ def test_sampling_reaches_the_largest_costs() -> None:
     problem = tiny_problem()
     largest = problem.costs.of_largest()[0]
 
-    def fits(codes: np.ndarray) -> np.ndarray:
+    def feasible(codes: np.ndarray) -> np.ndarray:
         return problem.costs.predict(codes)[:, 0] > 0.97 * largest
 
-    assert len(sample_fitting(problem.space, np.random.default_rng(8), 10, fits)) == 10
+    assert len(sample_feasible(problem.space, np.random.default_rng(8), 10, feasible)) == 10

@@ -16,6 +16,7 @@ from search.strategies.contract import load_strategy
 from search.strategies.plan import BASELINE, REFERENCE, SEARCH, WARM, Plan, PlanOptions, next_plan
 from search.strategies.problem import History, Problem
 from search.study.candidate import Candidate
+from search.study.worker import history_of
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,19 @@ def test_equal_scores_are_told(problem: Problem) -> None:
     (told,) = Outcome.of(problem, candidates(problem, *rows), []).warnings
     assert told.startswith("all 2 networks score AP 0.0000: nothing can be chosen among equals")
     assert not Outcome.of(problem, candidates(problem, *rows, (SEARCH, 3, 3, 0.1)), []).warnings
+
+
+def test_who_could_not_be_scored_is_never_chosen(problem: Problem) -> None:
+    rows = [(SEARCH, 5, 5, -1.0), (SEARCH, 10, 10, 0.0), (SEARCH, 8, 8, float("nan"))]
+    found = candidates(problem, *rows)
+    outcome = Outcome.of(problem, found, [])
+    assert numbers(outcome.front) == [1]
+    assert {one.number for one in outcome.chosen.values()} == {1}
+    assert [text.split()[:3] for text in outcome.warnings] == [["2", "of", "3"]]
+    history = history_of(problem, found)
+    assert (history.ap.tolist(), len(history.known)) == ([0.0], 3)
+    none = Outcome.of(problem, found[:1], [])
+    assert (none.front, none.chosen) == ((), {})
 
 
 def test_each_cost_has_a_front_of_its_own(problem: Problem) -> None:

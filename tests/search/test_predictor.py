@@ -39,7 +39,7 @@ def test_turns_go_on_from_round_to_round() -> None:
     rng = np.random.default_rng(1)
     seen = problem.space.sample_codes(rng, 30)
     pool = problem.space.sample_codes(rng, 500)
-    pool = pool[problem.fits(pool)]
+    pool = pool[problem.feasible(pool)]
     costs = problem.costs.predict(pool)
     mean = formula.ap(pool)
     best = {

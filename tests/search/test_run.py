@@ -174,7 +174,7 @@ def free_port() -> int:
 def test_warm_start_from_a_damaged_search(
     finished: Path, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
-    from search.facts import warm_start
+    from search.fingerprint import warm_start
     from supernet import SearchSpace
 
     value = json.loads((finished / "candidates.json").read_text())

@@ -58,7 +58,7 @@ def test_one_seed_repeats_exactly_and_nothing_is_evaluated_twice(problem: Proble
     assert len({c.codes for c in first}) == len(first) == formula.calls
     assert sum(c.origin == "search" for c in first) == 30
     searched = [c for c in first if c.origin == "search"]
-    assert problem.admitted(cost_rows(problem, searched)).all()
+    assert problem.feasible_costs(cost_rows(problem, searched)).all()
 
 
 def test_a_broken_search_goes_on_to_the_same_end(problem: Problem, tmp_path: Path) -> None:

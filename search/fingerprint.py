@@ -1,4 +1,4 @@
-"""What a search's results depend on, and what its report says about how they came about."""
+"""What a search's results depend on, and the environment they came about in."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def _front_of(source: str, space: SearchSpace) -> list[tuple[str, tuple[int, ...
     return [(f"{source}", tuple(row)) for row in space.encode(archs).tolist()]
 
 
-def facts_of(
+def fingerprint_of(
     config: SearchCommand,
     trained: TrainedSupernet,
     problem: Problem,
@@ -175,14 +175,14 @@ def _plain(named: Named) -> list[tuple[str, list[int]]]:
     return [(label, list(codes)) for label, codes in named]
 
 
-def conditions_of(
+def environment_of(
     config: SearchCommand,
     trained: TrainedSupernet,
     costs: Costs,
     evaluator: Evaluator,
     device: torch.device,
 ) -> dict[str, Any]:
-    """What the report says of how the figures came about."""
+    """What the report says of how the scores came about."""
     space = trained.space
     return {
         "supernet": str(trained.path),
