@@ -3,8 +3,8 @@
     python experiments/faults/growth.py [--trials 100 1000 5000] [--workers 1 4] [--out growth.json]
 
 The evaluator answers at once, so that all time is the search's own: storage, planning by `strategy=random`
-over `space=litepose`, and waiting for the other workers. The processor time a trial is that of the last tenth,
-of all workers together; the time by the clock, which depends on the disk, is given beside it.
+over `space=litepose`, and waiting for the other workers. The processor time a trial is that of the last
+tenth, of all workers together; the time by the clock, which depends on the disk, is given beside it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from supernet import Arch, SearchSpace
 
 @dataclass
 class Instant:
-    """A score that costs nothing; remembers when it was asked, and the processor time of its worker by then."""
+    """A score that costs nothing; remembers the times, by clock and processor, when it was asked."""
 
     times: list[tuple[float, float]] = field(default_factory=list)
     stats: dict[str, float] = field(default_factory=lambda: {"AP": 0.5})
