@@ -10,8 +10,9 @@ from supernet.data.source import open_split
 from supernet.evaluation import Evaluator
 from supernet.options import EvaluationOptions
 from supernet.pose.drawing import contact_sheet, draw_people
+from supernet.runs.files import write_bytes
 
-from ..portable.outputs import write_jpeg
+from ..portable.outputs import jpeg
 from ..portable.predicting import DRAW_JOINT, DRAW_SCORE
 from ..portable.predictor import Predictor, PredictorOptions
 from ..runtime import check_joints, fitting_options, torch_runtime
@@ -78,5 +79,5 @@ def draw_picture(config: ExportCommand, opened: Opened, path: Path) -> bool:
     for index in crowded[::step][:PICTURES]:
         image = dataset.read_image(index)
         drawn.append(draw_people(image, predictor(image), opened.skeleton, DRAW_SCORE, DRAW_JOINT))
-    write_jpeg(path, contact_sheet(drawn, columns=3, cell=CELL))
+    write_bytes(path, jpeg(contact_sheet(drawn, columns=3, cell=CELL), path.name))
     return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,14 @@ class Frame:
             one, else index + 1.
         name: file name, or source and frame number.
         image: (H, W, 3) uint8 RGB.
+        turned: what results say about it where it is shown in another way than it is stored.
     """
 
     index: int
     image_id: int
     name: str
     image: UInt8Image
+    turned: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass

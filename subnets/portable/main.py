@@ -18,11 +18,12 @@ from .predictor import Predictor, PredictorOptions
 from .session import OnnxSession
 
 EXIT_BAD_INPUT = 2
+EXIT_STOPPED = 130
 _REPORT_SECONDS = 2.0
 
 
 def main(home: Path, arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 0, or 2 when something could not be read.
+    """Run the command; 0, 2 when something could not be read, or 130 when it was stopped before the end.
 
     Args:
         home: the folder with `model.onnx`.
@@ -108,7 +109,7 @@ def _run(options: argparse.Namespace) -> int:
         print(line)
     for failure in summary.failures:
         print(f"error: {failure}", file=sys.stderr)
-    return EXIT_BAD_INPUT if summary.failures else 0
+    return EXIT_BAD_INPUT if summary.failures else EXIT_STOPPED if summary.interrupted else 0
 
 
 def summary_lines(summary: Summary, folder: Path) -> list[str]:

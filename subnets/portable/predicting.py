@@ -14,11 +14,12 @@ from typing import Any
 import cv2
 
 from supernet.data.images.decode import UInt8Image
+from supernet.errors import InputError
 from supernet.pose.drawing import draw_people
 from supernet.pose.people import People
 
 from .frames import Frame, Frames
-from .outputs import open_outputs
+from .outputs import jpeg, open_outputs
 from .predictor import Predictor
 
 _END = object()
@@ -134,7 +135,7 @@ class Summary:
         seconds: from the first read to the last write.
         busy: seconds that each step worked; they overlap, so their sum may exceed `seconds`.
         failures: what could not be read, one line each.
-        interrupted: whether the user stopped it.
+        interrupted: whether the user stopped it before its end (a camera has none).
     """
 
     frames: int = 0
@@ -145,6 +146,11 @@ class Summary:
     busy: dict[str, float] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     interrupted: bool = False
+
+    @property
+    def lacking(self) -> list[str]:
+        """What of the source is not in the results."""
+        return [*self.failures, *["stopped by the user"] * self.interrupted]
 
     @property
     def rate(self) -> float:
@@ -159,7 +165,8 @@ class _Item:
     frame: Frame
     value: Any = None
     people: People | None = None
-    drawn: UInt8Image | None = None
+    drawn: UInt8Image | bytes | None = None
+    failure: str | None = None
 
 
 def predict(
@@ -170,6 +177,7 @@ def predict(
     meter: bool = False,
     draw_score: float = DRAW_SCORE,
     progress: Callable[[Summary], None] | None = None,
+    ours: bool = False,
 ) -> Summary:
     """Find the people in every frame and write pictures and results into `folder`.
 
@@ -181,22 +189,26 @@ def predict(
         meter: write the frame rate into the pictures.
         draw_score: people below this score are left out of the pictures (not of the results).
         progress: called after every frame.
+        ours: see `open_outputs`.
 
     Raises:
-        InputError: the source gives nothing, or the folder cannot be written to.
+        InputError: the source gives nothing, a video cannot be looked at, or the folder cannot be written to.
     """
     summary = Summary(failures=frames.failures, draw_score=draw_score)
-    steps = _Steps(predictor, drawn, _Meter() if meter else None, draw_score, summary.busy)
     start = time.perf_counter()
-    with open_outputs(folder, frames) as outputs:
+    with open_outputs(folder, frames, ours) as outputs:
+        steps = _Steps(predictor, frames.kind, drawn, _Meter() if meter else None, draw_score, summary.busy)
         work = pipeline(
             steps.timed_reading(frames),
-            [steps.prepare, steps.network, steps.group],
+            [steps.passed_over(each) for each in (steps.prepare, steps.network, steps.group)],
             depth=1 if frames.kind == "camera" else 4,
             latest=frames.kind == "camera",
         )
         try:
             for item in work:
+                if item.failure is not None:
+                    summary.failures.append(item.failure)
+                    continue
                 begin = time.perf_counter()
                 outputs.add(item.frame, item.people, item.drawn)
                 summary.frames += 1
@@ -208,9 +220,10 @@ def predict(
                 if progress is not None:
                     progress(summary)
         except KeyboardInterrupt:
-            summary.interrupted = True
+            summary.interrupted = frames.kind != "camera"
         finally:
             work.close()
+        outputs.finish(summary.lacking)
     summary.seconds = time.perf_counter() - start
     return summary
 
@@ -221,12 +234,14 @@ class _Steps:
     def __init__(
         self,
         predictor: Predictor,
+        kind: str,
         drawn: bool,
         meter: _Meter | None,
         draw_score: float,
         busy: dict[str, float],
     ) -> None:
         self._predictor = predictor
+        self._kind = kind
         self._drawn = drawn
         self._meter = meter
         self._draw_score = draw_score
@@ -246,6 +261,22 @@ class _Steps:
             if frame is None:
                 return
             yield _Item(frame)
+
+    def passed_over(self, step: Callable[[_Item], _Item]) -> Callable[[_Item], _Item]:
+        """`step`, which in a folder notes what is wrong with an image instead of ending the whole."""
+
+        def guarded(item: _Item) -> _Item:
+            if item.failure is not None:
+                return item
+            try:
+                return step(item)
+            except (InputError, MemoryError, cv2.error) as error:
+                text = f"{item.frame.name}: {' '.join(str(error).split()) or 'not enough memory'}"
+                if self._kind != "folder":
+                    raise InputError(text) from None
+                return _Item(item.frame, failure=text)
+
+        return guarded
 
     def prepare(self, item: _Item) -> _Item:
         """Frame to network input."""
@@ -273,6 +304,8 @@ class _Steps:
             )
             if self._meter is not None:
                 self._meter.write(item.drawn)
+            if self._kind in ("image", "folder"):
+                item.drawn = jpeg(item.drawn, item.frame.name)
             self.count("draw", begin)
         return item
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from supernet.cli import launch
 from supernet.errors import InputError
-from supernet.runs.files import read_json, write_json
-from supernet.runs.folders import CONFIG_FILE, claim_run_folder
+from supernet.runs.folders import CONFIG_FILE, claim_run_folder, hold_run_folder
 
 from ..console import register_slug
 from .options import PredictCommand
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from ..portable.predicting import Summary
     from ..portable.predictor import Predictor
     from ..source import Opened
-
-# Kept beside the results when some of the source is not in them.
-UNREAD_FILE = "unread.json"
 
 
 def main() -> None:
@@ -36,35 +33,34 @@ def run(config: PredictCommand, folder: Path) -> None:
         rest is kept).
     """
     from ..portable.frames import open_frames
-    from ..portable.main import summary_lines
-    from ..portable.outputs import RESULTS_FILE
+    from ..portable.main import EXIT_STOPPED, summary_lines
+    from ..portable.outputs import RESULTS_FILE, UNREAD_FILE
     from ..portable.predicting import predict
     from ..source import open_source
 
     if (folder / CONFIG_FILE).exists() and (folder / RESULTS_FILE).exists():
         claim_run_folder(folder, config)
-        unread = folder / UNREAD_FILE
-        if unread.exists():
-            failures = listed(read_json(unread, "list of failures")["failures"])
-            raise InputError(
-                f"{folder} holds these predictions already, but: {failures}; choose another name=..."
-            )
-        print(f"{folder} holds these predictions already; choose another name=... to predict again")
-        return
+        # What could not be read may have been mended: then it is all looked at again.
+        if not (folder / UNREAD_FILE).exists():
+            print(f"{folder} holds these predictions already; choose another name=... to predict again")
+            return
     opened = open_source(config.arch, config).require_trained()
     predictor = open_predictor(config, opened)
     frames = open_frames(config.source, config.predict.limit)
-    claim_run_folder(folder, config)
     wanted = config.predict
-    with _Progress(frames.total) as progress:
-        summary = predict(frames, predictor, folder, wanted.draw, wanted.meter, wanted.draw_score, progress)
+    with hold_run_folder(folder, config), _Progress(frames.total) as progress:
+        summary = predict(
+            frames, predictor, folder, wanted.draw, wanted.meter, wanted.draw_score, progress, ours=True
+        )
     for line in summary_lines(summary, folder):
         print(line)
-    lacking = [*summary.failures, *(["stopped by the user"] if summary.interrupted else [])]
-    if lacking:
-        write_json(folder / UNREAD_FILE, {"schema": 1, "failures": lacking})
     if summary.failures:
-        raise InputError(f"{listed(summary.failures)} (the other images are done: {summary.frames})")
+        raise InputError(
+            f"{listed(summary.failures)} (the other images are done: {summary.frames}); "
+            "the same command looks at all of them again"
+        )
+    if summary.interrupted:
+        sys.exit(EXIT_STOPPED)
 
 
 def open_predictor(config: PredictCommand, opened: Opened) -> Predictor:

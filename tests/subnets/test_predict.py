@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,8 +74,55 @@ def test_broken_images_are_told_after_the_others_are_done(
     with pytest.raises(InputError, match=r"c\.jpg is a truncated JPEG.*\(the other images are done: 2\)"):
         run(command(photos, small_folder), tmp_path / "out")
     assert len(json.loads((tmp_path / "out" / "images.json").read_text())) == 2
-    with pytest.raises(InputError, match=r"already, but: .*c\.jpg is a truncated JPEG.*choose another name"):
+    kept = (tmp_path / "out" / "predictions.json").read_bytes()
+    with pytest.raises(InputError, match=r"c\.jpg is a truncated JPEG.*\(the other images are done: 2\)"):
         run(command(photos, small_folder), tmp_path / "out")
+    assert (tmp_path / "out" / "predictions.json").read_bytes() == kept
+    cv2.imwrite(str(photos / "c.jpg"), np.zeros((96, 128, 3), np.uint8))
+    run(command(photos, small_folder), tmp_path / "out")
+    images = json.loads((tmp_path / "out" / "images.json").read_text())
+    assert [image["file_name"] for image in images] == ["a.png", "b.png", "c.jpg"]
+    files = {"a.jpg", "b.jpg", "c.jpg", "config.yaml", "images.json", "predictions.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == files
+
+
+def test_a_strip_is_passed_over_by_name(photos: Path, small_folder: Path, tmp_path: Path) -> None:
+    cv2.imwrite(str(photos / "aa.png"), np.zeros((3, 5000, 3), np.uint8))
+    with pytest.raises(InputError, match=r"^aa\.png: an image of 5000 x 3 pixels .*are done: 2\)"):
+        run(command(photos, small_folder), tmp_path / "out")
+    images = json.loads((tmp_path / "out" / "images.json").read_text())
+    assert [image["file_name"] for image in images] == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_stopped_prediction_starts_again(small_onnx: Path, tmp_path: Path, number: int) -> None:
+    (tmp_path / "in").mkdir()
+    noise = np.random.default_rng(0).integers(0, 255, (96, 96, 3), np.uint8)
+    for index in range(100):
+        cv2.imwrite(str(tmp_path / "in" / f"{index}.png"), noise)
+        cv2.imwrite(str(tmp_path / "in" / f"{index}.bmp"), noise)
+    command = [
+        sys.executable,
+        "-m",
+        "subnets.predict",
+        "source=in",
+        f"arch={small_onnx}",
+        "name=x",
+        "threads=1",
+    ]
+    out = tmp_path / "runs" / "predict" / "x"
+    first = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while len(list(out.glob("*.jpg"))) < 3:
+        assert first.poll() is None
+        time.sleep(0.01)
+    first.send_signal(number)
+    assert first.wait() == (-number if number == signal.SIGKILL else 130)
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert len(json.loads((out / "images.json").read_text())) == 200
+    pictures = {f"{index}.jpg" for index in range(100)} | {f"{index}.png.jpg" for index in range(100)}
+    results = {"config.yaml", "images.json", "predictions.json"}
+    assert {path.name for path in out.iterdir()} == pictures | results
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,10 @@ import cv2
 import numpy as np
 import pytest
 
+from subnets.portable import outputs
 from subnets.portable.frames import Frame, Frames, open_frames
 from subnets.portable.main import summary_lines
+from subnets.portable.outputs import WORK
 from subnets.portable.predicting import predict
 from subnets.portable.predictor import Predictor, PredictorOptions
 from supernet import InputError
@@ -192,3 +196,92 @@ def test_no_people_give_an_empty_list(tmp_path: Path) -> None:
     )
     predict(frames, Predictor(nobody, SKELETON, PredictorOptions(RESOLUTION)), tmp_path / "out")
     assert json.loads((tmp_path / "out" / "predictions.json").read_text()) == []
+
+
+def folder_of(path: Path, *names: str) -> Path:
+    path.mkdir()
+    for name in names:
+        cv2.imwrite(str(path / name), np.full((64, 64, 3), 99, np.uint8))
+    return path
+
+
+def test_files_that_are_there_are_not_replaced(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "in", "a.jpg", "a.png", "b.png")
+    mine = {name: (source / name).read_bytes() for name in ("a.jpg", "a.png", "b.png")}
+    predict(open_frames(source), predictor(), source)
+    assert {name: (source / name).read_bytes() for name in mine} == mine
+    others = {path.name for path in source.iterdir()} - set(mine)
+    assert others == {"a.jpg.jpg", "a.png.jpg", "b.jpg", "images.json", "predictions.json"}
+
+
+def test_what_a_killed_one_left_is_removed(tmp_path: Path) -> None:
+    source, out = folder_of(tmp_path / "in", "a.png", "b.png"), tmp_path / "out"
+    work = out / f"{WORK}abc"
+    work.mkdir(parents=True)
+    (out / "mine.txt").write_text("mine")
+    (tmp_path / "outside.jpg").write_text("not ours")
+    (work / "placed").write_text('"a.jpg"\n"gone.jpg"\n"../outside.jpg"\n"cut')
+    (out / "a.jpg").write_bytes(b"of the killed one")
+    predict(open_frames(source), predictor(), out)
+    names = {"a.jpg", "b.jpg", "images.json", "mine.txt", "predictions.json"}
+    assert {path.name for path in out.iterdir()} == names
+    assert (tmp_path / "outside.jpg").exists()
+
+
+def test_links_are_not_written_through(tmp_path: Path) -> None:
+    source, out = folder_of(tmp_path / "in", "a.png"), tmp_path / "out"
+    (tmp_path / "victim").write_text("victim")
+    out.mkdir()
+    for name in ("a.jpg", ".part.video.mp4", ".a.jpg.part", f"{WORK}x"):
+        (out / name).symlink_to(tmp_path / "victim")
+    predict(open_frames(source), predictor(), out, ours=True)
+    assert (tmp_path / "victim").read_text() == "victim"
+    assert cv2.imread(str(out / "a.jpg")) is not None
+
+
+@pytest.mark.parametrize("kind", ["in", "clip.mp4"])
+def test_a_full_disk_is_one_line_and_completes_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    folder_of(tmp_path / "in", "a.png", "b.png")
+    clip(tmp_path / "clip.mp4", 5)
+    write, out = Path.write_bytes, tmp_path / "out"
+
+    def full(path: Path, data: bytes) -> int:
+        if path.parent.name.startswith(WORK) and (out / "a.jpg").exists():
+            write(path, data[:10])
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return write(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        # OpenCV says nothing when a video cannot be written.
+        patch.setattr(cv2.VideoWriter, "fourcc", lambda *letters: 0x7634706D)
+        patch.setattr(outputs._Video, "release", lambda self: cut(self._path, self._writer))
+        with pytest.raises(InputError, match=r"No space left on device|of the drawn video could be written"):
+            predict(open_frames(tmp_path / kind), predictor(), out)
+    assert list(out.iterdir()) == []
+    assert predict(open_frames(tmp_path / kind), predictor(), out).frames in (2, 5)
+
+
+def cut(path: Path, writer: Any) -> None:
+    if writer is not None:
+        writer.release()
+        os.truncate(path, 100)
+
+
+def test_two_predictions_do_not_share_a_folder(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "in", "a.png")
+    with (
+        outputs.open_outputs(tmp_path / "out", open_frames(source)),
+        pytest.raises(InputError, match="another process writes predictions"),
+    ):
+        predict(open_frames(source), predictor(), tmp_path / "out")
+
+
+def test_long_names_get_pictures(tmp_path: Path) -> None:
+    name = "\N{GREEK SMALL LETTER ALPHA}" * 125
+    source = folder_of(tmp_path / "in", f"{name}.png", f"{name}.jpg")
+    summary = predict(open_frames(source), predictor(), tmp_path / "out")
+    assert (summary.frames, summary.failures) == (2, [])
+    assert len(list((tmp_path / "out").glob("*.jpg"))) == 2
