@@ -8,13 +8,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from supernet.cost import PartTable, Reduce, check_convention, reduced
 from supernet.family import Architecture, Layer, layers
+from supernet.memory import MemoryTable, layer_flash, peak_memory
 from supernet.registry import Registry
 from supernet.sampling import CostTable
 from supernet.space import SearchSpace
@@ -31,11 +32,13 @@ class CostSettings:
     Attributes:
         num_joints: J.
         convention: how MACs are counted, `exact` or `litepose`.
+        precision: of weights and maps in memory, `int8` or `float32`.
         latency: a latency table: a file, or the name of a run of `search.profile`.
     """
 
     num_joints: int = 14
     convention: str = "exact"
+    precision: str = "int8"
     latency: str | None = None
 
 
@@ -172,13 +175,63 @@ class Params(LayerCost):
         return layer.params
 
 
-MACS, PARAMS = Macs(), Params()
+class _Memory:
+    """What costs in bytes share: `256k`, `256KiB`, `0.5MB`; shown as `221.2 kB`."""
+
+    unit = "B"
+
+    def parse(self, text: str) -> float:
+        """A `B` may follow; see `Cost`."""
+        return Cost.parse(cast(Cost, self), text.removesuffix("B"))
+
+    def scale(self, value: float) -> tuple[float, str]:
+        """See `Cost`."""
+        factor, unit = Cost.scale(cast(Cost, self), value)
+        return factor, unit.replace(" ", "")
+
+    def provenance(self, table: CostTable, settings: CostSettings) -> dict[str, Any]:
+        """For which precision."""
+        return {"precision": settings.precision}
+
+    def origin(self, provenance: Mapping[str, Any]) -> str:
+        """`int8`."""
+        return str(provenance["precision"])
+
+
+class Ram(_Memory, Cost):
+    """Peak of live maps on a small device, see `supernet.memory`."""
+
+    name = "ram"
+
+    def table(self, space: SearchSpace, settings: CostSettings) -> MemoryTable:
+        """Exact."""
+        return MemoryTable(space, settings.num_joints, settings.precision)
+
+    def of_arch(self, arch: Architecture, space: SearchSpace, settings: CostSettings) -> float:
+        """Of any architecture at its own resolution."""
+        shape = arch.resolution, arch.resolution
+        return peak_memory(arch, settings.num_joints, settings.precision, shape)
+
+
+class Flash(_Memory, LayerCost):
+    """Weights and biases as a small device stores them."""
+
+    name, dtype = "flash", np.int64
+
+    def of_layer(self, layer: Layer, resolution: int, settings: CostSettings) -> int:
+        """See `supernet.memory.layer_flash`."""
+        return layer_flash(layer, settings.precision)
+
+
+MACS, PARAMS, RAM, FLASH = Macs(), Params(), Ram(), Flash()
 COSTS: Registry[Cost] = Registry(
     "cost",
     {
         "macs": "search.costs.contract:MACS",
         "params": "search.costs.contract:PARAMS",
         "latency_ms": "search.costs.latency:LATENCY",
+        "ram": "search.costs.contract:RAM",
+        "flash": "search.costs.contract:FLASH",
     },
 )
 
