@@ -69,11 +69,11 @@ class SearchCommand(CommandOptions):
             package.module:Class.
         strategy_options: arguments of the strategy; those of the predictor's: models=[gp_ard, ...].
         budgets: limits by the name of a cost, [0.9G,30%,litepose-s] each: an amount, a share of the largest
-            subnet (or a number up to 1), or as much as that network has. `macs`, `params`, `latency_ms`, or a
-            cost of a plugin. `names`: one for each limit, in that order; default: as it was written, a file's
-            name without folder and suffix. `named`: budgets by name with one or more limits,
-            {phone: {macs: 0.9G, params: 2M}}. `convention`: MACs counted `exact`, or as the paper does,
-            `litepose`.
+            subnet (or a number up to 1), or as much as that network has. Costs: `macs`, `params`,
+            `latency_ms`, `ram` and `flash` (bytes), or one of a plugin. `names`: one for each limit, in that
+            order; default: as it was written, a file's name without folder and suffix. `named`: budgets by
+            name with one or more limits, {phone: {macs: 0.9G, params: 2M}}. `convention`: MACs counted
+            `exact`, or as the paper does, `litepose`. `precision`: memory for `int8` (default) or `float32`.
         latency: a latency table written by `search.profile` (file, or name of its run), for
             budgets.latency_ms.
         seed: of everything random.

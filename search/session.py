@@ -67,7 +67,7 @@ def open_session(config: SearchCommand, data: DataConfig) -> Session:
     trained = load_supernet(config.supernet, config.checkpoint)
     space, num_joints = trained.space, trained.net.num_joints
     budgets = BudgetOptions.of(config.budgets)
-    settings = CostSettings(num_joints, budgets.convention, config.latency)
+    settings = CostSettings(num_joints, budgets.convention, budgets.precision, config.latency)
     costs = Costs.of(space, settings, budgets.costs())
     problem = Problem(costs, tuple(resolve_budgets(budgets, costs)), num_joints)
     strategy = load_strategy(config.strategy, problem, config.strategy_options)

@@ -1,4 +1,4 @@
-"""`python -m subnets.costs`: parameters and multiply-accumulates of LitePose and comparison networks."""
+"""`python -m subnets.costs`: parameters, MACs and memory of LitePose and comparison networks."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def run(config: CostsCommand, folder: Path) -> None:
     from rich.table import Table
 
     from supernet.cost import count_macs, count_params
-    from supernet.family import load_arch
+    from supernet.family import LayerFamily, family_of, layers, load_arch
+    from supernet.memory import layer_flash, peak_memory
     from supernet.registry import conf_names
 
     from .console import open_console
@@ -49,14 +50,18 @@ def run(config: CostsCommand, folder: Path) -> None:
     shape = config.input_shape
     shipped = [*conf_names("zoo"), *conf_names("baselines")]
     table = Table(title=f"{config.num_joints} joints, one image (millions)")
-    for name in ("network", "input", "params", "MACs (exact)", "MACs (litepose)"):
+    numbers = ("params", "MACs (exact)", "MACs (litepose)", "RAM int8 (MB)", "flash int8 (MB)")
+    for name in ("network", "input", *numbers):
         table.add_column(name, justify="left" if name == "network" else "right")
     for name in shipped if config.arch is None else as_list(config.arch, "arch"):
         arch = load_arch(name)
         height, width = arch.input_shape if shape is None else (shape[0], shape[1])
         macs = [count_macs(arch, config.num_joints, each, (height, width)) for each in ("exact", "litepose")]
-        params = count_params(arch, config.num_joints)
-        table.add_row(name, f"{height} x {width}", *(f"{count / 1e6:,.2f}" for count in (params, *macs)))
+        counts = [count_params(arch, config.num_joints), *macs]
+        if isinstance(family_of(arch), LayerFamily):
+            counts.append(peak_memory(arch, config.num_joints, "int8", (height, width)))
+            counts.append(sum(layer_flash(layer, "int8") for layer in layers(arch, config.num_joints)))
+        table.add_row(name, f"{height} x {width}", *(f"{count / 1e6:,.2f}" for count in counts))
     open_console().print(table)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Literal
+from functools import lru_cache, partial
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -33,8 +33,10 @@ _CHECKED = 8
 Part = tuple[Layer, ...]
 PartCost = Callable[[int, Part], float]
 Column = int
+Columns = tuple[Column, ...]
 Places = npt.NDArray[np.intp]
-Known = dict[tuple[Column, ...], Places]
+K = TypeVar("K")
+V = TypeVar("V")
 Reduce = Literal["sum", "max"]
 
 
@@ -47,7 +49,7 @@ class PartChoices:
         parts: per combination of their choices, in mixed radix, the part's layers; () where it is absent.
     """
 
-    columns: tuple[Column, ...]
+    columns: Columns
     parts: tuple[Part, ...]
 
 
@@ -59,39 +61,55 @@ def split_parts(found: Iterable[Layer]) -> dict[str, Part]:
     return {name: tuple(some) for name, some in parts.items()}
 
 
+def tabulate(
+    space: SearchSpace, at: Callable[[Codes], Mapping[K, V]], absent: V
+) -> dict[K, tuple[Columns, tuple[V, ...]]]:
+    """What `at` gives under each key, per combination of the choices of the genes that shape it.
+
+    Genes are found by trying them one by one, from the largest and the smallest architecture; the
+    resolution's is left out. Combinations are in mixed radix, genes ascending.
+    """
+    known: dict[bytes, Mapping[K, V]] = {}
+
+    def found_at(code: Codes) -> Mapping[K, V]:
+        code = space.canonical(code[None])[0]
+        if code.tobytes() not in known:
+            known[code.tobytes()] = at(code)
+        return known[code.tobytes()]
+
+    ends = space.encode([space.largest(), space.smallest()])
+    shaped_by: dict[K, set[Column]] = {key: set() for end in ends for key in found_at(end)}
+    for end in ends:
+        here = found_at(end)
+        for column, code in space.neighbours(end):
+            there = found_at(code)
+            for key in {*here, *there}:
+                if here.get(key) != there.get(key):
+                    shaped_by.setdefault(key, set()).add(column)
+    tables = {}
+    for key, found in shaped_by.items():
+        columns = tuple(sorted(found - {space.gene_index["resolution"]}))
+        code, values = ends[0].copy(), []
+        for combination in itertools.product(*(range(space.num_choices[column]) for column in columns)):
+            code[list(columns)] = combination
+            values.append(found_at(code).get(key, absent))
+        tables[key] = columns, tuple(values)
+    return tables
+
+
 @lru_cache(maxsize=8)
 def part_choices(space: SearchSpace, num_joints: int) -> tuple[PartChoices, ...]:
-    """The parts of all networks of `space`, found by trying its genes one by one.
+    """The parts of all networks of `space`.
 
     Raises:
         InputError: a part depends on genes in a way that one gene at a time does not show.
     """
-    known: dict[bytes, dict[str, Part]] = {}
 
     def parts_of(code: Codes) -> dict[str, Part]:
-        key = code.tobytes()
-        if key not in known:
-            known[key] = split_parts(layers(space.decode(code[None])[0], num_joints))
-        return known[key]
+        return split_parts(layers(space.decode(code[None])[0], num_joints))
 
-    ends = space.encode([space.largest(), space.smallest()])
-    shaped_by: dict[str, set[Column]] = {}
-    for end in ends:
-        here = parts_of(end)
-        for column, code in space.neighbours(end):
-            there = parts_of(code)
-            for name in {*here, *there}:
-                if here.get(name) != there.get(name):
-                    shaped_by.setdefault(name, set()).add(column)
-    resolution = space.gene_index["resolution"]
-    found = {}
-    for name in {name: None for end in ends for name in parts_of(end)}:
-        columns = tuple(sorted(shaped_by.get(name, set()) - {resolution}))
-        code, parts = ends[0].copy(), []
-        for combination in itertools.product(*(range(space.num_choices[column]) for column in columns)):
-            code[list(columns)] = combination
-            parts.append(parts_of(space.canonical(code[None])[0]).get(name, ()))
-        found[name] = PartChoices(columns, tuple(parts))
+    absent: Part = ()
+    found = {name: PartChoices(*table) for name, table in tabulate(space, parts_of, absent).items()}
     _check(space, num_joints, found)
     return tuple(found.values())
 
@@ -139,13 +157,11 @@ class PartTable:
         self._dtype = dtype
         self._combine = np.add if reduce == "sum" else np.maximum
         first = space.gene_index["resolution"]
-        self._terms: list[tuple[tuple[Column, ...], npt.NDArray[Any]]] = []
+        self._terms: list[tuple[Columns, npt.NDArray[Any]]] = []
         for choices in part_choices(space, positive_int(num_joints, "num_joints")):
             values = [cost(side, part) for side in space.resolution for part in choices.parts]
             self._terms.append(((first, *choices.columns), np.array(values, dtype=dtype)))
-        starts = [columns[:i] for columns, _ in self._terms for i in range(2, len(columns))]
-        # Blocks of a stage share its genes: their places in their tables start alike.
-        self._shared = {start for start in starts if starts.count(start) > 1}
+        self._gather = Gather(space, [columns for columns, _ in self._terms])
 
     def predict(self, codes: Codes) -> npt.NDArray[Any]:
         """(N,) sums or maxima for (N, G) codes; the genes of absent blocks have no effect.
@@ -153,19 +169,45 @@ class PartTable:
         Raises:
             InputError: the codes are not of this space.
         """
-        self._space.check_codes(codes)
         totals = np.zeros(len(codes), dtype=self._dtype)
-        for start in range(0, len(codes), _CHUNK):
-            # Choices are few: one byte a code makes the transposition cheap.
-            codes_gn = np.ascontiguousarray(codes[start : start + _CHUNK].astype(np.uint8).T)
-            total = totals[start : start + _CHUNK]
-            known: Known = {}
+        for rows, places in self._gather.chunks(codes):
+            total = totals[rows]
             for columns, values in self._terms:
-                self._combine(total, values[self._places(codes_gn, columns, known)], out=total)
+                self._combine(total, values[places(columns)], out=total)
         return totals
 
-    def _places(self, codes_gn: npt.NDArray[np.uint8], columns: tuple[Column, ...], known: Known) -> Places:
-        """(N,) places in the flat table of a part with these columns, mixed-radix; keeps beginnings."""
+
+class Gather:
+    """Places of many architectures in flat tables over the choices of some genes.
+
+    Args:
+        space: of the codes.
+        wanted: the columns of each table. Blocks of a stage share its genes: their places start alike.
+    """
+
+    def __init__(self, space: SearchSpace, wanted: Iterable[Columns]) -> None:
+        self._space = space
+        starts = [columns[:i] for columns in wanted for i in range(2, len(columns) + 1)]
+        self._shared = {start for start in starts if starts.count(start) > 1}
+
+    def chunks(self, codes: Codes) -> Iterator[tuple[slice, Callable[[Columns], Places]]]:
+        """Some rows of (N, G) codes after the other, with what gives their places in a table by its columns.
+
+        Raises:
+            InputError: the codes are not of this space.
+        """
+        self._space.check_codes(codes)
+        for start in range(0, len(codes), _CHUNK):
+            rows = slice(start, start + _CHUNK)
+            # Choices are few: one byte a code makes the transposition cheap.
+            codes_gn = np.ascontiguousarray(codes[rows].astype(np.uint8).T)
+            yield rows, partial(self._places, codes_gn, {})
+
+    def _places(
+        self, codes_gn: npt.NDArray[np.uint8], known: dict[Columns, Places], columns: Columns
+    ) -> Places:
+        if not columns:
+            return np.zeros(codes_gn.shape[1], dtype=np.intp)
         done = next((i for i in range(len(columns), 1, -1) if columns[:i] in known), 1)
         place = known[columns[:done]] if done > 1 else codes_gn[columns[0]].astype(np.intp)
         for i in range(done, len(columns)):
@@ -234,8 +276,8 @@ def padded_shape(resolution: int, image_height: int, image_width: int) -> tuple[
     return (resolution, padded) if image_height <= image_width else (padded, resolution)
 
 
-class MacsTable:
-    """MACs of many architectures at once, exact."""
+class MacsTable(PartTable):
+    """MACs of many architectures at once, exact: `predict` gives (N,) int64."""
 
     def __init__(self, space: SearchSpace, num_joints: int = 14, convention: str = "exact") -> None:
         checked = check_convention(convention)
@@ -243,22 +285,11 @@ class MacsTable:
         def cost(resolution: int, part: Part) -> int:
             return sum(layer.macs(resolution, resolution, checked) for layer in part)
 
-        self._table = PartTable(space, num_joints, cost, dtype=np.int64)
-
-    def predict(self, codes: Codes) -> npt.NDArray[np.int64]:
-        """(N,) MACs of (N, G) codes."""
-        return self._table.predict(codes)
+        super().__init__(space, num_joints, cost, np.int64)
 
 
-class ParamsTable:
-    """Trainable parameters of many architectures at once, exact."""
+class ParamsTable(PartTable):
+    """Trainable parameters of many architectures at once, exact: `predict` gives (N,) int64."""
 
     def __init__(self, space: SearchSpace, num_joints: int = 14) -> None:
-        def cost(resolution: int, part: Part) -> int:
-            return sum(layer.params for layer in part)
-
-        self._table = PartTable(space, num_joints, cost, dtype=np.int64)
-
-    def predict(self, codes: Codes) -> npt.NDArray[np.int64]:
-        """(N,) parameters of (N, G) codes."""
-        return self._table.predict(codes)
+        super().__init__(space, num_joints, lambda _, part: sum(layer.params for layer in part), np.int64)

@@ -1,6 +1,6 @@
 """Memory of a network on a small device: its peak of live maps, by a plan over the wiring; its weights.
 
-Maps are planned as inference runtimes for microcontrollers do it: batch norms and activations are part of their
+Maps are planned as runtimes for microcontrollers do it: batch norms and activations are part of their
 convolution, a sum is written over one of its terms, a map is freed after its last use, and the input and the
 outputs count. What a runtime adds (alignment, scratch buffers) is not in it: Arm's Vela needed 222 KiB where
 this says 216.
@@ -8,21 +8,19 @@ this says 216.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from .cost import Columns, Gather, tabulate
 from .errors import InputError
 from .family import Architecture, Layer, layers, wire
 from .space import Codes, SearchSpace
 
 # Bytes of a weight or of an element of a map.
 PRECISIONS = {"int8": 1, "float32": 4}
-_CHUNK = 2048
 # Random architectures on which a table is compared with the plan itself.
 _CHECKED = 16
 
@@ -134,14 +132,6 @@ def _profile(arch: Architecture, num_joints: int) -> Profile:
     return found
 
 
-@dataclass(frozen=True)
-class _Term:
-    """Values over the combinations of the choices of some genes, in mixed radix."""
-
-    columns: tuple[int, ...]
-    values: Floats
-
-
 class MemoryTable:
     """Peak memory in bytes of many architectures at once, exact.
 
@@ -154,72 +144,41 @@ class MemoryTable:
     """
 
     def __init__(self, space: SearchSpace, num_joints: int, precision: str = "int8") -> None:
-        self._space, self._joints = space, num_joints
-        self._known: dict[bytes, Profile] = {}
         self._bytes = bytes_of(precision)
-        self._sides = np.array(space.resolution, dtype=np.float64)
-        self._resolution = space.gene_index["resolution"]
-        self._sections = self._tabulate()
-        codes = space.sample_codes(np.random.default_rng(0), _CHECKED)
-        expected = [
-            peak_memory(arch, num_joints, precision, (arch.resolution, arch.resolution))
-            for arch in space.decode(codes)
-        ]
-        if self.predict(codes).tolist() != expected:
-            raise InputError(f"the memory of space {space.name!r} cannot be tabulated: its parts are not apart")
+        known: list[Profile] = []
 
-    def _at(self, code: Codes) -> Profile:
-        code = self._space.canonical(code[None])[0]
-        key = code.tobytes()
-        if key not in self._known:
-            self._known[key] = _profile(self._space.decode(code[None])[0], self._joints)
-        return self._known[key]
+        def at(code: Codes) -> Profile:
+            known.append(_profile(space.decode(code[None])[0], num_joints))
+            return known[-1]
 
-    def _tabulate(self) -> list[tuple[list[_Term], list[_Term]]]:
-        """Per section, the terms of its parts (the largest counts) and of what is held (they add up)."""
-        space = self._space
-        ends = space.encode([space.largest(), space.smallest()])
-        shaped_by: dict[Key, set[int]] = {key: set() for end in ends for key in self._at(end)}
-        for end in ends:
-            here = self._at(end)
-            for column, count in enumerate(space.num_choices):
-                for choice in range(count) if column != self._resolution else ():
-                    code = end.copy()
-                    code[column] = choice
-                    there = self._at(code)
-                    for key in {*here, *there}:
-                        if here.get(key) != there.get(key):
-                            shaped_by.setdefault(key, set()).add(column)
-        terms = {key: self._term(key, tuple(sorted(columns)), ends[0]) for key, columns in shaped_by.items()}
+        found = tabulate(space, at, 0.0)
+        tables = {key: (columns, np.array(values)) for key, (columns, values) in found.items()}
         sections: list[list[str]] = []
-        for part in dict.fromkeys(part for part, _ in terms):
-            if not sections or not self._alike(sections[-1][0], part):
+        for part in dict.fromkeys(part for part, _ in tables):
+            if not sections or not _alike(sections[-1][0], part, known):
                 sections.append([])
             sections[-1].append(part)
-        found = []
+        # Per section, the tables of its parts' own maps, one of parts that the same genes shape, and of what
+        # is held.
+        self._sections = []
         for parts in sections:
-            own: dict[tuple[int, ...], Floats] = {}
-            for term in (terms[part, OWN] for part in parts):
-                own[term.columns] = np.maximum(term.values, own.get(term.columns, 0.0))
-            held = [term for (part, group), term in terms.items() if part == parts[0] and group != OWN]
-            found.append(([_Term(columns, values) for columns, values in own.items()], held))
-        return found
+            own: dict[Columns, Floats] = {}
+            for columns, values in (tables[part, OWN] for part in parts):
+                own[columns] = np.maximum(values, own.get(columns, 0.0))
+            held = [table for (part, group), table in tables.items() if part == parts[0] and group != OWN]
+            self._sections.append((own, held))
+        self._resolution = (space.gene_index["resolution"],)
+        self._pixels = np.array(space.resolution, dtype=np.float64) ** 2
+        self._gather = Gather(space, [columns for columns, _ in tables.values()])
+        self._check(space, num_joints, precision)
 
-    def _term(self, key: Key, columns: tuple[int, ...], code: Codes) -> _Term:
-        values, code = [], code.copy()
-        for combination in itertools.product(*(range(self._space.num_choices[c]) for c in columns)):
-            code[list(columns)] = combination
-            values.append(self._at(code).get(key, 0.0))
-        return _Term(columns, np.array(values))
-
-    def _alike(self, first: str, part: str) -> bool:
-        """Whether the same is held over two parts wherever the second one is there."""
-
-        def held(profile: Profile, part: str) -> Profile:
-            return {(OWN, group): size for (one, group), size in profile.items() if one == part and group}
-
-        there = [profile for profile in self._known.values() if (part, OWN) in profile]
-        return all((first, OWN) in one and held(one, first) == held(one, part) for one in there)
+    def _check(self, space: SearchSpace, num_joints: int, precision: str) -> None:
+        codes = space.sample_codes(np.random.default_rng(0), _CHECKED)
+        for arch, found in zip(space.decode(codes), self.predict(codes), strict=True):
+            if found != peak_memory(arch, num_joints, precision, arch.input_shape):
+                raise InputError(
+                    f"space {space.name!r}: what is live in one part depends on too much to be tabulated"
+                )
 
     def predict(self, codes: Codes) -> npt.NDArray[np.int64]:
         """(N,) bytes of (N, G) codes.
@@ -227,28 +186,24 @@ class MemoryTable:
         Raises:
             InputError: the codes are not of this space.
         """
-        self._space.check_codes(codes)
         found = np.zeros(len(codes), dtype=np.int64)
-        for start in range(0, len(codes), _CHUNK):
-            codes_gn = np.ascontiguousarray(codes[start : start + _CHUNK].astype(np.uint8).T)
-            found[start : start + _CHUNK] = self._bytes * np.rint(self._peaks(codes_gn))
+        for rows, places in self._gather.chunks(codes):
+            pixels = self._pixels[places(self._resolution)]
+            peaks = np.zeros(len(pixels))
+            for own, held in self._sections:
+                most = np.maximum.reduce([values[places(columns)] for columns, values in own.items()])
+                for columns, values in held:
+                    most += values[places(columns)]
+                np.maximum(peaks, most, out=peaks)
+            found[rows] = self._bytes * np.rint(peaks * pixels)
         return found
 
-    def _peaks(self, codes_gn: npt.NDArray[np.uint8]) -> Floats:
-        places: dict[tuple[int, ...], Any] = {(): np.zeros(codes_gn.shape[1], dtype=np.intp)}
 
-        def gathered(term: _Term) -> Floats:
-            if term.columns not in places:
-                place = codes_gn[term.columns[0]].astype(np.intp)
-                for column in term.columns[1:]:
-                    place = place * self._space.num_choices[column] + codes_gn[column]
-                places[term.columns] = place
-            return np.asarray(term.values[places[term.columns]])
+def _alike(first: str, part: str, known: Iterable[Profile]) -> bool:
+    """Whether the same is held over two parts of all `known` networks that have the second one."""
 
-        peaks = np.zeros(codes_gn.shape[1])
-        for parts, held in self._sections:
-            most = np.maximum.reduce([gathered(term) for term in parts])
-            for term in held:
-                most += gathered(term)
-            np.maximum(peaks, most, out=peaks)
-        return peaks * self._sides[codes_gn[self._resolution]] ** 2
+    def held(profile: Profile, part: str) -> dict[str, float]:
+        return {group: size for (one, group), size in profile.items() if one == part and group != OWN}
+
+    there = [profile for profile in known if (part, OWN) in profile]
+    return all((first, OWN) in one and held(one, first) == held(one, part) for one in there)

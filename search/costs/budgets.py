@@ -29,13 +29,14 @@ class BudgetOptions:
         limits: by the name of a cost, what a user wrote.
         names: one for each of them in that order; none gives them names of their own.
         named: further budgets by name, each with one or more limits.
-        convention: how MACs are counted.
+        convention, precision: see `CostSettings`.
     """
 
     limits: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     names: tuple[str, ...] = ()
     named: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     convention: str = "exact"
+    precision: str = "int8"
 
     @classmethod
     def of(cls, value: Mapping[str, Any]) -> BudgetOptions:
@@ -45,7 +46,8 @@ class BudgetOptions:
             InputError: a key is neither a cost nor one of the others, or its value is of another type.
         """
         rest = dict(value)
-        convention, named = rest.pop("convention", "exact"), rest.pop("named", {})
+        named = rest.pop("named", {})
+        settings = {key: str(rest.pop(key)) for key in ("convention", "precision") if key in rest}
         names = _listed(rest.pop("names", []))
         for key in rest:
             if key not in COSTS:
@@ -61,7 +63,7 @@ class BudgetOptions:
                     f"budgets.named.{name}: expected limits such as {{macs: 0.9G}}, found {limits!r}"
                 )
         limits = {key: _listed(values) for key, values in rest.items()}
-        return cls(limits, tuple(map(str, names)), named, str(convention))
+        return cls(limits, tuple(map(str, names)), named, **settings)
 
     def costs(self) -> list[str]:
         """The costs that are limited, in the order of `COSTS`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -175,18 +175,18 @@ class Params(LayerCost):
         return layer.params
 
 
-class _Memory:
+class Memory(Cost):
     """What costs in bytes share: `256k`, `256KiB`, `0.5MB`; shown as `221.2 kB`."""
 
     unit = "B"
 
     def parse(self, text: str) -> float:
         """A `B` may follow; see `Cost`."""
-        return Cost.parse(cast(Cost, self), text.removesuffix("B"))
+        return super().parse(text.removesuffix("B"))
 
     def scale(self, value: float) -> tuple[float, str]:
         """See `Cost`."""
-        factor, unit = Cost.scale(cast(Cost, self), value)
+        factor, unit = super().scale(value)
         return factor, unit.replace(" ", "")
 
     def provenance(self, table: CostTable, settings: CostSettings) -> dict[str, Any]:
@@ -198,7 +198,7 @@ class _Memory:
         return str(provenance["precision"])
 
 
-class Ram(_Memory, Cost):
+class Ram(Memory):
     """Peak of live maps on a small device, see `supernet.memory`."""
 
     name = "ram"
@@ -213,7 +213,7 @@ class Ram(_Memory, Cost):
         return peak_memory(arch, settings.num_joints, settings.precision, shape)
 
 
-class Flash(_Memory, LayerCost):
+class Flash(Memory, LayerCost):
     """Weights and biases as a small device stores them."""
 
     name, dtype = "flash", np.int64

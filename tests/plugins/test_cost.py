@@ -12,6 +12,7 @@ import pytest
 
 from supernet import Arch, SearchSpace
 from supernet.family import layers
+from supernet.memory import peak_memory
 
 pytest.importorskip("torch")
 Command = Callable[..., Any]
@@ -32,7 +33,7 @@ def supernet(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def test_budgets_of_a_maximum(command: Command, supernet: Path) -> None:
     fast = ["strategy=random", "search.evaluations=4", "search.batch=4", "search.baseline=1"]
-    budgets = ["budgets.largest_map=[300k,60%,litepose-xs]", "budgets.macs=[70%]"]
+    budgets = ["budgets.largest_map=[300k,60%,litepose-xs]", "budgets.macs=[70%]", "budgets.ram=[200k]"]
     command("search.run", "name=s", "supernet=t", *fast, *budgets, cwd=supernet)
     folder = supernet / "runs" / "search" / "s"
     found = json.loads((folder / "candidates.json").read_text())
@@ -41,6 +42,7 @@ def test_budgets_of_a_maximum(command: Command, supernet: Path) -> None:
     every = space.decode(space.encode([space.largest()]))
     assert limits == {
         "70pct": {"macs": limits["70pct"]["macs"]},
+        "200k-ram": {"ram": 200_000},
         "300k-largest_map": {"largest_map": 300_000},
         "60pct-largest_map": {"largest_map": 0.6 * largest_map(every[0])},
         "litepose-xs-largest_map": {"largest_map": largest_map(Arch.load("litepose-xs"))},
@@ -48,9 +50,12 @@ def test_budgets_of_a_maximum(command: Command, supernet: Path) -> None:
     for candidate in found["candidates"]:
         (arch,) = space.decode(np.array([candidate["codes"]]))
         assert candidate["costs"]["largest_map"] == largest_map(arch)
+        assert candidate["costs"]["ram"] == peak_memory(arch, 14, "int8", (arch.resolution, arch.resolution))
     chosen = found["candidates"][found["chosen"]["60pct-largest_map"]]
     assert chosen["costs"]["largest_map"] <= limits["60pct-largest_map"]["largest_map"]
-    assert "k bytes" in (folder / "report.html").read_text()
+    report = (folder / "report.html").read_text()
+    assert "300 k bytes" in report
+    assert "200 kB" in report
     assert (folder / "accuracy_largest_map.png").exists()
 
 
