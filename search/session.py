@@ -76,8 +76,7 @@ def open_session(config: SearchCommand, data: DataConfig) -> Session:
     device = pick_device(config.accelerator)
     train_set, val_set = open_split(data, "train"), open_split(data, "val")
     evaluator = Evaluator(val_set, config.evaluation)
-    if not evaluator.dataset.num_people:
-        raise InputError(f"{val_set.name} has no annotated people to score a search on")
+    evaluator.dataset.require_people()
     # Only now that nothing can be refused any more: it holds for the whole process.
     torch.set_num_threads(config.threads or max(1, torch.get_num_threads() // config.search.workers))
     leak = leak_warning(trained_on(trained.config.get("data"), data), evaluator.dataset)

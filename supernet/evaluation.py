@@ -71,6 +71,11 @@ class Evaluator:
         scorer: str = "auto",
         decode: DecodeOptions | None = None,
     ) -> None:
+        if options.flip and not dataset.skeleton.mirrors:
+            raise InputError(
+                "evaluation.flip needs to know which joints mirror which; "
+                f"give skeleton {dataset.skeleton.name!r} its flip"
+            )
         self.dataset = scored_part(dataset, options.images)
         self.options = options
         self.ground_truth = self.dataset.ground_truth()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ class PersonBatches:
         self, dataset: PoseDataset, shape: tuple[int, int], batch_size: int, seed: int, augment: CropOptions
     ) -> None:
         self._dataset, self._shape, self._size, self._seed = dataset, shape, batch_size, seed
-        self._augment = augment
+        self._augment = augment if dataset.skeleton.mirrors else replace(augment, flip=None)
         self.people: Sequence[Person] = [
             (index, person)
             for index, record in enumerate(dataset.records)

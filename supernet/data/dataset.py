@@ -5,16 +5,22 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+import os
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
+from ..pose.protocols import PROTOCOLS
 from ..pose.skeletons import Skeleton
 from .annotations.records import Record, Skipped
-from .images.decode import UInt8Image, damaged_images, decode_rgb, image_size
+from .images.decode import Header, UInt8Image, damaged_images, decode_rgb, image_header
+from .images.orientation import Looked, looked, settle, stored_by_labels, undecided
 from .images.store import Store
+
+_THREADS = 8
 
 
 class PoseDataset:
@@ -27,6 +33,8 @@ class PoseDataset:
         records: one per image.
         skipped: what was left out on opening, with `on_error="skip"`.
         swapped: ids of images whose annotation had width and height swapped (mended in `records`).
+        exif: the view that labels of images with an EXIF orientation were made on, if it is known: "upright",
+            "stored" or "auto".
     """
 
     def __init__(
@@ -39,8 +47,7 @@ class PoseDataset:
         *,
         protocol: str = "crowdpose",
         on_error: str = "raise",
-        skipped: Iterable[Skipped] = (),
-        swapped: Iterable[int] = (),
+        exif: str = "auto",
     ) -> None:
         """See the class; `folders` are where images may lie in `store`, the first that holds one counts."""
         self.name = name
@@ -48,11 +55,14 @@ class PoseDataset:
         self.protocol = protocol
         self.records = tuple(records)
         self.on_error = on_error
-        self.skipped = list(skipped)
-        self.swapped = list(swapped)
+        self.exif = exif
+        self.skipped: list[Skipped] = []
+        self.swapped: list[int] = []
         self._store = store
         self._folders = tuple(folders)
         self._cache: dict[int, UInt8Image] = {}
+        last_names = {os.path.basename(record.file_name) for record in self.records}
+        self._last_names_differ = len(last_names) == len(self.records)
 
     def __len__(self) -> int:
         """The number of images."""
@@ -63,17 +73,36 @@ class PoseDataset:
         """All annotations, crowds and unlabelled people included."""
         return sum(record.num_people for record in self.records)
 
+    def num_scored(self) -> int:
+        """People who are there to be found by the protocol: no crowds, nobody without a counted joint or area.
+
+        Raises:
+            InputError: the annotations lack what the protocol needs.
+        """
+        truth = self.ground_truth()
+        PROTOCOLS.get(self.protocol).prepare(truth, self.skeleton)
+        return sum(entry["num_keypoints"] > 0 and not entry["iscrowd"] for entry in truth["annotations"])
+
+    def require_people(self) -> None:
+        """Raise InputError if there is nobody whose being found could be scored."""
+        if not self.num_scored():
+            raise InputError(
+                f"{self.name} has nobody to score: its {self.num_people} annotated people are crowds, or "
+                "without a joint that counts, or without an area; choose another split"
+            )
+
     def image_name(self, index: int) -> str:
         """Where image `index` lies, for messages."""
         return self._store.describe(self._member(self.records[index]))
 
     def read_image(self, index: int) -> UInt8Image:
-        """Image `index` as (H, W, 3) uint8 RGB, EXIF rotation ignored.
+        """Image `index` as (H, W, 3) uint8 RGB, the view that its labels are on (upright where a tag tells).
 
         An annotation with width and height swapped is accepted: the pixels count.
 
         Raises:
-            InputError: the file is missing, no image, truncated, or of another size than its annotation says.
+            InputError: the file is missing, no image, truncated, of another size than its annotation says, or
+                its labels fit two views.
         """
         record = self.records[index]
         if record.image_id in self._cache:
@@ -82,19 +111,40 @@ class PoseDataset:
         data = self._store.read(name)
         described = f"{self._store.describe(name)} (image {record.image_id})"
         # The header first: a mangled one may announce gigabytes.
-        check_size(record, *image_size(lambda size: data if size < 0 else data[:size], described), described)
-        image = decode_rgb(data, described)
-        check_size(record, image.shape[1], image.shape[0], described)
+        header = image_header(lambda size: data if size < 0 else data[:size], described)
+        stored = record.stored
+        if stored is None and header.orientation != 1:
+            stored = self.exif == "stored" if self.exif != "auto" else stored_by_labels(record, header)
+            if stored is None:
+                raise undecided(described, header)
+        settled = looked(dataclasses.replace(record, stored=stored), header, described).record
+        image = decode_rgb(data, described, stored=bool(stored))
+        if image.shape[:2] != (settled.height, settled.width):
+            raise InputError(f"{described} does not hold the pixels that its header announces")
         return image
 
-    def header_size(self, index: int) -> tuple[int, int]:
-        """(width, height) of image `index` from the first bytes of its file.
+    def header(self, index: int) -> Header:
+        """Size and orientation of image `index` from the first bytes of its file.
 
         Raises:
             InputError: the file is missing or no image.
         """
         name = self._member(self.records[index])
-        return image_size(lambda size: self._store.read(name, size), self._store.describe(name))
+        return image_header(lambda size: self._store.read(name, size), self._store.describe(name))
+
+    def look(self) -> list[Looked | InputError]:
+        """For each image what its header says of its record, or what is wrong with it."""
+
+        def header(index: int) -> Header | InputError:
+            try:
+                return self.header(index)
+            except InputError as error:
+                return error
+
+        indices = range(len(self))
+        with ThreadPoolExecutor(_THREADS) as pool:
+            headers = list(pool.map(header, indices))
+        return settle(self.records, headers, [self.image_name(i) for i in indices], self.exif)
 
     def damaged(self, progress: Callable[[int], None] | None = None) -> dict[int, str]:
         """What is wrong with the images that do not decode cleanly, by index; every image is decoded.
@@ -109,6 +159,7 @@ class PoseDataset:
     def subset(self, indices: Iterable[int]) -> PoseDataset:
         """The same data set with only the images at `indices`, in that order."""
         part = copy.copy(self)
+        part.skipped = list(self.skipped)
         part.records = tuple(self.records[index] for index in indices)
         return part
 
@@ -142,33 +193,15 @@ class PoseDataset:
         return [known[image_id] for image_id in wanted]
 
     def _member(self, record: Record) -> str:
-        names = [f"{folder}/{record.file_name}" for folder in self._folders]
+        """Where the image lies: below the split's folders or the data set's own, or by its last name."""
+        names = [f"{folder}/{record.file_name}" for folder in self._folders] + [record.file_name]
+        if self._last_names_differ and "/" in record.file_name:
+            names += [f"{folder}/{os.path.basename(record.file_name)}" for folder in self._folders]
         return next((name for name in names if self._store.exists(name)), names[0])
 
     def __getstate__(self) -> dict[str, Any]:
         # A spawned worker reads from disk; a forked one never pickles and shares the cache.
         return {**self.__dict__, "_cache": {}}
-
-
-def check_size(record: Record, width: int, height: int, name: str) -> bool:
-    """Whether `record` has the decoded `width` and `height` swapped.
-
-    Raises:
-        InputError: it has altogether different ones.
-    """
-    if (width, height) == (record.width, record.height):
-        return False
-    if (width, height) == (record.height, record.width):
-        return True
-    raise InputError(
-        f"{name} has {width}x{height} pixels, its annotation says {record.width}x{record.height}; "
-        "were the images resized? use the originals"
-    )
-
-
-def mend_size(record: Record) -> Record:
-    """`record` with width and height exchanged."""
-    return dataclasses.replace(record, width=record.height, height=record.width)
 
 
 def _image_entry(record: Record) -> dict[str, Any]:

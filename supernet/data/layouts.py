@@ -80,6 +80,11 @@ _JOINED = {"trainval": ("train", "val")}
 _SHORT = {"train": ("train2017",), "val": ("val2017",), "trainval": ("train2017", "val2017")}
 
 
+def beside(store: Store, files: Sequence[str]) -> list[str]:
+    """The folders of annotation files, which names of images may be relative to."""
+    return [os.path.dirname(file if store.exists(file) else os.path.abspath(file)) or "." for file in files]
+
+
 class CrowdPoseLayout(Layout):
     """`images/`, and `crowdpose_{split}.json` in a folder of its own."""
 
@@ -92,7 +97,7 @@ class CrowdPoseLayout(Layout):
         else:
             files = [self._file(store, part) for part in _JOINED.get(name, (name,))]
         title = f"crowdpose-{os.path.basename(name).removesuffix('.json')}"
-        return Split(title, [read_document(store, file) for file in files], ["images"])
+        return Split(title, [read_document(store, file) for file in files], ["images", *beside(store, files)])
 
     def _file(self, store: Store, split: str) -> str:
         names = [f"{folder}/{name}.json" for name in (f"crowdpose_{split}", split) for folder in self.folders]
@@ -114,18 +119,22 @@ class CocoLayout(Layout):
         if name.endswith(".json"):
             parts, files = [title.removeprefix("person_keypoints_")], [name]
         else:
-            parts = [name] if store.exists(self._file(name)) else list(_SHORT.get(name, (name,)))
-            files = [self._file(part) for part in parts]
+            parts = [name] if store.exists(self._file(store, name)) else list(_SHORT.get(name, (name,)))
+            files = [self._file(store, part) for part in parts]
             for file in files:
                 if not store.exists(file):
                     raise InputError(
                         f"{store.describe(file)} does not exist; is {store.root} in the COCO layout?"
                     )
         folders = [folder for part in parts for folder in (part, f"images/{part}")] + ["images"]
-        return Split(f"coco-{title}", [read_document(store, file) for file in files], folders)
+        documents = [read_document(store, file) for file in files]
+        return Split(f"coco-{title}", documents, [*folders, *beside(store, files)])
 
-    def _file(self, split: str) -> str:
-        return f"annotations/person_keypoints_{split}.json"
+    def _file(self, store: Store, split: str) -> str:
+        """COCO's own name, or what annotation tools make of it; the first if there is none."""
+        own = f"annotations/person_keypoints_{split}.json"
+        others = (f"annotations/{split}.json", f"{split}/_annotations.coco.json", f"{split}.json")
+        return next((name for name in (own, *others) if store.exists(name)), own)
 
 
 class SyntheticLayout(CrowdPoseLayout):

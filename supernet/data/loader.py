@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -16,6 +18,7 @@ from .dataset import PoseDataset
 from .options import AugmentOptions, LoaderOptions
 from .plan import BatchPlan, step_resolution
 
+_LOG = logging.getLogger(__name__)
 # The network's coarsest raw map is 1/16, and its decoder must meet the finer maps exactly.
 _GRID = 16
 
@@ -60,12 +63,23 @@ class Loader:
             InputError: there is nothing to train on, the batch does not divide among the ranks, or a
                 resolution is no multiple of 16.
         """
-        self.dataset = dataset if options.keep_empty else with_people(dataset)
+        people = with_people(dataset)
+        self.dataset = dataset if options.keep_empty else people
+        if len(people) < len(dataset):
+            _LOG.warning(
+                "%s: %d of %d images label nobody and are %s",
+                dataset.name,
+                len(dataset) - len(people),
+                len(dataset),
+                "trained on too" if options.keep_empty else "left out (data.keep_empty=true keeps them)",
+            )
         self.plan = BatchPlan(len(self.dataset), options.batch_size, options.seed, rank, world)
         self.skipped: list[Skipped] = []
         self._resolution = resolutions if callable(resolutions) else _drawn(options.seed, tuple(resolutions))
         self._device = torch.device(device)
         augment = augment or AugmentOptions()
+        if not dataset.skeleton.mirrors:
+            augment = replace(augment, flip=0.0)
         self._make = BatchMaker(self.dataset, self.plan, augment, options.sigma, tuple(dict.fromkeys(scales)))
         self._steps = _Steps(self._resolution)
         self._loader: DataLoader[Any] = DataLoader(

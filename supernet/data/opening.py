@@ -5,23 +5,22 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from ..errors import InputError
 from ..pose.protocols import PROTOCOLS, protocol_of
 from ..pose.skeletons import Skeleton
+from .annotations.geometry import nonsense
 from .annotations.parse import parse
 from .annotations.records import Faults, Record
-from .dataset import PoseDataset, check_size, mend_size
+from .dataset import PoseDataset
 from .images.reading import cached
 from .images.store import Store
 from .layouts import LAYOUTS
 from .options import DataOptions
 
 _LOG = logging.getLogger(__name__)
-_THREADS = 8
 
 
 def open_dataset(options: DataOptions, split: str) -> PoseDataset:
@@ -35,22 +34,42 @@ def open_dataset(options: DataOptions, split: str) -> PoseDataset:
     """
     layout = LAYOUTS.get(options.layout)
     skeleton = Skeleton.load(options.skeleton)
+    if not skeleton.mirrors and options.augment.flip > 0:
+        _LOG.warning(
+            "the names of skeleton %r do not tell which joints mirror which, so pictures are not mirrored; "
+            "give its flip to have them mirrored (docs/data.md)",
+            skeleton.name,
+        )
     protocol = options.protocol or protocol_of(skeleton, layout.protocol)
     store = Store(options.root)
     found = layout.split(store, split)
     faults = Faults(options.on_error)
     records: list[Record] = []
     for source, document in found.documents:
-        fresh = parse(document, source, skeleton, PROTOCOLS.get(protocol).counted(skeleton), faults)
+        fresh = parse(
+            document, source, skeleton, PROTOCOLS.get(protocol).counted(skeleton), faults, options.category
+        )
         records = _join(records, fresh, source, faults)
+    if "area" in PROTOCOLS.get(protocol).needs:
+        records = _with_areas(found.name, records)
     dataset = PoseDataset(
-        found.name, skeleton, records, store, found.folders, protocol=protocol, on_error=options.on_error
+        found.name,
+        skeleton,
+        records,
+        store,
+        found.folders,
+        protocol=protocol,
+        on_error=options.on_error,
+        exif=options.exif,
     )
     if options.verify != "none":
         _check_headers(dataset, faults)
     if options.verify == "pixels":
         _check_pixels(dataset, faults)
     dataset.skipped = faults.skipped
+    if options.verify != "none":
+        for what in nonsense(dataset.records):
+            _LOG.warning("%s: %s", dataset.name, what)
     if not len(dataset):
         first = f"; the first of {len(dataset.skipped)} skipped: " if dataset.skipped else ""
         raise InputError(f"{found.name} holds no usable image{first}{''.join(map(str, dataset.skipped[:1]))}")
@@ -62,6 +81,18 @@ def open_dataset(options: DataOptions, split: str) -> PoseDataset:
             dataset.skipped[0],
         )
     return cached(dataset) if options.cache == "memory" else dataset
+
+
+def _with_areas(name: str, records: list[Record]) -> list[Record]:
+    """The records with an area for everybody: CrowdPose's share of the box where a file gives none."""
+    lacking = sum(int(np.isnan(record.areas).sum()) for record in records)
+    if not lacking:
+        return records
+    _LOG.warning(
+        "%s: %d annotations have no area, which this protocol scores by; 0.53 of the box is taken", name, lacking
+    )
+    derived = [np.where(np.isnan(r.areas), 0.53 * r.boxes[:, 2] * r.boxes[:, 3], r.areas) for r in records]
+    return [dataclasses.replace(r, areas=areas) for r, areas in zip(records, derived, strict=True)]
 
 
 def load_crowdpose(
@@ -140,26 +171,23 @@ def _join(records: list[Record], more: list[Record], source: str, faults: Faults
 
 
 def _check_headers(dataset: PoseDataset, faults: Faults) -> None:
-    """Mend swapped sizes; leave out images that are missing or no images."""
-
-    def outcome(index: int) -> bool | InputError:
-        """Whether image `index` has its sizes swapped, or what is wrong with it."""
-        try:
-            return check_size(dataset.records[index], *dataset.header_size(index), dataset.image_name(index))
-        except InputError as error:
-            return error
-
+    """Settle sizes and views; leave out images that are missing or no images."""
     kept: list[Record] = []
-    with ThreadPoolExecutor(_THREADS) as pool:
-        outcomes = list(pool.map(outcome, range(len(dataset))))
-    for record, swapped in zip(dataset.records, outcomes, strict=True):
-        if isinstance(swapped, InputError):
-            faults.add(dataset.name, f"image {record.image_id}", str(swapped))
+    for record, found in zip(dataset.records, dataset.look(), strict=True):
+        if isinstance(found, InputError):
+            faults.add(dataset.name, f"image {record.image_id}", str(found))
             continue
-        if swapped:
+        if found.swapped:
             dataset.swapped.append(record.image_id)
-        kept.append(mend_size(record) if swapped else record)
+        kept.append(found.record)
     dataset.records = tuple(kept)
+    stored = sum(record.stored is True for record in kept)
+    if stored:
+        _LOG.warning(
+            "%s: %d images with an EXIF orientation are not turned: their labels are on the stored view",
+            dataset.name,
+            stored,
+        )
 
 
 def _check_pixels(dataset: PoseDataset, faults: Faults) -> None:

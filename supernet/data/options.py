@@ -8,6 +8,7 @@ from ..errors import InputError
 from ..options import Options, option
 from .layouts import LAYOUTS
 
+VIEWS = ("auto", "upright", "stored")
 ON_ERROR = ("raise", "skip")
 CACHES = ("none", "memory")
 VERIFY = ("headers", "pixels", "none")
@@ -60,6 +61,10 @@ class DataOptions(Options, group="data"):
         train_split, val_split, test_split: split names; "trainval" joins both; a path ending in .json is
             read as that one annotation file.
         skeleton: a joint layout's name or YAML file.
+        category: name of the annotated category to take, where several have keypoints.
+        exif: which view of images with an EXIF orientation the labels were made on: "upright", "stored", or
+            "auto", which tells it by sizes and joints and refuses what could be either.
+        keep_empty: train on images without any labelled person too (two in five of COCO's).
         on_error: "raise" stops at the first bad record; "skip" leaves it out, counts it and lists it.
         verify: what opening checks of the images. "headers" compares each file's header with its
             annotation (finds missing files and swapped sizes before training starts); "pixels" also
@@ -77,6 +82,9 @@ class DataOptions(Options, group="data"):
     val_split: str = "val"
     test_split: str = "test"
     skeleton: str = "crowdpose"
+    category: str | None = None
+    exif: str = option("auto", among=VIEWS)
+    keep_empty: bool = False
     on_error: str = option("raise", among=ON_ERROR)
     verify: str = option("headers", among=VERIFY)
     cache: str = option("none", among=CACHES)

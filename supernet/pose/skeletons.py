@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ class Skeleton:
         sigmas: the per-joint OKS constants (> 0; COCO's `sigmas`, not their squares).
         edges: pairs of joint indices to draw as limbs.
         order: the joints in the order in which grouping visits them, the most reliable ones first.
+        mirrors: whether `flip` is known to be right. Where neither the file nor the names tell the pairs,
+            nothing must be mirrored.
 
     Raises:
         InputError: a field has the wrong length, an index out of range, or contradicts itself.
@@ -36,6 +39,7 @@ class Skeleton:
     sigmas: tuple[float, ...]
     edges: tuple[tuple[int, int], ...]
     order: tuple[int, ...]
+    mirrors: bool = True
 
     def __post_init__(self) -> None:
         _check(self)
@@ -50,9 +54,8 @@ class Skeleton:
         mirror = self.flip[joint]
         if mirror == joint:
             return "middle"
-        for side in ("left", "right"):
-            if side in self.joints[joint].lower():
-                return side
+        if (told := sides(self.joints)[joint]) is not None:
+            return told[0]
         return "left" if joint < mirror else "right"
 
     def to_dict(self) -> dict[str, Any]:
@@ -65,13 +68,14 @@ class Skeleton:
             "sigmas": list(self.sigmas),
             "edges": [list(edge) for edge in self.edges],
             "order": list(self.order),
+            **({} if self.mirrors else {"mirrors": False}),
         }
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Skeleton:
         """The layout that `record` describes; `flip`, `edges` and `order` hold joint names or indices.
 
-        `flip` may be left out when names with `left`/`right` tell it, `order` when the joints stand in
+        `flip` may be left out when the names tell left from right (`sides`), `order` when the joints stand in
         grouping order, `edges` when nothing is to be drawn.
 
         Raises:
@@ -79,7 +83,7 @@ class Skeleton:
         """
         if not isinstance(record, Mapping):
             raise InputError(f"a skeleton is a mapping with joints and sigmas, not {type(record).__name__}")
-        known = {"schema", "name", "joints", "flip", "sigmas", "edges", "order"}
+        known = {"schema", "name", "joints", "flip", "sigmas", "edges", "order", "mirrors"}
         if unknown := sorted(set(map(str, record)) - known):
             raise InputError(f"skeleton has unknown keys {unknown}; known are {sorted(known)}")
         if record.get("schema", SCHEMA) != SCHEMA:
@@ -89,7 +93,8 @@ class Skeleton:
                 raise InputError(f"skeleton has no {key!r}; give one entry per joint")
         joints = tuple(_sequence(record, "joints"))
         index = {joint: i for i, joint in enumerate(joints) if isinstance(joint, str)}
-        flip = _sequence(record, "flip") if record.get("flip") is not None else _flip_by_name(joints, index)
+        named = flip_by_name([str(joint) for joint in joints])
+        flip = _sequence(record, "flip") if record.get("flip") is not None else named or range(len(joints))
         order = _sequence(record, "order") if record.get("order") is not None else range(len(joints))
         return cls(
             name=record.get("name", "custom"),
@@ -98,6 +103,7 @@ class Skeleton:
             sigmas=tuple(_sequence(record, "sigmas")),
             edges=tuple(_edge(pair, index) for pair in _sequence(record, "edges")),
             order=tuple(_joint(entry, index, "order") for entry in order),
+            mirrors=bool(record.get("mirrors", record.get("flip") or named or len(joints) == 1)),
         )
 
     @classmethod
@@ -153,12 +159,57 @@ def _edge(pair: Any, index: Mapping[str, int]) -> tuple[int, int]:
     return _joint(pair[0], index, "edges"), _joint(pair[1], index, "edges")
 
 
-def _flip_by_name(joints: Sequence[Any], index: Mapping[str, int]) -> list[int]:
-    flip = []
-    for i, joint in enumerate(joints):
-        swapped = str(joint).replace("left", "\0").replace("right", "left").replace("\0", "right")
-        flip.append(index.get(swapped, i))
-    return flip
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_a-zA-Z]+")
+_GLUED = re.compile(r"(?:(left|right)(.+)|(.+)(left|right))")
+_LETTERS = {"l": "left", "r": "right"}
+
+
+def plain_name(joint: str) -> str:
+    """A joint's name without capitals and separators, for comparison: `Left Shoulder` is `left_shoulder`."""
+    return "_".join(word.lower() for word in _WORD.findall(joint)) or joint
+
+
+def sides(joints: Sequence[str]) -> list[tuple[str, str] | None]:
+    """For each joint the side that its name tells and the rest of the name; None for the middle.
+
+    Left and right count in any capitals, as a word (`Left Hip`, `hipLeft`), a prefix or a suffix (`lefthip`),
+    and so do the words L and R. Where no name tells a side like that, the first letters l and r of names that
+    come in pairs do (`lhip`, `rhip`).
+    """
+    names = [plain_name(joint).split("_") for joint in joints]
+    words = {"left": "left", "right": "right"}
+    found = [_by_word(name, words) or _by_affix(name) or _by_word(name, _LETTERS) for name in names]
+    if any(found):
+        return found
+    plain, partner = ["_".join(name) for name in names], str.maketrans("lr", "rl")
+    paired = [name[0] in _LETTERS and name[0].translate(partner) + name[1:] in plain for name in plain]
+    return [(_LETTERS[name[0]], name[1:]) if pair else None for name, pair in zip(plain, paired, strict=True)]
+
+
+def _by_word(words: list[str], known: Mapping[str, str]) -> tuple[str, str] | None:
+    places = [i for i, word in enumerate(words) if word in known]
+    if len(places) != 1:
+        return None
+    return known[words[places[0]]], "_".join(words[: places[0]] + words[places[0] + 1 :])
+
+
+def _by_affix(words: list[str]) -> tuple[str, str] | None:
+    match = _GLUED.fullmatch("".join(words))
+    if match is None:
+        return None
+    return (match[1], match[2]) if match[1] else (match[4], match[3])
+
+
+def flip_by_name(joints: Sequence[str]) -> list[int] | None:
+    """The mirror image of each joint by the names; None if they tell no pair, or a side without its other."""
+    told = sides(joints)
+    index = {entry: i for i, entry in enumerate(told) if entry is not None}
+    other = {"left": "right", "right": "left"}
+    flip = list(range(len(joints)))
+    for (side, rest), joint in index.items():
+        flip[joint] = index.get((other[side], rest), -1)
+    unpaired = -1 in flip or len(index) < sum(entry is not None for entry in told)
+    return flip if index and not unpaired else None
 
 
 def _check(skeleton: Skeleton) -> None:

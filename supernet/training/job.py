@@ -69,7 +69,12 @@ class TrainingJob:
 
     def _loader_options(self) -> LoaderOptions:
         options = self.options
-        return LoaderOptions(batch_size=options.batch_size, seed=self.seed, sigma=options.sigma)
+        return LoaderOptions(
+            batch_size=options.batch_size,
+            seed=self.seed,
+            sigma=options.sigma,
+            keep_empty=self.data.keep_empty,
+        )
 
     def open_split(self, role: str) -> PoseDataset:
         """A split of the data; the first rank renders it, if need be, before the others look for it."""

@@ -46,6 +46,7 @@ class SharedScoring:
     def __init__(self, val_set: PoseDataset, options: ValidationOptions, ranks: Ranks) -> None:
         # Once for all ranks' shares, the ground truth and the pictures.
         self.dataset = readable(spread(val_set, options.images))
+        self.dataset.require_people()
         self._ranks = ranks
         share = self.dataset.subset(range(ranks.rank, len(self.dataset), ranks.world))
         protocol = EvaluationOptions(batch_size=options.batch_size, calibration_images=options.calibration)

@@ -22,6 +22,21 @@ class BadEntry(ValueError):
 
 
 @dataclass(frozen=True)
+class Joints:
+    """How the joints of one annotation file become those of a skeleton.
+
+    Attributes:
+        skeleton: the joints wanted.
+        counted: those that `num_keypoints` counts where an annotation does not say it.
+        order: for each joint of the skeleton its place in the file.
+    """
+
+    skeleton: Skeleton
+    counted: Sequence[int]
+    order: Sequence[int]
+
+
+@dataclass(frozen=True)
 class Person:
     """One checked annotation."""
 
@@ -59,14 +74,9 @@ def image_entry(entry: Any, usual: Collection[str]) -> ImageEntry:
     """
     _check_form(entry, usual)
     name = entry.get("file_name")
-    if (
-        not isinstance(name, str)
-        or not name
-        or "\x00" in name
-        or name.startswith("/")
-        or ".." in name.split("/")
-    ):
+    if not isinstance(name, str) or not name or "\x00" in name:
         raise BadEntry(f"file_name is {name!r:.60}, not a name inside the image folder")
+    name = _inside(name)
     for side in ("width", "height"):
         if not is_integer(entry.get(side)) or not 1 <= entry[side] <= LARGEST_SIDE:
             raise BadEntry(f"{side} is {entry.get(side)!r:.40}, not an integer in 1..{LARGEST_SIDE}")
@@ -76,11 +86,20 @@ def image_entry(entry: Any, usual: Collection[str]) -> ImageEntry:
     return ImageEntry(entry["id"], name, entry["width"], entry["height"], index)
 
 
+def _inside(name: str) -> str:
+    """A file name below the image folder: of a path on the annotator's own computer only the last part."""
+    parts = name.replace("\\", "/").split("/")  # Label Studio on Windows
+    parts = [part for part in parts if part != "."]
+    outside = parts[0] == "" or ".." in parts or parts[0].endswith(":")
+    if parts[-1] in ("", ".."):
+        raise BadEntry(f"file_name is {name!r:.60}, not a name inside the image folder")
+    return parts[-1] if outside else "/".join(parts)
+
+
 def person_entry(
     entry: Any,
     category: int,
-    skeleton: Skeleton,
-    counted: Sequence[int],
+    joints: Joints,
     seen: set[int],
     images: Mapping[int, ImageEntry],
     usual: Collection[str],
@@ -90,8 +109,7 @@ def person_entry(
     Args:
         entry: what stands in the file.
         category: id of the person category.
-        skeleton: gives the number of joints.
-        counted: the joints that `num_keypoints` counts, where the entry does not say it.
+        joints: what the file's joints are.
         seen: annotation ids so far; this one is added.
         images: the good images by id.
         usual: as for `image_entry`.
@@ -111,14 +129,15 @@ def person_entry(
         raise BadEntry(f"iscrowd is {entry['iscrowd']!r:.40}, neither 0 nor 1")
     image = images[entry["image_id"]]
     crowd = bool(entry.get("iscrowd", 0))
-    keypoints = _keypoints(entry.get("keypoints"), skeleton, image)
-    box = _box(entry.get("bbox"), image)
+    keypoints = _keypoints(entry.get("keypoints"), joints, image)
+    labelled = keypoints[:, 2] > 0
+    box = _box(entry["bbox"], image) if entry.get("bbox") is not None else _around(keypoints[labelled, :2])
     area = _number(entry["area"], "area") if "area" in entry else math.nan
-    count = entry.get("num_keypoints", int((keypoints[list(counted), 2] > 0).sum()))
-    if not is_integer(count) or not 0 <= count <= skeleton.num_joints:
-        raise BadEntry(f"num_keypoints is {count!r:.40}, not an integer in 0..{skeleton.num_joints}")
+    count = entry.get("num_keypoints", int(labelled[list(joints.counted)].sum()))
+    if not is_integer(count) or not 0 <= count <= len(keypoints):
+        raise BadEntry(f"num_keypoints is {count!r:.40}, not an integer in 0..{len(keypoints)}")
     region = None
-    if crowd or not any(entry["keypoints"][2::3]):
+    if crowd or not labelled.any():
         try:
             region = read_region(entry.get("segmentation"), box, image.width, image.height)
         except ValueError as error:
@@ -137,10 +156,13 @@ def _check_form(entry: Any, usual: Collection[str]) -> None:
         raise BadEntry(f"id is {entry.get('id')!r:.40}, not an integer")
 
 
-def _keypoints(value: Any, skeleton: Skeleton, image: ImageEntry) -> FloatArray:
+def _keypoints(value: Any, joints: Joints, image: ImageEntry) -> FloatArray:
     if value is None:
         raise BadEntry("has no keypoints; an instances file? use the person keypoints file")
+    skeleton = joints.skeleton
     length = 3 * skeleton.num_joints
+    if value == []:  # CVAT's way to say that nothing of somebody is to be seen: a region to ignore
+        return np.zeros((skeleton.num_joints, 3))
     if not isinstance(value, list) or len(value) != length:
         count = f"{len(value)} values" if isinstance(value, list) else f"{value!r:.40}"
         raise BadEntry(
@@ -154,7 +176,14 @@ def _keypoints(value: Any, skeleton: Skeleton, image: ImageEntry) -> FloatArray:
     labelled = triples[triples[:, 2] > 0, :2]
     if labelled.size and (labelled.min() < -bound or labelled.max() > 2 * bound):
         raise BadEntry(f"keypoints: a joint lies far outside the image of {image.width}x{image.height}")
-    return triples
+    return triples[list(joints.order)]
+
+
+def _around(points: FloatArray) -> FloatArray:
+    """The box around the labelled joints of an annotation that has none."""
+    if not len(points):
+        return np.zeros(4)
+    return np.concatenate([points.min(axis=0), np.ptp(points, axis=0)])
 
 
 def _box(value: Any, image: ImageEntry) -> FloatArray:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ...errors import InputError
-from ...pose.skeletons import Skeleton
-from .entries import BadEntry, ImageEntry, image_entry, is_integer, is_one_of, person_entry
+from ...pose.skeletons import Skeleton, plain_name
+from .entries import BadEntry, ImageEntry, Joints, image_entry, is_integer, is_one_of, person_entry
 from .records import Faults, Record
 
+_LOG = logging.getLogger(__name__)
 _OPTIONAL_IMAGE_KEYS = ("crowdIndex",)
 _OPTIONAL_PERSON_KEYS = ("iscrowd", "num_keypoints", "area")
 
 
 def parse(
-    document: Any, source: str, skeleton: Skeleton, counted: Sequence[int], faults: Faults
+    document: Any,
+    source: str,
+    skeleton: Skeleton,
+    counted: Sequence[int],
+    faults: Faults,
+    category: str | None = None,
 ) -> list[Record]:
     """The records of one annotation file, in the order of its images.
 
@@ -27,9 +34,10 @@ def parse(
     Args:
         document: the decoded JSON.
         source: the file's name for messages.
-        skeleton: gives the number of joints.
+        skeleton: the joints; the file's, if it names them, are put in its order.
         counted: those that `num_keypoints` counts (`Protocol.counted`).
         faults: what to do with a bad record.
+        category: name of the category whose annotations count, where several have keypoints.
 
     Raises:
         InputError: the document as a whole is not of this form, or a record is bad and `faults` raises.
@@ -37,7 +45,8 @@ def parse(
     for key in ("images", "annotations", "categories"):
         if not isinstance(document, Mapping) or not isinstance(document.get(key), list):
             raise InputError(f"{source}: no list {key!r}; is this a COCO keypoint annotation file?")
-    person, others = _categories(document["categories"], source, skeleton)
+    person, others, order = _categories(document["categories"], source, skeleton, category)
+    joints = Joints(skeleton, counted, order)
     images, dropped = _images(document["images"], source, faults)
     seen: set[int] = set()
     usual = _usual(document["annotations"], _OPTIONAL_PERSON_KEYS)
@@ -49,7 +58,7 @@ def parse(
         if is_one_of(image_id, dropped):
             continue  # its image is listed already
         try:
-            people = person_entry(entry, person, skeleton, counted, seen, images, usual)
+            people = person_entry(entry, person, joints, seen, images, usual)
         except BadEntry as error:
             faults.add(source, name, str(error))
             if isinstance(image_id, int) and is_one_of(image_id, images):
@@ -61,34 +70,69 @@ def parse(
     return [_record(image, skeleton) for image in images.values()]
 
 
-def _categories(entries: list[Any], source: str, skeleton: Skeleton) -> tuple[int, set[int]]:
-    """The id of the person category, and those of all others."""
+def _categories(
+    entries: list[Any], source: str, skeleton: Skeleton, wanted: str | None
+) -> tuple[int, set[int], list[int]]:
+    """The id of the people's category, those of all others, and each joint's place in the file."""
     known = {e["id"]: e for e in entries if isinstance(e, Mapping) and is_integer(e.get("id"))}
-    people = [e for e in known.values() if "keypoints" in e] or [
-        e for e in known.values() if e.get("name") == "person"
-    ]
-    if len(people) != 1 or len(known) != len(entries):
-        raise InputError(f"{source}: categories must have unique ids and one category with keypoints")
-    names = people[0].get("keypoints")
-    if names is not None and (not isinstance(names, list) or len(names) != skeleton.num_joints):
+    if len(known) != len(entries):
+        raise InputError(f"{source}: categories must have unique ids")
+    names = ", ".join(str(e.get("name")) for e in known.values())
+    people = [e for e in known.values() if wanted in (e.get("name"), str(e["id"]))]
+    if wanted is None:
+        people = [e for e in known.values() if e.get("keypoints")]
+        people = people or [e for e in known.values() if e.get("name") == "person" or len(known) == 1]
+    if len(people) != 1:
+        found = f"has no {wanted!r}" if wanted else f"{len(people)} have them"
+        raise InputError(
+            f"{source}: people need one category with keypoints, {found} of {names or 'none'}; "
+            "choose it with data.category=..."
+        )
+    order = _order(people[0].get("keypoints") or [], source, skeleton)
+    return people[0]["id"], {key for key in known if key != people[0]["id"]}, order
+
+
+def _order(names: Any, source: str, skeleton: Skeleton) -> list[int]:
+    """For each joint of the skeleton its place in a file that calls them `names` (none: as they come)."""
+    if not isinstance(names, list) or (names and len(names) != skeleton.num_joints):
         count = len(names) if isinstance(names, list) else repr(names)
         raise InputError(
             f"{source}: {count} joints per person, {skeleton.num_joints} in skeleton {skeleton.name!r}; "
             "set data.skeleton to the layout of these annotations"
         )
-    return people[0]["id"], {key for key in known if key != people[0]["id"]}
+    plain = [plain_name(str(name)) for name in names]
+    wanted = [plain_name(joint) for joint in skeleton.joints]
+    as_it_is = list(range(skeleton.num_joints))
+    # Numbers, which some tools write for joints without a name, say nothing.
+    if plain == wanted or all(name.isdecimal() for name in plain):
+        return as_it_is
+    if sorted(plain) != sorted(wanted) or len(set(plain)) != len(plain):
+        raise InputError(
+            f"{source} labels the joints {', '.join(map(str, names))}, which are not those of skeleton "
+            f"{skeleton.name!r}: {', '.join(skeleton.joints)}; set data.skeleton to a layout of these joints"
+        )
+    _LOG.warning(
+        "%s has its joints in another order than skeleton %r; they are put in order by their names",
+        source,
+        skeleton.name,
+    )
+    return [plain.index(name) for name in wanted]
 
 
 def _images(entries: list[Any], source: str, faults: Faults) -> tuple[dict[int, ImageEntry], set[int]]:
     """The good images by id, and the ids of the bad ones."""
     images: dict[int, ImageEntry] = {}
     dropped: set[int] = set()
+    names: set[str] = set()
     usual = _usual(entries, _OPTIONAL_IMAGE_KEYS)
     for position, entry in enumerate(entries):
         try:
             image = image_entry(entry, usual)
             if image.image_id in images or image.image_id in dropped:
                 raise BadEntry("its id occurs twice")
+            if entry["file_name"] != image.file_name in names:
+                raise BadEntry(f"file_name {entry['file_name']!r:.60} is also that of another image here")
+            names.add(image.file_name)
             images[image.image_id] = image
         except BadEntry as error:
             faults.add(source, _name("image", entry, position), str(error))

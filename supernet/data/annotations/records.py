@@ -42,7 +42,7 @@ class Record:
     Attributes:
         image_id: unique in its data set.
         file_name: as in the annotation file.
-        width, height: in pixels, as decoded (an EXIF rotation is ignored).
+        width, height: in pixels of the view that the labels are on.
         crowd_index: CrowdPose's crowd index; nan when the file gives none.
         keypoints: (P, J, 3) float64 x, y, v with v = 0 unlabelled, 1 occluded, 2 visible. Float64 keeps
             the file's values exact, so that scores made from them equal scores made from the file.
@@ -52,6 +52,8 @@ class Record:
         areas: (P,) float64 segment area; nan when the file gives none.
         annotation_ids: (P,) unique in the data set.
         ignore: regions with people that nobody labelled, to be left out of the heatmap loss.
+        stored: whether the labels are on the picture as it is stored, not as its EXIF orientation shows it;
+            None before the file was looked at.
     """
 
     image_id: int
@@ -66,6 +68,7 @@ class Record:
     areas: FloatArray
     annotation_ids: IntArray
     ignore: tuple[Region, ...] = field(default=())
+    stored: bool | None = None
 
     @property
     def num_people(self) -> int:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...errors import InputError
 from ...pose.protocols import PROTOCOLS
 from ...runs.files import atomic_path, write_json
+from ..annotations.geometry import nonsense
 from ..annotations.records import Faults, Skipped
-from ..dataset import PoseDataset, check_size
+from ..dataset import PoseDataset
+from ..images.orientation import Looked
 from .statistics import (
     Counts,
     JointStatistics,
@@ -109,6 +110,8 @@ class AuditReport:
         broken: images that are missing, no images, of another size than annotated, or damaged.
         skipped: records left out when the data set was opened with `on_error="skip"`.
         pixels_checked: whether the images were looked at.
+        nonsense: a line for each kind of geometry that cannot be meant, where much of it is there.
+        on_stored: ids of images with an EXIF orientation whose labels are on the stored view.
     """
 
     name: str
@@ -118,6 +121,8 @@ class AuditReport:
     broken: list[Skipped]
     skipped: list[Skipped]
     pixels_checked: bool
+    nonsense: list[str] = dataclasses.field(default_factory=list)
+    on_stored: list[int] = dataclasses.field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -139,10 +144,15 @@ class AuditReport:
         ]
         if c.crowd_levels:
             lines.append("crowd index: " + ", ".join(f"{n} {level}" for level, n in c.crowd_levels.items()))
+        if self.on_stored:
+            lines.append(f"{len(self.on_stored)} images with an EXIF orientation and labels on the stored view")
         if self.swapped:
             lines.append(
                 f"{len(self.swapped)} images with width and height swapped in the annotations (mended)"
             )
+        lines += self.nonsense
+        if not c.scored:
+            lines.append("nobody here counts for a score: validation and search will refuse this split")
         if c.miscounted:
             lines.append(f"{len(c.miscounted)} annotations whose num_keypoints is not what is labelled")
         if c.other_crowd_index:
@@ -178,7 +188,10 @@ def audit(
         progress: called with 1 for every image that is decoded, from several threads.
     """
     folder = Path(out_dir)
-    swapped, broken = _look_at_images(dataset, progress) if pixels else ([], [])
+    swapped: list[int] = []
+    broken: list[Skipped] = []
+    if pixels:
+        dataset, swapped, broken = _look_at_images(dataset, progress)
     report = AuditReport(
         name=dataset.name,
         counts=count(dataset),
@@ -187,6 +200,8 @@ def audit(
         broken=broken,
         skipped=list(dataset.skipped),
         pixels_checked=pixels,
+        nonsense=nonsense(dataset.records),
+        on_stored=[record.image_id for record in dataset.records if record.stored],
     )
     indices = crowd_indices(dataset)
     if report.counts.crowd_levels:
@@ -198,17 +213,20 @@ def audit(
 
 def _look_at_images(
     dataset: PoseDataset, progress: Callable[[int], None] | None
-) -> tuple[list[int], list[Skipped]]:
-    """Ids of images with swapped sizes, and the broken ones."""
-    swapped: list[int] = []
+) -> tuple[PoseDataset, list[int], list[Skipped]]:
+    """The data set with settled sizes, ids of images whose were swapped, and the broken images."""
     faults = Faults("skip")
     damaged = dataset.damaged(progress)
-    for index, record in enumerate(dataset.records):
-        try:
-            if index in damaged:
-                raise InputError(damaged[index])
-            if check_size(record, *dataset.header_size(index), dataset.image_name(index)):
-                swapped.append(record.image_id)
-        except InputError as error:
-            faults.add(dataset.name, f"image {record.image_id}", str(error))
-    return swapped, faults.skipped
+    swapped: list[int] = []
+    records = list(dataset.records)
+    for index, found in enumerate(dataset.look()):
+        error = damaged.get(index, found)
+        if not isinstance(error, Looked):
+            faults.add(dataset.name, f"image {records[index].image_id}", str(error))
+            continue
+        records[index] = error.record
+        if error.swapped:
+            swapped.append(error.record.image_id)
+    settled = dataset.subset(range(len(dataset)))
+    settled.records = tuple(records)
+    return settled, swapped, faults.skipped

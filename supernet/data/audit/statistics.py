@@ -84,7 +84,7 @@ def count(dataset: PoseDataset) -> Counts:
     return Counts(
         images=len(records),
         people=sum(people),
-        scored=int(((given > 0) & ~crowd).sum()),
+        scored=dataset.num_scored(),
         labelled=int(labelled.sum()),
         unlabelled=int((~labelled).sum()),
         crowds=int(crowd.sum()),

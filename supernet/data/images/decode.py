@@ -1,4 +1,4 @@
-"""Decoding every image to see whether it is whole.
+"""Decoding images, upright; and decoding every image of a set to see whether it is whole.
 
 A JPEG has no checksum: from damaged bytes a decoder makes some picture and says so on the standard error
 stream only. That stream belongs to the whole process, so the decoding happens in processes of its own,
@@ -15,14 +15,16 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError
+from ...runs.environment import usable_cores
 from ...runs.environment import usable_cores
 from .store import Store
 
@@ -36,13 +38,35 @@ _BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xDA)})
 # Start-of-frame markers; C4 (Huffman tables), C8 and CC lie in the same range and are none.
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SCAN_MARKER = 0xDA
+_EXIF_MARKER = 0xE1
 
 
-def decode_rgb(data: bytes, name: str) -> UInt8Image:
-    """The image in `data` as (H, W, 3) uint8 RGB; an EXIF rotation is ignored, as the annotations do.
+@dataclass(frozen=True)
+class Header:
+    """What the first bytes of an image file say.
+
+    Attributes:
+        width, height: of the pixels as they are stored.
+        orientation: EXIF's: 1 (as stored) to 8; 5 to 8 exchange width and height.
+    """
+
+    width: int
+    height: int
+    orientation: int = 1
+
+
+def upright_size(header: Header) -> tuple[int, int]:
+    """(width, height) of the picture as viewers show it."""
+    sides = (header.width, header.height)
+    return sides if header.orientation < 5 else sides[::-1]
+
+
+def decode_rgb(data: bytes, name: str, stored: bool = False) -> UInt8Image:
+    """The image in `data` as (H, W, 3) uint8 RGB, upright as its EXIF orientation says, or as it is `stored`.
 
     Raises:
-        InputError: `data` is no image, or is truncated; the message begins with `name`.
+        InputError: `data` is no image, is truncated, or announces more pixels than `LIMITS` allow; the
+            message begins with `name`.
     """
     if data[:2] == _JPEG_START and _JPEG_END not in data[_scan_start(data) :]:
         raise InputError(f"{name} is a truncated JPEG; fetch it again")
@@ -53,11 +77,29 @@ def decode_rgb(data: bytes, name: str) -> UInt8Image:
         raise InputError(f"{name} cannot be decoded: {' '.join(str(error).split())}") from None
     if image is None:
         raise InputError(f"{name} is not a readable image ({len(data)} bytes); fetch it again")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    orientation = exif_orientation(data)
+    if _is_tiff(data):  # which OpenCV turns whatever it is asked for
+        return upright(rgb, {6: 8, 8: 6}.get(orientation, orientation)) if stored else rgb
+    return rgb if stored else upright(rgb, orientation)
 
 
-def image_size(read: Callable[[int], bytes], name: str) -> tuple[int, int]:
-    """(width, height) of an image file, from as few bytes as its format allows.
+def _is_tiff(data: bytes) -> bool:
+    return data[:4] in (b"II*\0", b"MM\0*")
+
+
+def upright(image: UInt8Image, orientation: int) -> UInt8Image:
+    """`image` (H, W, 3), stored with that EXIF orientation, as it is to be seen."""
+    turned = image.swapaxes(0, 1) if orientation >= 5 else image
+    if orientation in (3, 4, 7, 8):
+        turned = turned[::-1]
+    if orientation in (2, 3, 6, 7):
+        turned = turned[:, ::-1]
+    return np.ascontiguousarray(turned)
+
+
+def image_header(read: Callable[[int], bytes], name: str) -> Header:
+    """Size and orientation of an image file, from as few bytes as its format allows.
 
     Args:
         read: gives the file's first n bytes (all of them for n = -1).
@@ -68,14 +110,62 @@ def image_size(read: Callable[[int], bytes], name: str) -> tuple[int, int]:
     """
     data = read(4096)
     if data[:2] == _JPEG_START:
-        size = _jpeg_size(data) or _jpeg_size(read(-1))
+        size = _jpeg_size(data)
+        if size is None:
+            data = read(-1)
+            size = _jpeg_size(data)
         if size is None:
             raise InputError(f"{name} is a JPEG without a frame header; fetch it again")
-        return size
+        return Header(*size, exif_orientation(data))
     if data[:8] == _PNG_START and len(data) >= 24:
-        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-    image = decode_rgb(read(-1), name)
-    return image.shape[1], image.shape[0]
+        if not any(kind == b"IDAT" for kind, _ in _chunks(data, 8, "big")):
+            data = read(-1)
+        width, height = (int.from_bytes(data[place : place + 4], "big") for place in (16, 20))
+        return Header(width, height, exif_orientation(data))
+    data = read(-1)
+    height, width = decode_rgb(data, name, stored=True).shape[:2]
+    return Header(width, height, exif_orientation(data))
+
+
+def exif_orientation(data: bytes) -> int:
+    """The EXIF orientation, 1 to 8, in an image file's first bytes; 1 where it has none, or a broken one."""
+    tag = b""
+    if data[:2] == _JPEG_START:
+        found = [data[at + 2 :] for marker, at in _segments(data) if marker == _EXIF_MARKER]
+        tag = next((part[6:] for part in found if part[:6] == b"Exif\0\0"), b"")
+    elif data[:8] == _PNG_START:
+        tag = dict(_chunks(data, 8, "big")).get(b"eXIf", b"")
+    elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        tag = dict(_chunks(data, 12, "little")).get(b"EXIF", b"").removeprefix(b"Exif\0\0")
+    elif _is_tiff(data):
+        tag = data
+    return _orientation_in(tag)
+
+
+def _orientation_in(tiff: bytes) -> int:
+    """The orientation in a TIFF structure: tag 0x0112 of its first directory."""
+    order: Literal["big", "little"] = "big" if tiff[:2] == b"MM" else "little"
+    first = int.from_bytes(tiff[4:8], order)
+    for entry in range(int.from_bytes(tiff[first : first + 2], order)):
+        at = first + 2 + 12 * entry
+        if at + 12 > len(tiff):
+            break
+        if int.from_bytes(tiff[at : at + 2], order) == 0x0112:
+            value = int.from_bytes(tiff[at + 8 : at + 10], order)
+            return value if 1 <= value <= 8 else 1
+    return 1
+
+
+def _chunks(data: bytes, start: int, order: Literal["big", "little"]) -> list[tuple[bytes, bytes]]:
+    """The (kind, content) pairs of a PNG up to its pixels, or of a RIFF file."""
+    found: list[tuple[bytes, bytes]] = []
+    while start + 8 <= len(data) and (not found or found[-1][0] != b"IDAT"):
+        png = order == "big"
+        kind = data[start + 4 : start + 8] if png else data[start : start + 4]
+        size = int.from_bytes(data[start : start + 4] if png else data[start + 4 : start + 8], order)
+        found.append((kind, data[start + 8 : start + 8 + size]))
+        start += 8 + size + (4 if png else size % 2)
+    return found
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
