@@ -12,6 +12,7 @@ from supernet.errors import InputError, check_keys, check_schema, positive_int
 from supernet.family import load_arch
 from supernet.pose.skeletons import Skeleton
 from supernet.runs.files import new_folder, read_json, write_json
+from supernet.runs.reading import check_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -120,6 +121,7 @@ def read_safetensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     try:
+        check_tensors(file)
         return load_file(file)
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise InputError(f"weights {file} are no valid safetensors ({error}); is it truncated?") from None

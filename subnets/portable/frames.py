@@ -14,8 +14,11 @@ import numpy as np
 
 from supernet.data.images.decode import UInt8Image, decode_rgb
 from supernet.errors import InputError
+from supernet.runs.reading import read_bytes
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+# Pictures that not every OpenCV reads.
+UNREAD_SUFFIXES = (".gif", ".avif", ".jp2", ".heic", ".heif")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ts")
 _CAMERA = re.compile(r"(?:camera:?)?(\d+)|camera")
 # Containers count their frames only roughly; fewer than this share of the announced ones means a cut file.
@@ -105,21 +108,19 @@ def read_rgb(path: Path) -> UInt8Image:
     Raises:
         InputError: missing, truncated, or no image.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error}") from None
-    return decode_rgb(data, str(path))
+    return decode_rgb(read_bytes(path, "image"), str(path))
 
 
 def _folder(folder: Path, limit: int | None) -> Frames:
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)[:limit]
     if not paths:
         raise InputError(f"folder {folder} holds no images ({', '.join(IMAGE_SUFFIXES)})")
+    others = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in UNREAD_SUFFIXES]
     stems = [path.stem for path in paths]
     numbered = all(stem.isdecimal() for stem in stems) and len({int(stem) for stem in stems}) == len(stems)
 
     def read(failures: list[str]) -> Iterator[Frame]:
+        failures += [f"{path} is not read; convert it to JPEG or PNG" for path in others]
         for index, path in enumerate(paths):
             try:
                 image = read_rgb(path)

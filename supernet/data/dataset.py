@@ -74,7 +74,7 @@ class PoseDataset:
         return sum(record.num_people for record in self.records)
 
     def num_scored(self) -> int:
-        """People who are there to be found by the protocol: no crowds, nobody without a counted joint or area.
+        """People to be found by the protocol: no crowds, nobody without a counted joint or an area.
 
         Raises:
             InputError: the annotations lack what the protocol needs.

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..registry import Registry
-from ..runs.files import read_json
+from ..runs.files import parse_json, parse_yaml, read_json
 from .images.store import Store
 
 if TYPE_CHECKING:
@@ -70,14 +70,13 @@ def read_document(store: Store, file: str) -> tuple[str, Any]:
     """
     if not store.exists(file):
         return file, read_json(file, "annotation file")
-    try:
-        return store.describe(file), json.loads(store.read(file))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{store.describe(file)} is not valid JSON ({error}); is it truncated?") from None
+    return store.describe(file), parse_json(store.read(file), store.describe(file))
 
 
 _JOINED = {"trainval": ("train", "val")}
 _SHORT = {"train": ("train2017",), "val": ("val2017",), "trainval": ("train2017", "val2017")}
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
 def beside(store: Store, files: Sequence[str]) -> list[str]:
@@ -146,7 +145,73 @@ class SyntheticLayout(CrowdPoseLayout):
         super().prepare(replace(config, render=config.render or SyntheticOptions()))
 
 
-CROWDPOSE, COCO, SYNTHETIC = CrowdPoseLayout(), CocoLayout(), SyntheticLayout()
+class YoloLayout(Layout):
+    """YOLO-pose: `data.yaml`, `images/{split}/`, and for each image a `labels/{split}/*.txt`.
+
+    A line of a label file is `class x y w h` and `x y v` (or `x y`) of every joint, as shares of the upright
+    picture; an image without a file, or with an empty one, has nobody.
+    """
+
+    protocol = "coco"
+
+    def split(self, store: Store, name: str) -> Split:
+        about = parse_yaml(store.read("data.yaml").decode(errors="replace"), store.describe("data.yaml"))
+        classes = about.get("names") if isinstance(about, Mapping) else None
+        if not isinstance(classes, (Mapping, list)) or name not in about:
+            raise InputError(f"{store.describe('data.yaml')} has no names, or no split {name!r}")
+        names = classes if isinstance(classes, Mapping) else dict(enumerate(classes))
+        shape = about.get("kpt_shape")
+        images: list[dict[str, Any]] = []
+        people: list[dict[str, Any]] = []
+        from .images.decode import image_header, upright_size
+
+        for file in self._images(store, about[name]):
+            header = image_header(partial(store.read, file), store.describe(file))
+            width, height = upright_size(header)
+            images.append({"id": len(images) + 1, "file_name": file, "width": width, "height": height})
+            head, _, tail = f"/{file}".rpartition("/images/")
+            label = f"{head}/labels/{tail}".lstrip("/").rpartition(".")[0] + ".txt"
+            lines = store.read(label).decode(errors="replace").splitlines() if store.exists(label) else []
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    person = self._person(
+                        line, shape, width, height, f"{store.describe(label)}: line {number}"
+                    )
+                    people.append({**person, "id": len(people) + 1, "image_id": len(images)})
+        categories = [{"id": int(key), "name": str(value)} for key, value in names.items()]
+        document = {"images": images, "annotations": people, "categories": categories}
+        return Split(f"yolo-{name}", [(store.describe("data.yaml"), document)], [])
+
+    def _images(self, store: Store, where: Any) -> list[str]:
+        """The image files of a split: those of folders, or listed in text files."""
+        found: list[str] = []
+        for place in map(str, where if isinstance(where, list) else [where]):
+            place = os.path.normpath(place.removeprefix("../")).replace("\\", "/")
+            if place.endswith(".txt"):
+                lines = store.read(place).decode(errors="replace").split("\n")
+                found += [os.path.normpath(line.strip()) for line in lines if line.strip()]
+            else:
+                found += [name for name in store.list(place) if name.lower().endswith(IMAGE_SUFFIXES)]
+        if not found:
+            raise InputError(f"{store.root} has no images in {where}, where data.yaml says they are")
+        return found
+
+    def _person(self, line: str, shape: Any, width: int, height: int, where: str) -> dict[str, Any]:
+        import numpy as np
+
+        try:
+            kind, x, y, w, h, *joints = (float(value) for value in line.split())
+            size = 2 if shape == [len(joints) // 2, 2] else 3
+            points = np.reshape(joints, (-1, size)) * ([width, height, 1][:size])
+        except ValueError:
+            raise InputError(f"{where} is not class, box and joints of a YOLO-pose label") from None
+        if size == 2:
+            points = np.column_stack([points, np.where(points.any(axis=1), 2, 0)])
+        box = [(x - w / 2) * width, (y - h / 2) * height, w * width, h * height]
+        return {"category_id": int(kind), "keypoints": points.ravel().tolist(), "bbox": box}
+
+
+CROWDPOSE, COCO, SYNTHETIC, YOLO = CrowdPoseLayout(), CocoLayout(), SyntheticLayout(), YoloLayout()
 LAYOUTS: Registry[Layout] = Registry(
-    "layout", {name: f"{__name__}:{name.upper()}" for name in ("crowdpose", "coco", "synthetic")}
+    "layout", {name: f"{__name__}:{name.upper()}" for name in ("crowdpose", "coco", "synthetic", "yolo")}
 )

@@ -89,7 +89,9 @@ def _with_areas(name: str, records: list[Record]) -> list[Record]:
     if not lacking:
         return records
     _LOG.warning(
-        "%s: %d annotations have no area, which this protocol scores by; 0.53 of the box is taken", name, lacking
+        "%s: %d annotations have no area, which this protocol scores by; 0.53 of the box is taken",
+        name,
+        lacking,
     )
     derived = [np.where(np.isnan(r.areas), 0.53 * r.boxes[:, 2] * r.boxes[:, 3], r.areas) for r in records]
     return [dataclasses.replace(r, areas=areas) for r, areas in zip(records, derived, strict=True)]

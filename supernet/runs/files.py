@@ -6,7 +6,9 @@ import contextlib
 import errno
 import glob
 import gzip
+import io
 import json
+import logging
 import os
 import re
 import shutil
@@ -20,12 +22,14 @@ from typing import Any
 import yaml
 
 from ..errors import InputError
+from .reading import check_unpacked, read_bytes
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+_LOG = logging.getLogger(__name__)
 # How unfinished files and folders are named: hidden, after what they are to become.
 _UNFINISHED = re.compile(r"\..+\.part-\w{8}(\.\w+)?")
 # The disk is full, or a quota or file size limit was hit.
@@ -139,7 +143,11 @@ def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def _flush_to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    """A folder is not flushed where the system cannot open one (Windows), which also wants files writable."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    except PermissionError:
+        return
     try:
         os.fsync(descriptor)
     finally:
@@ -173,20 +181,32 @@ def write_yaml(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, yaml.safe_dump(value, sort_keys=False, default_flow_style=None, width=110))
 
 
+# Values of a YAML file with all its aliases written out.
+_YAML_VALUES = 100_000
+
+
 def read_text(path: str | os.PathLike[str], what: str = "file") -> str:
     """The text of `path` (`.gz` is unpacked).
 
     Raises:
-        InputError: the file is missing, is a folder, or is not text.
+        InputError: as `read_bytes`, and for what is not text.
     """
-    file = Path(path)
+    data = read_bytes(path, what)
     try:
-        data = file.read_bytes()
-        return (gzip.decompress(data) if file.suffix == ".gz" else data).decode("utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{what} {file} does not exist; check the path") from None
+        return (_gunzip(data, f"{what} {path}") if Path(path).suffix == ".gz" else data).decode("utf-8-sig")
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise InputError(f"{what} {file} cannot be read: {error}") from None
+        raise InputError(f"{what} {path} cannot be read: {error}") from None
+
+
+def _gunzip(data: bytes, what: str) -> bytes:
+    parts: list[bytes] = []
+    found = 0
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
+        while part := stream.read(2**20):
+            found += len(part)
+            check_unpacked(len(data), found, what)
+            parts.append(part)
+    return b"".join(parts)
 
 
 def read_json(path: str | os.PathLike[str], what: str = "JSON file") -> Any:
@@ -195,11 +215,29 @@ def read_json(path: str | os.PathLike[str], what: str = "JSON file") -> Any:
     Raises:
         InputError: the file is missing, unreadable, or no JSON.
     """
-    text = read_text(path, what)
+    data = read_bytes(path, what)
     try:
-        return json.loads(text)
+        data = _gunzip(data, f"{what} {path}") if Path(path).suffix == ".gz" else data
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{what} {path} cannot be read: {error}") from None
+    return parse_json(data, f"{what} {path}")
+
+
+def parse_json(data: bytes, what: str) -> Any:
+    """The value in JSON text: UTF-8 (or 16, 32), or Latin-1 as older Windows tools write it.
+
+    Raises:
+        InputError: it is no JSON.
+    """
+    try:
+        try:
+            return json.loads(data)
+        except UnicodeDecodeError:
+            value = json.loads(data.decode("latin-1"))
+            _LOG.warning("%s is not in UTF-8; it was read as Latin-1", what)
+            return value
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{what} {path} is not valid JSON ({error}); is it truncated?") from None
+        raise InputError(f"{what} is not valid JSON ({error}); is it truncated?") from None
 
 
 class _OneKeyOnce(yaml.SafeLoader):
@@ -212,6 +250,22 @@ class _OneKeyOnce(yaml.SafeLoader):
                 raise ValueError(f"key {key!r} is there more than once")
         return super().construct_mapping(node, deep)
 
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        if node is not None and _values(node, {}) > _YAML_VALUES:
+            raise ValueError(f"its aliases stand for more than {_YAML_VALUES:,} values")
+        return node
+
+
+def _values(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a node has with all aliases written out; more than can be if it holds itself."""
+    if id(node) not in known:
+        known[id(node)] = _YAML_VALUES + 1
+        parts = node.value if isinstance(node, yaml.CollectionNode) else []
+        flat = [part for item in parts for part in (item if isinstance(item, tuple) else (item,))]
+        known[id(node)] = 1 + sum(_values(part, known) for part in flat)
+    return known[id(node)]
+
 
 def read_yaml(path: str | os.PathLike[str], what: str = "YAML file") -> Any:
     """The value in the YAML file `path`, read without running code.
@@ -219,12 +273,20 @@ def read_yaml(path: str | os.PathLike[str], what: str = "YAML file") -> Any:
     Raises:
         InputError: the file is missing, unreadable, or no YAML.
     """
-    text = read_text(path, what)
+    return parse_yaml(read_text(path, what), f"{what} {path}")
+
+
+def parse_yaml(text: str, what: str) -> Any:
+    """The value in YAML text, without running code.
+
+    Raises:
+        InputError: it is no YAML.
+    """
     try:
         return yaml.load(text, _OneKeyOnce)
     except Exception as error:  # values of a wrong form (a date 2020-13-45, `!!int x`) fail in many ways
         line = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{what} {path} is not valid YAML ({line})") from None
+        raise InputError(f"{what} is not valid YAML ({line})") from None
 
 
 def remove_if_empty(folder: Path) -> None:

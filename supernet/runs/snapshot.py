@@ -18,6 +18,7 @@ from .. import __version__
 from ..errors import InputError
 from ..space import SearchSpace
 from .files import write_bytes
+from .reading import check_tensors
 
 _SHOWN = 3
 
@@ -132,6 +133,7 @@ def read_snapshot(path: str | os.PathLike[str]) -> Snapshot:
     if not file.is_file():
         raise InputError(f"checkpoint {file} does not exist; check the path")
     try:
+        check_tensors(file)
         with safe_open(file, "pt") as opened:
             meta = json.loads((opened.metadata() or {})["checkpoint"])
             tensors: dict[str, Tensor] = {

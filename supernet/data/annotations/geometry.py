@@ -1,4 +1,4 @@
-"""Nonsense that fields of the right type can hold: people of size 0, joints as fractions, joints elsewhere."""
+"""Nonsense in fields of the right type: people of size 0, joints as fractions, joints elsewhere."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from .records import IntArray, Record
 
-# The share of people, or of joints, from which on it is no slip of a hand. CrowdPose's val has 0 to 2% of each.
+# The share of people, or of joints, from which on it is no slip of a hand.
 MANY = 0.1
 
 

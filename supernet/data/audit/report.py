@@ -145,7 +145,7 @@ class AuditReport:
         if c.crowd_levels:
             lines.append("crowd index: " + ", ".join(f"{n} {level}" for level, n in c.crowd_levels.items()))
         if self.on_stored:
-            lines.append(f"{len(self.on_stored)} images with an EXIF orientation and labels on the stored view")
+            lines.append(f"{len(self.on_stored)} images with EXIF orientation and labels on the stored view")
         if self.swapped:
             lines.append(
                 f"{len(self.swapped)} images with width and height swapped in the annotations (mended)"

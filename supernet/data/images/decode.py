@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from ...errors import InputError
 from ...runs.environment import usable_cores
-from ...runs.environment import usable_cores
+from ...runs.reading import check_bound
 from .store import Store
 
 UInt8Image: TypeAlias = npt.NDArray[np.uint8]
@@ -70,6 +70,9 @@ def decode_rgb(data: bytes, name: str, stored: bool = False) -> UInt8Image:
     """
     if data[:2] == _JPEG_START and _JPEG_END not in data[_scan_start(data) :]:
         raise InputError(f"{name} is a truncated JPEG; fetch it again")
+    size = stored_size(data)
+    if size is not None:
+        check_bound("LITEPOSE_MAX_PIXELS", size[0] * size[1], name)
     try:
         flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
@@ -86,6 +89,23 @@ def decode_rgb(data: bytes, name: str, stored: bool = False) -> UInt8Image:
 
 def _is_tiff(data: bytes) -> bool:
     return data[:4] in (b"II*\0", b"MM\0*")
+
+
+def stored_size(data: bytes) -> tuple[int, int] | None:
+    """(width, height) that an image file announces; None where its format is not one of these, or broken."""
+    if data[:2] == _JPEG_START:
+        return _jpeg_size(data)
+    if data[:8] == _PNG_START:
+        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    if data[:2] == b"BM":
+        return int.from_bytes(data[18:22], "little"), abs(int.from_bytes(data[22:26], "little", signed=True))
+    if data[:3] == b"GIF":
+        return int.from_bytes(data[6:8], "little"), int.from_bytes(data[8:10], "little")
+    if data[:4] == b"RIFF" and data[12:16] == b"VP8X":
+        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+    if _is_tiff(data):
+        return _tiff_tag(data, 0x0100) or 0, _tiff_tag(data, 0x0101) or 0
+    return None
 
 
 def upright(image: UInt8Image, orientation: int) -> UInt8Image:
@@ -139,21 +159,22 @@ def exif_orientation(data: bytes) -> int:
         tag = dict(_chunks(data, 12, "little")).get(b"EXIF", b"").removeprefix(b"Exif\0\0")
     elif _is_tiff(data):
         tag = data
-    return _orientation_in(tag)
+    value = _tiff_tag(tag, 0x0112)
+    return value if value is not None and 1 <= value <= 8 else 1
 
 
-def _orientation_in(tiff: bytes) -> int:
-    """The orientation in a TIFF structure: tag 0x0112 of its first directory."""
+def _tiff_tag(tiff: bytes, wanted: int) -> int | None:
+    """The whole number of a tag in the first directory of a TIFF structure, if it is there."""
     order: Literal["big", "little"] = "big" if tiff[:2] == b"MM" else "little"
     first = int.from_bytes(tiff[4:8], order)
     for entry in range(int.from_bytes(tiff[first : first + 2], order)):
         at = first + 2 + 12 * entry
         if at + 12 > len(tiff):
             break
-        if int.from_bytes(tiff[at : at + 2], order) == 0x0112:
-            value = int.from_bytes(tiff[at + 8 : at + 10], order)
-            return value if 1 <= value <= 8 else 1
-    return 1
+        if int.from_bytes(tiff[at : at + 2], order) == wanted:
+            size = 2 if int.from_bytes(tiff[at + 2 : at + 4], order) == 3 else 4
+            return int.from_bytes(tiff[at + 8 : at + 8 + size], order)
+    return None
 
 
 def _chunks(data: bytes, start: int, order: Literal["big", "little"]) -> list[tuple[bytes, bytes]]:

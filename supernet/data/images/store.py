@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ...errors import InputError
+from ...runs.reading import check_unpacked, read_bytes
 
 
 class Store:
@@ -40,7 +41,14 @@ class Store:
 
     def exists(self, name: str) -> bool:
         """Whether there is a file `name`."""
-        return name in self._members or self._file(name).is_file()
+        return name in self._members or self._file(name).exists()
+
+    def list(self, folder: str) -> list[str]:
+        """The names of the files in `folder` and below it, sorted."""
+        start = folder.rstrip("/") + "/"
+        here = self._file(folder)
+        found = {path.relative_to(self.root).as_posix() for path in here.rglob("*") if path.is_file()}
+        return sorted(found | {name for name in self._members if name.startswith(start)})
 
     def describe(self, name: str) -> str:
         """`name` as a path that a person can find: `root/name`, or `archive.zip:member`."""
@@ -59,10 +67,7 @@ class Store:
             file = self._file(name)
             if name in self._members and not file.is_file():
                 return self._read_member(name, size)
-            with file.open("rb") as stream:
-                return stream.read(size)
-        except (FileNotFoundError, NotADirectoryError):
-            raise InputError(f"{self.describe(name)} does not exist") from None
+            return read_bytes(file, "file", size)
         except (
             OSError,
             EOFError,
@@ -101,6 +106,8 @@ class Store:
             if index not in self._handles:
                 self._handles[index] = zipfile.ZipFile(self._zips[index])
             archive = self._handles[index]
+        about = archive.getinfo(member)
+        check_unpacked(about.compress_size, about.file_size, self.describe(name))
         with archive.open(member) as stream:
             return stream.read(size)
 

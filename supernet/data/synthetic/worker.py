@@ -19,7 +19,6 @@ import numpy as np
 
 from ...pose.protocols import crowd_index
 from ...runs.environment import usable_cores
-from ...runs.environment import usable_cores
 from ...runs.files import read_json, write_json
 from .crowds import Crowd, load_crowds, render_crowd
 from .labels import person_annotation
