@@ -23,6 +23,12 @@ from subnets.runtime import torch_runtime
 from supernet.data.images.store import Store
 from supernet.data.layouts import LAYOUTS, Layout, Split, read_document
 from supernet.family import Layer, arch_from_dict
+from supernet.heads.contract import HEADS, Head, Output
+from supernet.heads.single import best_pixels
+from supernet.pose.grouping import DecodeOptions
+from supernet.pose.merging import average_views, merge_heatmaps, to_image
+from supernet.pose.people import Floats, People
+from supernet.pose.preprocess import View
 from supernet.pose.protocols import PROTOCOLS, Protocol, Scorer
 from supernet.pose.skeletons import Skeleton
 from supernet.space import Codes
@@ -30,6 +36,31 @@ from supernet.space import Codes
 # --- Family: a network of its own -----------------------------------------------------------------------
 
 # --- Head: what a network gives, how it learns that, how people are read from it --------------------------
+
+
+class OnePerson(Head):
+    """Heatmaps at 1/4, of whose best pixels one person is made."""
+
+    name = "toy"
+
+    def outputs(self, num_joints: int) -> tuple[Output, ...]:
+        return (Output("maps", num_joints, 4, "(B, J, H/4, W/4) heatmaps"),)
+
+    def people(
+        self,
+        passes: Sequence[Sequence[Sequence[Floats]]],
+        views: Sequence[View],
+        skeleton: Skeleton,
+        options: DecodeOptions,
+    ) -> People:
+        heat_jhw = average_views([merge_heatmaps(each, skeleton.flip) for each in passes], views)
+        pose_pj3 = best_pixels(heat_jhw[None], scale=1).astype(np.float32)
+        people = People(pose_pj3, np.zeros((1, 1), np.float32), pose_pj3[..., 2].mean(axis=1))
+        return to_image(people, views[0], heat_jhw.shape[1:])
+
+
+HEADS.register("toy", OnePerson())
+
 
 # --- Cost: a maximum --------------------------------------------------------------------------------------
 
