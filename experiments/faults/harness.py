@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# A hang: this much of its own processor time, or this much by the clock (other work may share the machine).
-CPU_SECONDS = 20.0
+# A hang: this much of processor time, or of waiting without any (other work may share the machine) ...
+LIMIT_SECONDS = 20.0
+# ... or this much by the clock.
 CLOCK_SECONDS = 120.0
 ALLOWED_BYTES = 1 << 30
 # Above what an undamaged run may take and still not enough to harm the machine.
-ADDRESS_BYTES = 5 << 30
+ADDRESS_BYTES = 3 << 30
 FILE_BYTES = 1 << 30
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
 _PACKAGES = ("supernet", "search", "subnets")
@@ -96,13 +97,16 @@ def run(entry: Entry, arguments: Sequence[str], folder: Path, settings: Any = No
     out, err = outputs(folder)
     begin = time.monotonic()
     child = start(entry, arguments, folder, settings)
-    hung = False
+    hung, spent, last = False, 0.0, begin
     while True:
         pid, status, usage = os.wait4(child, os.WNOHANG)
         if pid:
             break
         time.sleep(0.005)
-        if time.monotonic() - begin > CLOCK_SECONDS or _cpu_seconds(child) > CPU_SECONDS:
+        now, (state, used) = time.monotonic(), _state(child)
+        if used > spent or state == "R":
+            spent, last = used, now
+        if used > LIMIT_SECONDS or now - last > LIMIT_SECONDS or now - begin > CLOCK_SECONDS:
             hung = True
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child, signal.SIGKILL)
@@ -129,12 +133,13 @@ def outputs(folder: Path) -> tuple[Path, Path]:
     return folder.parent / f"{folder.name}.out", folder.parent / f"{folder.name}.err"
 
 
-def _cpu_seconds(pid: int) -> float:
+def _state(pid: int) -> tuple[str, float]:
+    """Whether a process runs (R) or waits, and the processor time that it has had."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
-        return 0.0
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+        return "", 0.0
+    return fields[0], sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def _become(

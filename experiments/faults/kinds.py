@@ -63,7 +63,8 @@ def load_tabular(arguments: Sequence[str]) -> None:
 
 
 AUDIT = ("name=a", *DATA, "pixels=false")
-PREDICT = ("arch=runs/export/e", "name=q", "threads=1")
+PREDICT = ("arch=runs/search/s:half", "name=q", "threads=1")
+EXPORTED = ("arch=runs/export/e", "name=q", "threads=1")
 NET, HALF, RUN = "runs/train/net", "runs/train/half", "runs/search/s"
 SEARCH_AGAIN = (
     "name=s", "supernet=runs/train/net", "budgets.macs=[0.6,0.9]", "budgets.names=[half,most]", *SEARCH
@@ -102,16 +103,16 @@ KINDS = (
         Variant("data/json/crowdpose_val.json", "search.run", search("t", "search.evaluations=1"), ("data", NET), results=candidates("t")),
     )),
     Kind("pictures", (
-        Variant("photos/*", "subnets.predict", (*PREDICT, "source=photos"), ("photos", "runs/export/e"), results=PEOPLE),
-        Variant("photos/0.jpg", "subnets.predict", (*PREDICT, "source=photos/0.jpg"), ("photos", "runs/export/e"), results=PEOPLE),
+        Variant("photos/*", "subnets.predict", (*PREDICT, "source=photos"), ("photos", RUN), results=PEOPLE),
+        Variant("photos/0.jpg", "subnets.predict", (*PREDICT, "source=photos/0.jpg"), ("photos", RUN), results=PEOPLE),
         Variant("data/images/*.jpg", "supernet.audit", (*AUDIT[:-1], "pixels=true"), ("data",), results=("runs/audit/a/audit.json",)),
         Variant("data/images/*.jpg", "supernet.train", train("a", "train.steps=3"), ("data", "space.yaml"), results=("runs/train/a/checkpoints/step*",)),
         Variant("data/images/*.jpg", "supernet.train", train("a", "train.steps=3", "data.on_error=skip"), ("data", "space.yaml"), results=("runs/train/a/checkpoints/step*",)),
         Variant("data/images/*.jpg", "subnets.evaluate", ("arch=runs/export/e", "name=w", "threads=1", *DATA), ("data", "runs/export/e"), results=SCORES),
     )),
     Kind("videos", (
-        Variant("clip.mp4", "subnets.predict", (*PREDICT, "source=clip.mp4"), ("clip.mp4", "runs/export/e"), results=PEOPLE),
-        Variant("clip.avi", "subnets.predict", (*PREDICT, "source=clip.avi"), ("clip.avi", "runs/export/e"), results=PEOPLE),
+        Variant("clip.mp4", "subnets.predict", (*PREDICT, "source=clip.mp4"), ("clip.mp4", RUN), results=PEOPLE),
+        Variant("clip.avi", "subnets.predict", (*PREDICT, "source=clip.avi"), ("clip.avi", RUN), results=PEOPLE),
     )),
     Kind("zips", (
         Variant("zipped/images.zip", "supernet.audit", ("name=a", "data=crowdpose", "data.root=zipped"), ("zipped",), results=("runs/audit/a/audit.json",), checksum=True),
@@ -150,8 +151,8 @@ KINDS = (
         Variant("weights.pth", "subnets.evaluate", ("arch=arch.yaml", "weights=weights.pth", "name=c", "threads=1", *DATA), ("data", "arch.yaml", "weights.pth"), results=SCORES, checksum=True),
     )),
     Kind("exports", (
-        Variant("runs/export/e/*.json", "subnets.predict", (*PREDICT, "source=photos"), ("photos", "runs/export/e"), results=PEOPLE),
-        Variant("runs/export/e/*.yaml", "subnets.predict", (*PREDICT, "source=photos"), ("photos", "runs/export/e"), results=PEOPLE),
+        Variant("runs/export/e/*.json", "subnets.predict", (*EXPORTED, "source=photos"), ("photos", "runs/export/e"), results=PEOPLE),
+        Variant("runs/export/e/*.yaml", "subnets.predict", (*EXPORTED, "source=photos"), ("photos", "runs/export/e"), results=PEOPLE),
         Variant("runs/export/e/model.onnx", "subnets.predict", ("arch=runs/export/e/model.onnx", "name=q", "threads=1", "source=photos"), ("photos", "runs/export/e"), results=PEOPLE, checksum=True),
         Variant("runs/export/e/model.onnx", "subnets.evaluate", ("arch=runs/export/e/model.onnx", "name=w", "threads=1", *DATA), ("data", "runs/export/e"), results=SCORES, checksum=True),
         Variant("runs/export/e/model.safetensors", "subnets.evaluate", ("arch=runs/export/e", "name=w", "threads=1", *DATA), ("data", "runs/export/e"), results=SCORES, checksum=True),
@@ -201,6 +202,22 @@ KINDS = (
         Variant("settings/data/mine.yaml", "supernet.train", ("data=mine", "--config-dir", "settings", "--cfg", "job"), ("settings",)),
     )),
 )  # fmt: skip
+
+
+# What takes long to make, and what takes long to run.
+SLOW_FILES = ("runs/export/e", "runs/evaluate/v", "runs/predict/p", "runs/finetune/f")
+SLOW = ("search.run", "subnets.export", "subnets.finetune")
+
+
+def quick(kind: Kind) -> Kind:
+    """The variants that take little time; a journal has no other reader than the search."""
+    fast = [v for v in kind.variants if not set(v.needs) & set(SLOW_FILES) and v.entry not in SLOW]
+    # Auditing every pixel starts processes of its own.
+    only = {"pictures": "subnets.predict", "videos": "subnets.predict", "zips": "supernet.train"}.get(
+        kind.name
+    )
+    fast = [v for v in fast if only in (None, v.entry)]
+    return Kind(kind.name, tuple(fast) or (kind.variants if kind.name == "journals" else ()))
 
 
 def kind_of(name: str) -> Kind:

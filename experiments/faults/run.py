@@ -35,7 +35,7 @@ import harness
 import mutations
 import numpy as np
 import world
-from kinds import KINDS, Kind, Variant, files_of, kind_of
+from kinds import KINDS, Kind, Variant, files_of, kind_of, quick
 
 VERDICTS = ("refused", "accepted", "accepted, other result", "traceback", "unclear", "silently wrong", "hang", "memory", "ran code")  # fmt: skip
 BAD = VERDICTS[3:]
@@ -63,9 +63,10 @@ class Case:
 class Campaign:
     """Undamaged files, what the commands make of them, and the damage."""
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, quick: bool = False) -> None:
         self.scratch = scratch
-        self.world = undamaged(scratch)
+        self.quick = quick
+        self.world = undamaged(scratch, quick)
         self.modules = self.world / "modules.txt"
         harness.import_learned(self.modules)
         gc.freeze()
@@ -125,9 +126,10 @@ class Campaign:
             done = harness.learn_modules(variant.entry, variant.arguments, folder, self.modules)
             if done.code:
                 raise SystemExit(f"{key}: the undamaged file fails:\n{done.err}")
-            # Once more, now that nothing has to be imported: its memory is the measure.
-            folder = self._copied(variant)
-            done = harness.run(variant.entry, variant.arguments, folder)
+            if not self.quick:
+                # Once more, now that nothing has to be imported: its memory is the measure.
+                folder = self._copied(variant)
+                done = harness.run(variant.entry, variant.arguments, folder)
             self._references[key] = done, digests(variant, folder, done)
             kept.parent.mkdir(exist_ok=True)
             kept.write_text(json.dumps({"run": asdict(done), "digests": self._references[key][1]}))
@@ -149,7 +151,7 @@ class Campaign:
         return folder
 
 
-def undamaged(scratch: Path) -> Path:
+def undamaged(scratch: Path, quick: bool = False) -> Path:
     """The undamaged files, from this machine's cache when the code is the same."""
     digest = hashlib.sha256()
     for package in ("supernet", "search", "subnets", "conf"):
@@ -158,6 +160,11 @@ def undamaged(scratch: Path) -> Path:
                 digest.update(path.read_bytes())
     for module in (world, sys.modules["kinds"]):
         digest.update(Path(str(module.__file__)).read_bytes())
+    if quick:
+        made = scratch / "world"
+        made.mkdir()
+        world.make(made, quick)
+        return made
     cache = Path(tempfile.gettempdir()) / f"litepose-faults-{os.getuid()}-{digest.hexdigest()[:12]}"
     if not cache.is_dir():
         made = scratch / "world"
@@ -203,10 +210,10 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, list) else value
 
 
-def cases(names: list[str], count: int, first: int) -> Iterator[tuple[Kind, int]]:
+def cases(kinds: list[Kind], count: int, first: int) -> Iterator[tuple[Kind, int]]:
     """`count` cases in turn over the kinds."""
     for number in range(first, first + count):
-        yield kind_of(names[number % len(names)]), number // len(names)
+        yield kinds[number % len(kinds)], number // len(kinds)
 
 
 def table(found: list[Case]) -> str:
@@ -246,16 +253,19 @@ def main() -> None:
     parser.add_argument("--kind", action="append", default=[])
     parser.add_argument("--index", type=int, help="only this case of the one kind, with its output")
     parser.add_argument("--output", type=Path, help="folder of result.json and cases.csv")
+    parser.add_argument("--quick", action="store_true", help="only what takes little time, as in the tests")
     chosen = parser.parse_args()
-    names = [kind_of(name).name for name in chosen.kind] or [kind.name for kind in KINDS]
+    kinds = [kind_of(name) for name in chosen.kind] or list(KINDS)
+    if chosen.quick:
+        kinds = [short for kind in kinds if (short := quick(kind)).variants]
     with tempfile.TemporaryDirectory(prefix="faults-") as scratch:
-        campaign = Campaign(Path(scratch))
+        campaign = Campaign(Path(scratch), chosen.quick)
         if chosen.index is not None:
-            case = campaign.case(kind_of(names[0]), chosen.seed, chosen.index, show=True)
+            case = campaign.case(kinds[0], chosen.seed, chosen.index, show=True)
             print(json.dumps(asdict(case), indent=1))
             return
         found = []
-        for kind, index in cases(names, chosen.mutations, chosen.first):
+        for kind, index in cases(kinds, chosen.mutations, chosen.first):
             case = campaign.case(kind, chosen.seed, index)
             found.append(case)
             if case.verdict in BAD:

@@ -50,8 +50,8 @@ def command(entry: harness.Entry, arguments: Sequence[str], folder: Path) -> Non
         raise SystemExit(f"{entry} {' '.join(arguments)} failed in the making of the files:\n{done.err}")
 
 
-def make(folder: Path) -> None:
-    """Fill `folder`; needed once per version of the code."""
+def make(folder: Path, quick: bool = False) -> None:
+    """Fill `folder`; needed once per version of the code. `quick` leaves out what takes long."""
     (folder / "space.yaml").write_text(yaml.safe_dump(SPACE))
     render = ("train=6", "val=3", "test=3", "size=64", "workers=1")
     rendered = ("data=synthetic", *(f"data.render.{setting}" for setting in render))
@@ -62,19 +62,21 @@ def make(folder: Path) -> None:
     command("supernet.train", ("name=half", *TRAIN), folder)
     for done in (*half.glob("checkpoints/step-*4.safetensors"), *half.glob("checkpoints/best*")):
         done.unlink()
-    command("search.run", ("name=s", "supernet=runs/train/net", "budgets.macs=[0.6,0.9]", "budgets.names=[half,most]", *SEARCH), folder)  # fmt: skip
-    command("subnets.export", EXPORT, folder)
+    budgets = ("supernet=runs/train/net", "budgets.macs=[0.6,0.9]", "budgets.names=[half,most]")
+    command("search.run", ("name=s", *budgets, *SEARCH), folder)
     pictures(folder)
-    command("subnets.evaluate", EVALUATE, folder)
-    command("subnets.predict", ("arch=runs/export/e", "source=photos", "name=p", "threads=1"), folder)
-    command("subnets.finetune", FINETUNE, folder)
     sweep(folder)
-    board(folder)
     networks(folder)
+    board(folder)
     tabular(folder)
     settings(folder)
     coco(folder)
     detections(folder)
+    if not quick:
+        command("subnets.export", EXPORT, folder)
+        command("subnets.evaluate", EVALUATE, folder)
+        command("subnets.predict", ("arch=runs/export/e", "source=photos", "name=p", "threads=1"), folder)
+        command("subnets.finetune", FINETUNE, folder)
 
 
 def pictures(folder: Path) -> None:
@@ -142,7 +144,7 @@ def networks(folder: Path) -> None:
     from subnets import load
     from subnets.official import export_weights
 
-    net = load(folder / "runs/export/e")
+    net = load(folder / "runs/search/s/subnets/half")
     net.arch.save(folder / "arch.yaml")
     weights = export_weights(net)
     torch.save(weights, folder / "weights.pth")
