@@ -92,6 +92,13 @@ def test_validation_in_training_scores_and_draws_the_same_images(crowdpose_root)
     assert scoring.evaluator.image_ids == ids
 
 
+def test_what_calibration_leaves_out_is_not_added_to_the_caller_s_list(crowdpose_root):
+    (crowdpose_root / "images/103.jpg").write_bytes(b"no picture")
+    dataset = opened(crowdpose_root, "skip")
+    assert len(list(calibration_batches(dataset, 64, images=10, batch_size=3))) == 3
+    assert dataset.skipped == []
+
+
 def test_without_skipping_it_is_an_error(crowdpose_root):
     (crowdpose_root / "images/103.jpg").write_bytes(b"no picture")
     evaluator = Evaluator(opened(crowdpose_root, "raise"), EvaluationOptions())
