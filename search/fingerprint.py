@@ -156,6 +156,7 @@ def fingerprint_of(
             key: list(v) if isinstance(v, tuple) else v for key, v in asdict(config.evaluation).items()
         },
         "splits": [data.layout, data.train_split, data.val_split, data.skeleton],
+        **({"protocol": data.protocol} if data.protocol else {}),
         # Not the pixels: reading them all at every start would take longer than a short search.
         "scored images": [len(scored), _digest(json.dumps(scored.ground_truth()).encode())],
         "calibration images": [len(calibrated), _digest(json.dumps(_images(calibrated)).encode())],

@@ -11,9 +11,8 @@ import numpy as np
 from ..errors import InputError
 from ..pose.protocols import PROTOCOLS, protocol_of
 from ..pose.skeletons import Skeleton
-from .annotations.geometry import nonsense
 from .annotations.parse import parse
-from .annotations.records import Faults, Record
+from .annotations.records import Faults, Record, nonsense
 from .dataset import PoseDataset
 from .images.reading import cached
 from .images.store import Store

@@ -12,8 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .annotations.records import BoolArray, FloatArray, Region
-from .annotations.regions import decode_rle
+from .annotations.records import BoolArray, FloatArray, Region, decode_rle
 from .transforms import pixel_centre_matrix
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...pose.skeletons import Skeleton
-from .records import FloatArray, Region
-from .regions import read_region
+from .records import FloatArray, Region, read_region
 
 LARGEST_SIDE = 65535
 _NUMBERS = frozenset((int, float))

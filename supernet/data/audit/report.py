@@ -13,8 +13,7 @@ import numpy as np
 
 from ...pose.protocols import PROTOCOLS
 from ...runs.files import atomic_path, write_json
-from ..annotations.geometry import nonsense
-from ..annotations.records import Faults, Skipped
+from ..annotations.records import Faults, Skipped, nonsense
 from ..dataset import PoseDataset
 from ..images.orientation import Looked
 from .statistics import (
