@@ -37,13 +37,15 @@ class TabularBenchmark:
     """
 
     def __init__(self, space: SearchSpace, codes: Codes, ap: Floats, num_joints: int = 14) -> None:
-        if len(codes) != space.size() or not np.isfinite(ap).all():
+        space.check_codes(codes)
+        matches = ap.shape == (len(codes),)
+        known = len(np.unique(codes[np.isfinite(ap)], axis=0)) if matches else 0
+        if known != len(codes) or known != space.size():
             raise InputError(
-                f"space {space.name!r} has {space.size()} architectures, of which "
-                f"{int(np.isfinite(ap).sum())} were evaluated"
+                f"space {space.name!r} has {space.size()} architectures, of which {known} were evaluated"
             )
         self.space = space
-        self.codes = codes
+        self.codes = codes = codes.astype(np.int64)
         self.ap = ap
         self.costs = Costs.standard(space, num_joints)
         self.macs = self.costs.predict(codes)[:, 0]
@@ -63,12 +65,16 @@ class TabularBenchmark:
         """
         try:
             with np.load(path, allow_pickle=False) as file:
-                codes, scores = file["codes"].astype(np.int64), file["scores"].astype(np.float64)
+                codes, scores = file["codes"], file["scores"].astype(np.float64)
                 column = file["figures"].tolist().index(metric)
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"tabular benchmark {path} cannot be read: {error}") from None
-        space.check_codes(codes)
-        return cls(space, codes, scores[:, column])
+                ap = scores[:, column]
+        # A damaged archive ends in whatever numpy, zipfile or the parser of its headers raise.
+        except Exception as error:
+            raise InputError(f"tabular benchmark {path} cannot be read: {str(error)[:100]}") from None
+        try:
+            return cls(space, codes, ap)
+        except InputError as error:
+            raise InputError(f"tabular benchmark {path}: {error}") from None
 
     def __call__(self, arch: Architecture) -> Scored:
         """The score of one architecture."""

@@ -19,6 +19,9 @@ from supernet.errors import InputError
 from supernet.family import Architecture, Layer, layers
 
 T = TypeVar("T")
+Floats = npt.NDArray[np.float64]
+# What parts are, by their group without its number; each has a model of its own.
+KINDS = ("stem", "stage", "head", "raw")
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,11 @@ def split_parts(resolution: int, found: Iterable[Layer]) -> list[Part]:
     parts = []
     for name, some in itertools.groupby(found, lambda layer: layer.part):
         own = tuple(some)
+        if own[0].group.rstrip("0123456789") not in KINDS:
+            raise InputError(
+                f"latency is told for networks of the litepose family; {name or own[0].name!r} is none of "
+                "their parts"
+            )
         renamed = (
             replace(layer, name=layer.name.removeprefix(f"{name}."), part="", group="", closes_branch=False)
             for layer in own
@@ -100,10 +108,6 @@ def wire_part(part: Part, apply: Callable[[str, T], T], add: Callable[[T, T], T]
     for layer in part.layers:
         x = apply(layer.name, x)
     return [add(x, inputs[0]) if part.is_residual else x]
-
-
-Floats = npt.NDArray[np.float64]
-KINDS = ("stem", "stage", "head", "raw")
 
 
 class PartModel:

@@ -60,7 +60,8 @@ def read_board(
             found = (float(row["milliseconds"]), int(row["runs"]))
             times.setdefault(_name(row["file"]), []).append(found)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, csv.Error) as error:
-        raise InputError(f"measurements {source} are damaged ({error}); run {SCRIPT} again") from None
+        reason = str(error)[:100]
+        raise InputError(f"measurements {source} are damaged ({reason}); run {SCRIPT} again") from None
     if about.get("manifest") != design_id(space, design, num_joints):
         raise InputError(
             f"measurements {source} are of another folder: space, joints, seed or sizes differ from "

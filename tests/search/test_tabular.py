@@ -98,3 +98,20 @@ def test_what_is_no_table_of_the_space(table: TabularBenchmark, tmp_path: Path) 
         TabularBenchmark.load(FILE, table.space, "AP95")
     with pytest.raises(InputError, match=r"has 2304 architectures, of which 1 were evaluated"):
         TabularBenchmark(table.space, table.codes[:1], table.ap[:1])
+
+
+@pytest.mark.parametrize("how", ["empty", "no archive", "cut", "one byte", "three axes", "too many scores"])
+def test_a_damaged_table_is_one_line(how: str, tmp_path: Path) -> None:
+    data, file = bytearray(FILE.read_bytes()), tmp_path / "damaged.npz"
+    with np.load(FILE) as kept:
+        arrays = {name: kept[name] for name in ("codes", "scores", "figures")}
+    scores = arrays.pop("scores")
+    changed = {"three axes": scores[:, :, None], "too many scores": np.tile(scores, (2, 1))}
+    if how in changed:
+        np.savez(file, scores=changed[how], **arrays)
+    else:
+        data[len(data) // 2] ^= 255
+        file.write_bytes({"empty": b"", "no archive": b"x" * 99, "cut": data[:-9]}.get(how, bytes(data)))
+    with pytest.raises(InputError, match=r"tabular benchmark .*damaged\.npz") as caught:
+        TabularBenchmark.load(file, SearchSpace.load("nano"))
+    assert len(str(caught.value).splitlines()) == 1
