@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import warnings
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from torch import Tensor
 
 from supernet.errors import InputError, shown
 from supernet.family import Architecture, family_of, layers, load_arch
+from supernet.runs.reading import check_unpacked
 
 from .folder import read_safetensors, require_match, save
 from .network import Subnet
@@ -142,6 +145,7 @@ def read_official(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         return tensors_of(read_safetensors(file), what)
     if not file.is_file():
         raise InputError(f"{what} do not exist; check the path")
+    check_members(file, what)
     try:
         # Warnings are about damage or age of the file, and come as an error below where they matter.
         with warnings.catch_warnings(), torch.serialization.safe_globals(_HARMLESS):
@@ -159,6 +163,28 @@ def read_official(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         reason = " ".join(_ESCAPES.sub("", said).split())[:200] or type(error).__name__
         raise InputError(f"{what} cannot be read without running code, or are damaged: {reason}") from None
     return tensors_of(value, what)
+
+
+def check_members(file: Path, what: str) -> None:
+    """Compare a .pth with the checksums of its parts, which torch leaves unread.
+
+    Raises:
+        InputError: they differ. A file in the form that torch wrote before 1.6 has none.
+    """
+    with file.open("rb") as stream:
+        if stream.read(4) != b"PK\x03\x04":
+            return
+    try:
+        with zipfile.ZipFile(file) as archive:
+            for member in archive.infolist():
+                check_unpacked(member.compress_size, member.file_size, what)
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        raise InputError(f"{what} are damaged: {error}; fetch or save them again") from None
+    if damaged:
+        raise InputError(
+            f"{what} are damaged: {shown(damaged)} has another checksum now; fetch or save them again"
+        )
 
 
 def tensors_of(value: Any, what: str) -> dict[str, Tensor]:

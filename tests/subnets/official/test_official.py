@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from subnets import Subnet, build, load
 from subnets.network import fuse
-from subnets.official import convert, export_weights, import_weights
+from subnets.official import convert, export_weights, import_weights, read_official
 from supernet import Arch, InputError, SearchSpace
 from supernet.cost import count_macs, count_params
 
@@ -234,3 +234,17 @@ def test_conversion_to_a_folder(mixed: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="do not fit"):
         convert("litepose-xs", tmp_path / "final_state.pth.tar", tmp_path / "nets" / "xs", num_joints=17)
     assert not (tmp_path / "nets" / "xs").exists()
+
+
+def test_a_flipped_bit_is_found_by_the_files_own_checksum(mixed: Any, tmp_path: Path) -> None:
+    """torch itself reads past it, and gives another network."""
+    file = tmp_path / "w.pth"
+    torch.save(mixed.weights(), file)
+    whole = file.read_bytes()
+    read_official(file)
+    file.write_bytes(
+        whole[: len(whole) // 2] + bytes([whole[len(whole) // 2] ^ 64]) + whole[len(whole) // 2 + 1 :]
+    )
+    torch.load(file, weights_only=True)
+    with pytest.raises(InputError, match=r"w\.pth are damaged: .* has another checksum now"):
+        read_official(file)
