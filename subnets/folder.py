@@ -183,10 +183,11 @@ def write_into(net: Network, folder: Path, about: Mapping[str, Any] | None = Non
     meta = Meta(net.num_joints, net.fused, net.skeleton, {**net.about, **(about or {})})
     write_meta(folder, meta)
     net.arch.save(folder / ARCH_FILE)
-    from safetensors.torch import save_file
+    from safetensors.torch import save as to_bytes
 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
-    save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    # Not `save_file`: its files are private whatever the umask, and its error on a full disk is no OSError.
+    (folder / WEIGHTS_FILE).write_bytes(to_bytes(tensors, metadata={"format": "pt"}))
 
 
 def load(folder: str | os.PathLike[str]) -> Network:

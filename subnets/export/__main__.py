@@ -9,6 +9,7 @@ from pathlib import Path
 
 from supernet.cli import launch
 from supernet.runs.files import remove_if_empty
+from supernet.runs.folders import alone_in
 
 from ..console import distinct_slugs, register_slug
 from ..options import as_list
@@ -40,13 +41,14 @@ def run(config: ExportCommand, folder: Path) -> None:
     for arch, network, target in zip(archs, opened, targets, strict=True):
         warn_untrained(network)
         one = replace(config, arch=arch)
-        if exported_already(one, target, network):
-            console.print(f"{target} holds this export already; nothing to do")
-            continue
-        for item in export(one, network, formats, target):
-            proof = f"within {item.difference:.1e} of torch in {item.runtime}"
-            console.print(f"{item.file}: {item.size / 1e6:.2f} MB, {proof}")
-        console.print(f"exported {network.name} to {target}")
+        with alone_in(target, beside=True):
+            if exported_already(one, target, network):
+                console.print(f"{target} holds this export already; nothing to do")
+                continue
+            for item in export(one, network, formats, target):
+                proof = f"within {item.difference:.1e} of torch in {item.runtime}"
+                console.print(f"{item.file}: {item.size / 1e6:.2f} MB, {proof}")
+            console.print(f"exported {network.name} to {target}")
     remove_if_empty(folder)
 
 

@@ -11,7 +11,7 @@ from supernet.family import Architecture
 from supernet.runs.environment import environment_line
 
 from ..benchmark.timing import Timing
-from ..portable.manifest import PREPROCESSING, Manifest, outputs_of
+from ..portable.manifest import Manifest, outputs_of, preprocessing_of
 
 FIGURES = ("AP", "AP50", "AP75", "AR", "AR50", "AR75", "AP_easy", "AP_medium", "AP_hard")
 PICTURE = "picture.jpg"
@@ -218,8 +218,9 @@ people.keypoints  # (P, {facts.manifest.skeleton.num_joints}, 3): x, y, score in
 
 def _interface(manifest: Manifest) -> str:
     shape = "(B, 3, H, W)" if manifest.input_shape is None else "(1, 3, {}, {})".format(*manifest.input_shape)
+    resize = preprocessing_of(manifest)["resize"]
     lines = [
-        f"- `images` {shape} float32: RGB / 255, ImageNet mean and deviation; {PREPROCESSING['resize']}.",
+        f"- `images` {shape} float32: RGB / 255, ImageNet mean and deviation; {resize}.",
         *(f"- `{name}` {meaning}." for name, meaning in outputs_of(manifest).items()),
         f"- Joints: {', '.join(manifest.skeleton.joints)}.",
         "- The ONNX file's metadata says the same, key `litepose`.",

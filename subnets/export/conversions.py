@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,7 +27,9 @@ def write_program(job: Job, path: Path, options: Mapping[str, Any]) -> Sequence[
     net: nn.Module = PeakNetwork(job.fused, peaks) if peaks else job.fused
     shapes = None if dynamic is None else (dynamic,)
     program = torch.export.export(net, (example,), dynamic_shapes=shapes)
-    torch.export.save(program, path)
+    data = io.BytesIO()
+    torch.export.save(program, data)
+    path.write_bytes(data.getvalue())
     return ()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from supernet import __version__
+from supernet.cost import padded_shape
 from supernet.data.source import DataConfig, open_split
 from supernet.errors import InputError
 from supernet.family import check_input_shape, step_of
@@ -34,7 +35,7 @@ from .formats import (
     largest_difference,
     normal_inputs,
 )
-from .options import ExportCommand, ExportOptions
+from .options import RATIOS, ExportCommand, ExportOptions
 from .peak_head import PeakNetwork
 from .scores import draw_picture, inherited_scores, measure_scores
 
@@ -92,8 +93,10 @@ def make_job(config: ExportCommand, opened: Opened, folder: Path) -> Job:
     if options.peaks and opened.kind != "embedding":
         raise InputError(f"{opened.name} gives {opened.kind} without tags; use export.peaks=0")
     shape = None
-    if options.shapes == "fixed":
+    if options.shapes != "dynamic":
         height, width = options.input_shape or opened.arch.input_shape
+        if options.shapes in RATIOS:
+            height, width = padded_shape(opened.arch.resolution, *RATIOS[options.shapes])
         shape = check_input_shape((height, width), step_of(net.arch))
     manifest = Manifest(
         name=opened.name,
@@ -246,7 +249,8 @@ def exported_already(config: ExportCommand, folder: Path, opened: Opened) -> boo
         return False
     claim_run_folder(folder, config)
     record = read_json(folder / EXPORT_FILE, "export record")
-    if record.get("weights_sha256") != weights_digest(opened.require_net()):
+    known = record.get("weights_sha256") if isinstance(record, dict) else None
+    if known != weights_digest(opened.require_net()):
         raise InputError(
             f"{folder} was exported from other weights; choose another name=..., or remove the folder"
         )

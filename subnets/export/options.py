@@ -11,7 +11,9 @@ from supernet.options import CommandOptions, Options, option
 
 from ..options import SourceOptions
 
-SHAPES = ("dynamic", "fixed")
+# (height, width) of pictures that fixed shapes are offered for.
+RATIOS = {"4x3": (3, 4), "16x9": (9, 16)}
+SHAPES = ("dynamic", "fixed", *RATIOS)
 
 
 @dataclass
@@ -19,7 +21,8 @@ class ExportOptions(Options, group="export"):
     """What to write and how.
 
     Attributes:
-        shapes: `dynamic` (batch, height and width free) or `fixed` (one image of `input_shape`).
+        shapes: `dynamic` (batch, height and width free), `fixed` (one image of `input_shape`), or `4x3` and
+            `16x9` (one image as wide as such pictures are; a square shrinks them and finds fewer people).
         input_shape: [height, width] for fixed shapes, multiples of 16; None means the square of the
             resolution.
         peaks: K > 0 ends the ONNX graph in the K best peaks per joint, with their tags, instead of maps;

@@ -59,6 +59,11 @@ def quantise(source: Path, target: Path, images: Iterable[Floats], manifest: Man
             calibrate_method=tools.CalibrationMethod.MinMax,
         )
         model = onnx.load(quantised)
+    # The quantiser declares domains of operators that it did not use; some converters refuse them.
+    used = {node.domain for node in model.graph.node}
+    for index in reversed(range(len(model.opset_import))):
+        if model.opset_import[index].domain not in used:
+            del model.opset_import[index]
     del model.metadata_props[:]
     entry = model.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, replace(manifest, precision="int8").to_json()

@@ -12,18 +12,24 @@ from typing import Any
 import cv2
 import numpy as np
 
-from supernet.data.images.decode import UInt8Image, decode_rgb
+from supernet.data.images.decode import UInt8Image, decode_rgb, exif_orientation
 from supernet.errors import InputError
 from supernet.runs.reading import read_bytes
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 # Pictures that not every OpenCV reads.
-UNREAD_SUFFIXES = (".gif", ".avif", ".jp2", ".heic", ".heif")
+UNREAD_SUFFIXES = (".gif", ".avif", ".jp2", ".heic", ".heif", ".jxl", ".dng")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ts")
 _CAMERA = re.compile(r"(?:camera:?)?(\d+)|camera")
 # Containers count their frames only roughly; fewer than this share of the announced ones means a cut file.
 _COMPLETE = 0.98
 _FFMPEG_QUIET = "-8"
+_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+_HEADS: dict[str, Callable[[bytes], bool]] = {
+    ".avi": lambda head: head[:4] == b"RIFF",
+    **dict.fromkeys((".mkv", ".webm"), lambda head: head[:4] == b"\x1aE\xdf\xa3"),
+    **dict.fromkeys((".mp4", ".m4v", ".mov"), lambda head: head[4:8] in _BOXES),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,25 +103,34 @@ def open_frames(source: str | os.PathLike[str], limit: int | None = None) -> Fra
 
 def _image(path: Path) -> Frames:
     def read(_: list[str]) -> Iterator[Frame]:
-        yield Frame(0, 1, path.name, read_rgb(path))
+        yield Frame(0, 1, path.name, *_read(path))
 
     return Frames("image", path.stem, 1, 0.0, read)
 
 
 def read_rgb(path: Path) -> UInt8Image:
-    """The image file `path` as (H, W, 3) uint8 RGB.
+    """The image file `path` as (H, W, 3) uint8 RGB, upright.
 
     Raises:
         InputError: missing, truncated, or no image.
     """
-    return decode_rgb(read_bytes(path, "image"), str(path))
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[UInt8Image, Mapping[str, Any]]:
+    """The image, and what results say about it if its EXIF orientation turned it upright."""
+    data = read_bytes(path, "image")
+    image, orientation = decode_rgb(data, str(path)), exif_orientation(data)
+    return image, {} if orientation == 1 else {"frame": "upright", "exif_orientation": orientation}
 
 
 def _folder(folder: Path, limit: int | None) -> Frames:
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)[:limit]
+    files = sorted(folder.iterdir())
+    paths = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES][:limit]
+    others = [path for path in files if path.suffix.lower() in UNREAD_SUFFIXES]
     if not paths:
-        raise InputError(f"folder {folder} holds no images ({', '.join(IMAGE_SUFFIXES)})")
-    others = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in UNREAD_SUFFIXES]
+        told = f"; {others[0].name} is not read, convert it to JPEG or PNG" if others else ""
+        raise InputError(f"folder {folder} holds no images ({', '.join(IMAGE_SUFFIXES)}){told}")
     stems = [path.stem for path in paths]
     numbered = all(stem.isdecimal() for stem in stems) and len({int(stem) for stem in stems}) == len(stems)
 
@@ -123,11 +138,11 @@ def _folder(folder: Path, limit: int | None) -> Frames:
         failures += [f"{path} is not read; convert it to JPEG or PNG" for path in others]
         for index, path in enumerate(paths):
             try:
-                image = read_rgb(path)
+                image, turned = _read(path)
             except InputError as error:
                 failures.append(str(error))
                 continue
-            yield Frame(index, int(path.stem) if numbered else index + 1, path.name, image)
+            yield Frame(index, int(path.stem) if numbered else index + 1, path.name, image, turned)
 
     return Frames("folder", folder.resolve().name, len(paths), 0.0, read)
 
@@ -145,6 +160,8 @@ def _video(path: Path, limit: int | None) -> Frames:
 
     def read(failures: list[str]) -> Iterator[Frame]:
         count = 0
+        if not _begins_well(path):
+            failures.append(f"video {path} lacks its beginning, and maybe frames; fetch it again")
         for frame in _captured(capture, path.name, limit):
             count += 1
             yield frame
@@ -160,6 +177,13 @@ def _video(path: Path, limit: int | None) -> Frames:
     if limit is not None:
         total = limit if total is None else min(limit, total)
     return Frames("video", path.stem, total, rate if rate > 0 else 25.0, read)
+
+
+def _begins_well(path: Path) -> bool:
+    """Whether a video file has the head of its container; FFmpeg also finds the rest of one without."""
+    with open(path, "rb") as stream:
+        head = stream.read(12)
+    return all(suffix != path.suffix.lower() or test(head) for suffix, test in _HEADS.items())
 
 
 def _camera(number: int, limit: int | None) -> Frames:

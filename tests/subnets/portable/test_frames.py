@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from subnets.portable.frames import open_frames
+from subnets.portable.frames import _begins_well, open_frames
 from supernet import InputError
 
 
@@ -147,3 +147,52 @@ def test_a_camera_is_read_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None
     assert (frames.kind, frames.total, frames.rate) == ("camera", None, 25.0)
     assert frames.failures == ["camera 1 gives no more images"]
     assert len(list(open_frames("camera:1", limit=2))) == 2
+
+
+def test_other_kinds_of_pictures_are_told(tmp_path: Path) -> None:
+    (tmp_path / "c.HEIC").write_bytes(b"....ftypheic")
+    with pytest.raises(InputError, match=r"holds no images .*c\.HEIC is not read, convert it to JPEG or PNG"):
+        open_frames(tmp_path)
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "b.gif")
+    frames = open_frames(tmp_path)
+    assert [frame.name for frame in frames] == ["a.png"]
+    assert [Path(failure.split(" is ")[0]).name for failure in frames.failures] == ["b.gif", "c.HEIC"]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photographs_stand_upright(tmp_path: Path, orientation: int) -> None:
+    """The red corner of `picture` is stored where the tag says, and seen at the top left."""
+    image = cv2.imread(str(picture(tmp_path / "a.png")))
+    stored = image.swapaxes(0, 1) if orientation >= 5 else image
+    flips = {2: (1,), 3: (0, 1), 4: (0,), 6: (0,), 7: (0, 1), 8: (1,)}.get(orientation, ())
+    stored = np.flip(stored, flips) if flips else stored
+    data = cv2.imencode(".jpg", np.ascontiguousarray(stored), [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
+    tag = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0" + bytes([orientation]) + b"\0\0\0\0\0\0"
+    segment = b"\xff\xe1" + (len(tag) + 2).to_bytes(2, "big") + tag
+    (tmp_path / "b.jpg").write_bytes(data[:2] + segment + data[2:])
+    (frame,) = open_frames(tmp_path / "b.jpg")
+    assert frame.image.shape == image.shape
+    red, green, _ = frame.image[4, 4].tolist()
+    assert (red > 200, green < 60) == (True, True)
+    told = {"frame": "upright", "exif_orientation": orientation}
+    assert frame.turned == ({} if orientation == 1 else told)
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mp4", ".mkv"])
+def test_a_video_without_its_head_is_told(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"a{suffix}").write_bytes(b"\0\0\0\0\0\0\0\0\0\0\0\0")
+    assert not _begins_well(tmp_path / f"a{suffix}")
+
+
+def test_a_video_cut_at_its_head_is_told(video: Path, tmp_path: Path) -> None:
+    assert _begins_well(video)
+    data = video.read_bytes()
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(data[len(data) // 2 :])
+    try:
+        frames = open_frames(cut)
+        assert sum(1 for _ in frames) < 20
+    except InputError:
+        return
+    assert any("lacks its beginning" in failure for failure in frames.failures)
