@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -46,7 +48,7 @@ class Loader:
         device: torch.device | str = "cpu",
         start_method: str | None = None,
     ) -> None:
-        """Make a loader; its workers start with the first batch and stay until `close`.
+        """Make a loader; its workers start with `start` or the first batch and stay until `close`.
 
         Args:
             dataset: what to train on.
@@ -57,7 +59,8 @@ class Loader:
             workers: processes; 0 makes the batches in this one.
             rank, world: this process and how many share each batch.
             device: where the batches go.
-            start_method: "fork", "spawn", "forkserver" or None for the platform's own.
+            start_method: "fork", "spawn", "forkserver" or None for the platform's own; "spawn" in a process
+                with threads, whose mutexes a fork would copy as they are.
 
         Raises:
             InputError: there is nothing to train on, the batch does not divide among the ranks, or a
@@ -82,11 +85,14 @@ class Loader:
             augment = replace(augment, flip=0.0)
         self._make = BatchMaker(self.dataset, self.plan, augment, options.sigma, tuple(dict.fromkeys(scales)))
         self._steps = _Steps(self._resolution)
+        if start_method is None and threading.active_count() > 1:
+            start_method = "spawn"
         self._loader: DataLoader[Any] = DataLoader(
             _StepBatches(self._make),
             batch_size=None,
             sampler=self._steps,
             num_workers=workers,
+            timeout=options.patience if workers else 0,
             collate_fn=_as_it_is,
             pin_memory=self._device.type == "cuda",
             worker_init_fn=_single_threaded,
@@ -106,20 +112,27 @@ class Loader:
         """The resolution of `step`."""
         return self._steps.resolution(step)
 
+    def start(self) -> None:
+        """Start the workers now, before this process gets threads of its own."""
+        for _ in self.batches(0, 0):
+            pass
+
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """The batches of steps `start` to `stop` - 1; starting late costs nothing.
 
         Raises:
-            InputError: an image cannot be read, and the data set does not skip such.
+            InputError: an image cannot be read, and the data set does not skip such; or a worker was killed
+                or fell silent.
         """
         self._steps.span = range(start, stop)
-        for made in self._loader:
-            if isinstance(made, _Failure):
-                self.close()
-                raise InputError(made.message)
-            known = set(self.skipped)
-            self.skipped += [fault for fault in dict.fromkeys(made.skipped) if fault not in known]
-            yield made.to(self._device)
+        with lost_workers_told():
+            for made in self._loader:
+                if isinstance(made, _Failure):
+                    self.close()
+                    raise InputError(made.message)
+                known = set(self.skipped)
+                self.skipped += [fault for fault in dict.fromkeys(made.skipped) if fault not in known]
+                yield made.to(self._device)
 
     def batch(self, step: int) -> Batch:
         """The batch of one step, made in this process."""
@@ -140,6 +153,29 @@ class Loader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@contextmanager
+def lost_workers_told() -> Iterator[None]:
+    """Turn what torch raises when a worker dies or falls silent into one line.
+
+    A death is told by a signal handler, wherever the main thread is: whoever trains needs this around it all.
+
+    Raises:
+        InputError: it happened.
+    """
+    try:
+        yield
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        cause = error.__cause__ or error.__context__
+        told = next((str(e) for e in (error, cause) if "DataLoader" in str(e)), "")
+        if not told and isinstance(error, RuntimeError):
+            raise
+        reason = "fell silent" if "timed out" in told else "was killed or ended by itself"
+        raise InputError(
+            f"a data worker {reason} ({' '.join(told.split()) or repr(error)}); if memory is short, take "
+            "fewer data.workers; start the same command again to go on from the last checkpoint"
+        ) from None
 
 
 def with_people(dataset: PoseDataset) -> PoseDataset:

@@ -64,6 +64,7 @@ class DataOptions(Options, group="data"):
         category: name of the annotated category to take, where several have keypoints.
         exif: which view of images with an EXIF orientation the labels were made on: "upright", "stored", or
             "auto", which tells it by sizes and joints and refuses what could be either.
+        patience: seconds without a word from the workers after which they are given up.
         keep_empty: train on images without any labelled person too (two in five of COCO's).
         on_error: "raise" stops at the first bad record; "skip" leaves it out, counts it and lists it.
         verify: what opening checks of the images. "headers" compares each file's header with its
@@ -101,6 +102,7 @@ class LoaderOptions(Options):
         seed: everything random in the batches derives from it; >= 0.
         sigma: standard deviation of the heatmap Gaussians, in pixels of each map.
         prefetch: batches that each worker prepares ahead.
+        patience: seconds without a word from the workers after which they are given up.
         keep_empty: train on images without any person too (two in five of COCO's).
     """
 
@@ -108,4 +110,5 @@ class LoaderOptions(Options):
     seed: int = option(0, least=0)
     sigma: float = option(2.0, above=0)
     prefetch: int = option(2, least=1)
+    patience: float = option(600.0, above=0)
     keep_empty: bool = False

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..data.dataset import PoseDataset
-from ..data.loader import Loader
+from ..data.loader import Loader, lost_workers_told
 from ..data.options import LoaderOptions
 from ..data.source import DataConfig, ensure_data, open_ready_split
 from ..errors import InputError
@@ -102,8 +102,9 @@ class TrainingJob:
         if last is not None:
             task.state.restore(last)
         # Around the log's and the loader's end too: what is still to be flushed may not fit either.
-        with clear_when_full(lambda: _on_full_disk(checkpoints.last())):
+        with clear_when_full(lambda: _on_full_disk(checkpoints.last())), lost_workers_told():
             loader = self._loader(task, dataset)
+            loader.start()
             log = self._open_log(task.state.step) if self.ranks.is_main else None
             try:
                 trainer = Trainer(task, loader, self.options, self.ranks, checkpoints, log, self.config)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 
 from ...errors import InputError
 from ..annotations.records import Skipped
@@ -15,6 +19,22 @@ from .decode import UInt8Image
 _THREADS = 4
 # Leave room for the training itself.
 _SHARE_OF_MEMORY = 0.7
+
+
+@contextmanager
+def decode_threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool of `count` threads that are gone when the block ends: for the system, not only for Python.
+
+    An ending thread takes a mutex of OpenCV. A process that is forked just then would wait for it for ever.
+    """
+    threads: list[int] = []
+    try:
+        with ThreadPoolExecutor(count, initializer=lambda: threads.append(threading.get_native_id())) as pool:
+            yield pool
+    finally:
+        tasks = Path("/proc/self/task")
+        while any((tasks / str(thread)).exists() for thread in threads):
+            time.sleep(0.0005)
 
 
 def cached(dataset: PoseDataset) -> PoseDataset:
@@ -39,7 +59,7 @@ def cached(dataset: PoseDataset) -> PoseDataset:
         except InputError:
             return None
 
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with decode_threads(_THREADS) as pool:
         images = pool.map(read, range(len(dataset)))
         found = {r.image_id: i for r, i in zip(dataset.records, images, strict=True) if i is not None}
     return dataset.with_cache(found)
@@ -71,7 +91,7 @@ def stream_images(
     Raises:
         InputError: an image cannot be read, and the data set does not skip such.
     """
-    with ThreadPoolExecutor(threads) as pool:
+    with decode_threads(threads) as pool:
         waiting: deque[tuple[int, Future[UInt8Image]]] = deque()
         upcoming = iter(range(len(dataset)))
         try:
