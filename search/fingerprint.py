@@ -9,12 +9,12 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from supernet.data.dataset import PoseDataset
-from supernet.data.source import DataConfig
+from supernet.data.source import DataConfig, data_from, open_ready_split, open_split
 from supernet.errors import InputError
 from supernet.evaluation import Evaluator, calibration_part
 from supernet.family import load_arch
@@ -29,11 +29,10 @@ from .strategies.operators import as_codes
 from .strategies.plan import PlanOptions
 from .strategies.problem import Problem
 
-if TYPE_CHECKING:
-    from supernet.data.dataset import PoseDataset
-    from supernet.data.source import DataConfig
-
 SHOWN = 3
+_LOG = logging.getLogger(__name__)
+
+Named = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 def trained_on(known: Mapping[str, Any] | None, data: DataConfig) -> PoseDataset:
@@ -44,8 +43,6 @@ def trained_on(known: Mapping[str, Any] | None, data: DataConfig) -> PoseDataset
         data: where the search reads. The split is read there if that is the data of the training (however
             its path is written), or if the data of the training is gone.
     """
-    from supernet.data.source import data_from, open_ready_split, open_split
-
     if known:
         training = data_from(known)
         there, here = Path(training.root).resolve(), Path(data.root).resolve()
@@ -75,11 +72,6 @@ def leak_warning(trained_on: PoseDataset, scored_on: PoseDataset) -> str | None:
         f"were trained on (image ids {some}{', ...' if len(shared) > SHOWN else ''}); train on a split "
         "of its own (data.train_split=train) for scores that mean something"
     )
-
-
-_LOG = logging.getLogger(__name__)
-
-Named = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 def released(space: SearchSpace) -> Named:
@@ -150,10 +142,13 @@ def fingerprint_of(
         "strategy": [config.strategy, dict(config.strategy_options)],
         "plan": [options.seed, options.evaluations, options.batch, options.baseline],
         "named": [
-            [list(named) for named in _plain(group)] for group in (options.warm_start, options.references)
+            [[label, list(codes)] for label, codes in group]
+            for group in (options.warm_start, options.references)
         ],
         "evaluation": {
-            key: list(v) if isinstance(v, tuple) else v for key, v in asdict(config.evaluation).items()
+            key: list(v) if isinstance(v, tuple) else v
+            for key, v in asdict(config.evaluation).items()
+            if key != "memory"
         },
         "splits": [data.layout, data.train_split, data.val_split, data.skeleton],
         **({"protocol": data.protocol} if data.protocol else {}),
@@ -170,10 +165,6 @@ def _digest(content: bytes) -> str:
 
 def _images(dataset: PoseDataset) -> list[tuple[int, int, int]]:
     return [(record.image_id, record.width, record.height) for record in dataset.records]
-
-
-def _plain(named: Named) -> list[tuple[str, list[int]]]:
-    return [(label, list(codes)) for label, codes in named]
 
 
 def environment_of(

@@ -32,6 +32,7 @@ VOLATILE = (
     "search.repair",
     "data.workers",
     "data.cache",
+    "evaluation.memory",
 )
 
 

@@ -52,7 +52,7 @@ class Evaluator:
     """Scores anything that runs on one split.
 
     Args:
-        dataset: the split; prepared images are kept in memory per resolution.
+        dataset: the split; prepared images are kept per resolution, as far as `options.memory` reaches.
         options: the protocol.
         scorer: as for `supernet.pose.score`.
         decode: thresholds and limits of grouping.
@@ -82,7 +82,10 @@ class Evaluator:
         self._scorer = scorer
         self._decode = decode or DecodeOptions()
         self.image_ids = [record.image_id for record in self.dataset.records]
-        self._prepared: dict[int, list[Prepared]] = {}
+        # By resolution: the prepared images by their place, and their bytes.
+        self._prepared: dict[int, dict[int, Prepared]] = {}
+        self._held: dict[int, int] = {}
+        self._preparing = 0.0
 
     def __call__(self, run: Run, resolution: int, head: Head | None = None) -> Evaluation:
         """Run, decode and score.
@@ -93,9 +96,9 @@ class Evaluator:
             head: of the network; None for associative embedding.
         """
         prepared = self.prepared(resolution)
-        start = time.perf_counter()
+        start, prepared_before = time.perf_counter(), self._preparing
         people = infer_prepared(run, prepared, self.dataset.skeleton, self._inference(resolution), head)
-        seconds = time.perf_counter() - start
+        seconds = time.perf_counter() - start - (self._preparing - prepared_before)
         detections = to_coco_results(people, self.image_ids)
         stats = score(
             self.ground_truth, detections, self.dataset.protocol, self._scorer, self.dataset.skeleton
@@ -109,12 +112,28 @@ class Evaluator:
         note = f" ({left_out} records left out)" if left_out else ""
         return f"{self.dataset.name}, {len(self.dataset)} images{note}"
 
-    def prepared(self, resolution: int) -> list[Prepared]:
+    def prepared(self, resolution: int) -> Iterator[Prepared]:
         """The split's images, resized for `resolution`."""
-        if resolution not in self._prepared:
-            images = (self.dataset.read_image(index) for index in range(len(self.dataset)))
-            self._prepared[resolution] = prepare(images, self._inference(resolution))
-        return self._prepared[resolution]
+        kept = self._prepared.setdefault(resolution, {})
+        for index in range(len(self.dataset)):
+            item = kept.get(index)
+            if item is None:
+                start = time.perf_counter()
+                (item,) = prepare([self.dataset.read_image(index)], self._inference(resolution))
+                self._preparing += time.perf_counter() - start
+                self._keep(resolution, index, item)
+            yield item
+
+    def _keep(self, resolution: int, index: int, item: Prepared) -> None:
+        """Keep a prepared image if there is room; a resolution that has more than its share gives some."""
+        size = _bytes(item)
+        while sum(self._held.values()) + size > 1e9 * self.options.memory:
+            most = max(self._held, key=self._held.__getitem__, default=resolution)
+            if self._held.get(most, 0) <= self._held.get(resolution, 0) + size:
+                return
+            self._held[most] -= _bytes(self._prepared[most].popitem()[1])
+        self._prepared[resolution][index] = item
+        self._held[resolution] = self._held.get(resolution, 0) + size
 
     def _inference(self, resolution: int) -> InferenceOptions:
         return InferenceOptions(
@@ -125,6 +144,10 @@ class Evaluator:
             batch_size=self.options.batch_size,
             decode=self._decode,
         )
+
+
+def _bytes(item: Prepared) -> int:
+    return sum(view.pixels.nbytes for view in item.views)
 
 
 class SupernetEvaluator:

@@ -124,6 +124,8 @@ class EvaluationOptions(Options, group="evaluation"):
         scales: test-time scales, multiples of the resolution.
         square: letterbox images into a square input, for networks that take only one shape.
         calibration_images: training images that set the batch-norm statistics of a subnet of a supernet.
+        memory: gigabytes of prepared images that are kept, all resolutions together; what has no room is
+            prepared anew each time.
     """
 
     images: int | None = option(None, least=1)
@@ -132,3 +134,4 @@ class EvaluationOptions(Options, group="evaluation"):
     scales: tuple[float, ...] = option((1.0,), above=0)
     square: bool = False
     calibration_images: int = option(64, least=1)
+    memory: float = option(2.0, least=0)

@@ -119,7 +119,7 @@ class Candidate:
         state: planned, running, done, failed (given up), or lost: its worker died, a new trial is due.
         lease: who evaluates it, or did.
         stats: the metrics of the evaluation (`AP`, ...); empty before.
-        seconds: duration of the evaluation.
+        seconds: duration of the evaluation, its recording included.
         label: the name of a reference.
         trial_id: what the storage calls its latest trial.
     """
@@ -224,7 +224,7 @@ def as_candidate(trial: FrozenTrial, number: int) -> Candidate:
         state=state_of(trial),
         lease=Lease.of(trial),
         stats=attributes.get("stats"),
-        seconds=attributes.get("seconds", 0.0),
+        seconds=trial.duration.total_seconds() if trial.duration else 0.0,
         label=attributes["label"],
         trial_id=trial._trial_id,
     )

@@ -68,6 +68,11 @@ class Journal(BaseJournalBackend):
                 raise InputError(f"journal {self._path} was cut while it was in use; start again")
             for line in _whole_lines(file, start):
                 record = _checked(line, crc)
+                if record is None and not number and KEY not in line:
+                    raise InputError(
+                        f"journal {self._path} was written by an older version; choose another name=..., "
+                        "search.warm_start=[.../candidates.json] takes its front along"
+                    )
                 if record is None:
                     raise InputError(
                         f"journal {self._path} is damaged in line {number + 1}; search.repair=true keeps the "

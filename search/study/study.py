@@ -361,13 +361,12 @@ class SearchStudy:
         assert candidate.lease is not None
         return self._keeping(candidate.trial_id, candidate.lease, self.options.attempts)
 
-    def finish(self, candidate: Candidate, stats: Mapping[str, float], seconds: float) -> bool:
+    def finish(self, candidate: Candidate, stats: Mapping[str, float]) -> bool:
         """Record the evaluation of `candidate`; False if another worker had taken it over meanwhile."""
         trial_id = candidate.trial_id
         if not self._holds(trial_id):
             return False
         self._set(trial_id, "stats", dict(stats))
-        self._set(trial_id, "seconds", seconds)
         values = [main_metric(stats)[1], *(candidate.costs[axis] for axis in self._problem.axes)]
         return self._move(trial_id, TrialState.COMPLETE, values)
 

@@ -124,10 +124,9 @@ def search(
 
 def _evaluate_one(study: SearchStudy, problem: Problem, candidate: Candidate, evaluate: Evaluate) -> None:
     arch = problem.space.decode(candidate.row[None])[0]
-    begin = time.monotonic()
     with study.working(candidate):
         stats = {name: float(value) for name, value in evaluate(arch).stats.items()}
-    study.finish(candidate, stats, time.monotonic() - begin)
+    study.finish(candidate, stats)
 
 
 def _advance(study: SearchStudy, problem: Problem, strategy: Strategy, options: PlanOptions) -> bool:

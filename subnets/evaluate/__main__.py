@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..source import Opened
     from .report import NetScore
 
-VOLATILE = ("data.workers", "data.cache", "data.verify")
+VOLATILE = ("data.workers", "data.cache", "data.verify", "evaluation.memory")
 
 
 def main() -> None:
@@ -117,8 +117,6 @@ def evaluate(
         )
     options = fitting_options(config.evaluation, opened.arch, manifest)
     evaluator = Evaluator(dataset, options, config.scorer, DecodeOptions(oks_nms=config.oks_nms))
-    # The first pass warms up and prepares the images; it is not counted.
-    evaluator.prepared(opened.arch.resolution)
     run = run_of(opened, config.runtime, config.threads)
     result = evaluator(run, opened.arch.resolution, opened.head)
     conditions = {

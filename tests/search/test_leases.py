@@ -107,7 +107,7 @@ def test_a_slow_worker_that_renewed_meanwhile_keeps_its_candidate(problem: Probl
         mine._set(candidate.trial_id, "lease", replace(candidate.lease, beat=1).to_dict())
         # What the other one read before is out of date: over, and one death too many.
         assert other._take(other._study, stale, 1) is None
-    assert mine.finish(candidate, {"AP": 0.3}, 1.0)
+    assert mine.finish(candidate, {"AP": 0.3})
     assert [one.state for one in mine.candidates()] == ["done"]
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from analytic import Formula, tiny_problem
+from sklearn.gaussian_process import GaussianProcessRegressor
 
+from search.accuracy.models import MOST_ROWS, GaussianProcess, RelevanceGaussianProcess
 from search.strategies.predictor import PredictorStrategy, choose_batch, scattered
 from search.strategies.problem import History
 
@@ -31,6 +33,26 @@ def test_first_design_is_spread_over_all_costs(batch: int) -> None:
     logs = np.sort(np.log(problem.on_axes(problem.costs.predict(codes))[:, 0]))
     steps = np.diff(logs) / np.ptp(logs)
     assert steps.max() < 2.5 / 15, "no part of the range is left out"
+
+
+@pytest.mark.parametrize("model", [GaussianProcess, RelevanceGaussianProcess])
+def test_the_gradient_is_that_of_scikit_learn(model: type[GaussianProcess]) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.random((50, 7))
+    fitted = model().fit(x, np.sin(3 * x[:, 0]) + x[:, 1] ** 2 + 0.1 * rng.normal(size=50))._model
+    theta = fitted.kernel_.theta + 0.1 * rng.normal(size=len(fitted.kernel_.theta))
+    value, gradient = fitted.log_marginal_likelihood(theta, eval_gradient=True)
+    wanted, slope = GaussianProcessRegressor.log_marginal_likelihood(fitted, theta, eval_gradient=True)
+    assert value == pytest.approx(wanted, rel=1e-9)
+    assert gradient == pytest.approx(slope, rel=1e-6, abs=1e-9)
+
+
+def test_many_rows_are_thinned_out() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.random((MOST_ROWS + 500, 2))
+    fitted = RelevanceGaussianProcess().fit(x, x[:, 0])
+    assert len(fitted._model.X_train_) == MOST_ROWS
+    assert fitted.predict(x)[0] == pytest.approx(x[:, 0], abs=1e-2)
 
 
 def test_turns_go_on_from_round_to_round() -> None:

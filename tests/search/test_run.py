@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -128,19 +130,39 @@ def test_a_password_is_not_kept(trained: Path, tmp_path: Path, monkeypatch: pyte
 
 
 def test_passwords_are_hidden() -> None:
-    from search.study.storage import hidden_password
+    from search.study.storage import hidden_password, open_storage
 
     assert hidden_password("postgresql+psycopg://me:p@ss@db/x") == "postgresql+psycopg://me:***@db/x"
     assert (
         hidden_password("mysql://db/x?user=me&password=p&ssl=1") == "mysql://db/x?user=me&password=***&ssl=1"
     )
     assert hidden_password("grpc://me:p@host:1") == "grpc://me:***@host:1"
+    with pytest.raises(InputError) as caught:
+        open_storage("grpc://me:secret@host:1")
+    assert "grpc://me:***@host:1" in str(caught.value)
     for plain in ("postgresql://me@db/x", "sqlite:///a@b.db", "runs/study.journal", "grpc://host:1"):
         assert hidden_password(plain) == plain
 
 
 def test_workers_share_the_command(trained: Path, finished: Path, tmp_path: Path) -> None:
     run(settings(trained, workers=2, lease=20.0), tmp_path / "s")
+    alone = json.loads((finished / "candidates.json").read_text())
+    shared = json.loads((tmp_path / "s" / "candidates.json").read_text())
+    for one in (*alone["candidates"], *shared["candidates"]):
+        del one["seconds"]
+    assert shared == alone
+
+
+def test_the_same_command_started_many_times(trained: Path, finished: Path, tmp_path: Path) -> None:
+    """In one folder, at the same moment: all of them end well, with the result of one."""
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["search.session", "search.report.page", "search.study.worker"])
+    started = [processes.Process(target=run, args=(settings(trained), tmp_path / "s")) for _ in range(5)]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join(timeout=300)
+    assert [process.exitcode for process in started] == [0] * 5
     alone = json.loads((finished / "candidates.json").read_text())
     shared = json.loads((tmp_path / "s" / "candidates.json").read_text())
     for one in (*alone["candidates"], *shared["candidates"]):
@@ -291,7 +313,12 @@ def test_a_damaged_journal(trained: Path, finished: Path, tmp_path: Path) -> Non
         journal.write_bytes(b"".join(lines[:5]) + damage + b"".join(lines[7:]))
         with pytest.raises(InputError, match=rf"study\.journal is damaged in line {line};"):
             open_storage(journal)
-    damaged = journal.read_bytes()
+        damaged = journal.read_bytes()
+    old = [re.sub(rb',"crc32":"\w+"', b"", line) for line in lines]
+    journal.write_bytes(b"".join(old))
+    with pytest.raises(InputError, match=r"older version; choose another name"):
+        open_storage(journal)
+    journal.write_bytes(damaged)
     open_storage(journal, repair=True)
     assert journal.read_bytes() == b"".join(lines[:5])
     assert (tmp_path / "study.journal.damaged").read_bytes() == damaged

@@ -152,7 +152,7 @@ def test_a_worker_on_an_unknown_host_is_believed_until_its_lease_ends(
     assert told(stored(journal)) == told(alone)
     assert [c.lease.attempt for c in stored(journal) if c.lease] == [2] + [1] * (len(alone) - 1)
     # The silent worker comes back too late: what is recorded stays.
-    assert not study.finish(taken, {"AP": 0.0}, 1.0)
+    assert not study.finish(taken, {"AP": 0.0})
     assert told(stored(journal)) == told(alone)
 
 
