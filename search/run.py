@@ -80,7 +80,7 @@ def data_of(config: SearchCommand) -> DataConfig:
     """The data to search on: `data=...`, else what the supernet was trained with."""
     if config.data is not None:
         return config.data
-    from supernet.data.source import data_from
+    from supernet.data.source import data_of_run
     from supernet.runs.snapshot import read_snapshot
     from supernet.training.checkpoint import find_checkpoint
 
@@ -88,7 +88,7 @@ def data_of(config: SearchCommand) -> DataConfig:
     known: Any = read_snapshot(path).meta["config"].get("data")
     if not known:
         raise InputError(f"{path} does not say which data it was trained with; choose it with data=...")
-    return data_from(known)
+    return data_of_run(known, path)
 
 
 def take_part_too(config: SearchCommand, data: DataConfig, folder: Path, parent: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from supernet.calibration import calibrate, calibrate_by
-from supernet.data.source import DataConfig, data_from, open_split
+from supernet.data.source import DataConfig, data_of_run, open_split
 from supernet.errors import InputError
 from supernet.evaluation import calibration_batches
 from supernet.family import Architecture, arch_from_dict, family_of, load_arch
@@ -64,7 +64,7 @@ def _training_data(trained: TrainedSupernet) -> DataConfig:
         raise InputError(
             f"{trained.path} does not say which data it was trained with; extract it in a search"
         )
-    return data_from(known)
+    return data_of_run(known, trained.path)
 
 
 def from_official(arch: str, weights: str, skeleton: str) -> Opened:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ..errors import InputError
+from ..errors import InputError, shown
 from .layouts import LAYOUTS
 from .options import DataOptions
 from .synthetic.options import SyntheticOptions
@@ -43,10 +45,35 @@ class DataConfig(DataOptions):
 
 
 def data_from(known: Any) -> DataConfig:
-    """The data settings of a run, from the mapping that its checkpoints and `config.yaml` keep."""
+    """The data settings of a run, from the mapping that its checkpoints and `config.yaml` keep.
+
+    Raises:
+        InputError: they refer to something outside themselves (an environment variable); they may be a
+            stranger's.
+    """
     from omegaconf import OmegaConf
 
+    text = json.dumps(known, default=str)
+    if "${" in text:
+        raise InputError(f"the run's data settings refer to {shown(text[text.index('${') :])}; give data=...")
     return cast(DataConfig, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DataConfig), known)))
+
+
+def data_of_run(known: Any, run: str | os.PathLike[str]) -> DataConfig:
+    """`data_from` of `run`, for a command that was given no data of its own.
+
+    Raises:
+        InputError: the data would have to be made outside the present folder: a checkpoint may be a
+            stranger's, and says no more than where its data were.
+    """
+    config = data_from(known)
+    root = Path(config.root).resolve()
+    if not root.is_relative_to(Path.cwd()) and not any(path.is_file() for path in root.rglob("*")):
+        raise InputError(
+            f"{os.fspath(run)} was trained on data in {config.root}, where nothing is; "
+            "choose the data with data=... data.root=..."
+        )
+    return config
 
 
 def ensure_data(config: DataConfig) -> Path:

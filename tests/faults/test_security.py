@@ -1,0 +1,148 @@
+"""What someone was sent runs no code and writes nowhere but into the run: attacks, by the real commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MARKER = "CODE_WAS_RUN"
+
+
+def run(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "SECRET": "geheim"}
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def refused(done: subprocess.CompletedProcess[str], folder: Path) -> str:
+    """The one line of a refusal; no code was run, and no environment variable told."""
+    assert done.returncode == 2, done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(folder.rglob(MARKER))
+    assert "geheim" not in done.stdout + done.stderr
+    return errors[0]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f'!!python/object/apply:os.system ["touch {MARKER}"]',
+        "!!python/name:os.system",
+        f"{{_target_: os.system, command: touch {MARKER}}}",
+    ],
+)
+def test_yaml_runs_no_code(tmp_path: Path, value: str) -> None:
+    (tmp_path / "space.yaml").write_text(f"schema: 1\nname: x\nstem: {value}\n")
+    refused(run(tmp_path, "supernet.describe", "space=space.yaml"), tmp_path)
+
+
+def test_settings_run_no_code(tmp_path: Path) -> None:
+    (tmp_path / "settings" / "data").mkdir(parents=True)
+    text = f"root: {{_target_: os.system, command: touch {MARKER}}}\n"
+    (tmp_path / "settings" / "data" / "mine.yaml").write_text(text)
+    done = run(tmp_path, "supernet.audit", "--config-dir", "settings", "data=mine", "splits=[val]")
+    refused(done, tmp_path)
+
+
+def checkpoint(folder: Path, data: dict[str, object]) -> None:
+    """A checkpoint as a stranger may send it: a description and a tensor."""
+    meta = {
+        "kind": "litepose-ofa training checkpoint", "schema": 1, "version": "0", "step": 1, "num_joints": 14,
+        "space": {}, "config": {"data": data},
+    }  # fmt: skip
+    header = {
+        "__metadata__": {"checkpoint": json.dumps(meta)},
+        "model.x": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
+    }
+    text = json.dumps(header).encode()
+    path = folder / "run" / "checkpoints" / "step-000000001.safetensors"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(4))
+
+
+@pytest.mark.parametrize("name", ["root", "poses"])
+def test_a_checkpoint_reads_no_environment_variable(tmp_path: Path, name: str) -> None:
+    (tmp_path / "here").mkdir()
+    checkpoint(tmp_path / "here", {name: "${oc.env:SECRET}"})
+    done = run(tmp_path / "here", "search.run", "supernet=run", "budgets.macs=[0.5]")
+    refused(done, tmp_path)
+
+
+@pytest.mark.parametrize("way", ["absolute", "relative"])
+def test_a_checkpoint_makes_no_data_elsewhere(tmp_path: Path, way: str) -> None:
+    root = str(tmp_path / "elsewhere" / "set") if way == "absolute" else "../elsewhere/set"
+    (tmp_path / "here").mkdir()
+    small = {"train": 1, "val": 1, "test": 1, "size": 64}
+    checkpoint(tmp_path / "here", {"root": root, "render": small})
+    done = run(tmp_path / "here", "search.run", "supernet=run", "budgets.macs=[0.5]")
+    assert "where nothing is; choose the data" in refused(done, tmp_path)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_what_was_planted_as_a_link_is_not_written_through(tmp_path: Path) -> None:
+    from supernet.runs.files import remove_litter, write_text
+
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.yaml").symlink_to(victim)
+    (folder / ".config.yaml.part-abcdefgh.yaml").symlink_to(victim)
+    (folder / ".net.part-abcdefgh").symlink_to(tmp_path)
+    remove_litter(folder)
+    write_text(folder / "config.yaml", "ours")
+    assert victim.read_text() == "mine"
+    assert (folder / "config.yaml").read_text() == "ours"
+    assert not (folder / "config.yaml").is_symlink()
+
+
+def test_a_zip_does_not_climb_out(tmp_path: Path) -> None:
+    import zipfile
+
+    from supernet.data.images.store import Store
+    from supernet.errors import InputError
+
+    (tmp_path / "secret.jpg").write_text("geheim")
+    (tmp_path / "data").mkdir()
+    with zipfile.ZipFile(tmp_path / "data" / "images.zip", "w") as archive:
+        archive.writestr("../../planted.jpg", "x")
+    store = Store(tmp_path / "data")
+    with pytest.raises(InputError, match="does not exist"):
+        store.read("images/1.jpg")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "secret.jpg"]
+
+
+def test_onnx_data_elsewhere_is_refused(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper
+
+    from subnets.portable.session import OnnxSession
+    from supernet.errors import InputError
+
+    (tmp_path / "secret.bin").write_bytes(bytes(16))
+    (tmp_path / "here").mkdir()
+    tensor = numpy_helper.from_array(np.zeros(4, np.float32), "w")
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", "../secret.bin"), ("offset", "0"), ("length", "16")):
+        entry = tensor.external_data.add()
+        entry.key, entry.value = key, value
+    node = helper.make_node("Add", ["x", "w"], ["y"])
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [4]) for name in "xy"]
+    model = helper.make_model(helper.make_graph([node], "g", values[:1], values[1:], [tensor]))
+    (tmp_path / "here" / "model.onnx").write_bytes(model.SerializeToString())
+    assert onnx is not None
+    with pytest.raises(InputError):
+        OnnxSession(tmp_path / "here" / "model.onnx", threads=1)
