@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, shown
 from .people import People
 from .skeletons import Skeleton
 
+# Of a coordinate.
+LARGEST_NUMBER = 2.0**53
 Record = dict[str, Any]
 GroundTruth = str | os.PathLike[str] | Mapping[str, Any]
 Detections = str | os.PathLike[str] | Iterable[Mapping[str, Any]]
@@ -130,8 +132,8 @@ def _copy(record: Any, identity: str, needed: Sequence[str], where: str) -> Reco
 def _number(value: Any, where: str) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
-        raise InputError(f"{where} is {value!r}, not a number") from None
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{where} is {shown(value)}, not a number") from None
     if not np.isfinite(number):
         raise InputError(f"{where} is {number}; it must be finite")
     return number
@@ -143,8 +145,9 @@ def _joint_values(values: Any, skeleton: Skeleton, where: str) -> list[float]:
         count = len(values) if isinstance(values, (list, tuple)) else "no"
         raise InputError(f"{where} has {count} keypoint values; skeleton {skeleton.name!r} needs {expected}")
     try:
-        finite = bool(np.isfinite(np.asarray(values, float)).all())
-    except (TypeError, ValueError):
+        # Larger whole numbers are objects to numpy, which no scorer takes.
+        finite = bool((np.abs(np.asarray(values, float)) < LARGEST_NUMBER).all())
+    except (TypeError, ValueError, OverflowError):
         finite = False
     if not finite:
         raise InputError(f"{where} has keypoints that are not finite numbers")

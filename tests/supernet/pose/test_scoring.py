@@ -158,6 +158,8 @@ def broken(change: str) -> tuple[Any, Any]:
             del person["bbox"]
         case "truth twice":
             truth["images"].append(dict(truth["images"][0]))
+        case "huge":
+            found[0]["keypoints"][0] = 10**30
         case "truth form":
             truth = {"images": []}
         case "truth id":
@@ -174,6 +176,7 @@ def broken(change: str) -> tuple[Any, Any]:
         ("joints", "has 39 keypoint values; skeleton 'crowdpose' needs 42"),
         ("nan", "not finite"),
         ("text", "not finite numbers"),
+        ("huge", "not finite numbers"),
         ("score", "must be finite"),
         ("no score", "has no 'score'"),
         ("category", "category 2; the ground truth has 1"),
