@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
+import unicodedata
+import zlib
 from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
@@ -40,7 +42,9 @@ def _one(value: str) -> str:
     # The files of an export are all called so: model.onnx, model_int8.onnx.
     if path.parent.name and re.fullmatch(r"model(_\w+)?", name):
         name = path.parent.name + name.removeprefix("model").replace("_", "-")
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")
+    # Letters of any script; one form of those that can be written in two.
+    short = re.sub(r"[^\w.-]+", "-", unicodedata.normalize("NFC", name)).strip("-.")
+    return short or f"{zlib.crc32(value.encode('utf-8', 'surrogateescape')):08x}"
 
 
 def distinct_slugs(archs: Sequence[str]) -> list[str]:

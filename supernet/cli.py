@@ -7,10 +7,13 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import NoReturn, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast, get_args, get_type_hints
 
 import hydra
+import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -19,18 +22,115 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
+from . import __version__
 from .errors import InputError
 from .options import CommandOptions
-from .registry import conf_names, load_plugins
-from .runs.files import DISK_FULL, remove_if_empty
+from .registry import conf_folder, conf_names, load_plugins
+from .runs.files import DISK_FULL, read_yaml, remove_if_empty
 from .runs.folders import check_run_name
 
 MULTIRUN = ("-m", "--multirun")
 # What Hydra shows instead of running; it ends in a traceback when asked for both.
 _SHOWING = re.compile(r"(--cfg|--info)(=.*)?|-[ci]")
+# Hydra's flags that take the next word.
+_WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn")
+_FOLDER_FLAGS = ("--config-dir", "-cd")
 # Never part of a job's folder name.
 ALWAYS_LEFT_OUT = ("name", "experiment")
 _NO_LAUNCHER = re.compile(r"Could not load 'hydra/launcher/(joblib|submitit|ray)")
+
+
+def plain_arguments(arguments: Sequence[str], schema: type, command: str, positional: str = "") -> list[str]:
+    """A command line in Hydra's grammar, from one in which texts stand as they are.
+
+    A setting that is a text keeps its value letter by letter, whatever it holds (brackets, spaces, quotes, =,
+    commas; `1e5` stays `1e5`); `~/` is the home folder. `+group=x` means `group=x` where the command has that
+    group. In a multirun a comma separates values, as always.
+
+    Args:
+        arguments: the command line without the program.
+        schema: the command's settings.
+        command: name of its primary config.
+        positional: the setting that a word without `=` is for.
+
+    Raises:
+        InputError: an argument cannot be read; the line says how to write it.
+    """
+    multirun = any(flag in arguments for flag in MULTIRUN)
+    groups = primary_groups(command)
+    found = []
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        if argument.startswith("-") or before in (*_WITH_VALUE, *_FOLDER_FLAGS):
+            found.append(argument)
+            continue
+        key, equals, value = argument.partition("=")
+        prefix = re.match(r"[+~]*", key)
+        key = key[prefix.end() if prefix else 0 :]
+        if positional and (not equals or os.path.exists(argument)):
+            key, equals, value, prefix = positional, "=", argument, None
+        start = prefix[0] if prefix and key not in groups else ""
+        if not equals:
+            found.append(argument)
+        else:
+            hint = _hint_of(schema, key)
+            found.append(f"{start}{key}={_plain_value(f'{start}{key}', value, hint, multirun)}")
+    return found
+
+
+def primary_groups(command: str) -> set[str]:
+    """The groups from which the primary config of `command` chooses."""
+    entries = read_yaml(conf_folder(".") / f"{command}.yaml")["defaults"]
+    keys = {key for entry in entries if isinstance(entry, dict) for key in entry}
+    return {key for key in keys if not key.startswith("override ")}
+
+
+def _hint_of(schema: type, key: str) -> object:
+    """The type of the setting with a dotted key; None where there is none of that name."""
+    hint: Any = schema
+    for part in key.split("."):
+        kinds = [kind for kind in (hint, *get_args(hint)) if is_dataclass(kind)]
+        hint = get_type_hints(kinds[0]).get(part) if kinds else None
+    return hint
+
+
+def _plain_value(key: str, value: str, hint: object, multirun: bool) -> str:
+    """`value` so that Hydra reads the text that it is, if the setting is a text."""
+    is_text = hint is str or str in get_args(hint)
+    if is_text and value.startswith("~"):
+        value = os.path.expanduser(value)
+    try:
+        (parsed,) = OverridesParser.create().parse_overrides([f"{key}={value}"])
+    except HydraException:
+        if is_text or (hint is Any and not value.startswith("[")):
+            return _quoted(value)
+        raise InputError(
+            f"{key}={value} cannot be read; put texts with spaces, brackets, quotes, = or commas in quotes, "
+            f"and the whole argument in others: '{key}=[\"photo (1).png\", b]'"
+        ) from None
+    if not is_text or (multirun and parsed.is_sweep_override()):
+        return value
+    read, is_quoted = parsed.value(), len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+    as_it_is = read is None or read == value or is_quoted or "${" in value or "\\" in value
+    return value if as_it_is else _quoted(value)
+
+
+def _quoted(value: str) -> str:
+    # Hydra halves the backslashes before a quote, and keeps others.
+    text = re.sub(r'(\\*)("|$)', lambda found: found[1] * 2 + ("\\" + found[2] if found[2] else ""), value)
+    return f'"{text}"'
+
+
+def refuse_unknown(config: DictConfig, prefix: str = "") -> None:
+    """Raise InputError at a key that `+key=value` has added and no setting has."""
+    kind = OmegaConf.get_type(config)
+    if not is_dataclass(kind):
+        return
+    known = {each.name for each in fields(kind)}
+    for key in map(str, config):
+        if key not in known:
+            raise InputError(f"{prefix}{key} is no setting: '{kind.__name__}' has no '{key}'; see --help")
+        if not OmegaConf.is_missing(config, key) and isinstance(config[key], DictConfig):
+            refuse_unknown(config[key], f"{prefix}{key}.")
 
 
 def with_job_names(arguments: Sequence[str]) -> list[str]:
@@ -78,7 +178,8 @@ _HYDRA_HINT = re.compile(
 )
 _RESOLVING = re.compile(r"\w+ (raised )?while resolving interpolation: ")
 # What the user's disk or permissions forbid, not a fault of ours.
-_DISK_ERRORS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, *DISK_FULL)
+_DISK_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, *DISK_FULL}
+_DISK_ERRORS |= {errno.ENAMETOOLONG, errno.EMFILE, errno.ENFILE}
 _ROOT_IS_NULL = "Unexpected type for root: NoneType"
 _MISSING = re.compile(r"Missing mandatory value: (\S+)")
 
@@ -98,7 +199,7 @@ def store_schema(command: str, schema: type) -> None:
     ConfigStore.instance().store(name=f"{command}_schema", node=node)
 
 
-def launch(command: str, schema: type[C], body: Callable[[C, Path], object]) -> None:
+def launch(command: str, schema: type[C], body: Callable[[C, Path], object], positional: str = "") -> None:
     """Run one command: compose `conf/<command>.yaml` with the command line, check it, call `body`.
 
     The primary config lists `<command>_schema`, then `base` (run folders, help) in its defaults.
@@ -107,6 +208,7 @@ def launch(command: str, schema: type[C], body: Callable[[C, Path], object]) -> 
         command: name of the primary config.
         schema: dataclass of the config; a misspelt key or a value of the wrong type is refused by its name.
         body: does the work, given the config as an instance of `schema` and the run folder (not yet made).
+        positional: the setting that a word without `=` is for.
 
     Exits with status 2 and one line on bad input; a traceback is left for bugs.
     """
@@ -115,11 +217,16 @@ def launch(command: str, schema: type[C], body: Callable[[C, Path], object]) -> 
     # Hydra prints and exits by itself unless asked for the exception.
     os.environ["HYDRA_FULL_ERROR"] = "1"
 
+    if "--version" in sys.argv[1:]:
+        print(f"litepose-ofa {__version__}")
+        return
+
     def task(config: DictConfig) -> None:
         folder = Path(HydraConfig.get().runtime.output_dir)
         try:
             # Before the settings are checked: some of them name what a plugin registers.
             load_plugins(config.plugins)
+            refuse_unknown(config)
             missing = sorted(str(key) for key in OmegaConf.missing_keys(config))
             if missing:
                 raise InputError(f"{command} needs {', '.join(f'{key}=...' for key in missing)}; see --help")
@@ -136,12 +243,14 @@ def launch(command: str, schema: type[C], body: Callable[[C, Path], object]) -> 
             fail(error)
 
     try:
-        sys.argv[1:] = with_job_names(sys.argv[1:])
+        sys.argv[1:] = with_job_names(plain_arguments(sys.argv[1:], schema, command, positional))
         hydra.main(version_base="1.3", config_path="pkg://conf", config_name=command)(task)()
     except InterpolationResolutionError as error:
         # The run folder's name is made of settings before the command sees them.
         fail(InputError(_MISSING.sub(rf"{command} needs \1=...; see --help", _RESOLVING.sub("", str(error)))))
-    except (InputError, HydraException, OmegaConfBaseException, OSError) as error:
+    except UnicodeError as error:
+        fail(InputError(f"{_no_text()} is not UTF-8 text: {error}"))
+    except (InputError, HydraException, OmegaConfBaseException, OSError, yaml.YAMLError) as error:
         if not is_users(error):
             raise
         fail(error)
@@ -164,6 +273,19 @@ def _mend_of_null_group(arguments: list[str]) -> str:
             options = ", ".join(conf_names(group))
             return f"{argument} is a setting of the group {group}: choose {group}=... too ({options})"
     return "a setting belongs to a group for which no option is chosen; see --help"
+
+
+def _no_text() -> str:
+    """The user's settings file that is not text."""
+    for before, argument in pairwise(["", *sys.argv[1:]]):
+        name, _, value = argument.partition("=")
+        folder = argument if before in _FOLDER_FLAGS else value if name == "--config-dir" else ""
+        for path in Path(folder).rglob("*.yaml") if folder else ():
+            try:
+                path.read_text(encoding="utf-8")
+            except UnicodeError:
+                return str(path)
+    return "a file of settings"
 
 
 def is_users(error: BaseException) -> bool:

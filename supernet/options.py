@@ -37,8 +37,8 @@ class Rule:
         shown = list(value) if many else value
         if many and len(items) != (self.size or max(1, len(items))):
             raise InputError(f"{name}={shown} must be {'two' if self.size == 2 else 'one or more'} numbers")
-        known = self.among() if callable(self.among) else self.among
         for item in items:
+            known = self.among() if callable(self.among) else self.among
             if known is not None and item not in known:
                 raise InputError(f"{name}={item!r} is not one of {', '.join(known)}")
             if known is None and not self._holds(item):

@@ -86,10 +86,10 @@ def test_commands_of_a_run() -> None:
     train, score = launcher.commands(RUN)
     poses = f"data.poses={POSES}"
     recipe = ("experiment=ablation_kernel", "hydra.mode=RUN", "seed=1")
-    assert train == ["-m", "subnets.finetune", *recipe, f"--config-dir={CONF}", f"arch={ARCH}", poses]
+    assert train == ["-m", "subnets.finetune", f"--config-dir={CONF}", *recipe, f"arch={ARCH}", poses]
     scoring = ("data=crowds", "split=val", "threads=1", "name=ablation-kernel7-1")
     network = "runs/finetune/ablation-kernel7-1/subnet"
-    assert score == ["-m", "subnets.evaluate", *scoring, f"--config-dir={CONF}", f"arch={network}", poses]
+    assert score == ["-m", "subnets.evaluate", f"--config-dir={CONF}", *scoring, f"arch={network}", poses]
 
 
 def test_both_commands_are_asked_and_a_failure_shows_its_line(

@@ -29,7 +29,7 @@ def commands(run: Run) -> list[list[str]]:
     train = ["subnets.finetune", f"experiment={run.recipe}", "hydra.mode=RUN", f"seed={run.seed}"]
     score = ["subnets.evaluate", f"data={DATA}", "split=val", "threads=1", f"name={run.name}"]
     return [
-        ["-m", *command, f"--config-dir={CONF}", f"arch={arch}", f"data.poses={POSES}"]
+        ["-m", command[0], f"--config-dir={CONF}", *command[1:], f"arch={arch}", f"data.poses={POSES}"]
         for command, arch in ((train, run.arch), (score, run.network))
     ]
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def main() -> None:
     """Run the command."""
     register_slug()
-    launch("predict", PredictCommand, run)
+    launch("predict", PredictCommand, run, positional="source")
 
 
 def run(config: PredictCommand, folder: Path) -> None:

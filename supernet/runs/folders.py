@@ -21,6 +21,8 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 RUN_LOCK = ".lock"
+# Leaves room for what is added to it while something is unfinished; file systems take 255.
+LONGEST_NAME = 200
 # Settings of every command that change no result: what a plugin adds counts where a setting names it.
 NEVER_COMPARED = ("plugins",)
 
@@ -97,6 +99,8 @@ def check_run_name(name: object) -> str:
     text = str(name)
     if not text.strip() or text.startswith(".") or any(mark in text for mark in "/\\\0"):
         raise InputError(f"name={text} cannot name a run folder; use letters and digits, without / or \\")
+    if len(text.encode("utf-8", "surrogateescape")) > LONGEST_NAME:
+        raise InputError(f"name={text[:30]}... is longer than {LONGEST_NAME} bytes; choose a shorter one")
     return text
 
 

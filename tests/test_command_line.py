@@ -1,0 +1,129 @@
+"""The command line: texts stand as they are, `+key` is no way around the settings, odd names."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from subnets.console import slug
+from subnets.export.options import ExportCommand
+from subnets.predict.options import PredictCommand
+from supernet.cli import plain_arguments
+from supernet.errors import InputError
+from supernet.runs.folders import check_run_name
+from supernet.train import TrainCommand
+
+NAMES = ["photo (1).png", "été.png", "写真.png", "it's.png", "a=b.png", "a,b.png", 'q"x.png', 'a\\"s.png']
+NAMES += [" a ", "[b].png", "{a}.png", "1e5", "007", "true", "x\\", "a b", "%:@#.png"]
+
+
+def run(folder: Path, module: str, *settings: str) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", module, *settings]
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def read(arguments: list[str]) -> object:
+    (override,) = OverridesParser.create().parse_overrides(arguments)
+    value = override.value()
+    return getattr(value, "text", value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_text_is_what_was_written(name: str) -> None:
+    assert read(plain_arguments([f"source={name}"], PredictCommand, "predict")) == name
+    assert read(plain_arguments([f"data.root={name}"], TrainCommand, "train")) == name
+    assert "=" in name or read(plain_arguments([name], PredictCommand, "predict", "source")) == name
+
+
+def test_what_hydra_reads_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    for given, made in (
+        (["weights=null"], ["weights=null"]),
+        (["source='quoted, too'"], ["source='quoted, too'"]),
+        (["source=${name}"], ["source=${name}"]),
+        (["source=~/x"], ["source=/home/me/x"]),
+        (["source=a\\,b"], ["source=a\\,b"]),
+        (["-m", "source=a,b"], ["-m", "source=a,b"]),
+        (["predict.scales=[1,2]"], ["predict.scales=[1,2]"]),
+        (
+            ["--config-dir", "some (1)", "predict.flip=true"],
+            ["--config-dir", "some (1)", "predict.flip=true"],
+        ),
+    ):
+        assert plain_arguments(given, PredictCommand, "predict") == made
+    assert plain_arguments(["+experiment=x"], TrainCommand, "train") == ["experiment=x"]
+    assert plain_arguments(["++data=coco"], TrainCommand, "train") == ["data=coco"]
+    with pytest.raises(InputError, match="put texts with spaces"):
+        plain_arguments(["arch=[a (1),b]"], ExportCommand, "export")
+
+
+@pytest.mark.parametrize("name", ["photo (1).png", "写真.png"])
+def test_a_picture_of_any_name_is_found(name: str, tmp_path: Path) -> None:
+    done = run(tmp_path, "subnets.predict", name, "arch=nowhere", "--cfg", "job")
+    assert done.returncode == 0, done.stderr
+    assert f"source: {name}\n" in done.stdout
+
+
+def test_names_of_other_scripts_do_not_share_a_folder() -> None:
+    names = [slug(text) for text in ("写真.png", "照片.png", "!!!", "???", "été", "e\u0301te\u0301")]
+    assert names[0] == "写真.png"
+    assert names[4] == names[5]
+    assert len(set(names)) == 5
+    assert all(check_run_name(name) == name for name in names)
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "写" * 100, "n" * 201])
+def test_a_name_that_no_file_system_takes_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is longer than 200 bytes"):
+        check_run_name(name)
+
+
+def test_long_names_are_one_line(tmp_path: Path) -> None:
+    done = run(tmp_path, "supernet.train", f"name={'n' * 300}")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "argument", ["+nmae=x", "++train.optimizer.lrr=5", "+data.augment.shear=1", "+train.extra={a: 1}"]
+)
+def test_what_no_setting_has_is_refused_with_a_plus_too(argument: str, tmp_path: Path) -> None:
+    done = run(tmp_path, "supernet.train", argument)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {argument.lstrip('+').partition('=')[0]} is no setting")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"root: [a\n", b"root:\n\t- a\n", b"root: !!python/name:os.system x\n", "root: x\n".encode("utf-16")],
+)
+def test_a_broken_file_of_settings_is_one_line(text: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "settings/data/typo.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(text)
+    done = run(tmp_path, "supernet.train", "--config-dir", "settings", "data=typo")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "typo" in line
+
+
+@pytest.mark.parametrize("name", ["1e5", "007", "true"])
+def test_a_name_stays_as_it_was_written(name: str, tmp_path: Path) -> None:
+    run(tmp_path, "subnets.convert", "arch=litepose-xs", "weights=absent.pth", f"name={name}")
+    assert not (tmp_path / f"runs/convert/{name}").exists()
+    (tmp_path / "runs").mkdir(exist_ok=True)
+    (tmp_path / "runs/convert").rmdir()
+    (tmp_path / "runs/convert").write_text("in the way")
+    done = run(tmp_path, "subnets.convert", "arch=litepose-xs", "weights=absent.pth", f"name={name}")
+    assert f"runs/convert/{name} cannot be read" in done.stderr
+
+
+def test_the_version_is_ours(tmp_path: Path) -> None:
+    from supernet import __version__
+
+    assert run(tmp_path, "supernet.train", "--version").stdout == f"litepose-ofa {__version__}\n"
