@@ -30,9 +30,11 @@ VOLATILE = (
     "search.attempts",
     "search.patience",
     "search.repair",
-    "data.workers",
-    "data.cache",
     "evaluation.memory",
+    # What they hold is in the fingerprint of the study.
+    "data.root",
+    "data.poses",
+    "data.render.poses",
 )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,22 +35,23 @@ CALIBRATION_SIDE = 128
 CALIBRATION_IMAGES = 64
 
 
-def from_supernet(arch: str, run: str) -> Opened:
+def from_supernet(arch: str, run: str, data: DataConfig | None = None) -> Opened:
     """A member of a trained supernet, its batch norms recalibrated on training images.
 
     Args:
         arch: `largest`, `smallest`, a zoo name or an architecture file.
         run: the training run.
+        data: the command's; where its data is that of the run, it says where that lies by now.
 
     Raises:
-        InputError: no such run, or an architecture outside its space.
+        InputError: no such run, its data is not there, or an architecture outside its space.
     """
     trained = load_supernet(run)
     ends = {"largest": trained.space.largest, "smallest": trained.space.smallest}
     chosen = ends[arch]() if arch in ends else load_arch(arch)
     trained.net.require(chosen)
     # A supernet's running statistics belong to no subnet.
-    train_set = open_split(_training_data(trained), "train")
+    train_set = open_split(_training_data(trained, data), "train")
     calibrate(trained.net, chosen, calibration_batches(train_set, chosen.resolution, CALIBRATION_IMAGES, 16))
     net = extract(trained.net, chosen).eval()
     net.skeleton = train_set.skeleton
@@ -58,13 +60,23 @@ def from_supernet(arch: str, run: str) -> Opened:
     return Opened(name, chosen, skeleton_of(net), trained=True, net=net, about=about)
 
 
-def _training_data(trained: TrainedSupernet) -> DataConfig:
+def _training_data(trained: TrainedSupernet, given: DataConfig | None) -> DataConfig:
+    """The data that a supernet was trained with, at the root that is given for them now."""
     known = trained.config.get("data")
     if not known:
         raise InputError(
             f"{trained.path} does not say which data it was trained with; extract it in a search"
         )
+    if given is not None and Path(given.root).exists() and _same_data(known, given):
+        return given
     return data_of_run(known, trained.path)
+
+
+def _same_data(known: Mapping[str, Any], given: DataConfig) -> bool:
+    """Whether the settings of a run and those that are given mean the same data, wherever they lie."""
+    plain = json.loads(json.dumps(asdict(given)))
+    names = ("layout", "skeleton", "train_split", "val_split", "render", "poses")
+    return all(plain[name] == known.get(name) for name in names)
 
 
 def from_official(arch: str, weights: str, skeleton: str) -> Opened:
@@ -204,7 +216,7 @@ def open_source(arch: str, options: SourceOptions | None = None) -> Opened:
 def _named(arch: str, options: SourceOptions) -> Opened:
     """An architecture alone, with weights from elsewhere."""
     if options.supernet:
-        return from_supernet(arch, options.supernet)
+        return from_supernet(arch, options.supernet, getattr(options, "data", None))
     if options.weights:
         return from_official(arch, options.weights, options.skeleton)
     return untrained(arch, options.skeleton)

@@ -12,7 +12,7 @@ from .options import CommandOptions
 from .runs.folders import claim_run_folder
 
 # What may differ when a run folder is used again: it does not change what a split's audit says.
-VOLATILE = ("splits", "data.on_error", "data.verify", "data.cache", "data.workers")
+VOLATILE = ("splits", "data.on_error")
 
 
 @dataclass

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..source import Opened
     from .report import NetScore
 
-VOLATILE = ("data.workers", "data.cache", "data.verify", "evaluation.memory")
+VOLATILE = ("evaluation.memory",)
 
 
 def main() -> None:

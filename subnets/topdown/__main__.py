@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 NETWORK = "network"
 RESULT = "result.json"
 SCHEMA = 1
-VOLATILE = ("threads", "data.workers", "data.cache", "data.verify")
+VOLATILE = ("threads",)
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ RUN_LOCK = ".lock"
 # Leaves room for what is added to it while something is unfinished; file systems take 255.
 LONGEST_NAME = 200
 # Settings of every command that change no result: what a plugin adds counts where a setting names it.
-NEVER_COMPARED = ("plugins",)
+NEVER_COMPARED = ("plugins", "data.workers", "data.cache", "data.verify", "data.render.workers")
 
 
 @contextlib.contextmanager

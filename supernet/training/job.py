@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..family import Architecture
 from ..heads.contract import head_of
 from ..network import Supernet
-from ..runs.files import clear_when_full
+from ..runs.files import clear_when_full, read_json, write_json
 from ..runs.log import LOG, RunLog, open_sinks
 from ..sampling import SubnetSchedule
 from ..sorting import sort_channels
@@ -31,6 +31,9 @@ from .pictures import draw_curves
 from .state import TrainingState
 from .step import Forward
 from .trainer import M, Scores, Task, Trainer
+
+# The annotations that a run began with.
+DATA_FILE = "data.json"
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,17 @@ class TrainingJob:
         self.ranks.barrier()
         return open_ready_split(self.data, role)
 
+    def _require_same_data(self, dataset: PoseDataset) -> None:
+        """Raise InputError if the run began with other annotations; they may lie elsewhere by now."""
+        file, mine = self.folder / DATA_FILE, dataset.fingerprint()
+        if not file.exists():
+            write_json(file, {"schema": 1, "train": mine})
+        elif read_json(file, "data of the run").get("train") != mine:
+            raise InputError(
+                f"run folder {self.folder} was trained on other annotations than those in {self.data.root}; "
+                "give the data.root (and data.poses) that it began with, or choose another name=..."
+            )
+
     def run(self, task: Task[M], dataset: PoseDataset) -> int:
         """Train, or go on from the last checkpoint of the folder; every rank calls this.
 
@@ -97,6 +111,8 @@ class TrainingJob:
             InputError: settings, data or an older checkpoint in the folder do not fit, or the disk is full;
                 see `Trainer.fit`.
         """
+        if self.ranks.is_main:
+            self._require_same_data(dataset)
         checkpoints = CheckpointFolder(self.folder / FOLDER, self.options.checkpoint.keep)
         last = self.ranks.share(checkpoints.last())
         if last is not None:

@@ -56,7 +56,8 @@ OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("cosine", "constant")
 WIDENING = ("kernel", "depth", "expansion", "width")
 # Settings of a command that may differ when its run is taken up again, as they change no result.
-VOLATILE = ("accelerator", "threads", "data.workers", "data.cache", "data.verify", "logger")
+# Where data lie may change; what they hold is compared by `PoseDataset.fingerprint`.
+VOLATILE = ("accelerator", "threads", "logger", "data.root", "data.poses", "data.render.poses")
 
 
 @dataclass

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,6 +105,25 @@ def test_a_second_start_finds_it_done_and_other_settings_are_refused(launch, bro
     assert other.returncode == 2
     assert "started with other settings (seed: 0 there, 1 now)" in other.stderr
     assert {path: path.stat().st_mtime_ns for path in (run / "checkpoints").iterdir()} == before
+
+
+def test_data_may_move_but_not_change(launch, data, tmp_path):
+    """Where and how data are read is no part of a run; what their annotations say is."""
+    steps = ("name=moved", "train.steps=2")
+    assert launch(tmp_path, *steps).returncode == 0
+    shutil.copytree(data.root, tmp_path / "there (new)")
+    moved = f"data.root={tmp_path / 'there (new)'}"
+    for settings in ([moved], [moved, "data.workers=1"], [moved, "data.cache=memory", "data.verify=none"]):
+        again = launch(tmp_path, *steps, *settings)
+        assert again.returncode == 0, again.stderr
+        assert "is trained already" in again.stderr
+    file = tmp_path / "there (new)/json/crowdpose_train.json"
+    value = json.loads(file.read_text())
+    value["annotations"][0]["keypoints"][0] += 1
+    file.write_text(json.dumps(value))
+    other = launch(tmp_path, *steps, moved)
+    assert other.returncode == 2
+    assert "was trained on other annotations" in other.stderr
 
 
 def test_a_second_process_is_kept_out_of_a_run_that_goes_on(launch, command, environment, tmp_path):
