@@ -27,10 +27,13 @@ def run(config: ProfileCommand, folder: Path) -> None:
     from supernet.space import SearchSpace
 
     from .costs.latency import FILE
-    from .devices.profiling import make_design
+    from .devices.profiling import make_design, open_prior
 
     space = SearchSpace.load(config.space)
     design = make_design(space, config.num_joints, config.measure, config.seed)
+    prior = open_prior(config.device, space, config.num_joints)
+    if prior is not None:
+        design = design.without_parts()
     resumed = claim_run_folder(folder, config, ("device.csv", "device.label"))
     table = folder / FILE
     if resumed and table.exists():
@@ -39,7 +42,7 @@ def run(config: ProfileCommand, folder: Path) -> None:
         write_board_folder(config, space_folder=folder / "board", design=design)
         return
     else:
-        measure(config, design).save(table)
+        measure(config, design, prior).save(table)
     summary(table, folder)
 
 
@@ -57,7 +60,7 @@ def write_board_folder(config: ProfileCommand, space_folder: Path, design: Desig
     )
 
 
-def measure(config: ProfileCommand, design: Design) -> Measurements:
+def measure(config: ProfileCommand, design: Design, prior: Measurements | None) -> Measurements:
     """Time the design here, or read what a board brought back."""
     from supernet.runs.progress import ProgressBar
     from supernet.space import SearchSpace
@@ -69,10 +72,10 @@ def measure(config: ProfileCommand, design: Design) -> Measurements:
     if device.runtime == "board":
         if device.csv is None:
             raise InputError("device=board needs device.csv=measured.csv")
-        return read_board(device.csv, space, config.num_joints, design, device)
+        return read_board(device.csv, space, config.num_joints, design, device, prior)
     total = config.measure.rounds * (len(design.parts) + len(design.archs))
     with ProgressBar("measuring", total) as bar:
-        return measure_design(space, config.num_joints, design, device, config.measure, bar.update)
+        return measure_design(space, config.num_joints, design, device, config.measure, bar.update, prior)
 
 
 def summary(table: Path, folder: Path) -> None:

@@ -13,15 +13,18 @@ every third round.
 from __future__ import annotations
 
 import argparse
+import itertools
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+
+import numpy as np
 
 from experiments.paper_claims.rounds import NAMES, RUN, add_start, check_conditions, networks_now
 from subnets.benchmark.benchmarking import onnx_file, open_runs, timed
 from subnets.benchmark.options import BenchmarkOptions
-from subnets.benchmark.timing import timed_rounds
 from subnets.source import Opened, open_source
 from supernet.cli import fail
 from supernet.errors import InputError
@@ -31,6 +34,44 @@ from supernet.runs.environment import environment
 SLOW = {"higherhrnet-w32": 3, "higherhrnet-w48": 3}
 # Idle threads of the network before spin on for tens of milliseconds; until then the timed one calls in vain.
 SETTLE = 0.1
+
+
+def timed_rounds(
+    candidates: Mapping[str, Callable[[], object]],
+    seed: int = 0,
+    lead_in: int = 0,
+    *,
+    settle: float = 0.0,
+    every: Mapping[str, int] | None = None,
+) -> Iterator[dict[str, float]]:
+    """Milliseconds of one call of each of `candidates`, round after round, for as long as they are taken.
+
+    A slow phase of the machine then hits all of them alike, and none always runs in the wake of another.
+
+    Args:
+        candidates: what to call, by name.
+        seed: of the order within rounds.
+        lead_in: calls of the same candidate right before each measured one. Threads of a runtime go on
+            spinning for a while after a call and would take a core from the next candidate.
+        settle: seconds that these calls take at least, for which more of them are made.
+        every: candidates that run in every n-th round only, the first one included, with their n.
+    """
+    names = list(candidates)
+    for round_ in itertools.count():
+        found = {}
+        for index in np.random.default_rng([seed, round_]).permutation(len(names)):
+            name = names[index]
+            if round_ % (every or {}).get(name, 1):
+                continue
+            call, ready = candidates[name], time.perf_counter() + settle
+            for _ in range(lead_in):
+                call()
+            while lead_in and time.perf_counter() < ready:
+                call()
+            start = time.perf_counter()
+            call()
+            found[name] = 1000 * (time.perf_counter() - start)
+        yield found
 
 
 def export(folder: Path) -> None:

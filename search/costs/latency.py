@@ -157,17 +157,21 @@ def require_within(space: SearchSpace, measured: SearchSpace) -> None:
             )
 
 
+def table_path(source: str) -> Path:
+    """The file of a table: itself, in the folder of a run of `search.profile`, or of its name."""
+    path = Path(source)
+    if path.is_dir():
+        return path / FILE
+    return RUNS / path / FILE if not path.exists() and len(path.parts) == 1 and not path.suffix else path
+
+
 def open_latency(source: str, space: SearchSpace, num_joints: int) -> LatencyTable:
     """The table of a file, or of a run of `search.profile` (its folder, or its name in runs/profile).
 
     Raises:
         InputError: there is none, or it is of another space or number of joints.
     """
-    path = Path(source)
-    if path.is_dir():
-        path = path / FILE
-    elif not path.exists() and len(path.parts) == 1 and not path.suffix:
-        path = RUNS / path / FILE
+    path = table_path(source)
     table = LatencyTable.load(path, space)
     if table.num_joints != num_joints:
         raise InputError(

@@ -43,7 +43,12 @@ def write_board(folder: Path, space: SearchSpace, num_joints: int, design: Desig
 
 
 def read_board(
-    source: str, space: SearchSpace, num_joints: int, design: Design, device: DeviceOptions
+    source: str,
+    space: SearchSpace,
+    num_joints: int,
+    design: Design,
+    device: DeviceOptions,
+    prior: Measurements | None = None,
 ) -> Measurements:
     """The measurements in a CSV that the script wrote.
 
@@ -78,7 +83,7 @@ def read_board(
         about["device"] = device.label
     about = {"precision": "float32", "batch": 1, "kind": "board", **about}
     try:
-        return gather(space, num_joints, design, times, about)
+        return gather(space, num_joints, design, times, about, prior)
     except InputError as error:
         raise InputError(f"measurements {source}: {error}; run {SCRIPT} again") from None
 
@@ -87,7 +92,7 @@ def design_id(space: SearchSpace, design: Design, num_joints: int) -> str:
     """Tells one set of files from another."""
     digest = hashlib.sha256(json.dumps([space.to_dict(), num_joints]).encode())
     # One byte each, as far as that is enough.
-    places = np.array(design.places, np.min_scalar_type(max(design.places)))
+    places = np.array(design.places, np.min_scalar_type(max(design.places, default=0)))
     digest.update(design.sources.tobytes() + places.tobytes() + design.codes.tobytes())
     return digest.hexdigest()[:16]
 

@@ -97,7 +97,7 @@ class Measurements:
             if not (np.isfinite(times) & (times > 0)).all():
                 raise InputError("a time is not a positive number of milliseconds")
         rounds = {times.shape[1] for times in (self.parts, self.networks) if len(times)}
-        if not len(self.parts) or len(rounds) != 1 or min(rounds) < 2:
+        if not len(self.parts) or (len(rounds) > 1 and not self.has_prior) or min(rounds) < 2:
             raise InputError("parts and networks need two or more rounds of times, as many of each")
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -124,8 +124,23 @@ class Measurements:
             indent=None,
         )
 
+    @property
+    def has_prior(self) -> bool:
+        """Whether the parts are those of another device (see `on_another_device`)."""
+        return "prior" in self.about
+
+    def on_another_device(
+        self, space: SearchSpace, codes: Codes, networks: Floats, about: Mapping[str, Any]
+    ) -> Measurements:
+        """These parts with (N, R) times of networks, (N, G) codes of `space`, on the device of `about`."""
+        told = {key: self.about.get(key) for key in ("device", "runtime", "threads", "date")}
+        rows = self.space.encode(space.decode(codes))
+        return replace(self.steady(), about={**about, "prior": told}, codes=rows, networks=networks)
+
     def steady(self) -> Measurements:
         """The same without slow changes of the device's speed; of everything that one run measured."""
+        if self.has_prior:
+            return replace(self, networks=steady_rounds(self.networks))
         rows = steady_rounds(np.vstack([self.parts, self.networks]))
         parts, networks = np.split(rows, [len(self.parts)])
         return replace(self, parts=parts, networks=networks)

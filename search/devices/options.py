@@ -24,6 +24,8 @@ class DeviceOptions(Options, group="device"):
         pin: cores to stay on; [] leaves that to the system.
         label: the device's name for people; default the processor's.
         csv: what the script brought back from a board.
+        prior: a latency table of another device with the same runtime (file, or name of its run): its parts
+            stand for this device's, and only whole networks are measured.
     """
 
     runtime: str = option("onnxruntime", among=RUNTIMES)
@@ -33,6 +35,7 @@ class DeviceOptions(Options, group="device"):
     pin: list[int] = field(default_factory=list)
     label: str = ""
     csv: str | None = None
+    prior: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

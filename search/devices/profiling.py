@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from supernet.family import Architecture
 from supernet.runs.environment import processor, usable_cores
 from supernet.space import Codes, SearchSpace
 
+from ..costs.latency import require_within, table_path
 from ..costs.parts import Part, network_parts
 from ..strategies.operators import sample_all_sizes, unique_rows
 from .board_script import Run, open_session, pin, session_run, time_rounds
@@ -45,6 +46,10 @@ class Design:
     parts: tuple[Part, ...]
     codes: Codes
     archs: tuple[Architecture, ...]
+
+    def without_parts(self) -> Design:
+        """The whole networks alone."""
+        return replace(self, sources=self.sources[:0], places=(), parts=())
 
 
 def make_design(space: SearchSpace, num_joints: int, options: MeasureOptions, seed: int) -> Design:
@@ -91,6 +96,7 @@ def measure_design(
     device: DeviceOptions,
     options: MeasureOptions,
     told: Told | None = None,
+    prior: Measurements | None = None,
 ) -> Measurements:
     """Time every part and network of `design` on this machine."""
     require_cores(device.pin)
@@ -101,7 +107,7 @@ def measure_design(
     items = [(f"part {i}", part(one)) for i, one in enumerate(design.parts)]
     items += [(f"network {i}", network(arch)) for i, arch in enumerate(design.archs)]
     times = time_rounds(items, options.rounds, options.seconds, told=told)
-    return gather(space, num_joints, design, times, about)
+    return gather(space, num_joints, design, times, about, prior)
 
 
 def require_cores(wanted: Sequence[int]) -> None:
@@ -121,22 +127,46 @@ def gather(
     design: Design,
     times: dict[str, list[tuple[float, int]]],
     about: dict[str, Any],
+    prior: Measurements | None = None,
 ) -> Measurements:
-    """Measurements from times by item name."""
+    """Measurements from times by item name; the parts are those of `prior` if there is one."""
 
     def rows(kind: str, count: int) -> Any:
         return np.array([[ms for ms, _ in times[f"{kind} {i}"]] for i in range(count)])
 
+    networks = rows("network", len(design.archs))
+    if prior is not None:
+        return prior.on_another_device(space, design.codes, networks, about)
+    parts = rows("part", len(design.parts))
     return Measurements(
-        space,
-        num_joints,
-        about,
-        design.sources,
-        design.places,
-        rows("part", len(design.parts)),
-        design.codes,
-        rows("network", len(design.archs)),
+        space, num_joints, about, design.sources, design.places, parts, design.codes, networks
     )
+
+
+def open_prior(device: DeviceOptions, space: SearchSpace, num_joints: int) -> Measurements | None:
+    """The table that `device.prior` names, if it can stand for the parts of `space` on `device`.
+
+    Raises:
+        InputError: it is missing, damaged, of another runtime, of other joints, or of a space that does not
+            hold this one.
+    """
+    if device.prior is None:
+        return None
+    path = table_path(device.prior)
+    prior = Measurements.load(path)
+    measured_with = str(prior.about.get("runtime"))
+    wanted = "onnxruntime" if device.runtime == "board" else device.runtime
+    try:
+        if measured_with.partition(" ")[0] != wanted:
+            raise InputError(f"it was measured with {measured_with}, whose parts tell little of {wanted}")
+        if prior.num_joints != num_joints:
+            raise InputError(f"it was measured for {prior.num_joints} joints")
+        if prior.has_prior:
+            raise InputError("its own parts are those of another table; name that one")
+        require_within(space, prior.space)
+    except InputError as error:
+        raise InputError(f"device.prior={path}: {error}") from None
+    return prior
 
 
 def makers(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,55 +61,26 @@ def interleave(
     seed: int = 0,
     lead_in: int = 0,
 ) -> list[Timing]:
-    """Time all `candidates` side by side.
-
-    Args:
-        candidates: what to call, by name.
-        rounds: measured calls of each; >= 1.
-        warmup: rounds before that, not counted.
-        seed, lead_in: see `timed_rounds`.
-    """
-    taken: dict[str, list[float]] = {name: [] for name in candidates}
-    endless = timed_rounds(candidates, seed, lead_in)
-    for found in itertools.islice(endless, warmup, warmup + rounds):
-        for name, milliseconds in found.items():
-            taken[name].append(milliseconds)
-    return [Timing(name, tuple(values)) for name, values in taken.items()]
-
-
-def timed_rounds(
-    candidates: Mapping[str, Callable[[], object]],
-    seed: int = 0,
-    lead_in: int = 0,
-    *,
-    settle: float = 0.0,
-    every: Mapping[str, int] | None = None,
-) -> Iterator[dict[str, float]]:
-    """Milliseconds of one call of each of `candidates`, round after round, for as long as they are taken.
+    """Time all `candidates` side by side, in another order every round.
 
     A slow phase of the machine then hits all of them alike, and none always runs in the wake of another.
 
     Args:
         candidates: what to call, by name.
+        rounds: measured calls of each; >= 1.
+        warmup: rounds before that, not counted.
         seed: of the order within rounds.
         lead_in: calls of the same candidate right before each measured one. Threads of a runtime go on
             spinning for a while after a call and would take a core from the next candidate.
-        settle: seconds that these calls take at least, for which more of them are made.
-        every: candidates that run in every n-th round only, the first one included, with their n.
     """
     names = list(candidates)
-    for round_ in itertools.count():
-        found = {}
-        for index in np.random.default_rng([seed, round_]).permutation(len(names)):
-            name = names[index]
-            if round_ % (every or {}).get(name, 1):
-                continue
-            call, ready = candidates[name], time.perf_counter() + settle
+    taken: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(warmup + rounds):
+        for index in np.random.default_rng([seed, number]).permutation(len(names)):
+            call = candidates[names[index]]
             for _ in range(lead_in):
-                call()
-            while lead_in and time.perf_counter() < ready:
                 call()
             start = time.perf_counter()
             call()
-            found[name] = 1000 * (time.perf_counter() - start)
-        yield found
+            taken[names[index]].append(1000 * (time.perf_counter() - start))
+    return [Timing(name, tuple(values[warmup:])) for name, values in taken.items()]

@@ -17,7 +17,7 @@ from search.costs.parts import Part, PartModel, kind_of, network_parts
 from search.devices.board import design_id, read_board, write_board
 from search.devices.measurements import Measurements, retest_spread
 from search.devices.options import DeviceOptions, MeasureOptions
-from search.devices.profiling import Design, make_design
+from search.devices.profiling import Design, make_design, open_prior
 from supernet import InputError, SearchSpace
 from supernet.family import layers
 
@@ -357,3 +357,42 @@ def test_a_part_may_stand_at_any_place_of_its_network(space: SearchSpace, design
         for place in (255, 256, 257, 70000)
     }
     assert len(ids) == 4
+
+
+def test_parts_of_another_device_with_the_same_runtime(
+    space: SearchSpace, design: Design, measured: Measurements, tmp_path: Path
+) -> None:
+    measured = replace(measured, about={**measured.about, "runtime": "onnxruntime 1"})
+    measured.save(tmp_path / "latency.json")
+    device = DeviceOptions(prior=str(tmp_path))
+    prior = open_prior(device, space, 14)
+    assert prior is not None
+    # Twice as slow.
+    few = make_design(space, 14, replace(SIZES, networks=10), 5).without_parts()
+    times = {
+        f"network_{i}.onnx": [2 * network_time(network_parts(arch, 14))] * 4
+        for i, arch in enumerate(few.archs)
+    }
+    write_csv(tmp_path / "measured.csv", design_id(space, few, 14), times)
+    board = replace(device, runtime="board")
+    found = read_board(str(tmp_path / "measured.csv"), space, 14, few, board, prior)
+    found.save(tmp_path / "slow.json")
+    table = LatencyTable.load(tmp_path / "slow.json")
+    codes = space.sample_codes(np.random.default_rng(3), 50)
+    expected = np.array([2 * network_time(network_parts(arch, 14)) for arch in space.decode(codes)])
+    assert np.quantile(np.abs(table.predict(codes) / expected - 1), 0.9) < 0.1
+    assert table.about["prior"]["device"] == "formula"
+    refused = {
+        "its own parts are those of another table": (
+            replace(device, prior=str(tmp_path / "slow.json")),
+            space,
+            14,
+        ),
+        "onnxruntime 1, whose parts tell little of torch": (replace(device, runtime="torch"), space, 14),
+        "measured for 14 joints": (device, space, 17),
+        "whose resolution has no 256": (device, SearchSpace.load("litepose"), 14),
+        "does not exist": (DeviceOptions(prior="nowhere"), space, 14),
+    }
+    for message, (options, wanted, joints) in refused.items():
+        with pytest.raises(InputError, match=message):
+            open_prior(options, wanted, joints)

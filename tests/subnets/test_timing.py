@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import time
 
-from subnets.benchmark.timing import Timing, interleave, timed_rounds
+from experiments.paper_claims.latency import timed_rounds
+from subnets.benchmark.timing import Timing, interleave
 
 
 def test_candidates_take_turns_in_changing_order() -> None:
