@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.paper_claims.rounds import NAMES, RUN, add_start, check_conditions, networks_now
-from subnets.benchmark.benchmarking import onnx_file, open_runs, timed
+from subnets.benchmark.benchmarking import file_for, open_runs, timed
 from subnets.benchmark.options import BenchmarkOptions
 from subnets.source import Opened, open_source
 from supernet.cli import fail
@@ -81,7 +81,7 @@ def export(folder: Path) -> None:
         if path.exists() and open_source(str(path)).arch == load_arch(name):
             continue
         path.unlink(missing_ok=True)
-        onnx_file(name, open_source(name), folder)
+        file_for(name, open_source(name), "onnxruntime", folder).rename(path)
         print(f"{path}: {path.stat().st_size / 1e6:.1f} MB", file=sys.stderr)
 
 
