@@ -25,6 +25,8 @@ class TrainCommand(CommandOptions):
     Attributes:
         name: of the run; its folder is runs/train/<name>.
         space: the name of a space, or a YAML file.
+        init: a training run or checkpoint whose weights the supernet starts from; its space and joints may
+            differ, and one line says what was taken over.
         seed: of everything random.
         accelerator: auto, cpu, cuda or cuda:1.
         threads: of the CPU per process; None leaves it to torch.
@@ -32,6 +34,7 @@ class TrainCommand(CommandOptions):
 
     name: str = "default"
     space: str = "demo"
+    init: str | None = None
     seed: int = option(0, least=0)
     accelerator: str = "auto"
     threads: int | None = option(None, least=1)
@@ -73,7 +76,7 @@ def train(config: TrainCommand, folder: Path, space: SearchSpace) -> int:
         job = TrainingJob(
             folder, config.data, config.train, config.seed, ranks, logger=config.logger, config=plain
         )
-        return train_supernet(job, space)
+        return train_supernet(job, space, config.init)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
@@ -176,11 +177,14 @@ def finetune(job: TrainingJob, net: Network, teacher: Network | None = None) -> 
 
 def _finish(job: TrainingJob, task: SubnetTask) -> None:
     """Score the result and write it beside the metrics, unless an earlier start has done so."""
-    if job.ranks.share((job.folder / SUBNET).exists()):
+    state, file = task.state, job.folder / RESULT
+    done = (job.folder / SUBNET).exists() and read_json(file, "fine-tuning result").get("steps") == state.step
+    if job.ranks.share(done):
         return
-    state = task.state
     finetuned = task.metrics(state.averaged)
     if job.ranks.is_main:
+        # That of a shorter training goes first: with it, the new result would be taken for complete.
+        shutil.rmtree(job.folder / SUBNET, ignore_errors=True)
         result = {"inherited": task.inherited, "finetuned": finetuned, "steps": state.step}
         write_json(job.folder / RESULT, {"schema": SCHEMA, **result})
         save(task.ready(state.averaged).cpu(), job.folder / SUBNET, {"finetune": result, "trained": True})

@@ -134,6 +134,8 @@ def claim_run_folder(folder: Path, config: object, volatile: tuple[str, ...] = (
                 "choose another name=..., or remove the folder"
             )
         if not changed:
+            if there != here:
+                write_text(file, text)
             return True
     elif folder.exists() and _files(folder):
         raise InputError(f"run folder {folder} holds other files; choose another name=...")

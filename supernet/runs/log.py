@@ -21,10 +21,16 @@ TIME_FIELDS = ("time", "seconds", "images_per_second")
 
 
 class Sink(Protocol):
-    """A place where a run's figures and pictures go."""
+    """A place where a run's metrics and pictures go.
+
+    Attributes:
+        keeps: whether what it got beyond the checkpoint that a run resumes from stays there.
+    """
+
+    keeps: bool
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
-        """Figures that belong to `step`."""
+        """Metrics that belong to `step`."""
 
     def picture(self, step: int, name: str, path: Path) -> None:
         """A PNG that belongs to `step`."""
@@ -36,13 +42,13 @@ class Sink(Protocol):
 class RunLog:
     """Writes the log of one run.
 
-    Every line holds `step`, `kind` ("train" or "validation") and `time` (Unix seconds) beside its figures.
+    Every line holds `step`, `kind` ("train" or "validation") and `time` (Unix seconds) beside its metrics.
     A resumed run drops the lines beyond the checkpoint that it starts from, so that the log reads like an
     unbroken run's.
 
     Args:
         path: the JSONL file.
-        sinks: further places for the same figures.
+        sinks: further places for the same metrics.
         resume_step: steps that are done; 0 for a new run.
 
     Raises:
@@ -52,7 +58,9 @@ class RunLog:
     def __init__(self, path: Path, sinks: Sequence[Sink] = (), resume_step: int = 0) -> None:
         self.path = path
         self._sinks = tuple(sinks)
-        kept = [line for line in read_log(path) if line["step"] <= resume_step] if path.exists() else []
+        lines = read_log(path) if path.exists() else []
+        kept = [line for line in lines if line["step"] <= resume_step]
+        self._sent = {(line.get("kind"), line["step"]) for line in lines if line["step"] > resume_step}
         if path.exists() or not path.parent.exists():
             write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
         self._file = path.open("a", encoding="utf-8")
@@ -62,14 +70,18 @@ class RunLog:
         line = {"schema": SCHEMA, "kind": kind, "step": step, "time": round(time.time(), 3), **values}
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
-        figures = {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
-        for sink in self._sinks:
-            sink.scalars(step, {f"{kind}/{name}": value for name, value in figures.items()})
+        metrics = {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
+        for sink in self._receivers(kind, step):
+            sink.scalars(step, {f"{kind}/{name}": value for name, value in metrics.items()})
 
     def picture(self, step: int, name: str, path: Path) -> None:
-        """Pass a PNG on to the sinks."""
-        for sink in self._sinks:
+        """Pass a PNG of a validation on to the sinks."""
+        for sink in self._receivers("validation", step):
             sink.picture(step, name, path)
+
+    def _receivers(self, kind: str, step: int) -> list[Sink]:
+        """The sinks that have not got this before the run was killed: it repeats it bit for bit."""
+        return [sink for sink in self._sinks if not (sink.keeps and (kind, step) in self._sent)]
 
     def sync(self) -> None:
         """Make sure that the lines are on disk, as a checkpoint is about to rely on them."""
@@ -130,8 +142,10 @@ class Meters:
 class TensorBoardSink:
     """Writes event files into `<run>/tensorboard`.
 
-    Figures beyond the step that a run resumes from are hidden by TensorBoard itself.
+    Metrics beyond the step that a run resumes from are hidden by TensorBoard itself.
     """
+
+    keeps = False
 
     def __init__(self, folder: Path, resume_step: int) -> None:
         try:
@@ -141,7 +155,7 @@ class TensorBoardSink:
         self._writer: Any = SummaryWriter(folder / "tensorboard", purge_step=resume_step + 1)  # type: ignore[no-untyped-call]
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
-        """Figures that belong to `step`."""
+        """Metrics that belong to `step`."""
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
 
@@ -159,6 +173,8 @@ class TensorBoardSink:
 
 class WandbSink:
     """Logs to Weights & Biases; a run that is taken up again goes on under the same id."""
+
+    keeps = True
 
     def __init__(self, folder: Path, options: LoggerOptions, config: dict[str, Any]) -> None:
         try:
@@ -181,10 +197,11 @@ class WandbSink:
             resume="allow",
             mode=options.wandb_mode,  # type: ignore[arg-type]
             config=config,
+            allow_val_change=True,  # of a raised number of steps
         )
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
-        """Figures that belong to `step`."""
+        """Metrics that belong to `step`."""
         self._run.log({**values, "step": step})
 
     def picture(self, step: int, name: str, path: Path) -> None:

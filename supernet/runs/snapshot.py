@@ -59,7 +59,10 @@ def about_differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list
     """In what two descriptions of networks differ, in words."""
     found: list[str] = []
     for key, value in here.items():
-        if key not in there:
+        if key == "skeleton":  # checkpoints of older versions have none
+            joints = there.get(key, value)["joints"]
+            found += [f"joints are {joints} there, {value['joints']} here"] * (joints != value["joints"])
+        elif key not in there:
             found.append(f"it holds no {key}")
         elif key == "space":
             found += space_differences(SearchSpace.from_dict(there[key]), SearchSpace.from_dict(value))

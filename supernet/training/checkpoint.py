@@ -6,12 +6,18 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from ..errors import InputError
+from ..family import layers
+from ..layers.elastic import ElasticDepthwiseConv2d
 from ..network import Supernet
+from ..pose.skeletons import Skeleton
 from ..runs.files import atomic_path
 from ..runs.snapshot import Snapshot, load_weights, read_snapshot, write_snapshot
 from ..space import SearchSpace
@@ -88,6 +94,7 @@ class TrainedSupernet:
             data, `config["data"]["train_split"]` the split that it saw).
         step: optimizer steps done.
         path: the checkpoint's file.
+        skeleton: its joints; None in checkpoints of older versions.
     """
 
     net: Supernet
@@ -95,6 +102,7 @@ class TrainedSupernet:
     config: Mapping[str, Any]
     step: int
     path: Path
+    skeleton: Skeleton | None = None
 
     def provenance(self) -> dict[str, Any]:
         """How it was trained, for the folders of networks that are taken from it."""
@@ -131,7 +139,82 @@ def load_supernet(run: str | os.PathLike[str], which: str = "best") -> TrainedSu
     net = Supernet(space, int(snapshot.meta["num_joints"]))
     weights = snapshot.part("ema") or snapshot.part("model")
     load_weights(net, supernet_about(net), weights, snapshot.meta, path)
-    return TrainedSupernet(net.eval(), space, snapshot.meta["config"], int(snapshot.meta["step"]), path)
+    meta, joints = snapshot.meta, snapshot.meta.get("skeleton")
+    skeleton = None if joints is None else Skeleton.from_dict(joints)
+    return TrainedSupernet(net.eval(), space, meta["config"], int(meta["step"]), path, skeleton)
+
+
+def take_over(net: Supernet, source: TrainedSupernet, skeleton: Skeleton) -> str:
+    """Start `net` from the weights of another supernet, of another space or for other joints too.
+
+    Tensors go by their names. Of different shapes the first channels and the centres of kernels are taken;
+    a larger kernel is 0 around that, a smaller one is what the source makes of its own. Where the joints
+    differ, the layers that give one map per joint start anew.
+
+    Args:
+        net: with fresh weights.
+        source: of the same family.
+        skeleton: the joints of `net`.
+
+    Returns:
+        one line about what was taken over and what not.
+    """
+    mine, theirs = dict(net.named_parameters()), dict(source.net.named_parameters())
+    same = (
+        source.net.num_joints == net.num_joints
+        if source.skeleton is None
+        else source.skeleton.joints == skeleton.joints
+    )
+    anew = set() if same else _joint_layers(net)
+    whole, part, fresh = 0, 0, []
+    with torch.no_grad():
+        for name, parameter in mine.items():
+            layer = name.partition(".conv.")[0]
+            if name not in theirs or layer in anew:
+                fresh.append(name)
+                continue
+            there = _of_kernel(source.net, layer, theirs[name], parameter)
+            whole += there.shape == parameter.shape
+            part += there.shape != parameter.shape
+            _copy_overlap(there, parameter)
+    left = sum(name not in mine for name in theirs)
+    return (
+        f"starting from {source.path}: {whole} of {len(mine)} tensors as they are, {part} in part (first "
+        f"channels, centres of kernels), {len(fresh)} new{': ' if fresh else ''}{', '.join(fresh[:3])}"
+        f"{', ...' if len(fresh) > 3 else ''}; {left} of its own have no place here"
+    )
+
+
+def _joint_layers(net: Supernet) -> set[str]:
+    """The layers whose channels are counted by joints."""
+    arch = net.space.largest()
+    mine, more = layers(arch, net.num_joints), layers(arch, net.num_joints + 1)
+    return {a.name for a, b in zip(mine, more, strict=True) if a.out_channels != b.out_channels}
+
+
+def _of_kernel(source: Supernet, layer: str, weight: Tensor, like: Tensor) -> Tensor:
+    """`weight` of the source's `layer`, made by its transforms for the kernel of `like` where they can."""
+    if weight.ndim != 4 or weight.shape[2] <= like.shape[2]:
+        return weight
+    conv = source.unit(layer).conv
+    if isinstance(conv, ElasticDepthwiseConv2d) and like.shape[2] in conv.kernels:
+        largest = {each.name: each for each in layers(source.space.largest(), source.num_joints)}[layer]
+        return conv.active_weight(replace(largest, kernel=like.shape[2]))
+    return weight
+
+
+def _copy_overlap(there: Tensor, here: Tensor) -> None:
+    """Copy what both have: the first channels, the centre of kernels, around which `here` becomes 0."""
+    mine, theirs = [], []
+    for axis, (own, other) in enumerate(zip(here.shape, there.shape, strict=True)):
+        count = min(own, other)
+        # The last two axes of a convolution are its kernel's.
+        starts = [(size - count) // 2 if here.ndim == 4 and axis > 1 else 0 for size in (own, other)]
+        mine.append(slice(starts[0], starts[0] + count))
+        theirs.append(slice(starts[1], starts[1] + count))
+    if here.ndim == 4 and here.shape[2:] != there.shape[2:]:
+        here[tuple(mine[:2])] = 0
+    here[tuple(mine)] = there[tuple(theirs)]
 
 
 def supernet_about(net: Supernet) -> dict[str, Any]:

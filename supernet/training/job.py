@@ -24,11 +24,18 @@ from ..runs.log import LOG, RunLog, open_sinks
 from ..sampling import SubnetSchedule
 from ..sorting import sort_channels
 from ..space import SearchSpace
-from .checkpoint import FOLDER, CheckpointFolder, supernet_about
+from .checkpoint import (
+    FOLDER,
+    CheckpointFolder,
+    TrainedSupernet,
+    load_supernet,
+    supernet_about,
+    take_over,
+)
 from .distributed import Ranks
 from .options import LoggerOptions, PrecisionOptions, TrainOptions
 from .pictures import draw_curves
-from .state import TrainingState
+from .state import TrainingState, learning_rate
 from .step import Forward
 from .trainer import M, Scores, Task, Trainer
 
@@ -123,8 +130,9 @@ class TrainingJob:
             loader.start()
             log = self._open_log(task.state.step) if self.ranks.is_main else None
             try:
+                before = task.state.total
                 trainer = Trainer(task, loader, self.options, self.ranks, checkpoints, log, self.config)
-                self._announce(task.state.step, trainer.total)
+                self._announce(task.state.step, trainer.total, before)
                 signal = trainer.fit()
             finally:
                 loader.close()
@@ -153,9 +161,26 @@ class TrainingJob:
         sinks = open_sinks(self.folder, self.logger, dict(self.config), step)
         return RunLog(self.folder / LOG, sinks, resume_step=step)
 
-    def _announce(self, done: int, total: int) -> None:
+    def _announce(self, done: int, total: int, before: int) -> None:
+        """Say where the run stands; `before` is how many steps it was to have so far, 0 if that is not known.
+
+        Raises:
+            InputError: it is to have fewer now.
+        """
+        if total < before:
+            raise InputError(
+                f"the run in {self.folder} is to have {before} steps, and its learning rate was laid out for "
+                f"them; {total} are fewer: train.steps can only be raised, or choose another name=..."
+            )
         if not self.ranks.is_main:
             return
+        if done and 0 < before < total:
+            rates = (learning_rate(self.options.optimizer, done, steps) for steps in (before, total))
+            print(
+                "{} steps instead of {}: the learning rate is laid out anew, at step {} {:.3g} instead of "
+                "{:.3g}".format(total, before, done + 1, *reversed(list(rates))),
+                file=sys.stderr,
+            )
         if done >= total:
             print(f"{self.folder} is trained already ({done} steps)", file=sys.stderr)
         elif done:
@@ -169,8 +194,13 @@ def _on_full_disk(last: Path | None) -> str:
     return f"{good}; free some space and start the same command again to go on from there"
 
 
-def train_supernet(job: TrainingJob, space: SearchSpace) -> int:
+def train_supernet(job: TrainingJob, space: SearchSpace, init: str | None = None) -> int:
     """Train a supernet, or go on with the training in the job's folder; every rank calls this.
+
+    Args:
+        job: the run.
+        space: the architectures to train.
+        init: a training run or checkpoint whose weights a new run starts from, see `take_over`.
 
     Returns:
         the number of the signal that stopped it after saving, or 0.
@@ -178,8 +208,12 @@ def train_supernet(job: TrainingJob, space: SearchSpace) -> int:
     Raises:
         InputError: see `TrainingJob.run`.
     """
+    fresh = job.ranks.share(not CheckpointFolder(job.folder / FOLDER).steps())
+    source = load_supernet(init) if init is not None and fresh else None
+    if source is not None and source.space.family != space.family:
+        raise InputError(f"init={init} is of family {source.space.family}, the space of {space.family}")
     dataset = job.open_split("train")
-    task = SupernetTask(job, space, dataset)
+    task = SupernetTask(job, space, dataset, source)
     if job.ranks.is_main:
         space.save(job.folder / "space.yaml")
     return job.run(task, dataset)
@@ -192,12 +226,25 @@ class SupernetTask(Task[Supernet]):
         job: the run.
         space: the architectures to train.
         dataset: the training split.
+        init: a supernet whose weights this one starts from.
     """
 
-    def __init__(self, job: TrainingJob, space: SearchSpace, dataset: PoseDataset) -> None:
+    def __init__(
+        self,
+        job: TrainingJob,
+        space: SearchSpace,
+        dataset: PoseDataset,
+        init: TrainedSupernet | None = None,
+    ) -> None:
         options = job.options
-        net = Supernet(space, dataset.skeleton.num_joints, job.seed).to(job.ranks.device)
-        state = TrainingState(net, options.optimizer, supernet_about(net))
+        net = Supernet(space, dataset.skeleton.num_joints, job.seed)
+        if init is not None:
+            told = take_over(net, init, dataset.skeleton)
+            if job.ranks.is_main:
+                print(told, file=sys.stderr)
+        net = net.to(job.ranks.device)
+        about = {**supernet_about(net), "skeleton": dataset.skeleton.to_dict()}
+        state = TrainingState(net, options.optimizer, about)
         schedule = SubnetSchedule(space, options.sampling, job.seed)
         super().__init__(state, schedule, head_of(space.largest()))
         self._sampling = options.sampling

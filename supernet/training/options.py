@@ -55,9 +55,11 @@ RULES = ("sandwich", "random")
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("cosine", "constant")
 WIDENING = ("kernel", "depth", "expansion", "width")
-# Settings of a command that may differ when its run is taken up again, as they change no result.
+# A raised number of steps goes on with the run; see `TrainingJob.run`.
+RAISED = ("train.steps", "train.epochs")
+# Settings of a command that may differ when its run is taken up again; the others change no result.
 # Where data lie may change; what they hold is compared by `PoseDataset.fingerprint`.
-VOLATILE = ("accelerator", "threads", "logger", "data.root", "data.poses", "data.render.poses")
+VOLATILE = (*RAISED, "accelerator", "threads", "logger", "data.root", "data.poses", "data.render.poses")
 
 
 @dataclass

@@ -166,6 +166,7 @@ class TrainingState(Generic[M]):
         gradient: the buffer behind all `.grad`.
         meters: figures since the last line of the log.
         step: steps done.
+        total: steps that the learning-rate schedule is laid out for; 0 while it is not known.
         skipped: steps skipped in all and in a row.
         best: best score by name, with the step that had it.
         channels_sorted: whether the warm-up's channel sorting is done.
@@ -179,6 +180,7 @@ class TrainingState(Generic[M]):
         self.gradient = FlatGradient(net.parameters(), EXTRAS)
         self.meters = Meters()
         self.step = 0
+        self.total = 0
         self.skipped = (0, 0)
         self.best: dict[str, tuple[float, int]] = {}
         self.channels_sorted = False
@@ -200,6 +202,7 @@ class TrainingState(Generic[M]):
         meta = {
             "version": __version__,
             "step": self.step,
+            "total": self.total,
             **self.about,
             "config": dict(config),
             "meters": self.meters.state(),
@@ -226,6 +229,7 @@ class TrainingState(Generic[M]):
         load_optimizer(self.net, self.optimizer, snapshot.tensors)
         self.meters = Meters(meta["meters"])
         self.step = int(meta["step"])
+        self.total = int(meta.get("total", 0))
         self.skipped = (int(meta["skipped"][0]), int(meta["skipped"][1]))
         self.best = {name: (float(score), int(step)) for name, (score, step) in meta["best"].items()}
         self.channels_sorted = bool(meta["channels_sorted"])

@@ -140,7 +140,7 @@ class Trainer(Generic[M]):
     ) -> None:
         self.task = task
         self.state = task.state
-        self.total = options.total_steps(loader.plan.num_images)
+        self.total = self.state.total = options.total_steps(loader.plan.num_images)
         self._loader = loader
         self._options = options
         self._ranks = ranks

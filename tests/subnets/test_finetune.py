@@ -55,6 +55,15 @@ def weights(folder):
     return load(folder / "subnet").state_dict()
 
 
+def test_a_longer_training_replaces_the_result(run, tmp_path):
+    run(tmp_path)
+    before = weights(tmp_path)
+    run(tmp_path, replace(OPTIONS, steps=6))
+    assert json.loads((tmp_path / "finetune.json").read_text())["steps"] == 6
+    after = weights(tmp_path)
+    assert not torch.equal(before["stem.conv.conv.weight"], after["stem.conv.conv.weight"])
+
+
 def test_the_result_is_a_calibrated_network_with_figures_of_before_and_after(run, small_net, tmp_path):
     assert run(tmp_path) == 0
     found = load(tmp_path / "subnet")
@@ -150,7 +159,7 @@ def test_random_weights_follow_the_seed_and_given_ones_stay(small_arch, small_fo
     assert torch.equal(kept.state_dict()[name], load(small_folder).state_dict()[name])
 
 
-@pytest.mark.parametrize(("tuning", "training"), [("finetune_demo", "demo"), ("finetune", "default")])
+@pytest.mark.parametrize(("tuning", "training"), [("finetune_demo", "demo"), ("finetune", "gpu")])
 def test_the_recipes_go_on_with_the_targets_and_losses_of_training(tuning, training):
     def recipe(command, schema, train):
         ConfigStore.instance().store(name=f"{command}_schema", node=schema)

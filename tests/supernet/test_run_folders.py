@@ -27,7 +27,7 @@ def test_the_same_settings_go_on_and_others_are_refused(tmp_path: Path) -> None:
     (folder / "log.jsonl").touch()
     assert claim_run_folder(folder, Settings(workers=4), volatile=("workers",))
     with pytest.raises(InputError, match=r"started with other settings \(steps: 1 there, 2 now\)"):
-        claim_run_folder(folder, Settings(steps=2))
+        claim_run_folder(folder, Settings(steps=2, workers=4))
 
 
 def test_a_start_that_made_nothing_holds_no_one_to_its_settings(tmp_path: Path) -> None:

@@ -38,20 +38,43 @@ def test_a_mangled_log_is_named(tmp_path):
         read_log(path)
 
 
-def test_sinks_get_the_figures_by_kind(tmp_path):
-    class Memory:
-        def __init__(self):
-            self.seen = []
+class Memory:
+    def __init__(self, keeps=False):
+        self.keeps = keeps
+        self.seen = []
 
-        def scalars(self, step, values):
-            self.seen.append((step, values))
+    def scalars(self, step, values):
+        self.seen.append((step, values))
 
-        def picture(self, step, name, path):
-            self.seen.append((step, name, path))
+    def picture(self, step, name, path):
+        self.seen.append((step, name, path))
 
-        def close(self):
-            self.seen.append("closed")
+    def close(self):
+        self.seen.append("closed")
 
+
+def test_what_was_sent_before_a_kill_is_not_sent_twice(tmp_path):
+    path = tmp_path / "log.jsonl"
+
+    def write(log, steps):
+        for step in steps:
+            log.write("train", step, {"loss": step})
+        log.write("validation", steps[-1], {"AP": 0.5})
+        log.picture(steps[-1], "largest", tmp_path / "a.png")
+
+    write(RunLog(path), [1, 2, 3])
+    keeping, forgetting = Memory(keeps=True), Memory()
+    write(RunLog(path, [keeping, forgetting], resume_step=1), [2, 3])
+    assert keeping.seen == []
+    assert [entry[0] for entry in forgetting.seen] == [2, 3, 3, 3]
+    later = Memory(keeps=True)
+    log = RunLog(path, [later], resume_step=2)
+    write(log, [3, 4])
+    assert later.seen[0] == (4, {"train/loss": 4.0})
+    assert [line["step"] for line in read_log(path)] == [1, 2, 3, 4, 4]
+
+
+def test_sinks_get_the_metrics_by_kind(tmp_path):
     sink = Memory()
     log = RunLog(tmp_path / "log.jsonl", [sink])
     log.write("train", 3, {"loss": 1, "note": "text"})
