@@ -40,7 +40,7 @@ def run(config: EvaluateCommand, folder: Path) -> None:
     from ..console import open_console
     from ..runtime import check_joints
     from ..source import open_source
-    from .report import write_report
+    from .report import tables, write_report
 
     archs = as_list(config.arch, "arch")
     names = distinct_slugs(archs)
@@ -59,7 +59,8 @@ def run(config: EvaluateCommand, folder: Path) -> None:
     console = open_console()
     if again:
         console.print(f"{folder} was started before; what it had was reused")
-    show(console, scores, f"{dataset.name}, {scores[0].images} images")
+    for table in tables(scores, f"{dataset.name}, {scores[0].images} images"):
+        console.print(table)
     if scores[0].skipped:
         console.print(f"{len(scores[0].skipped)} records were left out; results.json lists them")
     console.print(f"results: {folder / 'results.json'}", soft_wrap=True)
@@ -136,14 +137,6 @@ def evaluate(
         name, opened.arch, result.stats, diagnosis, len(scored), result.seconds, conditions, scored.skipped
     )
     return score, result.detections, diagnosis
-
-
-def show(console: Any, scores: list[NetScore], title: str) -> None:
-    """Print the tables."""
-    from .report import tables
-
-    for table in tables(scores, title):
-        console.print(table)
 
 
 if __name__ == "__main__":

@@ -67,6 +67,6 @@ def open_teacher(teacher: str) -> Network:
 
 if __name__ == "__main__":
     # Under its own name, so that a launcher can send the settings' class to other processes.
-    from subnets.finetune import main as run_main
+    from subnets.finetune.__main__ import main as run_main
 
     run_main()

@@ -32,6 +32,8 @@ def run(config: PredictCommand, folder: Path) -> None:
         InputError: the source or the network is not there, or some of the source could not be read (the
         rest is kept).
     """
+    from supernet.runs.progress import ProgressBar
+
     from ..portable.frames import open_frames
     from ..portable.main import EXIT_STOPPED, summary_lines
     from ..portable.outputs import RESULTS_FILE, UNREAD_FILE
@@ -48,7 +50,11 @@ def run(config: PredictCommand, folder: Path) -> None:
     predictor = open_predictor(config, opened)
     frames = open_frames(config.source, config.predict.limit)
     wanted = config.predict
-    with hold_run_folder(folder, config), _Progress(frames.total) as progress:
+    with hold_run_folder(folder, config), ProgressBar("images", frames.total or 0) as bar:
+
+        def progress(done: Summary) -> None:
+            bar.update(done.frames, f"{done.rate:.1f} images/s, {done.people} people")
+
         summary = predict(
             frames, predictor, folder, wanted.draw, wanted.meter, wanted.draw_score, progress, ours=True
         )
@@ -95,25 +101,6 @@ def listed(failures: list[str], most: int = 5) -> str:
     """The first failures, and how many more there are."""
     more = f"; and {len(failures) - most} more" if len(failures) > most else ""
     return "; ".join(failures[:most]) + more
-
-
-class _Progress:
-    """A progress bar with the frame rate as its note."""
-
-    def __init__(self, total: int | None) -> None:
-        from supernet.runs.progress import ProgressBar
-
-        self._bar = ProgressBar("images", total or 0)
-
-    def __enter__(self) -> _Progress:
-        self._bar.__enter__()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.__exit__(None, None, None)
-
-    def __call__(self, summary: Summary) -> None:
-        self._bar.update(summary.frames, f"{summary.rate:.1f} images/s, {summary.people} people")
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ def test_scorer_and_suppression_are_settings(
 ) -> None:
     for settings, told in (
         ({"scorer": "mine"}, "unknown scorer 'mine'"),
-        ({"scorer": "pycocotools"}, "pycocotools does not score crowdpose"),
+        ({"scorer": "pycocotools"}, "unknown scorer 'pycocotools' for this protocol"),
         ({"scorer": "crowdposetools"}, "crowdposetools is not installed"),
         ({"oks_nms": 2.0}, "oks_nms must lie between 0 and 1"),
     ):
@@ -158,5 +158,5 @@ def test_scorer_and_suppression_are_settings(
 def test_a_folder_without_onnx_file_is_told_to_export(
     small_folder: Path, tiny_data: DataConfig, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match="small has no ONNX file for onnxruntime; export it first"):
+    with pytest.raises(InputError, match="small has no file for onnxruntime; export it first"):
         run(command(tiny_data, str(small_folder), runtime="onnxruntime"), tmp_path / "out")
