@@ -5,7 +5,8 @@ The commands import it by `plugins=[toy]`; docs/extending.md tells it section by
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from subnets.portable.manifest import Manifest
 from subnets.runtime import torch_runtime
 from supernet.data.images.store import Store
 from supernet.data.layouts import LAYOUTS, Layout, Split, read_document
-from supernet.family import Layer, arch_from_dict
+from supernet.family import FAMILIES, Architecture, Layer, arch_from_dict
 from supernet.heads.contract import HEADS, Head, Output
 from supernet.heads.single import best_pixels
 from supernet.pose.grouping import DecodeOptions
@@ -31,9 +32,56 @@ from supernet.pose.people import Floats, People
 from supernet.pose.preprocess import View
 from supernet.pose.protocols import PROTOCOLS, Protocol, Scorer
 from supernet.pose.skeletons import Skeleton
-from supernet.space import Codes
+from supernet.space import Codes, SearchableFamily
+
+Apply = Callable[[str, Any], Any]
+Add = Callable[[Any, Any], Any]
 
 # --- Family: a network of its own -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ToyArch(Architecture):
+    """Two maps, at 1/2 and at 1/4, the second after `depth` residual convolutions."""
+
+    family = "toy"
+
+    resolution: int
+    widths: tuple[int, ...]
+    depth: int
+    head_kind: str = "embedding"
+
+
+class Toy(SearchableFamily):
+    """Elastic in both widths and in the depth."""
+
+    name = "toy"
+    arch = ToyArch
+
+    def layers(self, arch: ToyArch, num_joints: int) -> tuple[Layer, ...]:
+        fine, coarse = arch.widths
+        found = [Layer("fine", "conv", 3, fine, 3, 2, True, "relu", 2)]
+        found.append(Layer("coarse", "conv", fine, coarse, 3, 2, True, "relu", 4))
+        for i in range(arch.depth):
+            found.append(
+                Layer(f"blocks.{i}", "conv", coarse, coarse, 3, 1, True, None, 4, closes_branch=True)
+            )
+        for out in HEADS.get(arch.head_kind).outputs(num_joints):
+            width = {2: fine, 4: coarse}[out.scale]
+            found.append(Layer(f"out.{out.name}", "conv", width, out.channels, 1, 1, False, None, out.scale))
+        return tuple(found)
+
+    def wire(self, arch: ToyArch, apply: Apply, add: Add, images: Any) -> list[Any]:
+        fine = apply("fine", images)
+        x = apply("coarse", fine)
+        for i in range(arch.depth):
+            x = add(x, apply(f"blocks.{i}", x))
+        maps = {2: fine, 4: x}
+        return [apply(f"out.{out.name}", maps[out.scale]) for out in HEADS.get(arch.head_kind).outputs(1)]
+
+
+FAMILIES.register("toy", Toy())
+
 
 # --- Head: what a network gives, how it learns that, how people are read from it --------------------------
 
