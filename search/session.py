@@ -11,6 +11,7 @@ import torch
 from supernet.data.source import DataConfig, open_split
 from supernet.errors import InputError
 from supernet.evaluation import Evaluator, SupernetEvaluator
+from supernet.pose.skeletons import require_same_joints
 from supernet.space import SearchSpace
 from supernet.training.checkpoint import TrainedSupernet, load_supernet
 from supernet.training.distributed import pick_device
@@ -75,6 +76,11 @@ def open_session(config: SearchCommand, data: DataConfig) -> Session:
     require_more_than_draws(config, strategy)
     device = pick_device(config.accelerator)
     train_set, val_set = open_split(data, "train"), open_split(data, "val")
+    if trained.net.skeleton is None:
+        trained.net.skeleton = train_set.skeleton
+    for dataset in (train_set, val_set):
+        mend = "choose data of its joints"
+        require_same_joints(trained.net.skeleton, config.supernet, dataset.skeleton, dataset.name, mend)
     evaluator = Evaluator(val_set, config.evaluation)
     evaluator.dataset.require_people()
     # Only now that nothing can be refused any more: it holds for the whole process.

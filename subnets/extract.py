@@ -25,6 +25,7 @@ def extract(net: Supernet, arch: Architecture) -> Subnet:
     net.require(arch)
     reference = next(net.parameters())
     subnet = Subnet(arch, net.num_joints).to(device=reference.device, dtype=reference.dtype)
+    subnet.skeleton = net.skeleton or subnet.skeleton
     with torch.no_grad():
         for layer in layers(arch, net.num_joints):
             copy_unit(net.unit(layer.name), subnet.unit(layer.name), layer)

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from supernet.errors import InputError
+from supernet.pose.skeletons import require_same_joints
 
 from .export.formats import FORMATS, Floats, Run, format_of, readers
 from .network import weights_digest
@@ -143,9 +144,5 @@ def fitting_options(
 
 def check_joints(opened: Opened, dataset: PoseDataset) -> None:
     """Raise InputError unless the network's joints are those of the data set."""
-    if opened.skeleton.joints != dataset.skeleton.joints:
-        raise InputError(
-            f"{opened.name} finds the {opened.skeleton.num_joints} joints of {opened.skeleton.name!r}, "
-            f"{dataset.name} labels the {dataset.skeleton.num_joints} of {dataset.skeleton.name!r}; "
-            f"{'choose data of its joints' if opened.trained else 'give the skeleton= of the data'}"
-        )
+    mend = "choose data of its joints" if opened.trained else "give the skeleton= of the data"
+    require_same_joints(opened.skeleton, opened.name, dataset.skeleton, dataset.name, mend)

@@ -17,7 +17,7 @@ from supernet.errors import InputError
 from supernet.evaluation import calibration_batches
 from supernet.family import Architecture, arch_from_dict, family_of, load_arch
 from supernet.heads.contract import HEADS, Head
-from supernet.pose.skeletons import Skeleton
+from supernet.pose.skeletons import Skeleton, require_same_joints
 from supernet.training.checkpoint import TrainedSupernet, load_supernet
 
 from .export.formats import Format, format_of, formats
@@ -52,9 +52,13 @@ def from_supernet(arch: str, run: str, data: DataConfig | None = None) -> Opened
     trained.net.require(chosen)
     # A supernet's running statistics belong to no subnet.
     train_set = open_split(_training_data(trained, data), "train")
+    if trained.net.skeleton is not None:
+        where = "the data it was trained with"
+        mend = "give back the skeleton file of the training"
+        require_same_joints(trained.net.skeleton, str(trained.path), train_set.skeleton, where, mend)
     calibrate(trained.net, chosen, calibration_batches(train_set, chosen.resolution, CALIBRATION_IMAGES, 16))
     net = extract(trained.net, chosen).eval()
-    net.skeleton = train_set.skeleton
+    net.skeleton = trained.net.skeleton or train_set.skeleton
     name = arch if arch in ends else Path(arch).stem
     about = {"name": name, "source": f"supernet {run}", **trained.provenance()}
     return Opened(name, chosen, skeleton_of(net), trained=True, net=net, about=about)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .errors import InputError
 from .family import Architecture, Layer, layers, wire
 from .layers.elastic import ElasticUnit
+from .pose.skeletons import Skeleton
 from .space import SearchSpace
 
 M = TypeVar("M", bound=nn.Module)
@@ -26,10 +27,17 @@ class ModuleTree(nn.Module, Generic[M]):
         self._places: dict[str, tuple[nn.Module, str]] = {}
 
     def plant(self, layers: Iterable[Layer], build: Callable[[Layer], M]) -> None:
-        """Make the modules."""
+        """Make the modules.
+
+        Raises:
+            InputError: a part of a name is an attribute that all modules have, such as `half`.
+        """
         for layer in layers:
             *path, leaf = layer.name.split(".")
             parent: nn.Module = self
+            for part in (*path, leaf):
+                if hasattr(nn.Module, part):
+                    raise InputError(f"layer {layer.name}: torch's modules have a {part!r} of their own")
             for part in path:
                 if part not in parent._modules:
                     parent.add_module(part, nn.Module())
@@ -119,18 +127,25 @@ class Supernet(ModuleTree[ElasticUnit]):
     Args:
         space: the architectures to hold.
         num_joints: J, the number of joints.
-        seed: of the initial weights.
+        seed: of the initial weights; None leaves them as they are (to see names and shapes).
+
+    Attributes:
+        space, num_joints: as given.
+        skeleton: the joints of its outputs, which the subnets taken from it keep; None if nobody said.
     """
 
-    def __init__(self, space: SearchSpace, num_joints: int = 14, seed: int = 0) -> None:
+    def __init__(self, space: SearchSpace, num_joints: int = 14, seed: int | None = 0) -> None:
         super().__init__()
         self.space = space
         self.num_joints = num_joints
+        self.skeleton: Skeleton | None = None
         largest = layers(space.largest(), num_joints)
         # Architectures found to be members, since a training step asks again and again.
         self._known: set[Architecture] = set()
         kernels = kernel_choices(space, num_joints)
         self.plant(largest, lambda layer: ElasticUnit(layer, kernels[layer.name]))
+        if seed is None:
+            return
         generator = torch.Generator().manual_seed(seed)
         for layer in largest:
             unit = self.unit(layer.name)

@@ -18,6 +18,7 @@ from supernet.evaluation import calibration_batches
 from supernet.family import Architecture
 from supernet.heads.contract import head_of
 from supernet.pose.protocols import main_metric
+from supernet.pose.skeletons import require_same_joints
 from supernet.runs.files import read_json, write_json
 from supernet.runs.log import RunLog
 from supernet.sampling import Sampled
@@ -90,13 +91,22 @@ class SubnetTask(Task[Network]):
     """
 
     def __init__(self, job: TrainingJob, net: Network, dataset: PoseDataset, teacher: Network | None) -> None:
+        for network, who in ((net, "the network"), (teacher, "the teacher")):
+            if network is not None and network.skeleton is not None:
+                mend = "choose data of its joints"
+                require_same_joints(network.skeleton, who, dataset.skeleton, dataset.name, mend)
+        net.skeleton = dataset.skeleton
         self._dataset = dataset
         self._images = job.options.validation.calibration
         self._scoring = SharedScoring(job.open_split("val"), job.options.validation, job.ranks)
         self._resolution = net.arch.resolution
         net = net.to(job.ranks.device)
         self.inherited = self._inherited(job, net)
-        about = {"arch": net.arch.to_dict(), "num_joints": net.num_joints}
+        about = {
+            "arch": net.arch.to_dict(),
+            "num_joints": net.num_joints,
+            "skeleton": dataset.skeleton.to_dict(),
+        }
         state = TrainingState(net, job.options.optimizer, about)
         head = head_of(net.arch)
         frozen = None if teacher is None else self._frozen(teacher.to(job.ranks.device))

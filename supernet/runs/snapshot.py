@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -44,24 +45,37 @@ def load_weights(
             differs.
     """
     mine = dict(net.named_parameters())
-    differences = about_differences(meta, about) or tensor_differences(weights, mine)
+    require_fit(about_differences(meta, about), weights, mine, meta, path)
+    for name, parameter in mine.items():
+        parameter.data.copy_(weights[name])
+
+
+def require_fit(
+    differences: list[str],
+    weights: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    meta: Mapping[str, Any],
+    path: Path,
+) -> None:
+    """Raise InputError if there are `differences`, or in names or shapes of the tensors."""
+    differences = differences or tensor_differences(weights, wanted)
     if differences:
         more = f" and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
         versions = f"written by version {meta.get('version')}, this is {__version__}"
         raise InputError(
             f"checkpoint {path} does not fit: {'; '.join(differences[:_SHOWN])}{more} ({versions})"
         )
-    for name, parameter in mine.items():
-        parameter.data.copy_(weights[name])
 
 
 def about_differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     """In what two descriptions of networks differ, in words."""
     found: list[str] = []
     for key, value in here.items():
-        if key == "skeleton":  # checkpoints of older versions have none
-            joints = there.get(key, value)["joints"]
-            found += [f"joints are {joints} there, {value['joints']} here"] * (joints != value["joints"])
+        if key == "skeleton":
+            # Checkpoints of older versions do not say it.
+            names = [list(one["joints"]) if one else None for one in (there.get(key), value)]
+            if None not in names and names[0] != names[1]:
+                found.append(f"its joints are {names[0]} there, {names[1]} here")
         elif key not in there:
             found.append(f"it holds no {key}")
         elif key == "space":
@@ -122,7 +136,7 @@ def write_snapshot(path: str | os.PathLike[str], snapshot: Snapshot) -> None:
         OSError: it could not be written; what was at `path` is still there.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in snapshot.tensors.items()}
-    text = json.dumps({"kind": KIND, "schema": SCHEMA, **snapshot.meta})
+    text = json.dumps({"kind": KIND, "schema": SCHEMA, **snapshot.meta, "digest": digest_of(tensors)})
     write_bytes(path, to_bytes(tensors, {"checkpoint": text}))
 
 
@@ -138,22 +152,46 @@ def read_snapshot(path: str | os.PathLike[str]) -> Snapshot:
     try:
         check_tensors(file)
         with safe_open(file, "pt") as opened:
-            meta = json.loads((opened.metadata() or {})["checkpoint"])
+            meta = json.loads((opened.metadata() or {})["checkpoint"], object_pairs_hook=_once)
             tensors: dict[str, Tensor] = {
                 name: torch.clone(opened.get_tensor(name)) for name in list(opened.keys())
             }
     except KeyError:
         raise InputError(f"{file} is not a training checkpoint (it has no description)") from None
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"checkpoint {file} cannot be read ({error}); if it is damaged, remove it to go on from an "
             "older one"
         ) from None
-    if meta.get("kind") != KIND:
+    if not isinstance(meta, dict) or meta.get("kind") != KIND:
         raise InputError(f"{file} is not a training checkpoint")
     if meta.get("schema") != SCHEMA:
         raise InputError(
             f"checkpoint {file} has schema {meta.get('schema')}, written by version {meta.get('version')}; "
             f"this version reads schema {SCHEMA}: use the version that wrote it, or start a new run"
         )
+    if meta.get("digest", digest := digest_of(tensors)) != digest:
+        raise InputError(
+            f"checkpoint {file} is damaged: its tensors are not those that were written; remove it to go on "
+            "from an older one"
+        )
     return Snapshot(tensors, meta)
+
+
+def digest_of(tensors: Mapping[str, Tensor]) -> str:
+    """A digest over names, kinds, shapes and bytes of tensors."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        # As bytes whatever the kind: numpy knows no bfloat16.
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"its description holds {twice!r} twice")
+    return found

@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, positive_int, shown
 from ..family import layers
 from ..layers.elastic import ElasticDepthwiseConv2d
 from ..network import Supernet
 from ..pose.skeletons import Skeleton
 from ..runs.files import atomic_path
-from ..runs.snapshot import Snapshot, load_weights, read_snapshot, write_snapshot
+from ..runs.snapshot import Snapshot, load_weights, read_snapshot, require_fit, write_snapshot
 from ..space import SearchSpace
 
 FOLDER = "checkpoints"
@@ -94,7 +94,7 @@ class TrainedSupernet:
             data, `config["data"]["train_split"]` the split that it saw).
         step: optimizer steps done.
         path: the checkpoint's file.
-        skeleton: its joints; None in checkpoints of older versions.
+        skeleton: its joints; None in checkpoints of older versions whose data's is gone.
     """
 
     net: Supernet
@@ -135,13 +135,47 @@ def load_supernet(run: str | os.PathLike[str], which: str = "best") -> TrainedSu
     snapshot = read_snapshot(path)
     if "space" not in snapshot.meta:
         raise InputError(f"checkpoint {path} is of a single network, not of a supernet")
-    space = SearchSpace.from_dict(snapshot.meta["space"])
-    net = Supernet(space, int(snapshot.meta["num_joints"]))
     weights = snapshot.part("ema") or snapshot.part("model")
+    try:
+        space, joints, step, config = _described(snapshot.meta)
+        skeleton = _skeleton_of(snapshot.meta, joints)
+        # A description may promise a network that fills the memory: names and shapes come first.
+        with torch.device("meta"):
+            shapes = dict(Supernet(space, joints, seed=None).named_parameters())
+    except InputError as error:
+        raise InputError(f"checkpoint {path}: {error}") from None
+    require_fit([], weights, shapes, snapshot.meta, path)
+    net = Supernet(space, joints)
+    net.skeleton = skeleton
     load_weights(net, supernet_about(net), weights, snapshot.meta, path)
-    meta, joints = snapshot.meta, snapshot.meta.get("skeleton")
-    skeleton = None if joints is None else Skeleton.from_dict(joints)
-    return TrainedSupernet(net.eval(), space, meta["config"], int(meta["step"]), path, skeleton)
+    return TrainedSupernet(net.eval(), space, config, step, path, skeleton)
+
+
+def _described(meta: Mapping[str, Any]) -> tuple[SearchSpace, int, int, Mapping[str, Any]]:
+    """Space, number of joints, step and settings of a checkpoint's description."""
+    joints, step = positive_int(meta.get("num_joints"), "num_joints"), meta.get("step")
+    config = meta.get("config")
+    if isinstance(step, bool) or not isinstance(step, int) or step < 0:
+        raise InputError(f"step: expected a number of steps, found {shown(step)}")
+    if not isinstance(config, Mapping) or not isinstance(config.get("data") or {}, Mapping):
+        raise InputError(f"config: expected the settings of the run, found {shown(config)}")
+    return SearchSpace.from_dict(meta["space"]), joints, step, config
+
+
+def _skeleton_of(meta: Mapping[str, Any], joints: int) -> Skeleton | None:
+    """The joints that a description holds, or in older ones those of the file that it names."""
+    known = meta.get("skeleton")
+    if known is not None:
+        skeleton = Skeleton.from_dict(known)
+    else:
+        source = (meta["config"].get("data") or {}).get("skeleton")
+        try:
+            skeleton = Skeleton.load(str(source))
+        except InputError:  # whoever opens data gives them again
+            return None
+    if skeleton.num_joints != joints:
+        raise InputError(f"it has {joints} joints, its skeleton {skeleton.name!r} {skeleton.num_joints}")
+    return skeleton
 
 
 def take_over(net: Supernet, source: TrainedSupernet, skeleton: Skeleton) -> str:
@@ -219,7 +253,11 @@ def _copy_overlap(there: Tensor, here: Tensor) -> None:
 
 def supernet_about(net: Supernet) -> dict[str, Any]:
     """What a supernet is, for the description of its checkpoints."""
-    return {"space": net.space.to_dict(), "num_joints": net.num_joints}
+    return {
+        "space": net.space.to_dict(),
+        "num_joints": net.num_joints,
+        "skeleton": None if net.skeleton is None else net.skeleton.to_dict(),
+    }
 
 
 def find_checkpoint(run: str | os.PathLike[str], which: str = "best") -> Path:

@@ -238,13 +238,13 @@ class SupernetTask(Task[Supernet]):
     ) -> None:
         options = job.options
         net = Supernet(space, dataset.skeleton.num_joints, job.seed)
+        net.skeleton = dataset.skeleton
         if init is not None:
             told = take_over(net, init, dataset.skeleton)
             if job.ranks.is_main:
                 print(told, file=sys.stderr)
         net = net.to(job.ranks.device)
-        about = {**supernet_about(net), "skeleton": dataset.skeleton.to_dict()}
-        state = TrainingState(net, options.optimizer, about)
+        state = TrainingState(net, options.optimizer, supernet_about(net))
         schedule = SubnetSchedule(space, options.sampling, job.seed)
         super().__init__(state, schedule, head_of(space.largest()))
         self._sampling = options.sampling

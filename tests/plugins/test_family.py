@@ -119,7 +119,15 @@ def test_the_real_commands_train_it_and_give_its_subnets(command: Command, tmp_p
     small = ["train.steps=2", "train.batch_size=2", "data.workers=0"]
     command("supernet.train", "name=t", "space=toys.yaml", "data=synthetic", *data, *small, cwd=tmp_path)
     out = ["name=e", "format=[onnx]"]
-    command("subnets.export", "arch=smallest", "supernet=runs/train/t", *out, cwd=tmp_path)
+    command(
+        "subnets.export",
+        "arch=smallest",
+        "supernet=runs/train/t",
+        *out,
+        "data=synthetic",
+        *data,
+        cwd=tmp_path,
+    )
     folder = next((tmp_path / "runs/export/e").rglob("model.onnx")).parent
     assert load(folder).arch == toy.ToyArch(64, (4, 8), 1)
     done = command("subnets.costs", f"arch={folder}", cwd=tmp_path)

@@ -68,7 +68,7 @@ class Toy(SearchableFamily):
             )
         for out in HEADS.get(arch.head_kind).outputs(num_joints):
             width = {2: fine, 4: coarse}[out.scale]
-            found.append(Layer(f"out.{out.name}", "conv", width, out.channels, 1, 1, False, None, out.scale))
+            found.append(Layer(f"out_{out.name}", "conv", width, out.channels, 1, 1, False, None, out.scale))
         return tuple(found)
 
     def wire(self, arch: ToyArch, apply: Apply, add: Add, images: Any) -> list[Any]:
@@ -77,7 +77,7 @@ class Toy(SearchableFamily):
         for i in range(arch.depth):
             x = add(x, apply(f"blocks.{i}", x))
         maps = {2: fine, 4: x}
-        return [apply(f"out.{out.name}", maps[out.scale]) for out in HEADS.get(arch.head_kind).outputs(1)]
+        return [apply(f"out_{out.name}", maps[out.scale]) for out in HEADS.get(arch.head_kind).outputs(1)]
 
 
 FAMILIES.register("toy", Toy())
