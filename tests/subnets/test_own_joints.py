@@ -109,9 +109,9 @@ def train(name: str, data: list[str]) -> list[str]:
     return ["supernet.train", f"name={name}", "space=nano", *FAST, *data, *SMALL]
 
 
-def search(name: str, *settings: str) -> list[str]:
+def search(name: str, *settings: str, supernet: str = "") -> list[str]:
     given = ["budgets.macs=[70%]", "threads=1", *settings]
-    return ["search.run", f"name={name}", f"supernet={name}", *ONE, *given]
+    return ["search.run", f"name={name}", f"supernet={supernet or name}", *ONE, *given]
 
 
 def joints_of(folder: Path) -> list[str]:
