@@ -14,7 +14,7 @@ import numpy as np
 
 from supernet.data.images.decode import UInt8Image, decode_rgb, exif_orientation
 from supernet.errors import InputError
-from supernet.runs.reading import read_bytes
+from supernet.runs.reading import check_bound, read_bytes
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 # Pictures that not every OpenCV reads.
@@ -154,6 +154,8 @@ def _video(path: Path, limit: int | None) -> Frames:
             f"video {path} cannot be opened: truncated, or in a format that OpenCV does not know; "
             "convert it, for example with ffmpeg -i IN out.mp4"
         )
+    sides = (capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+    check_bound("LITEPOSE_MAX_PIXELS", int(sides[0] * sides[1]), f"video {path}")
     announced = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     rate = float(capture.get(cv2.CAP_PROP_FPS))
     codec = _codec(int(capture.get(cv2.CAP_PROP_FOURCC)))

@@ -147,8 +147,10 @@ def run_passes(
     """For every image the outputs (channels, h, w) of one pass, or with `flip` of a second, mirrored one too.
 
     Raises:
-        InputError: the network's outputs do not fit the skeleton.
+        InputError: the network's outputs do not fit the skeleton, or it does not know its mirror pairs.
     """
+    if flip and not skeleton.mirrors:
+        raise InputError(f"flip needs the mirror pairs of skeleton {skeleton.name!r}; give it its flip")
     head = head or HEADS.get("embedding")
     passes = []
     for inputs in (images, np.ascontiguousarray(images[..., ::-1]))[: 1 + flip]:

@@ -66,12 +66,14 @@ def cached(dataset: PoseDataset) -> PoseDataset:
 
 
 def _available_bytes() -> int:
-    """Main memory that can be had without swapping."""
+    """Main memory that can be had without swapping; without end where the system does not tell."""
     try:
         with open("/proc/meminfo", encoding="ascii") as lines:
             fields = dict(line.split(":", 1) for line in lines)
         return int(fields["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError, ValueError):
+        if not hasattr(os, "sysconf"):  # Windows
+            return 2**63
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 

@@ -17,12 +17,15 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
+from subnets.portable.frames import open_frames
 from supernet.data import AugmentOptions, DataOptions, Loader, LoaderOptions, audit, load_coco, open_dataset
 from supernet.data.dataset import PoseDataset
 from supernet.data.images.decode import decode_rgb
 from supernet.errors import InputError
 from supernet.pose import Skeleton, score
+from supernet.pose.inference import run_passes
 from supernet.runs.files import read_json, read_yaml
 from supernet.runs.reading import check_tensors, read_bytes
 
@@ -422,3 +425,40 @@ def test_headers_of_tensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         check_tensors(file)
     monkeypatch.setenv("LITEPOSE_MAX_HEADER", str(2**25))
     check_tensors(file)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".avif", ".HEIC"])
+def test_pictures_that_are_not_read_are_told(tmp_path: Path, suffix: str) -> None:
+    write(tmp_path, document())
+    (tmp_path / "images" / f"holiday{suffix}").write_bytes(b"GIF89a")
+    frames = open_frames(tmp_path / "images")
+    assert [frame.name for frame in frames] == ["1.png", "2.png", "3.png"]
+    (told,) = frames.failures
+    assert f"holiday{suffix}" in told
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_folders_to_predict_hold_regular_files(tmp_path: Path, kind: str) -> None:
+    write(tmp_path, document())
+    path = tmp_path / "images" / "0.png"
+    os.mkfifo(path) if kind == "pipe" else path.symlink_to("/dev/zero")
+    frames = open_frames(tmp_path / "images")
+    assert len(list(frames)) == 3
+    assert "0.png" in frames.failures[0]
+
+
+def test_a_telephones_photograph_is_predicted_upright(tmp_path: Path) -> None:
+    image = np.zeros((40, 24, 3), np.uint8)
+    image[:10] = 255
+    tag = Image.Exif()
+    tag[0x0112] = 6
+    Image.fromarray(np.rot90(image)).save(tmp_path / "photo.jpg", exif=tag)
+    (frame,) = open_frames(tmp_path / "photo.jpg")
+    assert frame.image.shape == image.shape
+    assert frame.image[:8].min() > 200 > 50 > frame.image[14:].max()
+
+
+def test_nothing_is_averaged_with_a_mirror_image_that_nobody_knows() -> None:
+    skeleton = Skeleton.from_dict({"joints": ["a", "b"], "sigmas": [0.1, 0.1]})
+    with pytest.raises(InputError, match="mirror"):
+        run_passes(lambda images: [], np.zeros((1, 3, 64, 64), np.float32), skeleton, flip=True)
