@@ -28,7 +28,7 @@ WIDTH, HEIGHT = 96, 80
 Document = dict[str, Any]
 # What a camera does to the pixels that a tag sets right.
 TURNS = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_COUNTERCLOCKWISE, 8: cv2.ROTATE_90_CLOCKWISE}
-ORDINARY = ("crowdpose-train:", "short side ", "details and pictures")
+ORDINARY = ("crowdpose-train: 4 images", "short side ", "details and pictures")
 
 
 def square(number: int) -> float:

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +180,8 @@ def plain_name(joint: str) -> str:
     return "_".join(word.lower() for word in _WORD.findall(joint)) or joint
 
 
-def sides(joints: Sequence[str]) -> list[tuple[str, str] | None]:
+@lru_cache(maxsize=64)
+def sides(joints: tuple[str, ...]) -> list[tuple[str, str] | None]:
     """For each joint the side that its name tells and the rest of the name; None for the middle.
 
     Left and right count in any capitals, as a word (`Left Hip`, `hipLeft`), a prefix or a suffix (`lefthip`),
@@ -212,7 +214,7 @@ def _by_affix(words: list[str]) -> tuple[str, str] | None:
 
 def flip_by_name(joints: Sequence[str]) -> list[int] | None:
     """The mirror image of each joint by the names; None if they tell no pair, or a side without its other."""
-    told = sides(joints)
+    told = sides(tuple(joints))
     index = {entry: i for i, entry in enumerate(told) if entry is not None}
     other = {"left": "right", "right": "left"}
     flip = list(range(len(joints)))
