@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from .cli import launch
@@ -80,6 +81,10 @@ def _run(folder: Path, settings: dict[str, Any]) -> SweepRun:
     for line in lines:
         for name in FIGURES:
             if name in line:
+                if not isinstance(line[name], int | float):
+                    raise InputError(
+                        f"log {folder / LOG}: {name}={line[name]!r} at step {line['step']} is no number"
+                    )
                 curves.setdefault(name, []).append((line["step"], float(line[name])))
     figures = {name: points[-1][1] for name, points in curves.items()}
     both = [(line["AP/largest"] + line["AP/smallest"]) / 2 for line in lines if "AP/smallest" in line]
@@ -125,9 +130,9 @@ def summary_table(runs: Sequence[SweepRun], metric: str) -> Table:
     rows = _rows(runs)
     for heading in rows[0]:
         # Settings by the last part of their key: the whole one is in the CSV.
-        table.add_column(heading.rpartition(".")[2], justify="right")
+        table.add_column(escape(heading.rpartition(".")[2]), justify="right")
     for row in rows:
-        table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()))
+        table.add_row(*(f"{v:.4g}" if isinstance(v, float) else escape(str(v)) for v in row.values()))
     return table
 
 

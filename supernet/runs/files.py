@@ -124,8 +124,12 @@ def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         handle = -1
         while handle < 0:
             temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.part-"))
-            with contextlib.suppress(FileNotFoundError):
+            try:
                 handle = _held(os.open(temporary, os.O_RDONLY))
+            except FileNotFoundError:  # another start took it for litter
+                continue
+            except PermissionError:  # Windows opens no folders
+                handle = os.open(os.devnull, os.O_RDONLY)
     except OSError as error:
         raise InputError(f"folder {target} cannot be made: {error}") from None
     try:

@@ -12,7 +12,7 @@ import numpy as np
 from ..data.dataset import PoseDataset
 from ..pose.drawing import contact_sheet, draw_people
 from ..pose.people import People
-from ..runs.files import atomic_path
+from ..runs.files import atomic_path, write_bytes
 from ..runs.log import LOG, RunLog, read_log
 
 SUBNETS = ("largest", "random", "smallest", "subnet")
@@ -93,8 +93,8 @@ def draw_predictions(
         titles.append(f"image {record.image_id}, {record.num_people} people")
     path = folder / f"{name}-{step:09d}.png"
     sheet = contact_sheet(pictures, titles, columns=min(COLUMNS, len(pictures)), cell=CELL)
-    with atomic_path(path) as temporary:
-        cv2.imwrite(str(temporary), sheet[..., ::-1])
+    # Not `imwrite`, which says nothing of a full disk.
+    write_bytes(path, cv2.imencode(".png", sheet[..., ::-1])[1].tobytes())
     log.picture(step, f"predictions/{name}", path)
     return path
 
