@@ -95,7 +95,7 @@ def _hint_of(schema: type, key: str) -> object:
 
 def _plain_value(key: str, value: str, hint: object, multirun: bool) -> str:
     """`value` so that Hydra reads the text that it is, if the setting is a text."""
-    is_text = hint is str or str in get_args(hint)
+    is_text = hint is str or set(get_args(hint)) == {str, type(None)}
     if is_text and value.startswith("~"):
         value = os.path.expanduser(value)
     try:
