@@ -23,7 +23,7 @@ class EvaluateCommand(SourceOptions, CommandOptions):
             onnxruntime for an .onnx file).
         threads: of the runtime; null leaves it to it.
         data: what to evaluate on.
-        scorer: auto (crowdposetools where it is there and runs, else faster-coco-eval: the same figures), or
+        scorer: auto (crowdposetools where it is there and runs, else faster-coco-eval: the same metrics), or
             one of crowdposetools, faster-coco-eval, pycocotools (COCO only).
         oks_nms: leave out people whose OKS with a better one exceeds this (0..1); null keeps all.
         evaluation: flip and multi-scale test, number of images.

@@ -30,7 +30,7 @@ class NetScore:
 
     Attributes:
         name: the network's.
-        stats: the protocol's figures in 0..1.
+        stats: the protocol's metrics in 0..1.
         macs: exact MACs at the square input.
         macs_litepose: by the paper's counting.
         params: trainable parameters.
@@ -128,9 +128,9 @@ def csv_text(scores: Sequence[NetScore]) -> str:
 
 
 def tables(scores: Sequence[NetScore], title: str) -> list[Table]:
-    """Figures, costs, kinds of error, what they cost, and joints."""
+    """Metrics, costs, kinds of error, what they cost, and joints."""
     return [
-        figure_table(scores, title),
+        metric_table(scores, title),
         cost_table(scores),
         error_table(scores),
         gain_table(scores),
@@ -138,8 +138,8 @@ def tables(scores: Sequence[NetScore], title: str) -> list[Table]:
     ]
 
 
-def figure_table(scores: Sequence[NetScore], title: str) -> Table:
-    """The protocol's figures in percent; the best of several in bold."""
+def metric_table(scores: Sequence[NetScore], title: str) -> Table:
+    """The protocol's metrics in percent; the best of several in bold."""
     table = _table(f"{title}, %", scores[0].stats)
     best = {key: max(score.stats[key] for score in scores) for key in scores[0].stats}
     for score in scores:
@@ -212,13 +212,13 @@ def write_report(folder: Path, scores: Sequence[NetScore]) -> None:
 
 
 def draw(path: Path, scores: Sequence[NetScore]) -> None:
-    """Three panels: AP against MACs, the figures, and the kinds of error."""
+    """Three panels: AP against MACs, the metrics, and the kinds of error."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 4.2 + 0.18 * len(scores)), layout="constrained")
     cost, bars, kinds = figure.subplots(1, 3, width_ratios=(1, 1.5, 1))
     _draw_costs(cost, scores)
-    _draw_figures(bars, scores)
+    _draw_metrics(bars, scores)
     left = [0.0] * len(scores)
     for kind in JOINT_TYPES:
         shares = [100 * score.kind_shares()[kind] for score in scores]
@@ -243,13 +243,13 @@ def _draw_costs(axes: Any, scores: Sequence[NetScore]) -> None:
     axes.grid(alpha=0.3)
 
 
-def _draw_figures(axes: Any, scores: Sequence[NetScore]) -> None:
+def _draw_metrics(axes: Any, scores: Sequence[NetScore]) -> None:
     width = 0.8 / len(scores)
     for index, score in enumerate(scores):
         places = [place - 0.4 + (index + 0.5) * width for place in range(len(score.stats))]
         values = [100 * max(0.0, value) for value in score.stats.values()]
         axes.bar(places, values, width, color=f"C{index % 10}", label=score.name)
     axes.set_xticks(range(len(scores[0].stats)), list(scores[0].stats), rotation=45, ha="right")
-    axes.set(ylabel="%", title="figures", ylim=(0, 100))
+    axes.set(ylabel="%", title="metrics", ylim=(0, 100))
     axes.grid(axis="y", alpha=0.3)
     axes.legend(fontsize=8)

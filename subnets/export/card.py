@@ -13,19 +13,19 @@ from supernet.runs.environment import environment_line
 from ..benchmark.timing import Timing
 from ..portable.manifest import Manifest, outputs_of, preprocessing_of
 
-FIGURES = ("AP", "AP50", "AP75", "AR", "AR50", "AR75", "AP_easy", "AP_medium", "AP_hard")
+METRICS = ("AP", "AP50", "AP75", "AR", "AR50", "AR75", "AP_easy", "AP_medium", "AP_hard")
 PICTURE = "picture.jpg"
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Figures of one precision on one split.
+    """Metrics of one precision on one split.
 
     Attributes:
         what: which network, such as `fp32 (torch)`.
         data: the split and how many of its images.
         protocol: flip, scales.
-        stats: the figures in 0..1.
+        stats: the metrics in 0..1.
     """
 
     what: str
@@ -76,7 +76,7 @@ class CardFacts:
         written: the formats.
         timings: measured latencies, by format.
         environment: of the measurement.
-        scores: measured or inherited figures.
+        scores: measured or inherited metrics.
         about: provenance.
         picture: whether there is one.
         bundle: whether the folder runs by itself.
@@ -188,12 +188,12 @@ def _latency(facts: CardFacts) -> str:
 
 
 def _scores(scores: Sequence[Scores]) -> list[str]:
-    keys = [key for key in FIGURES if any(key in score.stats for score in scores)]
+    keys = [key for key in METRICS if any(key in score.stats for score in scores)]
     rows = [
         [score.what, score.data, score.protocol, *(_percent(score.stats.get(key)) for key in keys)]
         for score in scores
     ]
-    return [_table(["network", "data", "test", *keys], rows), "All figures in percent; `-`: no such images."]
+    return [_table(["network", "data", "test", *keys], rows), "All in percent; `-`: no such images."]
 
 
 def _percent(value: float | None) -> str:

@@ -55,8 +55,8 @@ def run(config: TopDownCommand, folder: Path) -> None:
         if config.topdown.steps:
             net = trained(config, net, open_split(config.data, "train"), folder)
         stats = scored(config, net, dataset, boxes, folder)
-    figures = ", ".join(f"{name} {100 * value:.1f}" for name, value in stats.items() if value >= 0)
-    open_console().print(f"{config.arch} on {dataset.name}, boxes {config.topdown.boxes}: {figures}")
+    metrics = ", ".join(f"{name} {100 * value:.1f}" for name, value in stats.items() if value >= 0)
+    open_console().print(f"{config.arch} on {dataset.name}, boxes {config.topdown.boxes}: {metrics}")
 
 
 def open_topdown(config: TopDownCommand) -> Opened:
@@ -111,7 +111,7 @@ def trained(config: TopDownCommand, net: Network, dataset: PoseDataset, folder: 
 def scored(
     config: TopDownCommand, net: Network, dataset: PoseDataset, boxes: Boxes, folder: Path
 ) -> dict[str, float]:
-    """The figures on the split, from the result file if it is there already.
+    """The metrics on the split, from the result file if it is there already.
 
     Raises:
         InputError: the file is the score of other weights or other boxes.

@@ -224,7 +224,7 @@ def _people(poses: Sequence[Floats], box_scores: FloatArray, joints: int) -> Peo
 
 
 def score_people(dataset: PoseDataset, people: Sequence[People]) -> tuple[Mapping[str, float], list[Any]]:
-    """The protocol's figures and the detections as COCO keypoint results."""
+    """The protocol's metrics and the detections as COCO keypoint results."""
     detections = to_coco_results(people, [record.image_id for record in dataset.records])
     truth = dataset.ground_truth()
     return score(truth, detections, dataset.protocol, skeleton=dataset.skeleton), detections
