@@ -22,9 +22,9 @@ from supernet.heads.contract import HEADS
 from supernet.runs.files import atomic_path
 
 from ..portable.manifest import METADATA_KEY, Manifest
+from ..portable.predictor import PEAKS
 from ..portable.session import OnnxSession
 from .formats import Format, Job
-from .peak_head import OUTPUTS as PEAKS
 from .peak_head import PeakHead
 
 OPSET = 18
@@ -170,7 +170,7 @@ def _is_sizeless(node: Any) -> bool:
 
 @lru_cache(maxsize=4)
 def peak_head(peaks: int, num_joints: int, shape: Shape | None = None) -> Any:
-    """`PeakHead` as an ONNX model: inputs `quarter_map` and `half_map`, outputs `peak_head.OUTPUTS`.
+    """`PeakHead` as an ONNX model: inputs `quarter_map` and `half_map`, outputs `PEAKS`.
 
     Args:
         peaks: K >= 1.

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-OUTPUTS = ("scores", "positions", "tags")
 NO_PEAK = -1.0
 _LOWEST = -3.0e38
 

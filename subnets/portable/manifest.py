@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from supernet.errors import InputError
+from supernet.errors import InputError, positive_int
 from supernet.heads.contract import HEADS
 from supernet.pose.skeletons import Skeleton
 
@@ -94,21 +95,21 @@ class Manifest:
                 raise InputError(
                     f"{where}: schema {value['schema']!r} is not known here ({SCHEMA} is); update the toolkit"
                 )
-            shape = value["input_shape"]
+            shape, side = value["input_shape"], partial(positive_int, what=f"{where}: input_shape")
             return cls(
                 name=str(value["name"]),
-                resolution=int(value["resolution"]),
+                resolution=positive_int(value["resolution"], f"{where}: resolution"),
                 skeleton=Skeleton.from_dict(value["skeleton"]),
-                input_shape=(int(shape[0]), int(shape[1])) if shape else None,
+                input_shape=(side(shape[0]), side(shape[1])) if shape else None,
                 precision=str(value["precision"]),
-                peaks=int(value["peaks"]),
+                peaks=positive_int(value["peaks"], f"{where}: peaks") if value["peaks"] != 0 else 0,
                 kind=str(value.get("kind", "embedding")),
                 arch=dict(value["arch"]),
                 about=dict(value["about"]),
             )
         except InputError:
             raise
-        except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
+        except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError) as error:
             raise InputError(f"{where}: its metadata is not readable ({error!r}); export it again") from None
 
 

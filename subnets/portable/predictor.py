@@ -33,6 +33,9 @@ def letterbox(image: Any, shape: tuple[int, int]) -> View:
 
 Run = Callable[[Any], Sequence[Any]]
 
+# The outputs of a graph that ends in peaks.
+PEAKS = ("scores", "positions", "tags")
+
 
 @dataclass(frozen=True)
 class PredictorOptions:
@@ -104,7 +107,10 @@ class Predictor:
         """Second step: the network, on each scale and its mirror image."""
         item, inputs = prepared
         if self.options.peaks:
-            return item, self._run(inputs[0])
+            outputs = self._run(inputs[0])
+            if len(outputs) != len(PEAKS):
+                raise InputError(f"the network gives {len(outputs)} outputs where peaks have {len(PEAKS)}")
+            return item, outputs
         flip, head = self.options.flip, self._head
         return item, [run_passes(self._run, images, self.skeleton, flip, head)[0] for images in inputs]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 
 from subnets import Subnet
 from subnets.export.formats import relative_difference
+from subnets.portable.manifest import Manifest
 from subnets.runtime import open_runtime
 from supernet import InputError
 from supernet.pose import Skeleton
@@ -87,3 +90,19 @@ def test_small_onnxs_name_no_path_of_the_machine(small_onnx: Path) -> None:
 )
 def test_relative_difference(found: list[np.ndarray], wanted: list[np.ndarray], difference: float) -> None:
     assert relative_difference(found, wanted) == difference  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("peaks", -math.inf, "peaks: expected an integer, found -inf"),
+        ("peaks", -5, "peaks: -5 is not between 1 and 65536"),
+        ("resolution", 10**30, "is not between 1 and 65536"),
+        ("input_shape", [64, 0.5], "input_shape: expected an integer, found 0.5"),
+        ("arch", 5, "its metadata is not readable"),
+    ],
+)
+def test_damaged_metadata_is_named(key: str, value: object, message: str) -> None:
+    text = Manifest("small", 96, Skeleton.load("crowdpose"), arch={}).to_json()
+    with pytest.raises(InputError, match=f"^a file: .*{message}"):
+        Manifest.from_json(json.dumps({**json.loads(text), key: value}), "a file")
