@@ -23,7 +23,7 @@ from .runs.log import LOG, read_log
 CSV_FILE = "sweep.csv"
 PLOT_FILE = "sweep.png"
 # What a table shows when a run has it, in this order.
-FIGURES = (
+METRICS = (
     "best",
     "AP/largest",
     "AP/smallest",
@@ -47,14 +47,14 @@ class SweepRun:
         name: its folder's.
         settings: those that differ between the runs, by dotted key.
         steps: steps done.
-        figures: the last value of each figure; `best` is the best mean of AP/largest and AP/smallest.
-        curves: per figure its (step, value) points.
+        metrics: the last value of each metric; `best` is the best mean of AP/largest and AP/smallest.
+        curves: per metric its (step, value) points.
     """
 
     name: str
     settings: dict[str, Any]
     steps: int
-    figures: dict[str, float]
+    metrics: dict[str, float]
     curves: dict[str, list[tuple[int, float]]]
 
 
@@ -79,18 +79,18 @@ def _run(folder: Path, settings: dict[str, Any]) -> SweepRun:
     curves: dict[str, list[tuple[int, float]]] = {}
     lines = read_log(folder / LOG)
     for line in lines:
-        for name in FIGURES:
+        for name in METRICS:
             if name in line:
                 if not isinstance(line[name], int | float):
                     raise InputError(
                         f"log {folder / LOG}: {name}={line[name]!r} at step {line['step']} is no number"
                     )
                 curves.setdefault(name, []).append((line["step"], float(line[name])))
-    figures = {name: points[-1][1] for name, points in curves.items()}
+    metrics = {name: points[-1][1] for name, points in curves.items()}
     both = [(line["AP/largest"] + line["AP/smallest"]) / 2 for line in lines if "AP/smallest" in line]
     if both:
-        figures["best"] = max(both)
-    return SweepRun(folder.name, settings, max((line["step"] for line in lines), default=0), figures, curves)
+        metrics["best"] = max(both)
+    return SweepRun(folder.name, settings, max((line["step"] for line in lines), default=0), metrics, curves)
 
 
 def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
@@ -103,17 +103,17 @@ def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def choose_metric(runs: Sequence[SweepRun], wanted: str | None) -> str:
-    """The figure to rank by: `wanted`, else the first that all runs have.
+    """The metric to rank by: `wanted`, else the first that all runs have.
 
     Raises:
-        InputError: no run has `wanted`, or there is no common figure yet.
+        InputError: no run has `wanted`, or there is no common metric yet.
     """
-    common = [name for name in FIGURES if all(name in run.figures for run in runs)]
+    common = [name for name in METRICS if all(name in run.metrics for run in runs)]
     if wanted is None:
         if not common:
-            raise InputError("the runs have no figure in common yet; wait for their first lines of log")
+            raise InputError("the runs have no metric in common yet; wait for their first lines of log")
         return common[0]
-    if not any(wanted in run.figures for run in runs):
+    if not any(wanted in run.metrics for run in runs):
         raise InputError(f"metric={wanted!r} is in no run; choose one of {', '.join(common)}")
     return wanted
 
@@ -121,11 +121,11 @@ def choose_metric(runs: Sequence[SweepRun], wanted: str | None) -> str:
 def ranked(runs: Sequence[SweepRun], metric: str) -> list[SweepRun]:
     """The runs, the best by `metric` first: losses ascending, others descending, those without it last."""
     sign = 1 if metric.startswith("loss") or metric == "skipped" else -1
-    return sorted(runs, key=lambda run: sign * run.figures.get(metric, sign * float("inf")))
+    return sorted(runs, key=lambda run: sign * run.metrics.get(metric, sign * float("inf")))
 
 
 def summary_table(runs: Sequence[SweepRun], metric: str) -> Table:
-    """A row per run: the settings that differ, steps, figures."""
+    """A row per run: the settings that differ, steps, metrics."""
     table = Table(title=f"{len(runs)} runs, best by {metric} first")
     rows = _rows(runs)
     for heading in rows[0]:
@@ -147,12 +147,12 @@ def write_csv(runs: Sequence[SweepRun], path: Path) -> None:
 
 
 def _rows(runs: Sequence[SweepRun]) -> list[dict[str, Any]]:
-    shown = [name for name in FIGURES if any(name in run.figures for run in runs)]
+    shown = [name for name in METRICS if any(name in run.metrics for run in runs)]
     return [
         {
             **(run.settings or {"run": run.name}),
             "steps": run.steps,
-            **{name: run.figures.get(name, "") for name in shown},
+            **{name: run.metrics.get(name, "") for name in shown},
         }
         for run in runs
     ]
@@ -172,10 +172,10 @@ def draw_sweep(runs: Sequence[SweepRun], metric: str, path: Path) -> None:
             over_steps.plot(
                 *zip(*run.curves[curve], strict=True), color=colour, marker=".", linewidth=1.2, label=label
             )
-        if metric in run.figures:
-            last.barh(place, run.figures[metric], color=colour)
+        if metric in run.metrics:
+            last.barh(place, run.metrics[metric], color=colour)
             last.annotate(
-                f" {run.figures[metric]:.4g}", (run.figures[metric], place), va="center", fontsize=8
+                f" {run.metrics[metric]:.4g}", (run.metrics[metric], place), va="center", fontsize=8
             )
     if curve.startswith("loss"):
         over_steps.set_yscale("log")
@@ -204,7 +204,7 @@ class SweepCommand(CommandOptions):
 
     Attributes:
         runs: the folder of the multirun, such as runs/train/lr.
-        metric: the figure to rank by; null takes the best AP if the runs were validated, else a loss.
+        metric: the metric to rank by; null takes the best AP if the runs were validated, else a loss.
     """
 
     runs: str = "???"

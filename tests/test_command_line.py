@@ -127,3 +127,20 @@ def test_the_version_is_ours(tmp_path: Path) -> None:
     from supernet import __version__
 
     assert run(tmp_path, "supernet.train", "--version").stdout == f"litepose-ofa {__version__}\n"
+
+
+def test_a_sweep_shows_any_setting_and_reads_numbers_only(tmp_path: Path) -> None:
+    for name, tag in (("a", "[/red]"), ("b", "[bold]x")):
+        folder = tmp_path / "s" / name
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").write_text(f"name: {name}\ntag: '{tag}'\n")
+        (folder / "log.jsonl").write_text('{"step": 1, "loss": 0.5}\n')
+    shown = run(tmp_path, "supernet.sweep", "runs=s")
+    assert shown.returncode == 0, shown.stderr
+    assert "[/red]" in shown.stdout
+    assert "[bold]x" in shown.stdout
+    for line in ('{"step": 1, "loss": "x"}', '{"step": 1, "loss": null}', '{"step": 1, "loss": [1]}'):
+        (tmp_path / "s/b/log.jsonl").write_text(line + "\n")
+        done = run(tmp_path, "supernet.sweep", "runs=s")
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+        assert "log s/b/log.jsonl, step 1: loss=" in done.stderr
