@@ -41,8 +41,8 @@ def run(config: CostsCommand, folder: Path) -> None:
     from rich.table import Table
 
     from supernet.cost import count_macs, count_params
-    from supernet.family import LayerFamily, family_of, layers, load_arch
-    from supernet.memory import layer_flash, peak_memory
+    from supernet.family import load_arch
+    from supernet.memory import memory_of
     from supernet.registry import conf_names
 
     from .console import open_console
@@ -58,9 +58,7 @@ def run(config: CostsCommand, folder: Path) -> None:
         height, width = arch.input_shape if shape is None else (shape[0], shape[1])
         macs = [count_macs(arch, config.num_joints, each, (height, width)) for each in ("exact", "litepose")]
         counts = [count_params(arch, config.num_joints), *macs]
-        if isinstance(family_of(arch), LayerFamily):
-            counts.append(peak_memory(arch, config.num_joints, "int8", (height, width)))
-            counts.append(sum(layer_flash(layer, "int8") for layer in layers(arch, config.num_joints)))
+        counts += memory_of(arch, config.num_joints, "int8", (height, width)) or ()
         table.add_row(name, f"{height} x {width}", *(f"{count / 1e6:,.2f}" for count in counts))
     open_console().print(table)
 

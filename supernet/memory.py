@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from .cost import Columns, Gather, tabulate
 from .errors import InputError
-from .family import Architecture, Layer, layers, wire
+from .family import Architecture, Layer, LayerFamily, family_of, layers, wire
 from .space import Codes, SearchSpace
 
 # Bytes of a weight or of an element of a map.
@@ -51,6 +51,16 @@ def peak_memory(arch: Architecture, num_joints: int, precision: str, input_shape
     """Bytes of the maps that are live at once, at most, for an input of (height, width) pixels."""
     most = max(step.own + sum(step.held.values()) for step in plan(arch, num_joints))
     return round(most * input_shape[0] * input_shape[1]) * bytes_of(precision)
+
+
+def memory_of(
+    arch: Architecture, num_joints: int, precision: str, input_shape: tuple[int, int] | None = None
+) -> tuple[int, int] | None:
+    """Bytes of RAM and of flash at `input_shape`, or at its own; None for a family that gives no layers."""
+    if not isinstance(family_of(arch), LayerFamily):
+        return None
+    flash = sum(layer_flash(layer, precision) for layer in layers(arch, num_joints))
+    return peak_memory(arch, num_joints, precision, input_shape or arch.input_shape), flash
 
 
 @dataclass

@@ -8,6 +8,7 @@ from typing import Any
 
 from supernet.cost import count_macs, count_params, padded_shape
 from supernet.family import Architecture
+from supernet.memory import memory_of
 from supernet.runs.environment import environment_line
 
 from ..benchmark.timing import Timing
@@ -148,9 +149,15 @@ def _costs(arch: Architecture, joints: int) -> str:
             _giga(count_macs(arch, joints, "litepose")),
         ],
     ]
+    for name, precision in (("INT8", "int8"), ("float32", "float32")):
+        memory = memory_of(arch, joints, precision)
+        if memory is not None:
+            sizes = " and ".join(f"{size / 1e6:.3g} MB" for size in memory)
+            rows.append([f"RAM and flash in {name}, {height} x {width}", sizes])
     note = (
         "Exact MACs are the multiply-accumulates of convolutions and transposed convolutions. The paper "
-        "counts transposed convolutions at their output positions, and batch norms and activations besides."
+        "counts transposed convolutions at their output positions, and batch norms and activations besides. "
+        "RAM is the peak of the maps that are live at once; what a runtime adds is not in it."
     )
     return f"{_table(['', ''], rows)}\n\n{note}"
 
