@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from supernet.cost import PartTable, Reduce, check_convention, reduced
 from supernet.family import Architecture, Layer, layers
-from supernet.memory import MemoryTable, layer_flash, peak_memory
+from supernet.memory import MemoryTable, bytes_of, layer_flash, peak_memory
 from supernet.registry import Registry
 from supernet.sampling import CostTable
 from supernet.space import SearchSpace
@@ -41,6 +41,10 @@ class CostSettings:
     precision: str = "int8"
     latency: str | None = None
 
+    def __post_init__(self) -> None:
+        check_convention(self.convention)
+        bytes_of(self.precision)
+
 
 class Cost(ABC):
     """One thing that networks cost; less is better.
@@ -48,6 +52,7 @@ class Cost(ABC):
     Attributes:
         name: in `budgets.<name>`, tables and files.
         unit: of its values.
+        title: what stands before the unit on axes, where the unit alone does not tell.
         counted: whether it is a number of things: k, M, G may follow it, and up to 1 it is a share of the
             largest subnet.
         monotone: whether no architecture costs less than the smallest of its space.
@@ -56,6 +61,7 @@ class Cost(ABC):
 
     name: ClassVar[str]
     unit: ClassVar[str]
+    title: ClassVar[str] = ""
     counted: ClassVar[bool] = True
     monotone: ClassVar[bool] = False
     mend: ClassVar[str] = ""
@@ -201,7 +207,7 @@ class Memory(Cost):
 class Ram(Memory):
     """Peak of live maps on a small device, see `supernet.memory`."""
 
-    name = "ram"
+    name, title = "ram", "RAM"
 
     def table(self, space: SearchSpace, settings: CostSettings) -> MemoryTable:
         """Exact."""
@@ -216,7 +222,7 @@ class Ram(Memory):
 class Flash(Memory, LayerCost):
     """Weights and biases as a small device stores them."""
 
-    name, dtype = "flash", np.int64
+    name, title, dtype = "flash", "flash", np.int64
 
     def of_layer(self, layer: Layer, resolution: int, settings: CostSettings) -> int:
         """See `supernet.memory.layer_flash`."""

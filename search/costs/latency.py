@@ -184,7 +184,7 @@ def open_latency(source: str, space: SearchSpace, num_joints: int) -> LatencyTab
 class Latency(Cost):
     """Milliseconds of one image on a measured device."""
 
-    name, unit, counted = "latency_ms", "ms", False
+    name, unit, title, counted = "latency_ms", "ms", "latency", False
     mend: ClassVar[str] = "name a measured device with latency=..."
 
     def table(self, space: SearchSpace, settings: CostSettings) -> LatencyTable | None:

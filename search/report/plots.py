@@ -87,8 +87,9 @@ def _name_all(axes: Axes, outcome: Outcome, axis: str, scale: float) -> None:
 def _scale(axis: str, outcome: Outcome) -> tuple[float, str]:
     largest = max((c.costs[axis] for c in outcome.candidates), default=1.0)
     scale, unit = COSTS.get(axis).scale(largest)
+    label = f"{COSTS.get(axis).title} {unit}".strip()
     origin = outcome.problem.costs.origins().get(axis)
-    return scale, f"{unit} ({origin})" if origin else unit
+    return scale, f"{label} ({origin})" if origin else label
 
 
 def new_figure(width: float, height: float) -> tuple[Figure, Axes]:

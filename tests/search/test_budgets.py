@@ -12,9 +12,12 @@ import pytest
 import yaml
 
 from search.costs.budgets import BudgetOptions, loose_limits, resolve_budgets
+from search.costs.contract import CostSettings
 from search.costs.tables import Costs
 from supernet import Arch, InputError, SearchSpace
 from supernet.cost import count_macs, count_params
+from supernet.family import layers
+from supernet.memory import layer_flash, peak_memory
 from supernet.registry import conf_folder
 
 
@@ -116,6 +119,26 @@ def test_limits_above_the_largest_network_are_told(costs: Costs) -> None:
         "budget 'both' of 20 G MACs limits nothing",
     ]
     assert all(line.endswith("space 'litepose' costs 10.9 G MACs") for line in told)
+
+
+@pytest.mark.parametrize("settings", [{"convention": "flops"}, {"precision": "int4"}])
+def test_bad_settings_of_costs(settings: dict[str, str]) -> None:
+    with pytest.raises(InputError, match="is not known; choose one of"):
+        CostSettings(**settings)  # type: ignore[arg-type]
+
+
+def test_memory_is_written_in_bytes(costs: Costs) -> None:
+    space = costs.space
+    settings = CostSettings(precision="float32")
+    memory = Costs.of(space, settings, ["ram", "flash"])
+    options = BudgetOptions.of({"ram": ["8MB", "8Mi", "100%"], "flash": ["0.5"], "precision": "float32"})
+    found = {budget.name: dict(budget.limits) for budget in resolve_budgets(options, memory)}
+    assert found["8MB-ram"] == {"ram": 8e6}
+    assert found["8Mi-ram"] == {"ram": 8 * 2**20}
+    arch = space.largest()
+    assert found["100pct-ram"] == {"ram": peak_memory(arch, 14, "float32", (512, 512))}
+    assert found["0.5-flash"] == {"flash": 0.5 * sum(layer_flash(one, "float32") for one in layers(arch, 14))}
+    assert [budget.shown() for budget in resolve_budgets(options, memory)[:2]] == ["8 MB", "8.389 MB"]
 
 
 def test_contradictory_limits_name_the_range() -> None:
