@@ -36,6 +36,7 @@ class Batch:
         step: the step that this batch belongs to.
         resolution: H = W in pixels.
         skipped: images that could not be read and were replaced by the next one (`on_error="skip"`).
+        labelled: (B, J) bool, which joints the source of each image ever labels; None where it is all.
     """
 
     images: Tensor
@@ -46,6 +47,7 @@ class Batch:
     step: int
     resolution: int
     skipped: tuple[Skipped, ...] = ()
+    labelled: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Batch:
         """The batch on `device`; from page-locked memory the copy overlaps with other work."""
@@ -103,6 +105,7 @@ class BatchMaker:
         images = np.empty((count, resolution, resolution, 3), dtype=np.uint8)
         masks = {scale: np.empty((count, side, side), dtype=np.uint8) for scale, side in sides.items()}
         people: list[_People] = []
+        labelled: list[BoolArray] = []
         image_ids: list[int] = []
         skipped: list[Skipped] = []
         for row, draw in enumerate(draws):
@@ -112,6 +115,8 @@ class BatchMaker:
             augmentation = sample(self.plan.rng(draw), width, height, resolution, self.augment)
             warp_image(image, augmentation, out=images[row])
             keypoints = warp_keypoints(record.keypoints, augmentation, self.dataset.skeleton.flip)
+            labels = self.dataset.labelled
+            labelled.append(labels[list(self.dataset.skeleton.flip)] if augmentation.flip else labels)
             people.append(_present(keypoints, record.crowd, resolution))
             for scale, side in sides.items():
                 factor = side / resolution
@@ -128,6 +133,7 @@ class BatchMaker:
             step=step,
             resolution=resolution,
             skipped=tuple(skipped),
+            labelled=None if np.all(labelled) else torch.from_numpy(np.stack(labelled)),
         )
 
     def _read(self, draw: Draw, skipped: list[Skipped]) -> tuple[int, UInt8Image]:

@@ -32,6 +32,7 @@ class PoseDataset:
         skeleton: the joint layout.
         protocol: how it is scored (`supernet.pose.protocols.PROTOCOLS`).
         records: one per image.
+        labelled: (J,) which joints anybody is labelled with: the others are unknown, not absent.
         skipped: what was left out on opening, with `on_error="skip"`.
         swapped: ids of images whose annotation had width and height swapped (mended in `records`).
         exif: the view that labels of images with an EXIF orientation were made on, if it is known: "upright",
@@ -59,6 +60,9 @@ class PoseDataset:
         self.exif = exif
         self.skipped: list[Skipped] = []
         self.swapped: list[int] = []
+        self.labelled = np.zeros(skeleton.num_joints, np.bool_)
+        for record in self.records:
+            self.labelled |= (record.keypoints[..., 2] > 0).any(axis=0)
         self._store = store
         self._folders = tuple(folders)
         self._cache: dict[int, UInt8Image] = {}

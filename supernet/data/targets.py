@@ -36,16 +36,20 @@ class Targets:
         masks: per output (B, h, w) float32, 1 where the heatmap loss counts.
         joints: (B, P, J, 3) int64 column and row of each joint's pixel on the map of the first output, and 1
             if it is there, else 0, 0, 0; unused rows of the people axis are zeros.
+        labelled: (B, J) float32, 1 where the loss counts on a joint's maps and 0 where nobody ever labels it,
+            so that it is not known to be absent; None where all count.
     """
 
     heats: tuple[Tensor, ...]
     masks: tuple[Tensor, ...]
     joints: Tensor
+    labelled: Tensor | None = None
 
     def rows(self, part: slice) -> Targets:
         """Those of some of the images."""
         heats, masks = (tuple(maps[part] for maps in each) for each in (self.heats, self.masks))
-        return Targets(heats, masks, self.joints[part])
+        labelled = None if self.labelled is None else self.labelled[part]
+        return Targets(heats, masks, self.joints[part], labelled)
 
 
 def draw_targets(batch: Batch, outputs: Sequence[Output], sigma: float) -> Targets:
@@ -66,6 +70,7 @@ def draw_targets(batch: Batch, outputs: Sequence[Output], sigma: float) -> Targe
         tuple(heats[output.scale] for output in outputs),
         tuple(masks[output.scale] for output in outputs),
         joint_positions(scaled[first], batch.tagged, side // first, PEOPLE),
+        None if batch.labelled is None else batch.labelled.float(),
     )
 
 

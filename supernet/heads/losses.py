@@ -19,7 +19,11 @@ Terms = dict[str, tuple[float, Tensor]]
 
 
 def heatmap_mse(
-    pred_bjhw: Tensor, target_bjhw: Tensor, mask_bhw: Tensor, positive_weight: float = 0.0
+    pred_bjhw: Tensor,
+    target_bjhw: Tensor,
+    mask_bhw: Tensor,
+    positive_weight: float = 0.0,
+    labelled_bj: Tensor | None = None,
 ) -> Tensor:
     """Masked mean squared error of heatmaps, as a scalar.
 
@@ -32,6 +36,7 @@ def heatmap_mse(
         target_bjhw: wanted maps, 1 at a joint.
         mask_bhw: 1 (or True) where errors count, 0 over crowds and unlabelled people.
         positive_weight: 0 for the plain MSE; w makes an error at a peak cost 1 + w times as much.
+        labelled_bj: 1 where a joint's map counts, 0 where it is masked altogether; None for all.
 
     Raises:
         ValueError: the shapes do not belong together.
@@ -42,6 +47,8 @@ def heatmap_mse(
         raise ValueError(f"prediction, target and mask have shapes {shapes}")
     pred, target = _at_least_float32(pred_bjhw), _at_least_float32(target_bjhw)
     weight = mask_bhw.to(pred.dtype)[:, None]
+    if labelled_bj is not None:
+        weight = weight * labelled_bj.to(pred.dtype)[:, :, None, None]
     if positive_weight:
         weight = weight * (1 + positive_weight * target.detach().clamp(min=0))
     return ((pred - target).square() * weight).mean()
@@ -112,6 +119,7 @@ def heatmap_terms(
                 _heatmaps(wanted[place], heats.shape[1]),
                 mask,
                 options.positive_weight,
+                targets.labelled,
             ),
         )
         for place, (heats, mask) in enumerate(zip(targets.heats, targets.masks, strict=True))

@@ -1,6 +1,7 @@
 """The losses against literal loops written from their definitions."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -178,6 +179,27 @@ def test_distillation_ignores_tags_and_detaches_the_teacher():
     assert torch.count_nonzero(student[0].grad[:, :3]) > 0
     assert teacher[0].grad is None
     assert teacher[1].grad is None
+
+
+def test_joints_that_are_never_labelled_get_no_loss_on_their_maps():
+    generator = torch.Generator().manual_seed(8)
+    targets, teacher = make_targets(generator), make_heads(generator)
+    heads = [head.requires_grad_() for head in make_heads(generator)]
+    labelled = torch.tensor([[1.0, 0.0, 1.0], [1.0, 1.0, 1.0]])
+    some = replace(targets, labelled=labelled)
+    _, terms = PoseLoss(EMBEDDING, LossOptions(pull=0.0, push=0.0))(heads, some, teacher)
+    for place, name in enumerate(("heat_quarter", "heat_half")):
+        weight = targets.masks[place][:, None] * labelled[:, :, None, None]
+        error = (heads[place][:, :3] - targets.heats[place]).square() * weight
+        assert float(terms[name]) == pytest.approx(float(error.mean().detach()), rel=1e-12)
+    total = PoseLoss(EMBEDDING, LossOptions(pull=0.0, push=0.0, distillation=2.0))(heads, some, teacher)[0]
+    total.backward()
+    for head in heads:
+        assert torch.count_nonzero(head.grad[0, 1]) == 0
+        assert torch.count_nonzero(head.grad[1, 1]) > 0
+    everything = replace(targets, labelled=torch.ones(2, 3))
+    whole = [PoseLoss(EMBEDDING)(heads, each, teacher)[0] for each in (targets, everything)]
+    assert float(whole[0].detach()) == float(whole[1].detach())
 
 
 def test_pose_loss_weighs_its_terms():

@@ -1,4 +1,5 @@
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from supernet.data import (
+    AugmentOptions,
     BatchPlan,
     DataOptions,
     Loader,
@@ -72,6 +74,24 @@ def test_shapes_types_and_one_resolution_a_step(crowdpose_root):
         assert (targets.heats[0][b, j, y, x] >= np.exp(-1 / 16) - 1e-6).all()
         assert batch.to("cpu").resolution == side
     assert seen == set(RESOLUTIONS)
+
+
+def test_joints_that_a_source_never_labels_are_told_also_in_mirrored_crops(crowdpose_root):
+    """Left ankles are never labelled: in a mirrored crop it is the right ones that nobody knows of."""
+    path = crowdpose_root / "json/crowdpose_train.json"
+    document = json.loads(path.read_text())
+    for person in document["annotations"]:
+        person["keypoints"][3 * 10 : 3 * 10 + 3] = [0, 0, 0]
+    path.write_text(json.dumps(document))
+    dataset = load_crowdpose(crowdpose_root, "train")
+    assert not dataset.labelled[10]
+    assert dataset.labelled[11]
+    for mirrored in (0.0, 1.0):
+        loader = Loader(dataset, LoaderOptions(2), (32,), augment=AugmentOptions(flip=mirrored))
+        batch = loader.batch(0)
+        expected = dataset.labelled[list(dataset.skeleton.flip)] if mirrored else dataset.labelled
+        assert batch.labelled.tolist() == [expected.tolist()] * 2
+        assert torch.equal(EMBEDDING.targets(batch, 2.0).labelled, batch.labelled.float())
 
 
 def test_content_does_not_depend_on_the_workers(crowdpose_root):
