@@ -143,4 +143,4 @@ def test_a_sweep_shows_any_setting_and_reads_numbers_only(tmp_path: Path) -> Non
         (tmp_path / "s/b/log.jsonl").write_text(line + "\n")
         done = run(tmp_path, "supernet.sweep", "runs=s")
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
-        assert "log s/b/log.jsonl, step 1: loss=" in done.stderr
+        assert "log s/b/log.jsonl: loss=" in done.stderr
