@@ -36,12 +36,14 @@ class Meta:
         fused: whether the batch norms are folded into the convolutions.
         skeleton: the joint layout of the J heatmaps, if known.
         about: free facts (source, scores, the command that made it).
+        digest: of the weights (`subnets.network.weights_digest`); None in folders of older versions.
     """
 
     num_joints: int
     fused: bool = False
     skeleton: Skeleton | None = None
     about: dict[str, Any] = field(default_factory=dict)
+    digest: str | None = None
 
     def __post_init__(self) -> None:
         if self.skeleton is not None and self.skeleton.num_joints != self.num_joints:
@@ -49,12 +51,6 @@ class Meta:
                 f"the network has {self.num_joints} joints, "
                 f"skeleton {self.skeleton.name!r} has {self.skeleton.num_joints}"
             )
-
-
-def default_skeleton(num_joints: int) -> Skeleton | None:
-    """The built-in layout with that many joints: CrowdPose for 14, COCO for 17, else None."""
-    known = [Skeleton.load(name) for name in ("crowdpose", "coco")]
-    return next((skeleton for skeleton in known if skeleton.num_joints == num_joints), None)
 
 
 def write_meta(folder: str | os.PathLike[str], meta: Meta) -> None:
@@ -69,6 +65,7 @@ def write_meta(folder: str | os.PathLike[str], meta: Meta) -> None:
         "fused": meta.fused,
         "skeleton": None if meta.skeleton is None else meta.skeleton.to_dict(),
         "about": meta.about,
+        "digest": meta.digest,
     }
     try:
         write_json(Path(folder) / META_FILE, value)
@@ -93,7 +90,7 @@ def read_meta(folder: str | os.PathLike[str]) -> Meta:
 def _from_dict(value: Any) -> Meta:
     if not isinstance(value, Mapping):
         raise InputError(f"expected a mapping, found {type(value).__name__}")
-    check_keys(value, required=("schema", "num_joints", "fused", "skeleton", "about"))
+    check_keys(value, required=("schema", "num_joints", "fused", "skeleton", "about"), optional=("digest",))
     check_schema(value, SCHEMA)
     if not isinstance(value["fused"], bool):
         raise InputError("fused: expected true or false")
@@ -105,6 +102,7 @@ def _from_dict(value: Any) -> Meta:
         fused=value["fused"],
         skeleton=None if skeleton is None else Skeleton.from_dict(skeleton),
         about=dict(value["about"]),
+        digest=None if value.get("digest") is None else str(value["digest"]),
     )
 
 
@@ -180,11 +178,14 @@ def save(net: Network, folder: str | os.PathLike[str], about: Mapping[str, Any] 
 
 def write_into(net: Network, folder: Path, about: Mapping[str, Any] | None = None) -> None:
     """Write the three files of `net` into an existing folder (for callers that add files of their own)."""
-    meta = Meta(net.num_joints, net.fused, net.skeleton, {**net.about, **(about or {})})
-    write_meta(folder, meta)
-    net.arch.save(folder / ARCH_FILE)
     from safetensors.torch import save as to_bytes
 
+    from .network import weights_digest
+
+    digest = weights_digest(net)
+    meta = Meta(net.num_joints, net.fused, net.skeleton, {**net.about, **(about or {})}, digest)
+    write_meta(folder, meta)
+    net.arch.save(folder / ARCH_FILE)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
     # Not `save_file`: its files are private whatever the umask, and its error on a full disk is no OSError.
     (folder / WEIGHTS_FILE).write_bytes(to_bytes(tensors, metadata={"format": "pt"}))
@@ -198,7 +199,7 @@ def load(folder: str | os.PathLike[str]) -> Network:
     """
     import torch
 
-    from .network import empty_network
+    from .network import empty_network, weights_digest
 
     path = Path(folder)
     if not path.is_dir():
@@ -211,5 +212,10 @@ def load(folder: str | os.PathLike[str]) -> Network:
     tensors = read_safetensors(path / WEIGHTS_FILE)
     require_match(tensors, net.state_dict(), f"weights {path / WEIGHTS_FILE}")
     net.load_state_dict(tensors, assign=True)
+    if meta.digest is not None and weights_digest(net) != meta.digest:
+        raise InputError(
+            f"weights {path / WEIGHTS_FILE} are not those that were saved; the file is damaged (where they "
+            f"were replaced on purpose, remove digest from {META_FILE})"
+        )
     net.skeleton, net.about = meta.skeleton, meta.about
     return net.eval()

@@ -13,9 +13,7 @@ from supernet.errors import InputError
 from supernet.family import Activation, Architecture, Layer, family_of, layers, wire
 from supernet.native.functional import activate, batch_norm_act, depthwise_conv2d
 from supernet.network import ModuleTree, initialise
-from supernet.pose.skeletons import Skeleton
-
-from .folder import default_skeleton
+from supernet.pose.skeletons import Skeleton, default_skeleton
 
 
 class Network(nn.Module):
@@ -213,7 +211,8 @@ def weights_digest(net: Network) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(net.state_dict().items()):
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        # As bytes: numpy knows no bfloat16.
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import MISSING, fields
+from typing import Any, TypeVar
+
+S = TypeVar("S")
 
 
 class InputError(ValueError):
@@ -15,6 +18,8 @@ class InputError(ValueError):
 
 
 LARGEST_SIZE = 65536
+# Cost tables hold every combination of up to four neighbouring choices.
+MAX_CHOICES = 32
 
 
 def shown(value: Any) -> str:
@@ -66,3 +71,59 @@ def check_schema(value: Mapping[Any, Any], expected: int, what: str = "") -> Non
     if isinstance(found, bool) or found != expected:
         prefix = f"{what}: " if what else ""
         raise InputError(f"{prefix}schema {shown(found)} is not {expected}; update the toolkit")
+
+
+def choices_of(value: Any, what: str, multiple_of: int = 1) -> tuple[int, ...]:
+    """The choices of one dimension, ascending.
+
+    Raises:
+        InputError: no list of different positive integers that are multiples of `multiple_of`.
+    """
+    choices = positive_ints(value, what)
+    if len(choices) > MAX_CHOICES:
+        raise InputError(f"{what}: {len(choices)} choices; at most {MAX_CHOICES} are possible")
+    if len(set(choices)) != len(choices):
+        raise InputError(f"{what}: a choice is listed twice in {list(choices)}")
+    for choice in choices:
+        if choice % multiple_of:
+            raise InputError(f"{what}: {choice} is not a multiple of {multiple_of}")
+    return tuple(sorted(choices))
+
+
+def read_fields(kind: type[S], value: Mapping[str, Any], what: str = "") -> S:
+    """`value` as the dataclass `kind`, whose fields are texts, integers, numbers or (nested) tuples of them.
+
+    Raises:
+        InputError: a key is missing or unknown, or a value is of another type or out of range.
+    """
+    known = fields(kind)  # type: ignore[arg-type]
+    required = [f.name for f in known if f.default is MISSING and f.default_factory is MISSING]
+    check_keys(value, required, [f.name for f in known], what)
+    prefix = f"{what} " if what else ""
+    return kind(
+        **{f.name: _read(value[f.name], str(f.type), f"{prefix}{f.name}") for f in known if f.name in value}
+    )
+
+
+def _read(value: Any, kind: str, what: str) -> Any:
+    if kind.startswith("tuple["):
+        if not isinstance(value, list | tuple):
+            raise InputError(f"{what}: expected a list, found {shown(value)}")
+        inner = kind.removeprefix("tuple[").removesuffix(", ...]")
+        return tuple(_read(item, inner, what) for item in value)
+    if kind == "str":
+        if not isinstance(value, str):
+            raise InputError(f"{what}: expected a text, found {shown(value)}")
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float if kind == "float" else int):
+        raise InputError(
+            f"{what}: expected {'a number' if kind == 'float' else 'integers'}, found {shown(value)}"
+        )
+    if not 0 <= value <= LARGEST_SIZE:
+        raise InputError(f"{what}: {value} is not between 0 and {LARGEST_SIZE}")
+    return value
+
+
+def as_lists(value: Any) -> Any:
+    """`value` with lists in the place of its tuples, as YAML and JSON have them."""
+    return [as_lists(item) for item in value] if isinstance(value, tuple) else value

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import Field, dataclass, fields
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
-from .errors import LARGEST_SIZE, InputError, check_keys, check_schema, positive_int, shown
+from .errors import InputError, as_lists, check_schema, positive_int, read_fields, shown
 from .registry import Registry, conf_names, find_conf
 from .runs.files import read_json, read_yaml, write_yaml
 
@@ -29,11 +29,12 @@ FIRST_FAMILY = "litepose"
 # Folders of conf/ in which an architecture's name is looked up, in this order.
 FOLDERS = ("zoo", "baselines")
 LARGEST_SIDE = 4096
+# Sides of an input are multiples of this where a family says nothing else.
+STEP = 16
 
 Activation = Literal["relu6", "relu"]
 Convention = Literal["exact", "litepose"]
 CONVENTIONS: tuple[Convention, ...] = ("exact", "litepose")
-S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -147,7 +148,7 @@ class Architecture:
 
     def to_dict(self) -> dict[str, Any]:
         """The plain form: what `save` writes and `from_dict` reads."""
-        own = {field.name: _as_lists(getattr(self, field.name)) for field in fields(self)}
+        own = {field.name: as_lists(getattr(self, field.name)) for field in fields(self)}
         return {"schema": SCHEMA, "family": self.family, **own}
 
     def save(self, path: str | os.PathLike[str], about: Mapping[str, Any] | None = None) -> None:
@@ -216,7 +217,7 @@ class Family:
 
     def step(self, arch: Architecture) -> int:
         """What both sides of an input are multiples of."""
-        return 16
+        return STEP
 
     def cost(self, arch: Architecture, num_joints: int, height: int, width: int) -> NetworkCost:
         """What one image of `height` x `width` pixels costs."""
@@ -382,7 +383,7 @@ def is_json(path: str | os.PathLike[str]) -> bool:
     return Path(path).name.endswith((".json", ".json.gz"))
 
 
-def check_input_shape(shape: Sequence[int], step: int = 16) -> tuple[int, int]:
+def check_input_shape(shape: Sequence[int], step: int = STEP) -> tuple[int, int]:
     """`shape` (height, width) if it is a multiple of `step` on both sides.
 
     Raises:
@@ -393,41 +394,3 @@ def check_input_shape(shape: Sequence[int], step: int = 16) -> tuple[int, int]:
             f"input_shape={list(shape)} must be two multiples of {step} up to {LARGEST_SIDE}: height, width"
         )
     return shape[0], shape[1]
-
-
-def read_fields(kind: type[S], value: Mapping[str, Any], what: str = "") -> S:
-    """`value` as the dataclass `kind`, whose fields are texts, integers, numbers or (nested) tuples of them.
-
-    Raises:
-        InputError: a key is missing or unknown, or a value is of another type or out of range.
-    """
-    known = fields(kind)  # type: ignore[arg-type]
-    required = [f.name for f in known if f.default is MISSING and f.default_factory is MISSING]
-    check_keys(value, required, [f.name for f in known], what)
-    prefix = f"{what} " if what else ""
-    return kind(
-        **{f.name: _read(value[f.name], str(f.type), f"{prefix}{f.name}") for f in known if f.name in value}
-    )
-
-
-def _read(value: Any, kind: str, what: str) -> Any:
-    if kind.startswith("tuple["):
-        if not isinstance(value, list | tuple):
-            raise InputError(f"{what}: expected a list, found {shown(value)}")
-        inner = kind.removeprefix("tuple[").removesuffix(", ...]")
-        return tuple(_read(item, inner, what) for item in value)
-    if kind == "str":
-        if not isinstance(value, str):
-            raise InputError(f"{what}: expected a text, found {shown(value)}")
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float if kind == "float" else int):
-        raise InputError(
-            f"{what}: expected {'a number' if kind == 'float' else 'integers'}, found {shown(value)}"
-        )
-    if not 0 <= value <= LARGEST_SIZE:
-        raise InputError(f"{what}: {value} is not between 0 and {LARGEST_SIZE}")
-    return value
-
-
-def _as_lists(value: Any) -> Any:
-    return [_as_lists(item) for item in value] if isinstance(value, tuple) else cast(Any, value)

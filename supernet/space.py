@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from .errors import InputError, check_schema, positive_ints, shown
-from .family import Architecture, LayerFamily, family_named, read_fields
+from .errors import InputError, as_lists, check_schema, choices_of, read_fields, shown
+from .family import Architecture, LayerFamily, family_named
 from .registry import require_conf
 from .runs.files import read_yaml, write_yaml
 
 Codes = npt.NDArray[np.int64]
 SCHEMA = 1
-# Cost tables hold every combination of up to four neighbouring choices.
-MAX_CHOICES = 32
 
 
 @dataclass(frozen=True)
@@ -330,7 +328,7 @@ class FieldSpace(SearchSpace):
         return found
 
     def to_dict(self) -> dict[str, Any]:
-        own = {key: _as_lists(item) for key, item in self.choices}
+        own = {key: as_lists(item) for key, item in self.choices}
         head = {"head_kind": self.head_kind} if self.head_kind != default_head(self.arch) else {}
         return {"schema": SCHEMA, "family": self.family, "name": self.name, **own, **head}
 
@@ -386,23 +384,6 @@ def default_head(arch: type[Architecture]) -> str:
     return str(vars(arch).get("head_kind", Architecture.head_kind))
 
 
-def choices_of(value: Any, what: str, multiple_of: int = 1) -> tuple[int, ...]:
-    """The choices of one dimension, ascending.
-
-    Raises:
-        InputError: no list of different positive integers that are multiples of `multiple_of`.
-    """
-    choices = positive_ints(value, what)
-    if len(choices) > MAX_CHOICES:
-        raise InputError(f"{what}: {len(choices)} choices; at most {MAX_CHOICES} are possible")
-    if len(set(choices)) != len(choices):
-        raise InputError(f"{what}: a choice is listed twice in {list(choices)}")
-    for choice in choices:
-        if choice % multiple_of:
-            raise InputError(f"{what}: {choice} is not a multiple of {multiple_of}")
-    return tuple(sorted(choices))
-
-
 def _field_choices(value: Any, what: str) -> Any:
     if not isinstance(value, list | tuple) or not value:
         raise InputError(f"{what}: expected a list of choices, found {shown(value)}")
@@ -413,7 +394,3 @@ def _field_choices(value: Any, what: str) -> Any:
 
 def _first(choices: Any) -> Any:
     return choices[0] if isinstance(choices[0], int) else [item[0] for item in choices]
-
-
-def _as_lists(choices: Any) -> Any:
-    return list(choices) if isinstance(choices[0], int) else [list(item) for item in choices]

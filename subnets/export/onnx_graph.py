@@ -17,7 +17,7 @@ from torch import nn
 
 from supernet import __version__
 from supernet.errors import InputError
-from supernet.family import LARGEST_SIDE, check_input_shape
+from supernet.family import LARGEST_SIDE, STEP, check_input_shape
 from supernet.heads.contract import HEADS
 from supernet.runs.files import atomic_path
 
@@ -128,7 +128,7 @@ def export_onnx(net: nn.Module, path: str | os.PathLike[str], manifest: Manifest
         temporary.write_bytes(model.SerializeToString())
 
 
-def example_input(input_shape: Shape | None, step: int = 16) -> tuple[torch.Tensor, dict[int, Any] | None]:
+def example_input(input_shape: Shape | None, step: int = STEP) -> tuple[torch.Tensor, dict[int, Any] | None]:
     """An input to trace with and its free axes (None: all fixed), for `torch.export`."""
     if input_shape is not None:
         return torch.zeros(1, 3, *check_input_shape(input_shape, step)), None

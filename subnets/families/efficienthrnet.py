@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from supernet.errors import InputError
-from supernet.family import read_fields
+from supernet.errors import InputError, read_fields
 
 from .hrnet import HigherHead, Maps, stage
 from .static import ModuleFamily, StaticArch, StaticNetwork, require_at_least, require_count

@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from supernet.errors import InputError
-from supernet.family import read_fields
+from supernet.errors import InputError, read_fields
 
 from .static import ModuleFamily, StaticArch, StaticNetwork, require_at_least
 from .units import ConvUnit, UnitOptions, basic_block, bottleneck

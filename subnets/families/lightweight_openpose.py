@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from supernet.family import read_fields
+from supernet.errors import read_fields
 
 from .static import ModuleFamily, StaticArch, StaticNetwork, require_at_least
 from .units import ConvUnit, UnitOptions

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from supernet.family import read_fields
+from supernet.errors import read_fields
 
 from .static import ModuleFamily, StaticArch, StaticNetwork, require_at_least, require_count
 from .units import ConvUnit, Residual, StartsSmall, UnitOptions

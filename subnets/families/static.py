@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from supernet.errors import InputError, check_keys, check_schema, positive_ints, shown
+from supernet.errors import InputError, check_keys, check_schema, positive_ints, read_fields, shown
 from supernet.family import (
     SCHEMA,
     Architecture,
@@ -21,7 +21,6 @@ from supernet.family import (
     check_input_shape,
     family_of,
     load_arch,
-    read_fields,
     step_of,
 )
 

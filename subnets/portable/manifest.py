@@ -10,16 +10,16 @@ from typing import Any
 
 from supernet.errors import InputError, positive_int
 from supernet.heads.contract import HEADS
+from supernet.pose.preprocess import IMAGE_MEAN, IMAGE_STD
 from supernet.pose.skeletons import Skeleton
 
 SCHEMA = 1
 METADATA_KEY = "litepose"
-# ImageNet statistics of RGB / 255, as in the design's preprocessing.
 PREPROCESSING: dict[str, Any] = {
     "colour": "RGB",
     "range": [0.0, 1.0],
-    "mean": [0.485, 0.456, 0.406],
-    "std": [0.229, 0.224, 0.225],
+    "mean": list(IMAGE_MEAN),
+    "std": list(IMAGE_STD),
     "layout": "NCHW",
     "dtype": "float32",
     "resize": "short side = resolution, long side up to a multiple of 64, centred on black",

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import InputError, booleans, check_keys, check_schema, shown
-from ..space import SCHEMA, Gene, SearchSpace, choices_of
+from ..errors import InputError, booleans, check_keys, check_schema, choices_of, shown
+from ..space import SCHEMA, Gene, SearchSpace
 from .arch import DEFAULT_HEAD, NAME, NUM_HEADS, NUM_STAGES, RESOLUTION_STEP, SWITCHES, Arch, Stage
 
 # A switch whose only choice this is has no gene, so that codes are as they were before there were switches.

@@ -114,7 +114,7 @@ def test_a_failure_leaves_nothing(net: Subnet, tmp_path: Path, monkeypatch: pyte
     def fail(*_: Any, **__: Any) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("safetensors.torch.save_file", fail)
+    monkeypatch.setattr("safetensors.torch.save", fail)
     with pytest.raises(OSError, match="no space left"):
         save(net, tmp_path / "net")
     assert os.listdir(tmp_path) == []
@@ -139,6 +139,10 @@ def reshape_one(tensors: dict[str, torch.Tensor]) -> None:
     tensors["stem.conv.norm.bias"] = torch.zeros(5)
 
 
+def change_one(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["stem.conv.norm.bias"].view(torch.int32)[3] ^= 1
+
+
 DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no weights": (lambda f: (f / "model.safetensors").unlink(), r"model\.safetensors do not exist"),
     "no arch": (lambda f: (f / "arch.yaml").unlink(), r"arch\.yaml does not exist"),
@@ -161,6 +165,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "unknown key": (lambda f: change_json(f / "meta.json", extra=3), "unknown key 'extra'"),
     "dropped": (lambda f: change_weights(f, drop_one), "missing: stem.project.conv.weight 8x32x1x1"),
     "reshaped": (lambda f: change_weights(f, reshape_one), "stem.conv.norm.bias has 5, the network 32"),
+    "one bit": (lambda f: change_weights(f, change_one), "are not those that were saved"),
 }
 
 

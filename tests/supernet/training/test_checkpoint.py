@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from supernet import InputError, SearchSpace, Supernet
+from supernet.pose.skeletons import Skeleton
 from supernet.runs.snapshot import Snapshot, load_weights, read_snapshot, write_snapshot
 from supernet.training.checkpoint import CheckpointFolder, find_checkpoint, load_supernet, supernet_about
 from supernet.training.options import OptimizerOptions
@@ -143,3 +144,38 @@ def test_a_name_is_looked_up_in_runs_train(saved, tmp_path, monkeypatch):
     (tmp_path / "runs/train").mkdir()
     (tmp_path / "runs/x").rename(tmp_path / "runs/train/mine")
     assert find_checkpoint("mine", "last").name == "step-000000007.safetensors"
+
+
+def test_what_a_damaged_checkpoint_says(tmp_path):
+    net = Supernet(SearchSpace.load("nano"))
+    about = {**supernet_about(net), "config": {}, "step": 3}
+    weights = {f"model.{name}": value for name, value in net.named_parameters()}
+    path = tmp_path / "a.safetensors"
+
+    def refused(**changes):
+        write_snapshot(path, Snapshot(weights, {**about, **changes}))
+        with pytest.raises(InputError) as error:
+            load_supernet(path)
+        return str(error.value)
+
+    assert "step: expected a number of steps, found '3'" in refused(step="3")
+    assert "config: expected the settings of the run" in refused(config=[])
+    # A description that asks for gigabytes is refused before a network is built.
+    wide = net.space.to_dict()
+    wide["stages"] = [{**stage, "width": [2048]} for stage in wide["stages"]]
+    assert "[2048, 64, 1, 1] here" in refused(space=wide)
+    seventeen = Skeleton.load("coco").to_dict()
+    assert "it has 14 joints, its skeleton 'coco' 17" in refused(skeleton=seventeen)
+
+    write_snapshot(path, Snapshot(weights, about))
+    content = path.read_bytes()
+    assert load_supernet(path).step == 3
+    for place in (-1, -1000, len(content) // 2):
+        damaged = bytearray(content)
+        damaged[place] ^= 4
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="its tensors are not those that were written"):
+            load_supernet(path)
+    path.write_bytes(content.replace(rb"\"step\": 3", rb"\"kind\": 3"))
+    with pytest.raises(InputError, match="its description holds 'kind' twice"):
+        load_supernet(path)
