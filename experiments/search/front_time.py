@@ -21,7 +21,7 @@ from search.accuracy.models import MODELS
 from search.accuracy.predictor import AccuracyPredictor, fit_predictor
 from search.costs.budgets import BudgetOptions, resolve_budgets
 from search.costs.tables import Costs, Floats
-from search.strategies.front import FrontOptions, evolve_front, predicted_front
+from search.strategies.front import FrontOptions, evolve_front, front_mask
 from search.strategies.problem import Problem
 from supernet import SearchSpace
 from supernet.space import Codes
@@ -64,7 +64,7 @@ def measure(problem: Problem, codes: Codes, ap: Floats, name: str) -> dict[str, 
     return {
         "candidates": candidates,
         "seconds": round(seconds, 2),
-        "front": len(predicted_front(problem, score, found)),
+        "front": int(front_mask(np.column_stack([problem.costs.predict(found)[:, 0], -score(found)])).sum()),
         "best_predicted_ap_by_budget": best(problem, found, score),
         "of_as_many_random_draws": best(problem, drawn, score),
     }
@@ -77,7 +77,7 @@ def main() -> None:
     codes = space.sample_codes(np.random.default_rng(0), MEASURED)
     ap = formula(costs, codes)
     result: dict[str, Any] = {"cores": len(os.sched_getaffinity(0)), "measured": MEASURED}
-    for name in MODELS:
+    for name in MODELS.names():
         result[name] = measure(problem, codes, ap, name)
         print(name, json.dumps(result[name]), flush=True)
     (HERE / "front_time.json").write_text(json.dumps(result, indent=1) + "\n")

@@ -141,14 +141,6 @@ def evolve_front(
     return population[keep]
 
 
-def predicted_front(problem: Problem, score: Score, codes: Codes) -> Codes:
-    """The non-dominated ones of `codes`, from cheap to costly."""
-    points = _evaluated(problem, score, codes)[1]
-    mask = front_mask(points)
-    order = np.argsort(points[mask][:, 0], kind="stable")
-    return codes[mask][order]
-
-
 def _feasible(problem: Problem, rng: np.random.Generator, codes: Codes) -> Codes:
     codes = shrink(problem.space, rng, codes, problem.feasible)
     codes = codes[problem.feasible(codes)]

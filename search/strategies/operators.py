@@ -64,19 +64,6 @@ def crossover(space: SearchSpace, rng: np.random.Generator, mothers: Codes, fath
     return space.canonical(np.where(rng.random(mothers.shape) < 0.5, mothers, fathers))
 
 
-def neighbours(space: SearchSpace, row: Codes) -> Codes:
-    """All architectures that differ from one (G,) row in exactly one gene with an effect."""
-    found = []
-    active = space.active(row[None])[0]
-    for column in np.flatnonzero(active & (space.num_choices > 1)):
-        for choice in range(int(space.num_choices[column])):
-            if choice != row[column]:
-                other = row.copy()
-                other[column] = choice
-                found.append(other)
-    return space.canonical(np.array(found, dtype=np.int64).reshape(-1, len(row)))
-
-
 def shrink(space: SearchSpace, rng: np.random.Generator, codes: Codes, feasible: Feasible) -> Codes:
     """`codes` with genes lowered one choice at a time, at random, until every row is feasible.
 

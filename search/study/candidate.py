@@ -7,7 +7,7 @@ import socket
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -137,12 +137,12 @@ class Candidate:
     label: str = ""
     trial_id: int = -1
 
-    @property
+    @cached_property
     def row(self) -> Codes:
         """(G,) array."""
         return np.array(self.codes, dtype=np.int64)
 
-    @property
+    @cached_property
     def ap(self) -> float:
         """The measured main metric of the protocol in [0, 1], or below 0 where nobody could be scored."""
         assert self.stats is not None

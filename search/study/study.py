@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
@@ -86,7 +87,8 @@ class SearchStudy:
         self._settled = 0
         self._open: dict[tuple[int, int], FrozenTrial] = {}
         self._candidates: dict[tuple[int, int], Candidate] = {}
-        self._finished: set[int] = set()
+        self._counted: set[int] = set()
+        self._turned = 0
         # The rounds, and how many candidates there are before each.
         self._plans: list[Plan] = []
         self._starts = [0]
@@ -161,6 +163,8 @@ class SearchStudy:
         """Take in what has changed since the last look."""
         trials = self._trials(self._study)
         for trial in trials[self._settled :]:
+            if "codes" not in trial.user_attrs:
+                continue  # not of this search: someone tried something in Optuna
             place = (trial.user_attrs["round"], trial.user_attrs["index"])
             before = self._candidates.get(place)
             if before is None or trial._trial_id == before.trial_id or _replaces(trial, before):
@@ -182,11 +186,14 @@ class SearchStudy:
         if candidate.state not in ("done", "failed"):
             self._open[place] = trial
             return
-        # Looked at again only as long as an earlier trial is unfinished.
-        if self._open.pop(place, None) is not None or candidate.number not in self._finished:
-            self._finished.add(candidate.number)
-            if candidate.state == "done":
-                self.done, self.best = self.done + 1, max(self.best, candidate.ap)
+        self._open.pop(place, None)
+        if candidate.state == "done":
+            self._count(candidate.number, candidate.ap)
+
+    def _count(self, number: int, ap: float) -> None:
+        if number not in self._counted:
+            self._counted.add(number)
+            self.done, self.best = self.done + 1, max(self.best, ap)
 
     def plans(self) -> list[Plan]:
         """The rounds planned so far."""
@@ -204,7 +211,7 @@ class SearchStudy:
 
         The turn is a trial as well, in a study beside this one that is gone when the round is planned.
         """
-        turn = self._join(f"{self._name} round {number}", ["AP"])
+        turn = self._join(self._turn_name(number), ["AP"])
         try:
             taken = self._turn(turn)
         except KeyError:  # it was planned meanwhile
@@ -215,8 +222,16 @@ class SearchStudy:
         with self._keeping(*taken):
             # What was read before may be out of date: the round may be planned by now.
             yield len(self.plans()) == number
-            with contextlib.suppress(KeyError):
-                self._call(lambda: self._storage.delete_study(turn))
+            # The turn of the round before is there still if its worker died just before this.
+            for name in (self._turn_name(number), self._turn_name(number - 1)):
+                with contextlib.suppress(KeyError):
+                    self._call(partial(self._delete, name))
+
+    def _turn_name(self, number: int) -> str:
+        return f"{self._name} round {number}"
+
+    def _delete(self, study: str) -> None:
+        self._storage.delete_study(self._storage.get_study_id_from_name(study))
 
     def _turn(self, study: int) -> tuple[int, Lease] | None:
         trials = self._trials(study)
@@ -252,17 +267,30 @@ class SearchStudy:
 
     def claim(self) -> Candidate | None:
         """A candidate for this worker: a planned one, else one whose lease is over; None if there is none."""
+        # What is known may be out of date; as long as it serves, nothing is read.
+        for place, trial in self._in_state("planned")[:1]:
+            if (candidate := self._claimed(place, trial)) is not None:
+                return candidate
+            # Others are here too: from now on not all try the same one.
+            self._turned = int(self.worker.key, 16)
         self._look()
         for state in ("planned", "running", "lost"):
-            for place, trial in list(self._open.items()):
-                if state_of(trial) != state:
-                    continue
-                taken = self._take(self._study, trial, self.options.attempts)
-                if taken is not None:
-                    return replace(
-                        self._candidates[place], state="running", trial_id=taken[0], lease=taken[1]
-                    )
+            for place, trial in self._in_state(state):
+                if (candidate := self._claimed(place, trial)) is not None:
+                    return candidate
         return None
+
+    def _in_state(self, state: str) -> list[tuple[tuple[int, int], FrozenTrial]]:
+        found = [(place, trial) for place, trial in self._open.items() if state_of(trial) == state]
+        turned = self._turned % max(len(found), 1)
+        return found[turned:] + found[:turned]
+
+    def _claimed(self, place: tuple[int, int], trial: FrozenTrial) -> Candidate | None:
+        taken = self._take(self._study, trial, self.options.attempts)
+        if taken is None:
+            return None
+        self._open.pop(place)
+        return replace(self._candidates[place], state="running", trial_id=taken[0], lease=taken[1])
 
     def _take(self, study: int, trial: FrozenTrial, attempts: int | None = None) -> tuple[int, Lease] | None:
         """The trial that this worker may work on now, and its lease: `trial`, or the one that replaces it."""
@@ -368,7 +396,10 @@ class SearchStudy:
             return False
         self._set(trial_id, "stats", dict(stats))
         values = [main_metric(stats)[1], *(candidate.costs[axis] for axis in self._problem.axes)]
-        return self._move(trial_id, TrialState.COMPLETE, values)
+        if not self._move(trial_id, TrialState.COMPLETE, values):
+            return False
+        self._count(candidate.number, values[0])
+        return True
 
 
 def _replaces(trial: FrozenTrial, lost: Candidate) -> bool:

@@ -160,6 +160,6 @@ def _all_finished(candidates: Sequence[Candidate]) -> bool:
 def history_of(problem: Problem, candidates: Sequence[Candidate]) -> History:
     """What the candidates tell a strategy: those on which nobody could be scored (AP -1) tell nothing."""
     told = [one for one in candidates if one.state == "done" and one.ap >= 0]
-    codes = np.array([one.codes for one in told], dtype=np.int64).reshape(-1, len(problem.space.genes))
+    codes = np.array([one.row for one in told], dtype=np.int64).reshape(-1, len(problem.space.genes))
     known = frozenset(one.row.tobytes() for one in candidates)
     return History(codes, np.array([one.ap for one in told]), problem.costs.predict(codes), known)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from analytic import tiny_problem
 
-from search.strategies.operators import crossover, mutate, neighbours, sample_feasible, shrink, unique_rows
+from search.strategies.operators import crossover, mutate, sample_feasible, shrink, unique_rows
 from supernet import SearchSpace
 
 
@@ -65,15 +65,6 @@ def test_shrink_ends_where_nothing_fits() -> None:
     codes = space.sample_codes(np.random.default_rng(4), 50)
     shrunk = shrink(space, np.random.default_rng(5), codes, lambda rows: np.zeros(len(rows), dtype=bool))
     assert (shrunk == 0).all()
-
-
-def test_neighbours_are_all_single_changes() -> None:
-    space = SearchSpace.load("tiny")
-    row = space.sample_codes(np.random.default_rng(6), 1)[0]
-    found = neighbours(space, row)
-    active = space.active(row[None])[0]
-    assert len(found) == (space.num_choices - 1)[active].sum()
-    space.check_codes(found)
 
 
 def test_sampling_is_distinct_fits_and_leaves_known_out() -> None:
