@@ -273,7 +273,7 @@ def test_an_empty_split(trained: Path, tmp_path: Path) -> None:
         value["annotations"] = value["annotations"] if keep else []
         (root / "json" / f"crowdpose_{split}.json").write_text(json.dumps(value))
     data = DataConfig(root=str(root), workers=0)
-    with pytest.raises(InputError, match="no annotated people"):
+    with pytest.raises(InputError, match="nobody to score"):
         run(settings(trained, data=data), tmp_path / "s")
     (root / "json" / "crowdpose_val.json").write_text(json.dumps({**value, "images": [], "annotations": []}))
     with pytest.raises(InputError, match="val"):
