@@ -55,8 +55,9 @@ def test_the_command_composes(command: Command, settings: Path) -> None:
     store_schema(name, schema)
     GlobalHydra.instance().clear()
     overrides = [first_of(word) for word in command.words if not word.startswith("hydra")]
-    if "--config-dir" in command.text:
-        overrides.append(f"hydra.searchpath=[file://{settings}]")
+    if told := re.search(r"--config-dir[ =](\S+)", command.text):
+        given = ROOT / told[1]
+        overrides.append(f"hydra.searchpath=[file://{given if given.is_dir() else settings}]")
     with initialize_config_module("conf", version_base="1.3"):
         config = compose(name, overrides)
     for key in re.findall(r"^(\w+): \?\?\?$", OmegaConf.to_yaml(config), re.MULTILINE):
