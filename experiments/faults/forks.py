@@ -148,7 +148,10 @@ def main() -> None:
     # Imported before, as in a launcher or a notebook; the children find it there.
     from supernet.data import Loader, open_dataset  # noqa: F401
 
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(chosen.load)]
+    busy = [
+        subprocess.Popen([sys.executable, "-c", "import os\np = os.getppid()\nwhile os.getppid() == p: pass"])
+        for _ in range(chosen.load)
+    ]
     found: dict[str, Counter[str]] = {}
     try:
         with tempfile.TemporaryDirectory(prefix="forks-") as scratch:

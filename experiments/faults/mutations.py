@@ -1,4 +1,4 @@
-"""Seeded damage: to any bytes, to the values of a document, and to what is packed inside a file.
+# ruff: noqa: E501
 
 Every function takes a `numpy.random.Generator` first and draws from nothing else.
 """
@@ -10,6 +10,7 @@ import io
 import json
 import os
 import pickle
+import re
 import struct
 import zipfile
 import zlib
@@ -149,6 +150,14 @@ def raw(rng: Rng, data: bytes) -> tuple[bytes, str]:
     for spot in {where, *(int(rng.integers(size)) for _ in range(int(rng.integers(0, 3))))}:
         out[spot] ^= 1 << int(rng.integers(8))
     return bytes(out), f"bits flipped, the first at {where}"
+
+
+def of_bytes(damage: str) -> bool:
+    """Whether what `raw` (or a flipped bit of a tensor) did is meant."""
+    return (
+        re.match(r"cut at|bits flipped|zeros at|\d+ bytes removed|bytes inserted|its end|a bit of", damage)
+        is not None
+    )
 
 
 def text(rng: Rng, data: bytes) -> tuple[bytes, str]:

@@ -21,6 +21,7 @@ from ..folder import write_into
 from ..network import fused_network, weights_digest
 from ..portable.manifest import Manifest
 from ..portable.predictor import letterbox
+from ..portable.session import EXPORT_FILE, file_digest
 from ..runtime import torch_runtime
 from ..source import Opened
 from .bundle import write_bundle
@@ -39,7 +40,6 @@ from .options import RATIOS, ExportCommand, ExportOptions
 from .peak_head import PeakNetwork
 from .scores import draw_picture, inherited_scores, measure_scores
 
-EXPORT_FILE = "export.json"
 CARD_FILE = "card.md"
 SCHEMA = 1
 
@@ -74,7 +74,11 @@ def export(config: ExportCommand, opened: Opened, formats: Sequence[str], folder
         if facts.bundle:
             write_bundle(temporary)
         write_text(temporary / CARD_FILE, card_text(facts))
-        write_json(temporary / EXPORT_FILE, _record(opened, written, timings, scores, facts.environment))
+        record = _record(opened, written, timings, scores, facts.environment)
+        for kept, item in zip(record["formats"], written, strict=True):
+            if (temporary / item.file).is_file():
+                kept["sha256"] = file_digest(temporary / item.file)
+        write_json(temporary / EXPORT_FILE, record)
     return written
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from supernet.errors import InputError
+from supernet.runs.reading import read_bytes
 
 from .manifest import METADATA_KEY, Manifest
 
+# What an export says about its files, beside them.
+EXPORT_FILE = "export.json"
 # Of LitePose networks, whose coarsest maps are at 1/16; other families have multiples of it.
 STEP = 16
 Floats = NDArray[np.float32]
@@ -38,6 +43,7 @@ class OnnxSession:
         self.path = Path(path)
         if not self.path.is_file():
             raise InputError(f"ONNX file {self.path} does not exist; check the path")
+        _check_unchanged(self.path)
         runtime = _onnxruntime()
         options = runtime.SessionOptions()
         options.log_severity_level = 3
@@ -83,6 +89,29 @@ class OnnxSession:
                 f"ONNX file {self.path} was not written by this toolkit: it names no joints or resolution"
             )
         return self.manifest
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _check_unchanged(path: Path) -> None:
+    """Compare an ONNX file, which has no checksum, with the one that the export beside it keeps.
+
+    Raises:
+        InputError: they differ.
+    """
+    try:
+        formats = json.loads(read_bytes(path.with_name(EXPORT_FILE)))["formats"]
+        known = [item.get("sha256") for item in formats if item.get("file") == path.name]
+    except (InputError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return  # an export of an older version, or the file alone
+    if known and known[0] not in (None, file_digest(path)):
+        raise InputError(
+            f"{path} is damaged or of another export: {EXPORT_FILE} beside it has another checksum"
+        )
 
 
 def _onnxruntime() -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from subnets import Subnet, build, load, save
 from subnets.folder import read_meta
+from subnets.portable.session import OnnxSession, file_digest
 from supernet import Arch, InputError, SearchSpace
 from supernet.pose.skeletons import Skeleton
 
@@ -203,3 +205,27 @@ def test_meta_is_read_without_torch(folder: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["14", "False"]
     assert read_meta(folder).about["ap"] == 0.25
+
+
+def test_a_flipped_bit_in_the_weights_is_found(small_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "net"
+    shutil.copytree(small_folder, folder)
+    file = folder / "model.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-1000] ^= 64
+    file.write_bytes(data)
+    with pytest.raises(InputError, match=r"model\.safetensors are not those that were saved"):
+        load(folder)
+
+
+def test_an_onnx_file_is_compared_with_its_export(small_onnx: Path, tmp_path: Path) -> None:
+    file = tmp_path / "model.onnx"
+    shutil.copyfile(small_onnx, file)
+    record = {"formats": [{"file": "model.onnx", "sha256": file_digest(file)}]}
+    (tmp_path / "export.json").write_text(json.dumps(record))
+    OnnxSession(file, threads=1)
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 64
+    file.write_bytes(data)
+    with pytest.raises(InputError, match=r"model\.onnx is damaged or of another export: export\.json"):
+        OnnxSession(file, threads=1)
