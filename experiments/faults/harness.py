@@ -1,4 +1,5 @@
 # ruff: noqa: SIM115
+"""Commands run as a user runs them, but in forks of a process that has imported everything already."""
 
 from __future__ import annotations
 
