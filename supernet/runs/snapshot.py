@@ -1,4 +1,4 @@
-"""Whether a checkpoint fits a network, and what differs if not."""
+"""Checkpoints as files: written with a digest, read without running code, compared with the network."""
 
 from __future__ import annotations
 
