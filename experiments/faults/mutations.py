@@ -1,4 +1,3 @@
-# ruff: noqa: E501
 """Seeded damage: to any bytes, to the values of a document, and to what is packed inside a file.
 
 Every function takes a `numpy.random.Generator` first and draws from nothing else.
