@@ -61,15 +61,24 @@ class NetScore:
         """What `to_dict` gave.
 
         Raises:
-            InputError: another schema or a missing key.
+            InputError: another schema, a missing key, or a value of another kind.
         """
-        fields = dict(value)
+        fields = dict(value) if isinstance(value, Mapping) else {}
         if fields.pop("schema", None) != SCHEMA:
             raise InputError(f"{where}: its schema is not known here ({SCHEMA} is)")
         try:
-            return cls(**fields)
-        except TypeError as error:
+            score = cls(**fields)
+            joints = [joint[kind] for joint in score.diagnosis["joints"].values() for kind in JOINT_TYPES]
+            counts = [score.macs, score.macs_litepose, score.params, score.images, *joints]
+            whole = all(type(count) is int for count in counts) and isinstance(score.conditions, Mapping)
+            whole = whole and all(
+                type(number) in (int, float) for number in (*score.stats.values(), score.milliseconds)
+            )
+        except (TypeError, AttributeError, LookupError) as error:
             raise InputError(f"{where} is no score of a network ({error})") from None
+        if not whole:
+            raise InputError(f"{where} is no score of a network; remove it to score again")
+        return score
 
     def kind_shares(self) -> dict[str, float]:
         """The share of each kind of error over all joints of matched people."""

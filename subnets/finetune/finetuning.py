@@ -202,8 +202,16 @@ def _finish(job: TrainingJob, task: SubnetTask) -> None:
 
 
 def result_table(folder: Path) -> Table:
-    """Val metrics before and after, from the run's folder."""
+    """Val metrics before and after, from the run's folder.
+
+    Raises:
+        InputError: its result is missing or damaged.
+    """
     result = read_json(folder / RESULT, "fine-tuning result")
+    rows = [result.get(row) for row in ("inherited", "finetuned")] if isinstance(result, dict) else [None]
+    for row in rows:
+        if not isinstance(row, dict) or not all(type(value) in (int, float) for value in row.values()):
+            raise InputError(f"{folder / RESULT} is damaged; remove {folder} to fine-tune again")
     table = Table(title=f"{folder / SUBNET}, val, in %")
     for heading in ("weights", *result["finetuned"]):
         table.add_column(heading, justify="left" if heading == "weights" else "right")

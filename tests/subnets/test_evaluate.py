@@ -21,6 +21,7 @@ from supernet import Arch, InputError, evaluation
 from supernet.data.source import DataConfig, ensure_data
 from supernet.options import EvaluationOptions
 from supernet.pose import Skeleton, score
+from supernet.pose.diagnosis import JOINT_TYPES
 
 NINE = ["AP", "AP50", "AP75", "AR", "AR50", "AR75", "AP_easy", "AP_medium", "AP_hard"]
 
@@ -160,3 +161,18 @@ def test_a_folder_without_onnx_file_is_told_to_export(
 ) -> None:
     with pytest.raises(InputError, match="small has no file for onnxruntime; export it first"):
         run(command(tiny_data, str(small_folder), runtime="onnxruntime"), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "damage", [3, [], {"stats": {"AP": "x"}}, {"diagnosis": {"joints": {"neck": 3}}}, {"macs": None}]
+)
+def test_a_damaged_score_is_named(damage: Any) -> None:
+    from subnets.evaluate.report import NetScore
+
+    joints = {"neck": dict.fromkeys(JOINT_TYPES, 1)}
+    score = NetScore("e", {"AP": 0.5}, 1, 1, 1, 1, 0.5, {"joints": joints}, {})
+    whole = score.to_dict()
+    assert NetScore.from_dict(whole, "e.json") == score
+    broken = {**whole, **damage} if isinstance(damage, dict) else damage
+    with pytest.raises(InputError, match=r"^e\.json"):
+        NetScore.from_dict(broken, "e.json")
