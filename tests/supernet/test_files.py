@@ -115,7 +115,7 @@ def test_reading(tmp_path: Path) -> None:
     [
         ("a.json", b"{", "not valid JSON"),
         ("a.json", b"[" * 100_000, "not valid JSON"),
-        ("a.json", b"\xff\xfe", "cannot be read"),
+        ("a.json", b"\xff\xfe", "is not valid JSON"),
         ("a.json.gz", b"not gzip", "cannot be read"),
         ("a.json.gz", gzip.compress(b"[1]" * 100, mtime=0)[:-9], "cannot be read"),
     ],
