@@ -84,7 +84,7 @@ def test_nothing_of_that_name() -> None:
         ("runs/export/mine/model_int8.onnx", "mine-int8"),
         ("b.yaml", "b"),
         (["litepose-xs", "runs/search/demo:low"], "litepose-xs_demo-low"),
-        ("..", "default"),
+        ("..", "9608161c"),
     ],
 )
 def test_slug(arch: str | list[str], name: str) -> None:
