@@ -159,6 +159,11 @@ class SearchStudy:
         self._look()
         return [self._candidates[place] for place in sorted(self._candidates)]
 
+    def is_busy(self) -> bool:
+        """Whether all that was planned has its trial, and some of them are not finished."""
+        self._look()
+        return bool(self._open) and len(self._candidates) == self._starts[-1]
+
     def _look(self) -> None:
         """Take in what has changed since the last look."""
         trials = self._trials(self._study)

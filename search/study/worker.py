@@ -134,9 +134,7 @@ def _advance(study: SearchStudy, problem: Problem, strategy: Strategy, options: 
     plans = study.plans()
     if plans and plans[-1].kind == "end":
         return True
-    candidates = study.candidates()
-    planned = sum(len(plan.rows) for plan in plans)
-    if len(candidates) == planned and not _all_finished(candidates):
+    if study.is_busy():
         time.sleep(study.options.poll)
         return False
     with study.planning(len(plans)) as mine:
