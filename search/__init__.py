@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from supernet._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .costs.contract import MacsTable as MacsTable
+    from .costs.contract import ParamsTable as ParamsTable
+    from .costs.contract import count_macs as count_macs
+    from .costs.contract import count_params as count_params
     from .costs.latency import LatencyTable as LatencyTable
-    from .costs.tables import MacsTable as MacsTable
-    from .costs.tables import ParamsTable as ParamsTable
-    from .costs.tables import count_macs as count_macs
-    from .costs.tables import count_params as count_params
 
 lazy_names(
     __name__,

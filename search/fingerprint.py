@@ -23,7 +23,7 @@ from supernet.runs.files import read_json
 from supernet.space import SearchSpace
 from supernet.training.checkpoint import TrainedSupernet
 
-from .costs.tables import Costs
+from .costs.contract import Costs
 from .options import SearchCommand
 from .strategies.operators import as_codes
 from .strategies.plan import PlanOptions

@@ -17,8 +17,7 @@ from supernet.training.checkpoint import TrainedSupernet, load_supernet
 from supernet.training.distributed import pick_device
 
 from .costs.budgets import BudgetOptions, loose_limits, resolve_budgets
-from .costs.contract import CostSettings
-from .costs.tables import Costs
+from .costs.contract import Costs, CostSettings
 from .fingerprint import environment_of, fingerprint_of, leak_warning, released, trained_on, warm_start
 from .options import SearchCommand
 from .strategies.contract import Strategy, load_strategy

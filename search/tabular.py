@@ -14,7 +14,7 @@ from supernet.family import Architecture
 from supernet.space import Codes, SearchSpace
 
 from .costs.budgets import BudgetOptions, resolve_budgets
-from .costs.tables import Costs, Floats
+from .costs.contract import Costs, Floats
 from .strategies.front import hypervolume_2d
 from .strategies.problem import Problem
 

@@ -9,7 +9,7 @@ from typing import Any
 from supernet.cli import launch
 from supernet.options import CommandOptions, check_shape, option
 
-from .options import as_list
+from .console import as_list
 
 
 @dataclass

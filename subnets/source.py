@@ -20,12 +20,12 @@ from supernet.heads.contract import HEADS, Head
 from supernet.pose.skeletons import Skeleton, require_same_joints
 from supernet.training.checkpoint import TrainedSupernet, load_supernet
 
+from .console import SourceOptions
 from .export.formats import Format, format_of, formats
 from .extract import extract
 from .folder import META_FILE, load
 from .network import Network, Subnet, build
 from .official import import_weights
-from .options import SourceOptions
 from .portable.manifest import Manifest
 
 # Random images that keep the values of a network with random weights in a usual range.

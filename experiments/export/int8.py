@@ -18,10 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from subnets.console import slug
+from subnets.console import SourceOptions, slug
 from subnets.export.exporting import make_job, write_formats
 from subnets.export.options import ExportCommand, ExportOptions
-from subnets.options import SourceOptions
 from subnets.runtime import open_runtime
 from subnets.source import open_source
 from supernet import SearchSpace

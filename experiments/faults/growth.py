@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from search.costs.budgets import BudgetOptions, resolve_budgets
-from search.costs.tables import Costs
+from search.costs.contract import Costs
 from search.strategies.contract import load_strategy
 from search.strategies.plan import PlanOptions
 from search.strategies.problem import Problem

@@ -19,7 +19,7 @@ import numpy as np
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from search.costs.tables import Floats
+from search.costs.contract import Floats
 from search.strategies.contract import load_strategy
 from search.strategies.operators import crossover, mutate, sample_feasible
 from search.strategies.plan import PlanOptions

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from search.costs.tables import Costs
+from search.costs.contract import Costs
 from search.strategies.operators import unique_rows
 from supernet import Arch
 from supernet.data.source import DataConfig, data_from, open_split

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from search.accuracy.predictor import fit_predictor, tau_of
-from search.costs.tables import Costs, Floats
+from search.costs.contract import Costs, Floats
 from supernet.space import SearchSpace
 
 HERE = Path(__file__).resolve().parent

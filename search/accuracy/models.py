@@ -19,7 +19,7 @@ from sklearn.linear_model import BayesianRidge
 from supernet.registry import Registry
 from supernet.space import Codes, SearchSpace
 
-from ..costs.tables import Costs
+from ..costs.contract import Costs
 
 Floats = npt.NDArray[np.float64]
 # So that a round is planned in seconds however long the search: rows that a Gaussian process holds, and those

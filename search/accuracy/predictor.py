@@ -11,7 +11,7 @@ from scipy.stats import kendalltau
 from supernet.errors import InputError
 from supernet.space import Codes
 
-from ..costs.tables import Costs, Floats
+from ..costs.contract import Costs, Floats
 from .models import MODELS, Features, Model
 
 FOLDS = 5

@@ -15,8 +15,7 @@ from supernet.registry import conf_names
 from supernet.space import Codes, SearchSpace
 
 from ..strategies.operators import Mask, require_some
-from .contract import COSTS, CostSettings, Floats, format_cost
-from .tables import Costs
+from .contract import COSTS, Costs, CostSettings, Floats, format_cost
 
 ARCH_FILES = (".yaml", ".json", ".json.gz")
 

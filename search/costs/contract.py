@@ -13,12 +13,21 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from supernet.cost import PartTable, Reduce, check_convention, reduced
+from supernet.cost import (
+    MacsTable,
+    ParamsTable,
+    PartTable,
+    Reduce,
+    check_convention,
+    count_macs,
+    count_params,
+    reduced,
+)
 from supernet.family import Architecture, Layer, layers
 from supernet.memory import MemoryTable, bytes_of, layer_flash, peak_memory
 from supernet.registry import Registry
 from supernet.sampling import CostTable
-from supernet.space import SearchSpace
+from supernet.space import Codes, SearchSpace
 
 Floats = npt.NDArray[np.float64]
 # What may follow the number of things that are counted, the longest first.
@@ -245,3 +254,84 @@ COSTS: Registry[Cost] = Registry(
 def format_cost(name: str, value: float) -> str:
     """A cost for people: `0.883 G MACs`, `1.68 M parameters`, `12.3 ms`."""
     return COSTS.get(name).format(value)
+
+
+__all__ = ["Costs", "Floats", "MacsTable", "ParamsTable", "count_macs", "count_params"]
+# Of every candidate, whatever is budgeted.
+ALWAYS = ("macs", "params")
+
+
+class Costs:
+    """The costs of a search, one column each, in the order of `names`.
+
+    Args:
+        space: the space of the codes.
+        tables: by the name of their cost.
+        settings: what they were made with.
+    """
+
+    def __init__(self, space: SearchSpace, tables: Mapping[str, CostTable], settings: CostSettings) -> None:
+        self.space = space
+        self.tables = dict(tables)
+        self.settings = settings
+        # Strategies ask again and again.
+        self._ends: Floats = self.predict(space.encode([space.smallest(), space.largest()]))
+
+    @classmethod
+    def of(cls, space: SearchSpace, settings: CostSettings, wanted: Iterable[str] = ()) -> Costs:
+        """MACs, parameters, latency if there is a table of it, and the costs `wanted` that can be told here.
+
+        Raises:
+            InputError: what `settings` name is missing, damaged or of another space.
+        """
+        latency = ("latency_ms",) if settings.latency is not None else ()
+        tables = {}
+        for name in dict.fromkeys((*ALWAYS, *latency, *wanted)):
+            table = COSTS.get(name).table(space, settings) if name in COSTS else None
+            if table is not None:
+                tables[name] = table
+        return cls(space, tables, settings)
+
+    @classmethod
+    def standard(
+        cls,
+        space: SearchSpace,
+        num_joints: int,
+        convention: str = "exact",
+        extra: Mapping[str, CostTable] | None = None,
+    ) -> Costs:
+        """MACs and parameters, and the tables of `extra`."""
+        settings = CostSettings(num_joints, convention)
+        return cls(space, {**cls.of(space, settings).tables, **(extra or {})}, settings)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns."""
+        return tuple(self.tables)
+
+    def column(self, name: str) -> int:
+        """The column of one cost."""
+        return self.names.index(name)
+
+    def predict(self, codes: Codes) -> Floats:
+        """(N, C) costs of (N, G) codes."""
+        columns = [np.asarray(table.predict(codes), dtype=np.float64) for table in self.tables.values()]
+        return np.stack(columns, axis=1)
+
+    def of_smallest(self) -> Floats:
+        """(C,) costs of the smallest subnet."""
+        return np.array(self._ends[0])
+
+    def of_largest(self) -> Floats:
+        """(C,) costs of the largest subnet."""
+        return np.array(self._ends[1])
+
+    def provenance(self) -> dict[str, dict[str, Any]]:
+        """By cost, where its numbers come from; costs that need no telling are left out."""
+        tables = self.tables.items()
+        found = {name: COSTS.get(name).provenance(table, self.settings) for name, table in tables}
+        return {name: provenance for name, provenance in found.items() if provenance}
+
+    def origins(self) -> dict[str, str]:
+        """`provenance` in a few words each, for people."""
+        return {name: COSTS.get(name).origin(found) for name, found in self.provenance().items()}

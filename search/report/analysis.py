@@ -10,7 +10,7 @@ import numpy as np
 from supernet.space import Codes
 
 from ..accuracy.predictor import FEWEST, AccuracyPredictor, RatedPredictor, fit_predictor
-from ..costs.tables import Floats
+from ..costs.contract import Floats
 from ..strategies.front import hypervolume_2d
 from ..strategies.operators import unique_rows
 from ..strategies.problem import Problem

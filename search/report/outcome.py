@@ -13,7 +13,7 @@ import numpy as np
 
 from supernet.runs.files import write_json, write_text
 
-from ..costs.tables import Floats
+from ..costs.contract import Floats
 from ..strategies.front import front_mask
 from ..strategies.plan import BASELINE, Plan
 from ..strategies.problem import Problem

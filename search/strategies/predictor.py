@@ -10,7 +10,7 @@ from supernet.space import Codes
 
 from ..accuracy.models import MODELS
 from ..accuracy.predictor import FEWEST, AccuracyPredictor, fit_model, fit_predictor
-from ..costs.tables import Floats
+from ..costs.contract import Floats
 from .contract import names_option, number_option, whole_option
 from .front import FrontOptions, evolve_front
 from .operators import sample_all_sizes, sample_feasible, unique_rows

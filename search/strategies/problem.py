@@ -10,7 +10,7 @@ import numpy as np
 from supernet.space import Codes, SearchSpace
 
 from ..costs.budgets import Budget
-from ..costs.tables import Costs, Floats
+from ..costs.contract import Costs, Floats
 from .operators import Mask
 
 

@@ -10,8 +10,7 @@ from supernet.cli import launch
 from supernet.errors import InputError
 from supernet.runs.folders import claim_run_folder
 
-from ..console import distinct_slugs, register_slug
-from ..options import as_list
+from ..console import as_list, distinct_slugs, register_slug
 from .options import BenchmarkCommand
 
 if TYPE_CHECKING:

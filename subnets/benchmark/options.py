@@ -8,7 +8,7 @@ from typing import Any
 from supernet.errors import InputError
 from supernet.options import CommandOptions, Options, check_shape, option
 
-from ..options import SourceOptions
+from ..console import SourceOptions
 
 
 @dataclass

@@ -8,7 +8,7 @@ from typing import Any
 from supernet.data.source import DataConfig
 from supernet.options import CommandOptions, EvaluationOptions, option
 
-from ..options import SourceOptions
+from ..console import SourceOptions
 
 
 @dataclass

@@ -11,8 +11,7 @@ from supernet.cli import launch
 from supernet.runs.files import clear_when_full, remove_if_empty
 from supernet.runs.folders import alone_in
 
-from ..console import distinct_slugs, register_slug
-from ..options import as_list
+from ..console import as_list, distinct_slugs, register_slug
 from .options import ExportCommand
 
 

@@ -19,7 +19,7 @@ from supernet.cost import padded_shape
 from supernet.errors import InputError
 from supernet.registry import Registry
 
-from ..options import as_list
+from ..console import as_list
 from ..portable.manifest import Manifest
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from supernet.data.source import DataConfig
 from supernet.errors import InputError
 from supernet.options import CommandOptions, Options, option
 
-from ..options import SourceOptions
+from ..console import SourceOptions
 
 # (height, width) of pictures that fixed shapes are offered for.
 RATIOS = {"4x3": (3, 4), "16x9": (9, 16)}

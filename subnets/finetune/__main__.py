@@ -58,7 +58,7 @@ def open_teacher(teacher: str) -> Network:
     """The network that teaches: the largest one of a training run, or what `arch=` would name."""
     from supernet.training.checkpoint import is_training_run
 
-    from ..options import SourceOptions
+    from ..console import SourceOptions
     from ..source import open_source
 
     source = ("largest", SourceOptions(supernet=teacher)) if is_training_run(teacher) else (teacher, None)

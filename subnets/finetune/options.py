@@ -8,7 +8,7 @@ from supernet.data.source import DataConfig
 from supernet.options import CommandOptions, option
 from supernet.training.options import LoggerOptions, TrainOptions
 
-from ..options import SourceOptions
+from ..console import SourceOptions
 
 
 @dataclass

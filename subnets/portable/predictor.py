@@ -11,8 +11,7 @@ import numpy as np
 from supernet.errors import InputError
 from supernet.heads.contract import HEADS
 from supernet.pose.grouping import DecodeOptions, decode_peaks
-from supernet.pose.inference import Prepared, run_passes
-from supernet.pose.merging import to_image
+from supernet.pose.inference import Prepared, run_passes, to_image
 from supernet.pose.people import People
 from supernet.pose.preprocess import View, check_image, normalise, place, preprocess
 from supernet.pose.skeletons import Skeleton

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from supernet.options import CommandOptions, Options, option
 
-from ..options import SourceOptions
+from ..console import SourceOptions
 
 
 @dataclass

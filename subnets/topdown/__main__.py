@@ -65,7 +65,7 @@ def open_topdown(config: TopDownCommand) -> Opened:
     Raises:
         InputError: it is no top-down network, or is to be scored with random weights.
     """
-    from ..options import SourceOptions
+    from ..console import SourceOptions
     from ..source import open_source
 
     opened = open_source(config.arch, SourceOptions(skeleton=config.skeleton))

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from ..pose.grouping import DecodeOptions, decode
-from ..pose.merging import average_views, merge_heatmaps, to_image
+from ..pose.inference import average_views, merge_heatmaps, to_image
 from ..pose.people import Floats, People
 from ..pose.preprocess import View
 from ..pose.skeletons import Skeleton

@@ -37,7 +37,7 @@ def test_a_strategy(command: Command, supernet: Path) -> None:
     found = json.loads((supernet / "runs" / "search" / "s" / "candidates.json").read_text())
     codes = np.array([candidate["codes"] for candidate in found["candidates"]])
     from search.costs.budgets import BudgetOptions, resolve_budgets
-    from search.costs.tables import Costs
+    from search.costs.contract import Costs
 
     costs = Costs.standard(SearchSpace.load("nano"), 14)
     problem = Problem(costs, tuple(resolve_budgets(BudgetOptions({"macs": ("80%",)}), costs)), 14)

@@ -27,7 +27,7 @@ from supernet.family import FAMILIES, Architecture, Layer, arch_from_dict
 from supernet.heads.contract import HEADS, Head, Output
 from supernet.heads.single import best_pixels
 from supernet.pose.grouping import DecodeOptions
-from supernet.pose.merging import average_views, merge_heatmaps, to_image
+from supernet.pose.inference import average_views, merge_heatmaps, to_image
 from supernet.pose.people import Floats, People
 from supernet.pose.preprocess import View
 from supernet.pose.protocols import PROTOCOLS, Protocol, Scorer

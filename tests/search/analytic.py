@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from search.costs.budgets import BudgetOptions, resolve_budgets
-from search.costs.tables import Costs
+from search.costs.contract import Costs
 from search.strategies.problem import History, Problem
 from supernet import Arch, SearchSpace
 from supernet.space import Codes

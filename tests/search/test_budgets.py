@@ -12,8 +12,7 @@ import pytest
 import yaml
 
 from search.costs.budgets import BudgetOptions, loose_limits, resolve_budgets
-from search.costs.contract import CostSettings
-from search.costs.tables import Costs
+from search.costs.contract import Costs, CostSettings
 from supernet import Arch, InputError, SearchSpace
 from supernet.cost import count_macs, count_params
 from supernet.family import layers

@@ -115,7 +115,7 @@ def test_a_space_that_is_used_up_ends_the_search() -> None:
     for stage in whole["stages"]:
         stage.update({key: stage[key][:1] for key in stage})
     whole.update(stem=[8], head=[[16], [16], [16, 24]])
-    from search.costs.tables import Costs
+    from search.costs.contract import Costs
 
     small = Problem(Costs.standard(SearchSpace.from_dict(whole), 14), ())
     assert small.space.size() == 4

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from search.accuracy.predictor import fit_predictor, tau_of
-from search.costs.tables import Costs
+from search.costs.contract import Costs
 from search.strategies.contract import load_strategy
 from search.strategies.plan import PlanOptions
 from search.study.storage import open_storage

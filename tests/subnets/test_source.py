@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from subnets import Subnet
-from subnets.console import slug
-from subnets.options import SourceOptions
+from subnets.console import SourceOptions, slug
 from subnets.source import open_source
 from supernet import Arch, InputError
 from supernet.pose import Skeleton

@@ -15,8 +15,8 @@ from typing import Any
 from ...errors import InputError
 from ...runs.files import read_json, write_json
 from ...runs.folders import in_turn
-from .labels import CATEGORY
 from .options import SPLITS, SyntheticOptions
+from .scene import CATEGORY
 from .worker import all_chunks, image_id, part_is_done, prepare, run_chunks
 
 MANIFEST = "synthetic.json"

@@ -21,9 +21,8 @@ from ...pose.protocols import crowd_index
 from ...runs.environment import usable_cores
 from ...runs.files import read_json, write_json
 from .crowds import Crowd, load_crowds, render_crowd
-from .labels import person_annotation
 from .options import SPLITS, SyntheticOptions
-from .scene import Scene, render_scene
+from .scene import Scene, person_annotation, render_scene
 
 
 def run_chunks(root: Path, options: SyntheticOptions, chunks: Sequence[Chunk]) -> Iterator[Chunk]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from supernet.data.synthetic.labels import CATEGORY, clip_box, keypoint_list, person_annotation
+from supernet.data.synthetic.scene import CATEGORY, clip_box, keypoint_list, person_annotation
 from supernet.pose.protocols import crowd_index
 from supernet.pose.skeletons import Skeleton
 

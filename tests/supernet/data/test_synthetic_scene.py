@@ -7,9 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from supernet.data.synthetic.labels import person_annotation
 from supernet.data.synthetic.options import SyntheticOptions
-from supernet.data.synthetic.scene import Scene, render_scene
+from supernet.data.synthetic.scene import Scene, person_annotation, render_scene
 from supernet.errors import InputError
 from supernet.pose.protocols import crowd_index
 

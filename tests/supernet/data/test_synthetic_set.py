@@ -18,7 +18,7 @@ import pytest
 
 from supernet.data.opening import load_crowdpose
 from supernet.data.synthetic.dataset import SyntheticOptions, ensure, state
-from supernet.data.synthetic.labels import CATEGORY
+from supernet.data.synthetic.scene import CATEGORY
 from supernet.errors import InputError
 from supernet.pose.protocols import crowd_index
 
