@@ -17,9 +17,9 @@ lazy_names(
     __name__,
     {
         "LatencyTable": "costs.latency",
-        "MacsTable": "costs.tables",
-        "ParamsTable": "costs.tables",
-        "count_macs": "costs.tables",
-        "count_params": "costs.tables",
+        "MacsTable": "costs.contract",
+        "ParamsTable": "costs.contract",
+        "count_macs": "costs.contract",
+        "count_params": "costs.contract",
     },
 )
