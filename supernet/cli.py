@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -26,8 +26,9 @@ from . import __version__
 from .errors import InputError
 from .options import CommandOptions
 from .registry import conf_folder, conf_names, load_plugins
-from .runs.files import DISK_FULL, read_yaml, remove_if_empty
+from .runs.files import DISK_FULL, check_aliases, read_yaml, remove_if_empty
 from .runs.folders import check_run_name
+from .runs.reading import read_bytes
 
 MULTIRUN = ("-m", "--multirun")
 # What Hydra shows instead of running; it ends in a traceback when asked for both.
@@ -243,13 +244,17 @@ def launch(command: str, schema: type[C], body: Callable[[C, Path], object], pos
             fail(error)
 
     try:
+        for path, text in _own_settings():
+            if text is not None and "&" in text:
+                check_aliases(text, f"settings {path}")
         sys.argv[1:] = with_job_names(plain_arguments(sys.argv[1:], schema, command, positional))
         hydra.main(version_base="1.3", config_path="pkg://conf", config_name=command)(task)()
     except InterpolationResolutionError as error:
         # The run folder's name is made of settings before the command sees them.
         fail(InputError(_MISSING.sub(rf"{command} needs \1=...; see --help", _RESOLVING.sub("", str(error)))))
     except UnicodeError as error:
-        fail(InputError(f"{_no_text()} is not UTF-8 text: {error}"))
+        wrong = next((path for path, text in _own_settings() if text is None), "a file of settings")
+        fail(InputError(f"{wrong} is not UTF-8 text: {error}"))
     except (InputError, HydraException, OmegaConfBaseException, OSError, yaml.YAMLError) as error:
         if not is_users(error):
             raise
@@ -275,17 +280,16 @@ def _mend_of_null_group(arguments: list[str]) -> str:
     return "a setting belongs to a group for which no option is chosen; see --help"
 
 
-def _no_text() -> str:
-    """The user's settings file that is not text."""
+def _own_settings() -> Iterator[tuple[Path, str | None]]:
+    """The user's files of settings and their texts; None for what is not text."""
     for before, argument in pairwise(["", *sys.argv[1:]]):
         name, _, value = argument.partition("=")
         folder = argument if before in _FOLDER_FLAGS else value if name == "--config-dir" else ""
-        for path in Path(folder).rglob("*.yaml") if folder else ():
+        for path in (p for form in ("*.yaml", "*/*.yaml") for p in Path(folder).glob(form)) if folder else ():
             try:
-                path.read_text(encoding="utf-8")
+                yield path, read_bytes(path, "settings").decode()
             except UnicodeError:
-                return str(path)
-    return "a file of settings"
+                yield path, None
 
 
 def is_users(error: BaseException) -> bool:

@@ -100,7 +100,14 @@ def test_what_no_setting_has_is_refused_with_a_plus_too(argument: str, tmp_path:
 
 @pytest.mark.parametrize(
     "text",
-    [b"root: [a\n", b"root:\n\t- a\n", b"root: !!python/name:os.system x\n", "root: x\n".encode("utf-16")],
+    [
+        b"root: [a\n",
+        b"root:\n\t- a\n",
+        b"root: !!python/name:os.system x\n",
+        "root: x\n".encode("utf-16"),
+        # Nine lists of nine, nine times over: 9 ** 9 values.
+        "\n".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}' if i else 'x'] * 9)}]" for i in range(9)).encode(),
+    ],
 )
 def test_a_broken_file_of_settings_is_one_line(text: bytes, tmp_path: Path) -> None:
     path = tmp_path / "settings/data/typo.yaml"

@@ -14,6 +14,7 @@ from typing import IO, Any
 from optuna.storages.journal import BaseJournalBackend
 
 from supernet.errors import InputError
+from supernet.runs.reading import read_bytes
 
 try:
     import fcntl
@@ -46,9 +47,8 @@ class Journal(BaseJournalBackend):
         self._lock = path.with_name(path.name + ".lock")
         # Where reading goes on (record, byte, checksum of all before), and where writing does.
         self._read, self._written = (0, 0, 0), (0, 0)
-        if path.is_file():
-            with open(path, "rb") as file:
-                found = file.read(len(BEGINNING))
+        if path.exists():
+            found = read_bytes(path, "journal", len(BEGINNING))
             if not BEGINNING.startswith(found):
                 raise InputError(f"file {path} is no journal of a search; choose another search.storage=...")
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from supernet.errors import InputError, positive_int
 from supernet.heads.contract import HEADS
 from supernet.pose.preprocess import IMAGE_MEAN, IMAGE_STD
 from supernet.pose.skeletons import Skeleton
+from supernet.runs.reading import one_key_once
 
 SCHEMA = 1
 METADATA_KEY = "litepose"
@@ -90,7 +91,7 @@ class Manifest:
             InputError: it is not one, or of a schema that is not known here.
         """
         try:
-            value = json.loads(text)
+            value = json.loads(text, object_pairs_hook=one_key_once)
             if value["schema"] != SCHEMA:
                 raise InputError(
                     f"{where}: schema {value['schema']!r} is not known here ({SCHEMA} is); update the toolkit"

@@ -145,10 +145,11 @@ def _joint_values(values: Any, skeleton: Skeleton, where: str) -> list[float]:
         count = len(values) if isinstance(values, (list, tuple)) else "no"
         raise InputError(f"{where} has {count} keypoint values; skeleton {skeleton.name!r} needs {expected}")
     try:
-        # Larger whole numbers are objects to numpy, which no scorer takes.
-        finite = bool((np.abs(np.asarray(values, float)) < LARGEST_NUMBER).all())
-    except (TypeError, ValueError, OverflowError):
-        finite = False
-    if not finite:
+        # Larger whole numbers are objects to numpy, and texts are texts; no scorer takes them.
+        numbers = np.asarray(values)
+    except ValueError:
+        numbers = np.asarray(None)
+    plain = numbers.ndim == 1 and numbers.dtype.kind in "biuf"
+    if not plain or not (np.abs(numbers.astype(float)) < LARGEST_NUMBER).all():
         raise InputError(f"{where} has keypoints that are not finite numbers")
     return list(values)

@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 from ..errors import InputError
-from .reading import check_unpacked, read_bytes
+from .reading import check_unpacked, one_key_once, read_bytes
 
 try:
     import fcntl
@@ -231,17 +231,19 @@ def parse_json(data: bytes, what: str) -> Any:
     """The value in JSON text: UTF-8 (or 16, 32), or Latin-1 as older Windows tools write it.
 
     Raises:
-        InputError: it is no JSON.
+        InputError: it is no JSON, or a key is there twice.
     """
     try:
         try:
-            return json.loads(data)
+            return json.loads(data, object_pairs_hook=one_key_once)
         except UnicodeDecodeError:
-            value = json.loads(data.decode("latin-1"))
+            value = json.loads(data.decode("latin-1"), object_pairs_hook=one_key_once)
             _LOG.warning("%s is not in UTF-8; it was read as Latin-1", what)
             return value
-    except (ValueError, RecursionError) as error:
+    except json.JSONDecodeError as error:
         raise InputError(f"{what} is not valid JSON ({error}); is it truncated?") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{what} is not valid JSON ({error})") from None
 
 
 class _OneKeyOnce(yaml.SafeLoader):
@@ -269,6 +271,16 @@ def _values(node: yaml.Node, known: dict[int, int]) -> int:
         flat = [part for item in parts for part in (item if isinstance(item, tuple) else (item,))]
         known[id(node)] = 1 + sum(_values(part, known) for part in flat)
     return known[id(node)]
+
+
+def check_aliases(text: str, what: str) -> None:
+    """Raise InputError if the aliases of YAML that something else will read stand for too many values."""
+    try:
+        yaml.compose(text, _OneKeyOnce)
+    except yaml.YAMLError:
+        return  # who reads it will say so
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{what} is not valid YAML ({error})") from None
 
 
 def read_yaml(path: str | os.PathLike[str], what: str = "YAML file") -> Any:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from ..errors import InputError
 from ..training.options import LoggerOptions
 from .files import read_text, write_text
+from .reading import one_key_once
 
 SCHEMA = 1
 # In a run's folder.
@@ -105,7 +106,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     found = []
     for number, line in enumerate(lines[:-1], start=1):
         try:
-            found.append(dict(json.loads(line)))
+            found.append(dict(json.loads(line, object_pairs_hook=one_key_once)))
         except ValueError:
             raise InputError(
                 f"line {number} of log {path} is not valid JSON; mend or remove that line"

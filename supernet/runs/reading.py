@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import Any
 
 from ..errors import InputError
 
@@ -63,6 +64,19 @@ def read_bytes(path: str | os.PathLike[str], what: str = "file", size: int = -1)
         raise InputError(f"{what} {os.fspath(path)} does not exist; check the path") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{what} {os.fspath(path)} cannot be read: {error}") from None
+
+
+def one_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of a JSON text, as `object_pairs_hook`: of a doubled key the last would silently win.
+
+    Raises:
+        ValueError: a key is there twice.
+    """
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"key {next(key for key in keys if keys.count(key) > 1)!r} is there more than once")
+    return found
 
 
 def check_tensors(path: str | os.PathLike[str]) -> None:

@@ -19,7 +19,7 @@ from .. import __version__
 from ..errors import InputError
 from ..space import SearchSpace
 from .files import write_bytes
-from .reading import check_tensors
+from .reading import check_tensors, one_key_once
 
 _SHOWN = 3
 
@@ -152,7 +152,7 @@ def read_snapshot(path: str | os.PathLike[str]) -> Snapshot:
     try:
         check_tensors(file)
         with safe_open(file, "pt") as opened:
-            meta = json.loads((opened.metadata() or {})["checkpoint"], object_pairs_hook=_once)
+            meta = json.loads((opened.metadata() or {})["checkpoint"], object_pairs_hook=one_key_once)
             tensors: dict[str, Tensor] = {
                 name: torch.clone(opened.get_tensor(name)) for name in list(opened.keys())
             }
@@ -186,12 +186,3 @@ def digest_of(tensors: Mapping[str, Tensor]) -> str:
         # As bytes whatever the kind: numpy knows no bfloat16.
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"its description holds {twice!r} twice")
-    return found

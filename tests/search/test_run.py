@@ -350,6 +350,9 @@ def test_another_file_is_no_journal(tmp_path: Path) -> None:
             open_storage(notes)
         assert notes.read_text() == text
         assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+    (tmp_path / "endless.journal").symlink_to("/dev/zero")
+    with pytest.raises(InputError, match="it is no regular file"):
+        open_storage(tmp_path / "endless.journal")
 
 
 def test_a_torn_last_line_is_mended(trained: Path, finished: Path, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from supernet.runs.files import (
     write_json,
     write_text,
 )
+from supernet.runs.log import read_log
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -155,6 +156,27 @@ def test_a_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     path.write_text("stem: [16]\nwidth: 8\nstem: [24]\n")
     with pytest.raises(InputError, match="key 'stem' is there more than once"):
         read_yaml(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "key"),
+    [
+        ("annotations.json", '{"images": [{"id": 1, "id": 2}], "annotations": []}', "id"),
+        ("detections.json", '[{"image_id": 1, "score": 0.5, "image_id": 2}]', "image_id"),
+        ("candidates.json.gz", '{"schema": 1, "schema": 1}', "schema"),
+    ],
+)
+def test_a_key_of_json_that_is_there_twice_is_refused(name: str, text: str, key: str, tmp_path: Path) -> None:
+    data = text.encode()
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    with pytest.raises(InputError, match=rf"not valid JSON \(key '{key}' is there more than once\)$"):
+        read_json(tmp_path / name)
+
+
+def test_a_key_of_a_log_line_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text('{"step": 1, "loss": 2.0, "loss": 3.0}\n')
+    with pytest.raises(InputError, match="line 1 of log"):
+        read_log(tmp_path / "log.jsonl")
 
 
 KILLED = """

@@ -158,6 +158,10 @@ def broken(change: str) -> tuple[Any, Any]:
             del person["bbox"]
         case "truth twice":
             truth["images"].append(dict(truth["images"][0]))
+        case "number as text":
+            found[0]["keypoints"][0] = "32.84"
+        case "keypoints in lists":
+            found[0]["keypoints"] = [[value] for value in found[0]["keypoints"]]
         case "huge":
             found[0]["keypoints"][0] = 10**30
         case "truth form":
@@ -176,6 +180,8 @@ def broken(change: str) -> tuple[Any, Any]:
         ("joints", "has 39 keypoint values; skeleton 'crowdpose' needs 42"),
         ("nan", "not finite"),
         ("text", "not finite numbers"),
+        ("number as text", "not finite numbers"),
+        ("keypoints in lists", "not finite numbers"),
         ("huge", "not finite numbers"),
         ("score", "must be finite"),
         ("no score", "has no 'score'"),

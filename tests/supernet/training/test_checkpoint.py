@@ -177,5 +177,5 @@ def test_what_a_damaged_checkpoint_says(tmp_path):
         with pytest.raises(InputError, match="its tensors are not those that were written"):
             load_supernet(path)
     path.write_bytes(content.replace(rb"\"step\": 3", rb"\"kind\": 3"))
-    with pytest.raises(InputError, match="its description holds 'kind' twice"):
+    with pytest.raises(InputError, match="key 'kind' is there more than once"):
         load_supernet(path)
