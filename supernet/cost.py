@@ -86,15 +86,46 @@ def tabulate(
             for key in {*here, *there}:
                 if here.get(key) != there.get(key):
                     shaped_by.setdefault(key, set()).add(column)
-    tables = {}
-    for key, found in shaped_by.items():
-        columns = tuple(sorted(found - {space.gene_index["resolution"]}))
-        code, values = ends[0].copy(), []
-        for combination in itertools.product(*(range(space.num_choices[column]) for column in columns)):
-            code[list(columns)] = combination
-            values.append(found_at(code).get(key, absent))
-        tables[key] = columns, tuple(values)
-    return tables
+    shaping = {
+        key: tuple(sorted(found - {space.gene_index["resolution"]})) for key, found in shaped_by.items()
+    }
+    return _filled(space, found_at, shaping, absent)
+
+
+def _filled(
+    space: SearchSpace, at: Callable[[Codes], Mapping[K, V]], shaping: Mapping[K, Columns], absent: V
+) -> dict[K, tuple[Columns, tuple[V, ...]]]:
+    """The tables of `tabulate` over the genes that are known to shape each.
+
+    An architecture tells one entry of every table, so each is chosen to tell as many new ones as it can.
+    """
+    radix = space.num_choices
+    entries = {
+        key: np.array(list(itertools.product(*map(range, radix[list(columns)]))), dtype=np.int64)
+        for key, columns in shaping.items()
+    }
+    missing = {key: np.ones(len(rows), dtype=bool) for key, rows in entries.items()}
+    values = {key: [absent] * len(rows) for key, rows in entries.items()}
+    # The largest tables first: they decide how many architectures it takes.
+    open_keys = sorted(entries, key=lambda key: -len(entries[key]))
+    while open_keys:
+        code = radix - 1
+        free = np.ones(len(code), dtype=bool)
+        for key in open_keys:
+            columns = list(shaping[key])
+            usable = missing[key] & ((entries[key] == code[columns]) | free[columns]).all(axis=1)
+            first = usable.argmax()
+            if usable[first]:
+                code[columns] = entries[key][first]
+                free[columns] = False
+        found = at(code)
+        for key in open_keys:
+            columns = list(shaping[key])
+            place = int(np.ravel_multi_index(code[columns], radix[columns])) if columns else 0
+            values[key][place] = found.get(key, absent)
+            missing[key][place] = False
+        open_keys = [key for key in open_keys if missing[key].any()]
+    return {key: (shaping[key], tuple(found)) for key, found in values.items()}
 
 
 @lru_cache(maxsize=8)

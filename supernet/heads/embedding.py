@@ -1,24 +1,25 @@
-"""Associative embedding: heatmaps at two scales, and tags that group joints into people."""
+"""Associative embedding: heatmaps at two scales, and tags that group joints into people.
+
+What finds people is imported when some are looked for: costs ask a head for its outputs alone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
-from ..pose.grouping import DecodeOptions, decode
-from ..pose.inference import average_views, merge_heatmaps, to_image
-from ..pose.people import Floats, People
-from ..pose.preprocess import View
-from ..pose.skeletons import Skeleton
 from .contract import Head, Output
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ..data.targets import Targets
+    from ..pose.grouping import DecodeOptions
+    from ..pose.people import Floats, People
+    from ..pose.preprocess import View
+    from ..pose.skeletons import Skeleton
     from ..training.options import LossOptions
     from .losses import Terms
 
@@ -48,6 +49,9 @@ class Embedding(Head):
         skeleton: Skeleton,
         options: DecodeOptions,
     ) -> People:
+        from ..pose.grouping import decode
+        from ..pose.inference import average_views, merge_heatmaps, to_image
+
         heat_jhw = average_views([merge_heatmaps(each, skeleton.flip) for each in passes], views)
         # Tags of different scales cannot be averaged.
         tags_jhwt = stack_tags([outputs[0] for outputs in passes[0]], skeleton.flip)
@@ -57,11 +61,15 @@ class Embedding(Head):
 
 def merge_passes(passes: Sequence[Sequence[Floats]], flip: Sequence[int]) -> tuple[Floats, Floats]:
     """Heatmaps (J, H, W) and tags (J, h, w, T) of one view; see `merge_heatmaps` and `stack_tags`."""
+    from ..pose.inference import merge_heatmaps
+
     return merge_heatmaps(passes, flip), stack_tags([outputs[0] for outputs in passes], flip)
 
 
 def stack_tags(quarters: Sequence[Floats], flip: Sequence[int]) -> Floats:
     """Tags (J, h, w, T) of T = 1 or 2 outputs (2J, h, w), the second that of the mirrored image."""
+    import cv2
+
     joints = len(flip)
     tags_tjhw = np.empty((len(quarters), joints, *quarters[0].shape[1:]), np.float32)
     tags_tjhw[0] = quarters[0][joints:]

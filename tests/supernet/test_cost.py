@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import itertools
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,10 @@ import torch
 from search import MacsTable, ParamsTable, count_macs, count_params
 from subnets import Subnet
 from supernet import Arch, InputError, SearchSpace
-from supernet.cost import padded_shape
+from supernet.cost import Part, padded_shape, split_parts, tabulate
 from supernet.describe import layer_costs, layer_table, space_table, zoo_table
+from supernet.family import layers
+from supernet.space import Codes
 
 
 def fvcore_conv_macs(arch: Arch, num_joints: int, side: int) -> int:
@@ -171,3 +175,28 @@ def test_tables_show_the_figures() -> None:
     text = rendered(zoo_table(17))
     assert "1,675,912" in text
     assert "61.9" in text
+
+
+def test_an_architecture_tells_many_parts_of_a_table_at_once() -> None:
+    space = SearchSpace.load("litepose")
+    seen: list[bytes] = []
+
+    def at(code: Codes) -> dict[str, Part]:
+        seen.append(code.tobytes())
+        return split_parts(layers(space.decode(code[None])[0], 14))
+
+    absent: Part = ()
+    tables = tabulate(space, at, absent)
+    assert len(set(seen)) == len(seen)
+    ends = space.encode([space.largest(), space.smallest()])
+    alone = {code.tobytes() for end in ends for _, code in space.neighbours(end)}
+    assert len(set(seen) - alone) < sum(len(values) for _, values in tables.values()) / 10
+
+
+def test_costs_do_not_load_what_finds_people() -> None:
+    code = (
+        "import sys; from supernet import SearchSpace; from supernet.cost import MacsTable;"
+        "MacsTable(SearchSpace.load('tiny')); print({'cv2', 'scipy', 'torch'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["set()"]
