@@ -73,7 +73,12 @@ def _training_data(trained: TrainedSupernet, given: DataConfig | None) -> DataCo
         )
     if given is not None and Path(given.root).exists() and _same_data(known, given):
         return given
-    return data_of_run(known, trained.path)
+    if given is not None:
+        return data_of_run(known, trained.path)
+    export = (
+        "export it with python -m subnets.export data=... data.root=... and give the folder to this command"
+    )
+    return data_of_run(known, trained.path, export)
 
 
 def _same_data(known: Mapping[str, Any], given: DataConfig) -> bool:

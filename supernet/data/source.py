@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import InputError, shown
-from .layouts import LAYOUTS
+from .layouts import LAYOUTS, Layout
 from .options import DataOptions
 from .synthetic.options import SyntheticOptions
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .dataset import PoseDataset
 
 SPLITS = ("train", "val", "test")
+MEND = "choose the data with data=... data.root=..."
 
 
 @dataclass
@@ -44,7 +45,7 @@ class DataConfig(DataOptions):
         return str(getattr(self, f"{role}_split"))
 
 
-def data_from(known: Any) -> DataConfig:
+def data_from(known: Any, mend: str = MEND) -> DataConfig:
     """The data settings of a run, from the mapping that its checkpoints and `config.yaml` keep.
 
     Raises:
@@ -55,24 +56,26 @@ def data_from(known: Any) -> DataConfig:
 
     text = json.dumps(known, default=str)
     if "${" in text:
-        raise InputError(f"the run's data settings refer to {shown(text[text.index('${') :])}; give data=...")
+        raise InputError(f"the run's data settings refer to {shown(text[text.index('${') :])}; {mend}")
     return cast(DataConfig, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DataConfig), known)))
 
 
-def data_of_run(known: Any, run: str | os.PathLike[str]) -> DataConfig:
+def data_of_run(known: Any, run: str | os.PathLike[str], mend: str = MEND) -> DataConfig:
     """`data_from` of `run`, for a command that was given no data of its own.
 
+    Args:
+        mend: what a user of the command can do where the data are gone.
+
     Raises:
-        InputError: the data would have to be made outside the present folder: a checkpoint may be a
-            stranger's, and says no more than where its data were.
+        InputError: the data are gone, or would have to be made outside the present folder: a checkpoint may
+            be a stranger's, and says no more than where its data were.
     """
-    config = data_from(known)
+    config = data_from(known, mend)
     root = Path(config.root).resolve()
-    if not root.is_relative_to(Path.cwd()) and not any(path.is_file() for path in root.rglob("*")):
-        raise InputError(
-            f"{os.fspath(run)} was trained on data in {config.root}, where nothing is; "
-            "choose the data with data=... data.root=..."
-        )
+    makes = config.render is not None or type(LAYOUTS.get(config.layout)).prepare is not Layout.prepare
+    there = root.is_file() or any(path.is_file() for path in root.rglob("*"))
+    if not there and not (makes and root.is_relative_to(Path.cwd())):
+        raise InputError(f"{os.fspath(run)} was trained on data in {config.root}, where nothing is; {mend}")
     return config
 
 

@@ -15,7 +15,10 @@ from PIL import Image
 
 pytest.importorskip("torch")
 
+from subnets.console import SourceOptions
 from subnets.portable.session import OnnxSession
+from subnets.source import open_source
+from supernet.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["threads=1", "data.workers=0", "train.batch_size=2"]
@@ -46,6 +49,8 @@ def make_data(folder: Path, joints: list[str]) -> list[str]:
                 points = rng.integers((left, 4), (left + 40, 60), (len(joints), 2))
                 triples = np.column_stack([points, np.full(len(joints), 2)])
                 box = [left, 4, 40, 56]
+                if len(joints) == 1:  # as CVAT writes it
+                    box = [*points[0].tolist(), 0, 0]
                 people.append(
                     {
                         "id": len(people) + 1 + 100 * number,
@@ -140,7 +145,9 @@ def test_joints_travel_with_the_weights_to_a_file(tmp_path: Path) -> None:
         assert all(len(one["keypoints"]) == 3 * count for one in people)
 
 
-def test_every_command_takes_the_joints_along_and_refuses_others(tmp_path: Path) -> None:
+def test_every_command_takes_the_joints_along_and_refuses_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     joints = names(14)
     data, other = make_data(tmp_path / "data", joints), make_data(tmp_path / "other", joints[::-1])
     run(
@@ -157,3 +164,10 @@ def test_every_command_takes_the_joints_along_and_refuses_others(tmp_path: Path)
     scoring = ["subnets.evaluate", f"arch={network}"]
     commands = [[*scoring, "name=v", *data], [*scoring, "name=x", *other]]
     run(tmp_path, commands, "labels the 14 of 'own14'")
+    # A command without data of its own, such as predict: the line names one that takes them.
+    (tmp_path / "data").rename(tmp_path / "moved")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        InputError, match=r"nothing is; export it with python -m subnets\.export data=\.\.\. "
+    ):
+        open_source("largest", SourceOptions(supernet="n"))

@@ -13,6 +13,8 @@ from ...pose.skeletons import Skeleton
 from .records import FloatArray, Region, read_region
 
 LARGEST_SIDE = 65535
+# Least side of a box made of joints on one spot or line, a share of the picture's shorter side.
+AROUND_SHARE = 0.1
 _NUMBERS = frozenset((int, float))
 
 
@@ -37,7 +39,7 @@ class Joints:
 
 @dataclass(frozen=True)
 class Person:
-    """One checked annotation."""
+    """One checked annotation; `widened` if its box was made of joints on one spot or line."""
 
     annotation_id: int
     image_id: int
@@ -47,6 +49,7 @@ class Person:
     crowd: bool
     area: float
     region: Region | None
+    widened: bool
 
 
 @dataclass
@@ -130,8 +133,14 @@ def person_entry(
     crowd = bool(entry.get("iscrowd", 0))
     keypoints = _keypoints(entry.get("keypoints"), joints, image)
     labelled = keypoints[:, 2] > 0
-    box = _box(entry["bbox"], image) if entry.get("bbox") is not None else _around(keypoints[labelled, :2])
+    around = _around(keypoints[labelled, :2])
+    box = _box(entry["bbox"], image) if entry.get("bbox") is not None else around
     area = _number(entry["area"], "area") if "area" in entry else math.nan
+    # Tools that make boxes of the joints do so of a single one, too.
+    widened = bool(labelled.any()) and not box[2:].all() and bool(np.abs(box - around).max() <= 1)
+    if widened:
+        box = _widened(around, AROUND_SHARE * min(image.width, image.height))
+        area = area or math.nan
     count = entry.get("num_keypoints", int(labelled[list(joints.counted)].sum()))
     if not is_integer(count) or not 0 <= count <= len(keypoints):
         raise BadEntry(f"num_keypoints is {count!r:.40}, not an integer in 0..{len(keypoints)}")
@@ -141,7 +150,7 @@ def person_entry(
             region = read_region(entry.get("segmentation"), box, image.width, image.height)
         except ValueError as error:
             raise BadEntry(f"segmentation {error}") from None
-    return Person(entry["id"], image.image_id, keypoints, box, count, crowd, area, region)
+    return Person(entry["id"], image.image_id, keypoints, box, count, crowd, area, region, widened)
 
 
 def _check_form(entry: Any, usual: Collection[str]) -> None:
@@ -179,10 +188,16 @@ def _keypoints(value: Any, joints: Joints, image: ImageEntry) -> FloatArray:
 
 
 def _around(points: FloatArray) -> FloatArray:
-    """The box around the labelled joints of an annotation that has none."""
+    """The box around labelled joints; all 0 without any."""
     if not len(points):
         return np.zeros(4)
     return np.concatenate([points.min(axis=0), np.ptp(points, axis=0)])
+
+
+def _widened(box: FloatArray, least: float) -> FloatArray:
+    """`box` with sides of at least `least`, about the same middle."""
+    sides = np.maximum(box[2:], least)
+    return np.concatenate([box[:2] + (box[2:] - sides) / 2, sides])
 
 
 def _box(value: Any, image: ImageEntry) -> FloatArray:

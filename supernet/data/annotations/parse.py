@@ -10,7 +10,16 @@ import numpy as np
 
 from ...errors import InputError
 from ...pose.skeletons import Skeleton, plain_name
-from .entries import BadEntry, ImageEntry, Joints, image_entry, is_integer, is_one_of, person_entry
+from .entries import (
+    AROUND_SHARE,
+    BadEntry,
+    ImageEntry,
+    Joints,
+    image_entry,
+    is_integer,
+    is_one_of,
+    person_entry,
+)
 from .records import Faults, Record
 
 _LOG = logging.getLogger(__name__)
@@ -67,6 +76,15 @@ def parse(
                 faults.add(source, f"image {image_id}", f"left out with its bad {name}")
             continue
         images[people.image_id].people.append(people)
+    widened = sum(person.widened for image in images.values() for person in image.people)
+    if widened:
+        _LOG.warning(
+            "%s: the joints of %d people lie on one spot or line; "
+            "their boxes are widened to %g of the picture's shorter side",
+            source,
+            widened,
+            AROUND_SHARE,
+        )
     return [_record(image, skeleton) for image in images.values()]
 
 

@@ -219,14 +219,14 @@ def nonsense(records: Sequence[Record]) -> list[str]:
 def _counts(record: Record) -> IntArray:
     """Labelled people, those of size 0 and with fractions; labelled joints, outside of box and picture."""
     seen = record.keypoints[..., 2] > 0
-    several = seen.sum(axis=1) > 1  # one joint alone may well have a box without a size
+    people = seen.any(axis=1)
     xy = record.keypoints[..., :2]
     low, size = record.boxes[:, None, :2], record.boxes[:, None, 2:]
-    empty = several & ~(size.prod(axis=-1) > 0)[:, 0]
-    small = several & (np.where(seen[..., None], xy, 0).max(axis=(1, 2), initial=0) <= 1)
+    empty = people & ~(size.prod(axis=-1) > 0)[:, 0]
+    small = people & (np.where(seen[..., None], xy, 0).max(axis=(1, 2), initial=0) <= 1)
     margin = 1 + 0.1 * size
     off_box = seen & ((xy < low - margin) | (xy > low + size + margin)).any(axis=-1)
     off_image = seen & ((xy < -1) | (xy > (record.width + 1, record.height + 1))).any(axis=-1)
     off_box &= ~empty[:, None]
-    rows = (several, empty, small, seen, off_box, off_image)
+    rows = (people, empty, small, seen, off_box, off_image)
     return np.array([row.sum() for row in rows], np.int64)

@@ -177,6 +177,30 @@ def test_a_box_of_size_0_is_nobody_to_find(tmp_path: Path) -> None:
     assert score(dataset.ground_truth(), hit)["AR"] == 1
 
 
+@pytest.mark.parametrize("layout", ["crowdpose", "coco"])
+@pytest.mark.parametrize("tool", ["a box of the joint", "no box", "rounded"])
+def test_a_joint_alone_gets_a_box_to_score_by(tmp_path: Path, layout: str, tool: str, caplog: Any) -> None:
+    found = document(["nose"])
+    boxes = {"a box of the joint": [30.5, 20.25, 0.0, 0.0], "no box": None, "rounded": [30, 20, 1, 0]}
+    found["annotations"] = [
+        person(i, i, keypoints=[30.5, 20.25, 2], num_keypoints=1, area=0.0, bbox=boxes[tool])
+        for i in (1, 2, 3)
+    ]
+    write(tmp_path, found, "train" if layout == "coco" else "images", "json/crowdpose_train.json")
+    if layout == "coco":
+        (tmp_path / "json/crowdpose_train.json").rename(tmp_path / "train.json")
+    (tmp_path / "one.yaml").write_text("{joints: [nose], sigmas: [0.1], name: one}")
+    with caplog.at_level(logging.WARNING):
+        dataset = opened(tmp_path, layout=layout, skeleton=str(tmp_path / "one.yaml"), protocol=layout)
+    assert "joints of 3 people lie on one spot" in caplog.text
+    assert "size 0" not in caplog.text
+    assert dataset.records[0].boxes[0].tolist() == [26.5, 16.25, 8, 8]
+    assert dataset.num_scored() == 3
+    for off, ap in ((0, 1), (20, 0)):
+        hits = [{"image_id": i, "keypoints": [30.5 + off, 20.25, 1], "score": 0.9} for i in (1, 2, 3)]
+        assert score(dataset.ground_truth(), hits, layout, skeleton=dataset.skeleton)["AP"] == ap
+
+
 @pytest.mark.parametrize(
     "change", [{"iscrowd": 1}, {"num_keypoints": 0}, {"bbox": [3, 3, 0, 0]}, {"keypoints": [0] * 42}]
 )
