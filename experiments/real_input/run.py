@@ -73,6 +73,12 @@ def no_boxes(found: Document) -> None:
         del entry["bbox"]
 
 
+def lone_joints(found: Document) -> None:
+    for entry in found["annotations"]:
+        first = entry["keypoints"][:3]
+        entry.update(keypoints=first + [0] * 39, num_keypoints=1, bbox=[*first[:2], 0, 0], area=0)
+
+
 def sideways(orientation: int, swapped: bool) -> Callable[[Document], None]:
     """JPEGs with an EXIF tag, whose annotations have their sizes upright, or `swapped`."""
 
@@ -96,6 +102,7 @@ KINDS: dict[str, tuple[Callable[[Document], Any], list[str]]] = {
     "names of other joints": (named(["head_top", *JOINTS[1:]]), []),
     "joints called 0, 1, 2": (named([str(i) for i in range(14)]), []),
     "boxes of size 0": (everybody(bbox=[0, 0, 0, 0], area=0), []),
+    "a joint alone in a box of size 0 (CVAT)": (lone_joints, []),
     "joints as fractions": (everybody(keypoints=[0.3, 0.4, 2] * 14, bbox=[0.2, 0.2, 0.5, 0.5]), []),
     "joints outside of the picture": (everybody(keypoints=[150, 20, 2] * 14, bbox=[140, 9, 20, 20]), []),
     "joints outside of their boxes": (everybody(bbox=[70, 60, 9, 9]), []),
