@@ -11,6 +11,7 @@ import torch
 from supernet.data.source import DataConfig, open_split
 from supernet.errors import InputError
 from supernet.evaluation import Evaluator, SupernetEvaluator
+from supernet.heads.contract import require_people
 from supernet.pose.skeletons import require_same_joints
 from supernet.space import SearchSpace
 from supernet.training.checkpoint import TrainedSupernet, load_supernet
@@ -66,6 +67,7 @@ def open_session(config: SearchCommand, data: DataConfig) -> Session:
     """
     trained = load_supernet(config.supernet, config.checkpoint)
     space, num_joints = trained.space, trained.net.num_joints
+    require_people(space.largest(), f"supernet {config.supernet}")
     budgets = BudgetOptions.of(config.budgets)
     settings = CostSettings(num_joints, budgets.convention, budgets.precision, config.latency)
     costs = Costs.of(space, settings, budgets.costs())
@@ -82,8 +84,6 @@ def open_session(config: SearchCommand, data: DataConfig) -> Session:
         require_same_joints(trained.net.skeleton, config.supernet, dataset.skeleton, dataset.name, mend)
     evaluator = Evaluator(val_set, config.evaluation)
     evaluator.dataset.require_people()
-    # Only now that nothing can be refused any more: it holds for the whole process.
-    torch.set_num_threads(config.threads or max(1, torch.get_num_threads() // config.search.workers))
     leak = leak_warning(trained_on(trained.config.get("data"), data), evaluator.dataset)
     # Last: it holds for the whole process, which outlives settings that were refused.
     torch.set_num_threads(config.threads or max(1, torch.get_num_threads() // config.search.workers))

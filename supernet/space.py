@@ -307,7 +307,7 @@ class FieldSpace(SearchSpace):
         """Build one from its plain form: that of a description, with choices for each number.
 
         Raises:
-            InputError: a choice is missing, doubled or of the wrong type.
+            InputError: a choice is missing, doubled or of the wrong type, or a side the family cannot take.
         """
         check_schema(value, SCHEMA)
         plain = {key: item for key, item in value.items() if key not in ("schema", "family", "name")}
@@ -318,7 +318,8 @@ class FieldSpace(SearchSpace):
         # Reads a description, whose keys these are then.
         first = {key: _first(item) for key, item in named.items()}
         read_fields(family.arch, first if "head_kind" not in plain else first | {"head_kind": head_kind})
-        space.largest()
+        step = family.step(space.largest())
+        choices_of(space.resolution, "resolution", multiple_of=step)
         return space
 
     @property

@@ -14,7 +14,7 @@ from supernet.errors import InputError
 from supernet.family import check_input_shape, step_of
 from supernet.runs.files import atomic_path
 
-from ..export.formats import FORMATS, Job, Run, formats, normal_inputs, readers
+from ..export.formats import FORMATS, Job, Run, formats, normal_inputs, readers, with_needs
 from ..portable.manifest import Manifest
 from ..runtime import open_runtime
 from ..source import Opened
@@ -96,11 +96,16 @@ def file_for(name: str, opened: Opened, runtime: str, scratch: Path) -> Path:
     form = next(item for item in formats() if Path(item.file).suffix in suffixes)
     path = scratch / name / form.file
     if not path.exists():
-        form.check()
+        order = [item for item in with_needs([form]) if not (scratch / name / item.file).exists()]
+        for item in order:
+            item.check()
         net, arch = opened.require_net(), opened.arch
         manifest = Manifest(name, arch.resolution, opened.skeleton, arch=arch.to_dict(), kind=opened.kind)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        form.write(Job(net, _fused(opened), manifest, scratch / name, tuple), path, form.options)
+        job = Job(net, _fused(opened), manifest, scratch / name, tuple)
+        for item in order:
+            target = job.folder / item.file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            item.write(job, target, item.options)
     return path
 
 

@@ -35,6 +35,7 @@ from .formats import (
     comparison_shapes,
     largest_difference,
     normal_inputs,
+    with_needs,
 )
 from .options import RATIOS, ExportCommand, ExportOptions
 from .peak_head import PeakNetwork
@@ -129,7 +130,7 @@ def write_formats(job: Job, names: Sequence[str], options: ExportOptions) -> lis
         InputError: a package is missing, a format cannot be written, or it does not compute the same.
     """
     wanted = [FORMATS.get(name) for name in names]
-    order = _with_needs(wanted)
+    order = with_needs(wanted)
     for item in order:
         item.check(job.manifest.peaks)
     notes = {}
@@ -140,18 +141,10 @@ def write_formats(job: Job, names: Sequence[str], options: ExportOptions) -> lis
     found = [_proved(job, item, notes[item.name], options.tolerance) for item in wanted]
     for item in order:
         if item not in wanted:
-            (job.folder / item.file).unlink()
+            for part in reversed(item.parts(job.folder)):  # what lies in a folder before the folder
+                part.rmdir() if part.is_dir() else part.unlink()
             remove_if_empty((job.folder / item.file).parent)
     return found
-
-
-def _with_needs(wanted: Sequence[Format]) -> list[Format]:
-    """`wanted` with what they need, each after what it needs."""
-    order: list[Format] = []
-    for item in wanted:
-        before = _with_needs([FORMATS.get(name) for name in item.needs])
-        order += [each for each in (*before, item) if each not in order]
-    return order
 
 
 def _proved(job: Job, item: Format, notes: Sequence[str], tolerance: float) -> Written:

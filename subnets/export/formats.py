@@ -152,6 +152,15 @@ def formats() -> list[Format]:
     return [FORMATS.get(name) for name in FORMATS.names()]
 
 
+def with_needs(wanted: Iterable[Format]) -> list[Format]:
+    """`wanted` with what they need, each after what it needs."""
+    order: list[Format] = []
+    for item in wanted:
+        before = with_needs(FORMATS.get(name) for name in item.needs)
+        order += [each for each in (*before, item) if each not in order]
+    return order
+
+
 def format_of(path: str | os.PathLike[str]) -> Format | None:
     """The format of an exported file: by its name, else the first of its suffix; None for other files."""
     file = Path(path)

@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ..errors import InputError
+from ..family import STEP
 from .annotations.records import Skipped
 from .batch import Batch, BatchMaker
 from .dataset import PoseDataset
@@ -21,8 +22,6 @@ from .options import AugmentOptions, LoaderOptions
 from .plan import BatchPlan, step_resolution
 
 _LOG = logging.getLogger(__name__)
-# The network's coarsest raw map is 1/16, and its decoder must meet the finer maps exactly.
-_GRID = 16
 
 
 class Loader:
@@ -199,8 +198,8 @@ class _Steps:
 
     def resolution(self, step: int) -> int:
         side = int(self._resolution(step))
-        if side < _GRID or side % _GRID:
-            raise InputError(f"resolution {side} of step {step} is not a multiple of {_GRID}")
+        if side < STEP or side % STEP:
+            raise InputError(f"resolution {side} of step {step} is not a multiple of {STEP}")
         return side
 
     def __iter__(self) -> Iterator[tuple[int, int]]:

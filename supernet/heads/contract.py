@@ -141,3 +141,12 @@ HEADS: Registry[Head] = Registry(
 def head_of(arch: Architecture) -> Head:
     """The head of the network that `arch` describes."""
     return HEADS.get(arch.head_kind)
+
+
+def require_people(arch: Architecture, what: str) -> None:
+    """Raise InputError unless people are found in whole images by the head of `what`, which has `arch`."""
+    if not head_of(arch).finds_people:
+        raise InputError(
+            f"{what} has head_kind {arch.head_kind}, which finds nobody in whole images; "
+            "here only networks that find everybody in an image are trained and searched"
+        )

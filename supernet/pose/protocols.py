@@ -314,4 +314,4 @@ def main_metric(stats: Mapping[str, float]) -> tuple[str, float]:
 
 def protocol_of(skeleton: Skeleton, otherwise: str) -> str:
     """The name of the protocol that was made for these joints; `otherwise` for joints of one's own."""
-    return next((name for name in ("crowdpose", "coco") if PROTOCOLS.get(name).owns(skeleton)), otherwise)
+    return next((name for name in PROTOCOLS.names() if PROTOCOLS.get(name).owns(skeleton)), otherwise)

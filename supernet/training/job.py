@@ -17,7 +17,7 @@ from ..data.options import LoaderOptions
 from ..data.source import DataConfig, ensure_data, open_ready_split
 from ..errors import InputError
 from ..family import Architecture
-from ..heads.contract import head_of
+from ..heads.contract import head_of, require_people
 from ..network import Supernet
 from ..runs.files import clear_when_full, read_json, write_json
 from ..runs.log import LOG, RunLog, open_sinks
@@ -206,8 +206,9 @@ def train_supernet(job: TrainingJob, space: SearchSpace, init: str | None = None
         the number of the signal that stopped it after saving, or 0.
 
     Raises:
-        InputError: see `TrainingJob.run`.
+        InputError: the head of the space finds nobody in whole images; see `TrainingJob.run`.
     """
+    require_people(space.largest(), f"space {space.name}")
     fresh = job.ranks.share(not CheckpointFolder(job.folder / FOLDER).steps())
     source = load_supernet(init) if init is not None and fresh else None
     if source is not None and source.space.family != space.family:

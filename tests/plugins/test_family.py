@@ -58,6 +58,8 @@ def test_the_space_follows_from_the_fields(space: SearchSpace) -> None:
     assert (space.encode(space.decode(codes)) == codes).all()
     stranger = dataclasses.replace(space.largest(), depth=2)
     assert space.mismatch(stranger) == "depth 2 is not one of [1, 3]"
+    with pytest.raises(InputError, match="resolution: 72 is not a multiple of 16"):
+        SearchSpace.from_dict({**PLAIN, "resolution": [64, 72]})
     for key, value, said in (
         ("depth", 3, "depth: expected a list of choices, found 3"),
         ("stem", [4], "unknown key 'stem'"),

@@ -102,3 +102,11 @@ def test_a_head_that_is_not_known_is_refused(command: Callable[..., Any], root: 
     done = command("supernet.train", "space=other.yaml", "name=other", *data(root), cwd=root, ok=False)
     assert done.returncode == 2
     assert "head 'crown' is not known" in done.stderr
+
+
+def test_a_head_that_finds_nobody_is_refused_at_the_start(command: Callable[..., Any], root: Path) -> None:
+    (root / "other.yaml").write_text(json.dumps(SPACE | {"head_kind": "heatmaps"}))
+    done = command("supernet.train", "space=other.yaml", "name=other", *data(root), cwd=root, ok=False)
+    assert done.returncode == 2
+    assert "has head_kind heatmaps, which finds nobody in whole images" in done.stderr
+    assert not (root / "runs/train/other/space.yaml").exists()
