@@ -89,9 +89,10 @@ COMMANDS = {
 class Kills:
     """Unbroken runs, and broken ones to compare with them."""
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, names: Sequence[str]) -> None:
         self.scratch = scratch
-        self.world = undamaged(scratch)
+        # Only these two need what takes long to make.
+        self.world = undamaged(scratch, quick=not {"evaluate", "predict"} & set(names))
         harness.import_learned(self.world / "modules.txt")
         self._unbroken: dict[str, tuple[dict[str, str], float]] = {}
 
@@ -248,7 +249,7 @@ def main() -> None:
     names = chosen.command or list(COMMANDS)
     rows = []
     with tempfile.TemporaryDirectory(prefix="kills-") as scratch:
-        kills = Kills(Path(scratch))
+        kills = Kills(Path(scratch), names)
         for number in range(chosen.first, chosen.first + chosen.kills):
             name, index = names[number % len(names)], number // len(names)
             outcome, what = kills.case(name, chosen.seed, index)

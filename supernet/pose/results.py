@@ -76,7 +76,8 @@ def read_ground_truth(source: GroundTruth, skeleton: Skeleton) -> Record:
             raise InputError(f"{where} belongs to image {record['image_id']}, which is not listed")
         _joint_values(record["keypoints"], skeleton, where)
         record["id"] = i + 1
-        record.setdefault("iscrowd", 0)
+        if record.setdefault("iscrowd", 0) not in (0, 1):
+            raise InputError(f"{where}: iscrowd is {shown(record['iscrowd'])}, not 0 or 1")
         record.setdefault("category_id", categories[0].get("id"))
         records.append(record)
     used = {record["category_id"] for record in records}

@@ -42,8 +42,13 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     A crash, a full disk or an exception leaves the old file as it was and no litter; what a SIGKILL leaves
     is removed by `remove_litter`.
+
+    Raises:
+        InputError: `path` is a folder.
     """
     target = Path(path)
+    if target.is_dir():
+        raise InputError(f"{target} is a folder where a file is to be written; move it away")
     target.parent.mkdir(parents=True, exist_ok=True)
     handle = -1
     while handle < 0:

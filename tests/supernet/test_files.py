@@ -56,6 +56,12 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     assert os.listdir(file.parent) == ["a.txt"]
 
 
+def test_a_folder_in_the_place_of_a_file_stays(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is a folder where a file is to be written"):
+        write_half(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
 def test_files_have_the_usual_mode(tmp_path: Path) -> None:
     write_text(tmp_path / "a", "x")
     (tmp_path / "b").write_text("x")

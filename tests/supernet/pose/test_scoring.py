@@ -164,6 +164,8 @@ def broken(change: str) -> tuple[Any, Any]:
             found[0]["keypoints"] = [[value] for value in found[0]["keypoints"]]
         case "huge":
             found[0]["keypoints"][0] = 10**30
+        case "truth crowd":
+            truth["annotations"][0]["iscrowd"] = float("inf")
         case "truth form":
             truth = {"images": []}
         case "truth id":
@@ -192,6 +194,7 @@ def broken(change: str) -> tuple[Any, Any]:
         ("truth image", "image 77, which is not listed"),
         ("truth box", "has no 'bbox', which the protocol needs"),
         ("truth twice", "same image id twice"),
+        ("truth crowd", "iscrowd is inf, not 0 or 1"),
         ("truth form", "lists 'images' and 'annotations'"),
         ("truth id", "'abc', not a whole number"),
         ("truth categories", "must have one category"),
