@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from supernet import __version__
+from supernet.heads.contract import Head
 
 PACKAGE = "litepose_runtime"
 ENTRY = "subnets.portable.main"
-# Named in a registry, not imported.
-HEAD = "supernet.heads.embedding"
 SCRIPT = "predict.py"
 REQUIREMENTS = "requirements.txt"
 # The toolkit's packages: `supernet.pose.people` becomes `<PACKAGE>.pose.people`.
@@ -37,13 +36,13 @@ if __name__ == "__main__":
 '''
 
 
-def write_bundle(folder: Path) -> list[str]:
-    """Write `predict.py`, `requirements.txt` and the package of the runtime into `folder`.
+def write_bundle(folder: Path, head: Head) -> list[str]:
+    """Write `predict.py`, `requirements.txt` and the package of the runtime with a head into `folder`.
 
     Returns:
         the toolkit's modules that were copied.
     """
-    modules = portable_modules()
+    modules = portable_modules(head)
     for name in modules:
         target = folder / PACKAGE / _relative(name)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -55,14 +54,15 @@ def write_bundle(folder: Path) -> list[str]:
     return modules
 
 
-def portable_modules() -> list[str]:
-    """The command of an exported folder and all that it imports of the toolkit, sorted.
+def portable_modules(head: Head) -> list[str]:
+    """The command of an exported folder, the head's module, and all that they import of the toolkit, sorted.
 
     Imports inside functions do not count: they are for files that an exported folder does not have (YAML
-    layouts) or for scoring.
+    layouts), for scoring, or of what the command imports anyway.
     """
     found: set[str] = set()
-    waiting = [ENTRY, HEAD]
+    # A registry names the head's module; nothing imports it.
+    waiting = [ENTRY, type(head).__module__]
     while waiting:
         name = waiting.pop()
         if name not in found:

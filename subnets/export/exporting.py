@@ -73,7 +73,7 @@ def export(config: ExportCommand, opened: Opened, formats: Sequence[str], folder
             bundle=_is_bundled(config, opened, written),
         )
         if facts.bundle:
-            write_bundle(temporary)
+            write_bundle(temporary, opened.head)
         write_text(temporary / CARD_FILE, card_text(facts))
         record = _record(opened, written, timings, scores, facts.environment)
         for kept, item in zip(record["formats"], written, strict=True):
@@ -84,8 +84,7 @@ def export(config: ExportCommand, opened: Opened, formats: Sequence[str], folder
 
 
 def _is_bundled(config: ExportCommand, opened: Opened, written: Sequence[Written]) -> bool:
-    wanted = config.export.bundle and opened.kind == "embedding"  # the head whose modules a bundle has
-    return wanted and any(item.format == "onnx" for item in written)
+    return config.export.bundle and opened.head.portable and any(item.format == "onnx" for item in written)
 
 
 def make_job(config: ExportCommand, opened: Opened, folder: Path) -> Job:
@@ -95,7 +94,7 @@ def make_job(config: ExportCommand, opened: Opened, folder: Path) -> Job:
         InputError: an input shape that the network cannot take.
     """
     net, options = opened.require_net(), config.export
-    if options.peaks and opened.kind != "embedding":
+    if options.peaks and not opened.head.peaks:
         raise InputError(f"{opened.name} gives {opened.kind} without tags; use export.peaks=0")
     shape = None
     if options.shapes != "dynamic":

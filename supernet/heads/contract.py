@@ -52,11 +52,16 @@ class Head(ABC):
         name: in the registry.
         finds_people: whether people are found in a whole image; `people` does it.
         finds_person: whether one person is found in a crop around them; `person` does it.
+        peaks: whether an exported graph can end in the best peaks of its maps, with their tags.
+        portable: whether its module, one of this toolkit's, is copied into exported folders and finds people
+            there with numpy, SciPy and OpenCV alone.
     """
 
     name: ClassVar[str]
     finds_people: ClassVar[bool] = True
     finds_person: ClassVar[bool] = False
+    peaks: ClassVar[bool] = False
+    portable: ClassVar[bool] = False
 
     @abstractmethod
     def outputs(self, num_joints: int) -> tuple[Output, ...]:

@@ -28,6 +28,8 @@ class Embedding(Head):
     """Heatmaps and tags at 1/4, finer heatmaps at 1/2 (HigherHRNet, LitePose)."""
 
     name = "embedding"
+    peaks = True
+    portable = True
 
     def outputs(self, num_joints: int) -> tuple[Output, ...]:
         return (

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from subnets.export.bundle import PACKAGE, portable_modules, write_bundle
+from supernet.heads.contract import HEADS
 
 # What the four packages need to be imported, with the folders of their shared libraries.
 ALLOWED = ("numpy", "numpy.libs", "scipy", "scipy.libs", "cv2", "onnxruntime", "onnxruntime.libs")
@@ -34,7 +35,7 @@ def consumer(small_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
         if (packages / name).exists():
             (folder / "site" / name).symlink_to(packages / name)
     (folder / "bundle" / "model.onnx").write_bytes(small_onnx.read_bytes())
-    write_bundle(folder / "bundle")
+    write_bundle(folder / "bundle", HEADS.get("embedding"))
     return folder
 
 
@@ -127,7 +128,7 @@ def video(path: Path, codec: str) -> bytes:
 
 
 def test_what_travels_is_portable(consumer: Path) -> None:
-    modules = portable_modules()
+    modules = portable_modules(HEADS.get("embedding"))
     assert {"subnets.portable.main", "supernet.pose.grouping", "supernet.errors"} <= set(modules)
     for path in (consumer / "bundle" / PACKAGE).rglob("*.py"):
         text = path.read_text()
