@@ -222,6 +222,35 @@ def launch(command: str, schema: type[C], body: Callable[[C, Path], object], pos
         print(f"litepose-ofa {__version__}")
         return
 
+    try:
+        for path, text in _own_settings():
+            if text is not None and "&" in text:
+                check_aliases(text, f"settings {path}")
+        sys.argv[1:] = with_job_names(plain_arguments(sys.argv[1:], schema, command, positional))
+        hydra.main(version_base="1.3", config_path="pkg://conf", config_name=command)(_task(command, body))()
+    except InterpolationResolutionError as error:
+        # The run folder's name is made of settings before the command sees them.
+        fail(InputError(_MISSING.sub(rf"{command} needs \1=...; see --help", _RESOLVING.sub("", str(error)))))
+    except UnicodeError as error:
+        wrong = next((path for path, text in _own_settings() if text is None), "a file of settings")
+        fail(InputError(f"{wrong} is not UTF-8 text: {error}"))
+    except (InputError, HydraException, OmegaConfBaseException, OSError, yaml.YAMLError) as error:
+        if not is_users(error):
+            raise
+        fail(error)
+    except AssertionError as error:
+        # Hydra's, at `data.root=...` where `data` is null: it does not say which override it was.
+        if _ROOT_IS_NULL not in str(error):
+            raise
+        fail(InputError(_mend_of_null_group(sys.argv[1:])))
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+def _task(command: str, body: Callable[[C, Path], object]) -> Callable[[DictConfig], None]:
+    """What Hydra calls with the composed config: check it, then call `body`."""
+
     def task(config: DictConfig) -> None:
         folder = Path(HydraConfig.get().runtime.output_dir)
         try:
@@ -243,30 +272,7 @@ def launch(command: str, schema: type[C], body: Callable[[C, Path], object], pos
                 raise
             fail(error)
 
-    try:
-        for path, text in _own_settings():
-            if text is not None and "&" in text:
-                check_aliases(text, f"settings {path}")
-        sys.argv[1:] = with_job_names(plain_arguments(sys.argv[1:], schema, command, positional))
-        hydra.main(version_base="1.3", config_path="pkg://conf", config_name=command)(task)()
-    except InterpolationResolutionError as error:
-        # The run folder's name is made of settings before the command sees them.
-        fail(InputError(_MISSING.sub(rf"{command} needs \1=...; see --help", _RESOLVING.sub("", str(error)))))
-    except UnicodeError as error:
-        wrong = next((path for path, text in _own_settings() if text is None), "a file of settings")
-        fail(InputError(f"{wrong} is not UTF-8 text: {error}"))
-    except (InputError, HydraException, OmegaConfBaseException, OSError, yaml.YAMLError) as error:
-        if not is_users(error):
-            raise
-        fail(error)
-    except AssertionError as error:
-        # Hydra's, at `data.root=...` where `data` is null: it does not say which override it was.
-        if _ROOT_IS_NULL not in str(error):
-            raise
-        fail(InputError(_mend_of_null_group(sys.argv[1:])))
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        sys.exit(130)
+    return task
 
 
 def _mend_of_null_group(arguments: list[str]) -> str:

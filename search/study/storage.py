@@ -7,11 +7,11 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, UpdateFinishedTrialError
 from optuna.storages import (
     BaseStorage,
     GrpcStorageProxy,
@@ -20,6 +20,8 @@ from optuna.storages import (
     RDBStorage,
     get_storage,
 )
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
 
 from supernet.errors import InputError
 
@@ -30,6 +32,8 @@ T = TypeVar("T")
 _PASSWORD_OPTION = re.compile(r"([?&]\w*(?:password|passwd|pwd)=)[^&]*", re.IGNORECASE)
 # What to say of a storage that has answered before.
 KEPT = "what it holds is kept, the same command goes on once it is back"
+# The key under which Optuna keeps the names of a study's objectives.
+METRIC_NAMES = "study:metric_names"
 FIRST_WAIT = 0.2
 LONGEST_WAIT = 5.0
 
@@ -97,6 +101,80 @@ def patiently(work: Callable[[], T], where: str, patience: float, mend: str = KE
                 ) from None
         time.sleep(min(wait, max(0.0, end - time.monotonic())))
         wait = min(2 * wait, LONGEST_WAIT)
+
+
+class PatientStorage:
+    """Studies and trials of a storage; every call waits for it as `patiently` does.
+
+    Args:
+        storage: an open storage.
+        where: its address, for messages.
+        patience: seconds.
+    """
+
+    def __init__(self, storage: BaseStorage, where: str, patience: float) -> None:
+        self._storage, self._where, self._patience = storage, where, patience
+
+    @property
+    def shown(self) -> str:
+        """The address without its password."""
+        return hidden_password(self._where)
+
+    def _call(self, work: Callable[[], T]) -> T:
+        return patiently(work, self._where, self._patience)
+
+    def join(self, name: str, objectives: Sequence[str]) -> int:
+        """The study of that name, made where it is missing: the first objective is made large."""
+
+        def join() -> int:
+            with contextlib.suppress(KeyError):
+                return self._storage.get_study_id_from_name(name)
+            directions = [StudyDirection.MAXIMIZE] + [StudyDirection.MINIMIZE] * (len(objectives) - 1)
+            try:
+                study = self._storage.create_new_study(directions, name)
+            except DuplicatedStudyError:  # another worker was faster
+                return self._storage.get_study_id_from_name(name)
+            self._storage.set_study_system_attr(study, METRIC_NAMES, list(objectives))
+            return study
+
+        return self._call(join)
+
+    def delete(self, name: str) -> None:
+        """Delete the study of that name; KeyError if there is none."""
+        self._call(lambda: self._storage.delete_study(self._storage.get_study_id_from_name(name)))
+
+    def attributes(self, study: int) -> dict[str, Any]:
+        """What was kept with a study."""
+        return self._call(lambda: self._storage.get_study_user_attrs(study))
+
+    def keep(self, study: int, key: str, value: Any) -> None:
+        """Keep a value with a study."""
+        self._call(lambda: self._storage.set_study_user_attr(study, key, value))
+
+    def trials(self, study: int) -> list[FrozenTrial]:
+        """All trials of a study."""
+        return self._call(lambda: self._storage.get_all_trials(study, deepcopy=False))
+
+    def trial(self, trial_id: int) -> FrozenTrial:
+        """One trial as it is now; KeyError if there is none."""
+        return self._call(lambda: self._storage.get_trial(trial_id))
+
+    def create(self, study: int, trial: FrozenTrial) -> int:
+        """Add a trial like this one."""
+        return self._call(lambda: self._storage.create_new_trial(study, trial))
+
+    def set(self, trial_id: int, key: str, value: Any) -> bool:
+        """Set a value of a trial; False if the trial is finished."""
+        with contextlib.suppress(UpdateFinishedTrialError):
+            self._call(lambda: self._storage.set_trial_user_attr(trial_id, key, value))
+            return True
+        return False
+
+    def move(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        """Set a trial's state; False if it is finished, or running already where that was asked for."""
+        with contextlib.suppress(UpdateFinishedTrialError):
+            return self._call(lambda: self._storage.set_trial_state_values(trial_id, state, values))
+        return False
 
 
 def _failures() -> tuple[type[Exception], ...]:

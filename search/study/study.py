@@ -5,14 +5,11 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from supernet.errors import InputError
@@ -21,11 +18,7 @@ from supernet.pose.protocols import main_metric
 from ..strategies.plan import Plan
 from ..strategies.problem import Problem
 from .candidate import SCHEMA, Candidate, Lease, Worker, as_candidate, as_trial, state_of, tries_of
-from .storage import hidden_password, patiently
-
-T = TypeVar("T")
-# The key under which Optuna keeps the names of a study's objectives.
-METRIC_NAMES = "study:metric_names"
+from .storage import PatientStorage
 
 
 @dataclass
@@ -79,9 +72,9 @@ class SearchStudy:
         self.options = options or StudyOptions()
         self.worker = Worker.this()
         self.done, self.best = 0, 0.0
-        self._storage, self._where, self._name = storage, where, name
-        self._problem = problem
-        self._study = self._join(name, ["AP", *problem.axes])
+        self._storage = PatientStorage(storage, where, self.options.patience)
+        self._name, self._problem = name, problem
+        self._study = self._storage.join(name, ["AP", *problem.axes])
         self._require_same({"schema": SCHEMA, **fingerprint})
         # What was read: finished trials are not looked at again.
         self._settled = 0
@@ -95,62 +88,19 @@ class SearchStudy:
         # What was seen of each trial of others, and when this process first saw it, by its own clock.
         self._watched: dict[int, tuple[tuple[bool, Lease | None] | None, float]] = {}
 
-    # The storage
-
-    def _call(self, work: Callable[[], T]) -> T:
-        return patiently(work, self._where, self.options.patience)
-
-    def _join(self, name: str, objectives: Sequence[str]) -> int:
-        """The study of that name, made where it is missing: the first objective is made large."""
-
-        def join() -> int:
-            with contextlib.suppress(KeyError):
-                return self._storage.get_study_id_from_name(name)
-            directions = [StudyDirection.MAXIMIZE] + [StudyDirection.MINIMIZE] * (len(objectives) - 1)
-            try:
-                study = self._storage.create_new_study(directions, name)
-            except DuplicatedStudyError:  # another worker was faster
-                return self._storage.get_study_id_from_name(name)
-            self._storage.set_study_system_attr(study, METRIC_NAMES, list(objectives))
-            return study
-
-        return self._call(join)
-
     def _require_same(self, fingerprint: dict[str, Any]) -> None:
-        attributes = self._attributes()
+        attributes = self._storage.attributes(self._study)
         known = attributes.get("fingerprint")
         if known is None and not attributes:
-            self._call(lambda: self._storage.set_study_user_attr(self._study, "fingerprint", fingerprint))
+            self._storage.keep(self._study, "fingerprint", fingerprint)
         elif known != fingerprint:
             known = known or {}
             changed = sorted(key for key in {*known, *fingerprint} if known.get(key) != fingerprint.get(key))
             what = ", ".join(changed) if known else "those of an older version"
             raise InputError(
-                f"study {self._name!r} in {hidden_password(self._where)} has other settings ({what}); "
+                f"study {self._name!r} in {self._storage.shown} has other settings ({what}); "
                 "choose another name=..."
             )
-
-    def _attributes(self) -> dict[str, Any]:
-        return self._call(lambda: self._storage.get_study_user_attrs(self._study))
-
-    def _trials(self, study: int) -> list[FrozenTrial]:
-        return self._call(lambda: self._storage.get_all_trials(study, deepcopy=False))
-
-    def _trial(self, trial_id: int) -> FrozenTrial:
-        return self._call(lambda: self._storage.get_trial(trial_id))
-
-    def _set(self, trial_id: int, key: str, value: Any) -> bool:
-        """Set a value of a trial; False if the trial is finished."""
-        with contextlib.suppress(UpdateFinishedTrialError):
-            self._call(lambda: self._storage.set_trial_user_attr(trial_id, key, value))
-            return True
-        return False
-
-    def _move(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
-        """Set a trial's state; False if it is finished, or running already where that was asked for."""
-        with contextlib.suppress(UpdateFinishedTrialError):
-            return self._call(lambda: self._storage.set_trial_state_values(trial_id, state, values))
-        return False
 
     # Reading
 
@@ -166,7 +116,7 @@ class SearchStudy:
 
     def _look(self) -> None:
         """Take in what has changed since the last look."""
-        trials = self._trials(self._study)
+        trials = self._storage.trials(self._study)
         for trial in trials[self._settled :]:
             if "codes" not in trial.user_attrs:
                 continue  # not of this search: someone tried something in Optuna
@@ -176,8 +126,8 @@ class SearchStudy:
                 self._take_in(place, trial)
             elif trial.state == TrialState.WAITING:
                 # Two workers saw the same one die, or a storage's answer was lost.
-                self._set(trial._trial_id, "double", True)
-                self._move(trial._trial_id, TrialState.FAIL)
+                self._storage.set(trial._trial_id, "double", True)
+                self._storage.move(trial._trial_id, TrialState.FAIL)
         while self._settled < len(trials) and trials[self._settled].state.is_finished():
             self._settled += 1
 
@@ -202,7 +152,7 @@ class SearchStudy:
 
     def plans(self) -> list[Plan]:
         """The rounds planned so far."""
-        attributes = self._attributes()
+        attributes = self._storage.attributes(self._study)
         while (value := attributes.get(f"plan:{len(self._plans)}")) is not None:
             self._plans.append(Plan.from_dict(value))
             self._starts.append(self._starts[-1] + len(self._plans[-1].rows))
@@ -216,7 +166,7 @@ class SearchStudy:
 
         The turn is a trial as well, in a study beside this one that is gone when the round is planned.
         """
-        turn = self._join(self._turn_name(number), ["AP"])
+        turn = self._storage.join(self._turn_name(number), ["AP"])
         try:
             taken = self._turn(turn)
         except KeyError:  # it was planned meanwhile
@@ -230,30 +180,23 @@ class SearchStudy:
             # The turn of the round before is there still if its worker died just before this.
             for name in (self._turn_name(number), self._turn_name(number - 1)):
                 with contextlib.suppress(KeyError):
-                    self._call(partial(self._delete, name))
+                    self._storage.delete(name)
 
     def _turn_name(self, number: int) -> str:
         return f"{self._name} round {number}"
 
-    def _delete(self, study: str) -> None:
-        self._storage.delete_study(self._storage.get_study_id_from_name(study))
-
     def _turn(self, study: int) -> tuple[int, Lease] | None:
-        trials = self._trials(study)
+        trials = self._storage.trials(study)
         if not trials:
-            self._create(study, create_trial(state=TrialState.WAITING))
-            trials = self._trials(study)
+            self._storage.create(study, create_trial(state=TrialState.WAITING))
+            trials = self._storage.trials(study)
         # Two workers may have made one each: the first that is not lost counts.
         counts = next((trial for trial in trials if state_of(trial) != "lost"), trials[-1])
         return self._take(study, counts)
 
-    def _create(self, study: int, trial: FrozenTrial) -> int:
-        return self._call(lambda: self._storage.create_new_trial(study, trial))
-
     def add_plan(self, number: int, plan: Plan) -> None:
         """Record round `number`; call only while `planning()`."""
-        value = plan.to_dict()
-        self._call(lambda: self._storage.set_study_user_attr(self._study, f"plan:{number}", value))
+        self._storage.keep(self._study, f"plan:{number}", plan.to_dict())
 
     def enqueue(self, plans: Sequence[Plan], candidates: Sequence[Candidate]) -> int:
         """Make the trials that the last plan has and the storage lacks; call only while `planning()`.
@@ -265,7 +208,7 @@ class SearchStudy:
         there = {candidate.index for candidate in candidates if candidate.round == number}
         missing = [index for index in range(len(rows)) if index not in there]
         for index in missing:
-            self._create(self._study, as_trial(self._problem, rows[index], number, index))
+            self._storage.create(self._study, as_trial(self._problem, rows[index], number, index))
         return len(missing)
 
     # Evaluating
@@ -306,12 +249,12 @@ class SearchStudy:
             return None
         attempt, returned = tries_of(trial)
         if trial.state == TrialState.RUNNING:
-            if Lease.of(self._trial(trial_id)) != Lease.of(trial):
+            if Lease.of(self._storage.trial(trial_id)) != Lease.of(trial):
                 return None  # its worker is slow, and lives
             given_up = attempts is not None and attempt - returned >= attempts
             if given_up:
-                self._set(trial_id, "given_up", True)
-            if not self._move(trial_id, TrialState.FAIL) or given_up:
+                self._storage.set(trial_id, "given_up", True)
+            if not self._storage.move(trial_id, TrialState.FAIL) or given_up:
                 return None
         kept = {key: value for key, value in trial.user_attrs.items() if key != "lease"}
         again = create_trial(
@@ -320,13 +263,13 @@ class SearchStudy:
             distributions=trial.distributions,
             user_attrs={**kept, "tries": [attempt + 1, returned]},
         )
-        return self._start(self._create(study, again))
+        return self._start(self._storage.create(study, again))
 
     def _start(self, trial_id: int) -> tuple[int, Lease] | None:
-        if not self._move(trial_id, TrialState.RUNNING):
+        if not self._storage.move(trial_id, TrialState.RUNNING):
             return None
-        lease = Lease(self.worker, self.options.lease, *tries_of(self._trial(trial_id)))
-        return (trial_id, lease) if self._set(trial_id, "lease", lease.to_dict()) else None
+        lease = Lease(self.worker, self.options.lease, *tries_of(self._storage.trial(trial_id)))
+        return (trial_id, lease) if self._storage.set(trial_id, "lease", lease.to_dict()) else None
 
     def _is_silent(self, trial: FrozenTrial) -> bool:
         """Whether a trial's worker was not heard of for as long as its lease lasts, or is seen to be dead."""
@@ -342,7 +285,7 @@ class SearchStudy:
 
     def _holds(self, trial_id: int) -> bool:
         with contextlib.suppress(KeyError):
-            trial = self._trial(trial_id)
+            trial = self._storage.trial(trial_id)
             lease = Lease.of(trial)
             return trial.state == TrialState.RUNNING and lease is not None and lease.worker == self.worker
         return False
@@ -359,7 +302,7 @@ class SearchStudy:
                 # A storage that is away is the main thread's to report.
                 with contextlib.suppress(Exception):
                     if self._holds(trial_id):
-                        self._set(trial_id, "lease", replace(lease, beat=beat).to_dict())
+                        self._storage.set(trial_id, "lease", replace(lease, beat=beat).to_dict())
 
         thread = threading.Thread(target=renew, daemon=True)
         thread.start()
@@ -379,12 +322,12 @@ class SearchStudy:
         if not self._holds(trial_id):
             return
         if not stopped and attempts is not None and lease.attempt - lease.returned >= attempts:
-            self._set(trial_id, "given_up", True)
-            self._move(trial_id, TrialState.FAIL)
+            self._storage.set(trial_id, "given_up", True)
+            self._storage.move(trial_id, TrialState.FAIL)
             return
-        self._set(trial_id, "tries", [lease.attempt + 1, lease.returned + stopped])
-        self._set(trial_id, "lease", None)
-        self._move(trial_id, TrialState.WAITING)
+        self._storage.set(trial_id, "tries", [lease.attempt + 1, lease.returned + stopped])
+        self._storage.set(trial_id, "lease", None)
+        self._storage.move(trial_id, TrialState.WAITING)
 
     def working(self, candidate: Candidate) -> contextlib.AbstractContextManager[None]:
         """Keep the lease of `candidate` alive; an exception inside gives it back at once.
@@ -399,9 +342,9 @@ class SearchStudy:
         trial_id = candidate.trial_id
         if not self._holds(trial_id):
             return False
-        self._set(trial_id, "stats", dict(stats))
+        self._storage.set(trial_id, "stats", dict(stats))
         values = [main_metric(stats)[1], *(candidate.costs[axis] for axis in self._problem.axes)]
-        if not self._move(trial_id, TrialState.COMPLETE, values):
+        if not self._storage.move(trial_id, TrialState.COMPLETE, values):
             return False
         self._count(candidate.number, values[0])
         return True

@@ -65,16 +65,7 @@ class Loader:
             InputError: there is nothing to train on, the batch does not divide among the ranks, or a
                 resolution is no multiple of 16.
         """
-        people = with_people(dataset)
-        self.dataset = dataset if options.keep_empty else people
-        if len(people) < len(dataset):
-            _LOG.warning(
-                "%s: %d of %d images label nobody and are %s",
-                dataset.name,
-                len(dataset) - len(people),
-                len(dataset),
-                "trained on too" if options.keep_empty else "left out (data.keep_empty=true keeps them)",
-            )
+        self.dataset = _trained_on(dataset, options.keep_empty)
         self.plan = BatchPlan(len(self.dataset), options.batch_size, options.seed, rank, world)
         self.skipped: list[Skipped] = []
         self._resolution = resolutions if callable(resolutions) else _drawn(options.seed, tuple(resolutions))
@@ -180,6 +171,19 @@ def lost_workers_told() -> Iterator[None]:
 def with_people(dataset: PoseDataset) -> PoseDataset:
     """`dataset` without the images that have no labelled person."""
     return dataset.subset(i for i, r in enumerate(dataset.records) if (r.keypoints[..., 2] > 0).any())
+
+
+def _trained_on(dataset: PoseDataset, keep_empty: bool) -> PoseDataset:
+    people = with_people(dataset)
+    if len(people) < len(dataset):
+        _LOG.warning(
+            "%s: %d of %d images label nobody and are %s",
+            dataset.name,
+            len(dataset) - len(people),
+            len(dataset),
+            "trained on too" if keep_empty else "left out (data.keep_empty=true keeps them)",
+        )
+    return dataset if keep_empty else people
 
 
 class _Failure:

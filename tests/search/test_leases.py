@@ -101,10 +101,10 @@ def test_a_slow_worker_that_renewed_meanwhile_keeps_its_candidate(problem: Probl
     candidate = first_candidate(problem, mine)
     assert other.claim() is None
     time.sleep(0.25)
-    stale = deepcopy(other._trial(candidate.trial_id))
+    stale = deepcopy(other._storage.trial(candidate.trial_id))
     with mine.working(candidate):
         assert candidate.lease is not None
-        mine._set(candidate.trial_id, "lease", replace(candidate.lease, beat=1).to_dict())
+        mine._storage.set(candidate.trial_id, "lease", replace(candidate.lease, beat=1).to_dict())
         # What the other one read before is out of date: over, and one death too many.
         assert other._take(other._study, stale, 1) is None
     assert mine.finish(candidate, {"AP": 0.3})
