@@ -18,16 +18,12 @@ from .errors import InputError
 from .options import CommandOptions
 from .runs.files import atomic_path, read_yaml, write_text
 from .runs.folders import CONFIG_FILE
-from .runs.log import LOG, read_log
+from .runs.log import LOG, logged_metric, read_log
 
 CSV_FILE = "sweep.csv"
 PLOT_FILE = "sweep.png"
-# What a table shows when a run has it, in this order.
-METRICS = (
-    "best",
-    "AP/largest",
-    "AP/smallest",
-    "AP",
+# What a table shows when a run has it, in this order, after the main metric of the validations.
+TRAINING = (
     "loss/largest",
     "loss/smallest",
     "loss/subnet",
@@ -47,7 +43,7 @@ class SweepRun:
         name: its folder's.
         settings: those that differ between the runs, by dotted key.
         steps: steps done.
-        metrics: the last value of each metric; `best` is the best mean of AP/largest and AP/smallest.
+        metrics: the last value of each metric; `best` is the best mean of the two ends' main metric.
         curves: per metric its (step, value) points.
     """
 
@@ -79,7 +75,9 @@ def _run(folder: Path, settings: dict[str, Any]) -> SweepRun:
     curves: dict[str, list[tuple[int, float]]] = {}
     lines = read_log(folder / LOG)
     for line in lines:
-        for name in METRICS:
+        metric = logged_metric(line)
+        scored = (f"{metric}/largest", f"{metric}/smallest", metric) if line["kind"] == "validation" else ()
+        for name in (*scored, *TRAINING):
             if name in line:
                 if not isinstance(line[name], int | float):
                     raise InputError(
@@ -87,9 +85,14 @@ def _run(folder: Path, settings: dict[str, Any]) -> SweepRun:
                     )
                 curves.setdefault(name, []).append((line["step"], float(line[name])))
     metrics = {name: points[-1][1] for name, points in curves.items()}
-    both = [(line["AP/largest"] + line["AP/smallest"]) / 2 for line in lines if "AP/smallest" in line]
+    pairs = [(f"{logged_metric(line)}/{end}" for end in ("largest", "smallest")) for line in lines]
+    both = [
+        (line[large] + line[small]) / 2
+        for line, (large, small) in zip(lines, pairs, strict=True)
+        if line["kind"] == "validation" and large in line and small in line
+    ]
     if both:
-        metrics["best"] = max(both)
+        metrics = {"best": max(both), **metrics}
     return SweepRun(folder.name, settings, max((line["step"] for line in lines), default=0), metrics, curves)
 
 
@@ -108,7 +111,7 @@ def choose_metric(runs: Sequence[SweepRun], wanted: str | None) -> str:
     Raises:
         InputError: no run has `wanted`, or there is no common metric yet.
     """
-    common = [name for name in METRICS if all(name in run.metrics for run in runs)]
+    common = [name for name in _names(runs) if all(name in run.metrics for run in runs)]
     if wanted is None:
         if not common:
             raise InputError("the runs have no metric in common yet; wait for their first lines of log")
@@ -146,8 +149,14 @@ def write_csv(runs: Sequence[SweepRun], path: Path) -> None:
     write_text(path, text.getvalue())
 
 
+def _names(runs: Sequence[SweepRun]) -> list[str]:
+    """The metrics that some run has, those of validations first."""
+    found = dict.fromkeys(name for run in runs for name in run.metrics)
+    return [*(n for n in found if n not in TRAINING), *(n for n in TRAINING if n in found)]
+
+
 def _rows(runs: Sequence[SweepRun]) -> list[dict[str, Any]]:
-    shown = [name for name in METRICS if any(name in run.metrics for run in runs)]
+    shown = _names(runs)
     return [
         {
             **(run.settings or {"run": run.name}),
@@ -162,7 +171,8 @@ def draw_sweep(runs: Sequence[SweepRun], metric: str, path: Path) -> None:
     """Left the metric over the steps, right its last value, a line and a bar per run, best on top."""
     from matplotlib.figure import Figure
 
-    curve = metric if any(metric in run.curves for run in runs) else "AP/largest"
+    largest = (n for run in runs for n in run.curves if n.endswith("/largest") and n not in TRAINING)
+    curve = metric if any(metric in run.curves for run in runs) else next(largest, metric)
     figure = Figure(figsize=(11, max(3.2, 1.6 + 0.32 * len(runs))), layout="constrained")
     over_steps, last = figure.subplots(1, 2)
     labels = [_label(run) for run in runs]

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from supernet.pose.protocols import main_metric
 from supernet.runs.files import write_json, write_text
 
 from ..costs.contract import Floats
@@ -103,6 +104,12 @@ class Outcome:
             "candidates": [candidate.to_dict() for candidate in self.candidates],
             "failed": [candidate.to_dict() for candidate in self.failed],
         }
+
+    @property
+    def metric(self) -> str:
+        """The name of what networks are chosen by."""
+        stats = next((one.stats for one in self.candidates if one.stats), None)
+        return main_metric(stats)[0] if stats else "AP"
 
     def write(self, folder: Path) -> None:
         """Write `candidates.json` and `candidates.csv`."""

@@ -108,9 +108,17 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def chosen_table(outcome: Outcome) -> str:
-    """Budget, AP, costs and the random baseline of each chosen subnet."""
+    """Budget, main metric, costs and the random baseline of each chosen subnet."""
     costs = outcome.problem.costs.names
-    head = ["budget", "limit", "AP", *costs, "random near it: median", "best", "above random's median"]
+    head = [
+        "budget",
+        "limit",
+        outcome.metric,
+        *costs,
+        "random near it: median",
+        "best",
+        "above random's median",
+    ]
     rows = []
     for budget in outcome.problem.budgets:
         chosen = outcome.chosen.get(budget.name)
@@ -158,7 +166,7 @@ def write_results(session: Session, study: SearchStudy, folder: Path) -> Outcome
     write_report(outcome, session.environment, (*session.warnings, *outcome.warnings), folder)
     for name, chosen in outcome.chosen.items():
         costs = ", ".join(format_cost(cost, value) for cost, value in chosen.costs.items())
-        print(f"  {name}: AP {chosen.ap:.4f}, {costs}  (arch={folder}:{name})")
+        print(f"  {name}: {outcome.metric} {chosen.ap:.4f}, {costs}  (arch={folder}:{name})")
     return outcome
 
 

@@ -14,7 +14,6 @@ from supernet.runs.environment import environment_line
 from ..benchmark.timing import Timing
 from ..portable.manifest import Manifest, outputs_of, preprocessing_of
 
-METRICS = ("AP", "AP50", "AP75", "AR", "AR50", "AR75", "AP_easy", "AP_medium", "AP_hard")
 PICTURE = "picture.jpg"
 
 
@@ -195,7 +194,7 @@ def _latency(facts: CardFacts) -> str:
 
 
 def _scores(scores: Sequence[Scores]) -> list[str]:
-    keys = [key for key in METRICS if any(key in score.stats for score in scores)]
+    keys = list(dict.fromkeys(key for score in scores for key in score.stats))
     rows = [
         [score.what, score.data, score.protocol, *(_percent(score.stats.get(key)) for key in keys)]
         for score in scores

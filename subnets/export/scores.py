@@ -32,7 +32,7 @@ def inherited_scores(about: Mapping[str, Any]) -> list[Scores]:
     found = []
     for key, what in INHERITED.items():
         stats = about.get(key)
-        if isinstance(stats, Mapping) and "AP" in stats:
+        if isinstance(stats, Mapping) and isinstance(next(iter(stats.values()), None), int | float):
             found.append(Scores("as it came (torch)", what, "as recorded there", dict(stats)))
     return found
 

@@ -229,3 +229,9 @@ def open_sinks(folder: Path, options: LoggerOptions, config: dict[str, Any], res
 
 def _missing(package: str) -> InputError:
     return InputError(f"logger={package} needs the package {package}: pip install 'litepose-ofa[{package}]'")
+
+
+def logged_metric(line: Mapping[str, Any]) -> str:
+    """The main metric of a validation's line, which its scores begin with, without the subnet's name."""
+    own = ("schema", "kind", "step", "time")
+    return next((name.partition("/")[0] for name in line if name not in own), "AP")

@@ -13,7 +13,7 @@ from ..data.dataset import PoseDataset
 from ..pose.drawing import contact_sheet, draw_people
 from ..pose.people import People
 from ..runs.files import atomic_path, write_bytes
-from ..runs.log import LOG, RunLog, read_log
+from ..runs.log import LOG, RunLog, logged_metric, read_log
 
 SUBNETS = ("largest", "random", "smallest", "subnet")
 
@@ -36,17 +36,18 @@ def draw_curves(folder: Path) -> Path | None:
             axes[0].plot(*zip(*points, strict=True), label=name, linewidth=1.2)
     axes[0].set(xlabel="step", ylabel="training loss", yscale="log")
     if scores:
-        names = [name for name in scores[-1] if name.startswith("AP")]
+        metric = logged_metric(scores[-1])
+        names = [name for name in scores[-1] if name.partition("/")[0] == metric]
         for name in names:
             points = [(line["step"], 100 * line[name]) for line in scores if name in line]
             axes[1].plot(
                 *zip(*points, strict=True),
-                label=name.removeprefix("AP/"),
+                label=name.removeprefix(f"{metric}/"),
                 marker="o",
                 markersize=3,
                 linewidth=1.2,
             )
-        axes[1].set(xlabel="step", ylabel="validation AP (%)", ylim=(0, None))
+        axes[1].set(xlabel="step", ylabel=f"validation {metric} (%)", ylim=(0, None))
     for axis in axes:
         axis.legend(frameon=False, fontsize=8)
         axis.grid(alpha=0.3)
