@@ -89,7 +89,7 @@ def quality_table(predictor: RatedPredictor) -> str:
         least, most = quality.mae_interval
         error = f"{100 * quality.mae:.2f} ({100 * least:.2f} to {100 * most:.2f})"
         rows.append([name, f"{quality.tau:.3f} ({low:.3f} to {high:.3f})", error])
-    return table(["model", "Kendall tau (90% interval)", "mean absolute error, AP points"], rows)
+    return table(["model", "Kendall tau (90% interval)", "mean absolute error, points"], rows)
 
 
 def image(picture: bytes, text: str) -> str:
