@@ -1,4 +1,4 @@
-"""What the commands share at the command line: the console, names of run folders."""
+"""What the commands share: settings of what to open, names of run folders, the console."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random architectures near a cost target, from anywhere in the range of a space."""
+"""Which subnets a training step runs, and random architectures near a cost target."""
 
 from __future__ import annotations
 

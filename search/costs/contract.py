@@ -30,6 +30,21 @@ from supernet.sampling import CostTable
 from supernet.space import Codes, SearchSpace
 
 Floats = npt.NDArray[np.float64]
+# The public names of `search` come from here.
+__all__ = [
+    "COSTS",
+    "Cost",
+    "CostSettings",
+    "Costs",
+    "Floats",
+    "LayerCost",
+    "MacsTable",
+    "ParamsTable",
+    "count_macs",
+    "count_params",
+]
+# Of every candidate, whatever is budgeted.
+ALWAYS = ("macs", "params")
 # What may follow the number of things that are counted, the longest first.
 PREFIXES = {"Ki": 2**10, "Mi": 2**20, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
@@ -254,11 +269,6 @@ COSTS: Registry[Cost] = Registry(
 def format_cost(name: str, value: float) -> str:
     """A cost for people: `0.883 G MACs`, `1.68 M parameters`, `12.3 ms`."""
     return COSTS.get(name).format(value)
-
-
-__all__ = ["Costs", "Floats", "MacsTable", "ParamsTable", "count_macs", "count_params"]
-# Of every candidate, whatever is budgeted.
-ALWAYS = ("macs", "params")
 
 
 class Costs:

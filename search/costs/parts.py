@@ -1,4 +1,4 @@
-"""Time of any part from the parts that were measured: Gaussian processes on the logarithms of its sizes."""
+"""The parts of a network that are timed on their own, and the time of any part from those measured."""
 
 from __future__ import annotations
 

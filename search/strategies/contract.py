@@ -1,4 +1,4 @@
-"""The interface of search strategies, and how one is found by its name."""
+"""The interface of search strategies, how one is found by its name, and the honest baseline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evolution of the whole front on a fast scorer: NSGA-II on codes, vectorised over the population.
+"""Fronts: who is on them, ranks, hypervolume; evolution of the whole front (NSGA-II) on a fast scorer.
 
 Source: Deb et al., "A fast and elitist multiobjective genetic algorithm: NSGA-II", IEEE TEC 6 (2002).
 """

@@ -180,6 +180,7 @@ class PoseDataset:
     def with_cache(self, images: dict[int, UInt8Image]) -> PoseDataset:
         """The same data set with decoded images by image id, which `read_image` gives instead of reading."""
         cached = copy.copy(self)
+        cached.skipped = list(self.skipped)
         cached._cache = images
         return cached
 

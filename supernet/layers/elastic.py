@@ -1,4 +1,4 @@
-"""Elastic depthwise convolution: the first channels; smaller kernels by chained transforms of the centre."""
+"""Elastic layers: the first channels of shared weights, smaller kernels by transforms of the centre."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test-time inference: images in, people in image coordinates out, whatever runs the network."""
+"""Test-time inference: images in, passes merged, people in image coordinates out."""
 
 from __future__ import annotations
 

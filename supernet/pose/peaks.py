@@ -1,4 +1,4 @@
-"""Joints that grouping missed, found again where a person's tag says they should be."""
+"""Peaks of heatmaps: found, refined, matched to people by their tags, and looked for where one was missed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Object keypoint similarity between found people, and suppression of duplicates by it."""
+"""The people found in one image, their keypoint similarity, and suppression of duplicates by it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Validation images with the predicted skeletons, one picture per subnet and validation."""
+"""Pictures of a training run: its curves, and validation images with the predicted skeletons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The optimizer: parameter groups, one flat gradient, the learning rate of a step, and the moving average."""
+"""Everything that changes in training (optimizer, gradient, moving average), to a checkpoint and back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Torso, neck and backpack: an elliptic cylinder whose chest looks different from its back."""
+"""Arms, legs, hands and shoes; torso, neck and backpack, whose front looks different from the back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One scene: background, people placed and drawn far to near, objects in front, labels."""
+"""One scene: background, people placed and drawn far to near, objects in front, CrowdPose's labels."""
 
 from __future__ import annotations
 

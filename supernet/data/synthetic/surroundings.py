@@ -1,4 +1,4 @@
-"""Backgrounds: rooms, streets, fields and abstract textures, with clutter that is not a person."""
+"""What is around people: backgrounds with clutter, shadows, seats, objects in front."""
 
 from __future__ import annotations
 
