@@ -215,8 +215,8 @@ def test_a_score_is_not_handed_out_for_other_weights(command, tmp_path):
     run(once, tmp_path / "scored")
     before = (tmp_path / "scored/result.json").read_text()
     run(replace(command, seed=1), tmp_path / "other")
-    weights = "network/model.safetensors"
-    (tmp_path / "run" / weights).write_bytes((tmp_path / "other" / weights).read_bytes())
+    for file in ("model.safetensors", "meta.json"):
+        (tmp_path / "run/network" / file).write_bytes((tmp_path / "other/network" / file).read_bytes())
     with pytest.raises(InputError, match=r"result\.json is the score of other weights; choose another name"):
         run(once, tmp_path / "scored")
     assert (tmp_path / "scored/result.json").read_text() == before
