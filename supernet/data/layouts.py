@@ -160,6 +160,10 @@ class YoloLayout(Layout):
         if not isinstance(classes, (Mapping, list)) or name not in about:
             raise InputError(f"{store.describe('data.yaml')} has no names, or no split {name!r}")
         names = classes if isinstance(classes, Mapping) else dict(enumerate(classes))
+        if not all(str(key).isdecimal() for key in names):
+            raise InputError(f"{store.describe('data.yaml')}: names has {list(names)[:3]} for class numbers")
+        joints = about.get("kpt_names")
+        joints = joints if isinstance(joints, Mapping) else dict.fromkeys(names, joints)
         shape = about.get("kpt_shape")
         images: list[dict[str, Any]] = []
         people: list[dict[str, Any]] = []
@@ -178,7 +182,10 @@ class YoloLayout(Layout):
                         line, shape, width, height, f"{store.describe(label)}: line {number}"
                     )
                     people.append({**person, "id": len(people) + 1, "image_id": len(images)})
-        categories = [{"id": int(key), "name": str(value)} for key, value in names.items()]
+        categories = [
+            {"id": int(key), "name": str(value)} | ({"keypoints": joints[key]} if joints.get(key) else {})
+            for key, value in names.items()
+        ]
         document = {"images": images, "annotations": people, "categories": categories}
         return Split(f"yolo-{name}", [(store.describe("data.yaml"), document)], [])
 
@@ -203,12 +210,14 @@ class YoloLayout(Layout):
             kind, x, y, w, h, *joints = (float(value) for value in line.split())
             size = 2 if shape == [len(joints) // 2, 2] else 3
             points = np.reshape(joints, (-1, size)) * ([width, height, 1][:size])
-        except ValueError:
+            if kind != (number := int(kind)):
+                raise ValueError
+        except (ValueError, OverflowError):
             raise InputError(f"{where} is not class, box and joints of a YOLO-pose label") from None
         if size == 2:
             points = np.column_stack([points, np.where(points.any(axis=1), 2, 0)])
         box = [(x - w / 2) * width, (y - h / 2) * height, w * width, h * height]
-        return {"category_id": int(kind), "keypoints": points.ravel().tolist(), "bbox": box}
+        return {"category_id": number, "keypoints": points.ravel().tolist(), "bbox": box}
 
 
 CROWDPOSE, COCO, SYNTHETIC, YOLO = CrowdPoseLayout(), CocoLayout(), SyntheticLayout(), YoloLayout()

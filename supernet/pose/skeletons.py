@@ -185,17 +185,26 @@ def sides(joints: tuple[str, ...]) -> list[tuple[str, str] | None]:
     """For each joint the side that its name tells and the rest of the name; None for the middle.
 
     Left and right count in any capitals, as a word (`Left Hip`, `hipLeft`), a prefix or a suffix (`lefthip`),
-    and so do the words L and R. Where no name tells a side like that, the first letters l and r of names that
-    come in pairs do (`lhip`, `rhip`).
+    and so do the words L and R. Of the names that tell no side like that, the first letters l and r of those
+    that come in pairs do (`lhip`, `rhip`).
     """
     names = [plain_name(joint).split("_") for joint in joints]
     words = {"left": "left", "right": "right"}
     found = [_by_word(name, words) or _by_affix(name) or _by_word(name, _LETTERS) for name in names]
-    if any(found):
-        return found
-    plain, partner = ["_".join(name) for name in names], str.maketrans("lr", "rl")
-    paired = [name[0] in _LETTERS and name[0].translate(partner) + name[1:] in plain for name in plain]
-    return [(_LETTERS[name[0]], name[1:]) if pair else None for name, pair in zip(plain, paired, strict=True)]
+    plain = ["_".join(name) for name in names]
+    rest, partner = (
+        {name for name, side in zip(plain, found, strict=True) if not side},
+        str.maketrans("lr", "rl"),
+    )
+    return [
+        side
+        or (
+            (_LETTERS[name[0]], name[1:])
+            if name[:1] in _LETTERS and name[0].translate(partner) + name[1:] in rest
+            else None
+        )
+        for name, side in zip(plain, found, strict=True)
+    ]
 
 
 def _by_word(words: list[str], known: Mapping[str, str]) -> tuple[str, str] | None:

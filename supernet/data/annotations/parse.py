@@ -120,6 +120,8 @@ def _order(names: Any, source: str, skeleton: Skeleton) -> list[int]:
         )
     plain = [plain_name(str(name)) for name in names]
     wanted = [plain_name(joint) for joint in skeleton.joints]
+    if len(set(wanted)) < len(wanted):  # joints that differ in marks or capitals alone
+        plain, wanted = [str(name) for name in names], list(skeleton.joints)
     as_it_is = list(range(skeleton.num_joints))
     # Numbers, which some tools write for joints without a name, say nothing.
     if plain == wanted or all(name.isdecimal() for name in plain):

@@ -312,9 +312,31 @@ def test_yolo_folders(tmp_path: Path, size: int, where: str) -> None:
     assert [record.num_people for record in dataset.records] == [0, 1, 0]
     np.testing.assert_allclose(dataset.records[1].keypoints[0].ravel(), person(1, 1)["keypoints"])
     np.testing.assert_allclose(dataset.records[1].boxes[0], [20, 10, 26, 39])
-    (tmp_path / "labels/train/2.txt").write_text("0 0.5 x\n")
-    with pytest.raises(InputError, match=r"2\.txt: line 1"):
+    for wrong in (
+        "0 0.5 x",
+        " ".join(map(str, ["nan", *values[1:]])),
+        " ".join(map(str, [0.7, *values[1:]])),
+    ):
+        (tmp_path / "labels/train/2.txt").write_text(wrong + "\n")
+        with pytest.raises(InputError, match=r"2\.txt: line 1"):
+            opened(tmp_path, layout="yolo")
+    (tmp_path / "data.yaml").write_text(json.dumps({**about, "names": {"a": "person"}}))
+    with pytest.raises(InputError, match=r"data\.yaml: names has \['a'\]"):
         opened(tmp_path, layout="yolo")
+
+
+def test_yolo_joints_are_put_in_order_by_their_names(tmp_path: Path) -> None:
+    write(tmp_path, document(), "images/train")
+    (tmp_path / "labels" / "train").mkdir(parents=True)
+    joints = np.reshape(person(1, 1)["keypoints"], (-1, 3)) / (WIDTH, HEIGHT, 1)
+    box = [0, 33 / WIDTH, 29.5 / HEIGHT, 26 / WIDTH, 39 / HEIGHT]
+    turned = [*box, *joints[::-1].ravel().tolist()]
+    (tmp_path / "labels/train/2.txt").write_text(" ".join(map(str, turned)) + "\n")
+    names = list(Skeleton.load("crowdpose").joints)[::-1]
+    about = {"train": "images/train", "kpt_shape": [14, 3], "names": ["person"], "kpt_names": {0: names}}
+    (tmp_path / "data.yaml").write_text(json.dumps(about).replace('"0"', "0"))
+    dataset = opened(tmp_path, layout="yolo")
+    np.testing.assert_allclose(dataset.records[1].keypoints[0].ravel(), person(1, 1)["keypoints"])
 
 
 @pytest.mark.parametrize("keep", [True, False])

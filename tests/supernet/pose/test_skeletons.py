@@ -125,3 +125,20 @@ def test_unknown_names() -> None:
         Skeleton.load("mpii")
     with pytest.raises(InputError, match="does not exist"):
         Skeleton.load("nowhere/mpii.yaml")
+
+
+@pytest.mark.parametrize(
+    "joints",
+    [
+        ("left_hip", "right_hip", "lhand", "rhand"),
+        ("LHip", "RHip", "lknee", "rknee"),
+        ("left_foot", "right_foot", "lelbow", "relbow"),
+    ],
+)
+def test_pairs_told_in_two_ways_are_both_mirrored(joints):
+    assert Skeleton.from_dict({"name": "own", "joints": joints, "sigmas": [0.08] * 4, "edges": []}).flip == (
+        1,
+        0,
+        3,
+        2,
+    )
