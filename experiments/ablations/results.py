@@ -18,9 +18,8 @@ from supernet.data.source import data_from
 from supernet.errors import InputError
 from supernet.pose.bootstrap import Floats, bootstrap_ap
 from supernet.runs.files import read_json, read_yaml
-from supernet.runs.folders import CONFIG_FILE
+from supernet.runs.folders import CONFIG_FILE, NEVER_COMPARED
 from supernet.runs.log import read_log
-from supernet.training.options import VOLATILE
 
 SAMPLES = 1000
 CONFIDENCE = 0.95
@@ -28,6 +27,8 @@ CONFIDENCE = 0.95
 TAIL = 0.25
 # What every run has its own of.
 OWN = ("arch", "name", "seed")
+# What changes no result; steps and data, which may change in a run that goes on, are the recipe's.
+INDIFFERENT = (*NEVER_COMPARED, "accelerator", "threads", "logger")
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def recipe_digest(run: Run) -> str:
         config = read_yaml(folder / CONFIG_FILE, "run config")
         for key in OWN:
             config.pop(key, None)
-        for dotted in VOLATILE:
+        for dotted in INDIFFERENT:
             group, _, key = dotted.rpartition(".")
             (config.get(group, {}) if group else config).pop(key, None)
         settings.append(config)

@@ -1,6 +1,6 @@
 """Two checkouts of this project side by side: is the newer one as fast as the older one?
 
-    python experiments/house/compare.py --before OLD --after NEW [--rounds 5] [--python PYTHON]
+    python experiments/house/compare.py --before OLD --after NEW [--rounds 5] [--work NAME ...]
 
 OLD and NEW are folders of two checkouts that run in the same environment. Each round runs both, the first one
 in turns, every piece of work in a process of its own on one thread. Only public names and commands are used,
@@ -24,6 +24,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+Times = dict[str, list[float]]  # by checkout
 
 DECODE = """
 import time, numpy as np
@@ -124,20 +125,24 @@ def main() -> None:
     parser.add_argument("--after", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--python", default=sys.executable)
+    parser.add_argument("--work", nargs="+", choices=WORK, default=list(WORK))
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         both = {
             name: Checkout(getattr(given, name).resolve(), given.python, Path(scratch) / name)
             for name in ("before", "after")
         }
-        for checkout in both.values():
-            checkout.training(0)  # renders the data and compiles the kernels
-        seconds: dict[str, dict[str, list[float]]] = {what: {name: [] for name in both} for what in WORK}
+        if "training step" in given.work:
+            for checkout in both.values():
+                checkout.training(0)  # renders the data and compiles the kernels
+        seconds: dict[str, dict[str, list[float]]] = {
+            what: {name: [] for name in both} for what in given.work
+        }
         for number in range(1, given.rounds + 1):
             names = list(both) if number % 2 else list(both)[::-1]
-            for what, work in WORK.items():
+            for what in given.work:
                 for name in names:
-                    seconds[what][name].append(work(both[name], number))
+                    seconds[what][name].append(WORK[what](both[name], number))
             print(f"round {number} of {given.rounds}", file=sys.stderr)
     rows = {
         what: {
