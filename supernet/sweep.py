@@ -76,7 +76,9 @@ def _run(folder: Path, settings: dict[str, Any]) -> SweepRun:
     lines = read_log(folder / LOG)
     for line in lines:
         metric = logged_metric(line)
-        scored = (f"{metric}/largest", f"{metric}/smallest", metric) if line["kind"] == "validation" else ()
+        scored = (
+            (f"{metric}/largest", f"{metric}/smallest", metric) if line.get("kind") == "validation" else ()
+        )
         for name in (*scored, *TRAINING):
             if name in line:
                 if not isinstance(line[name], int | float):
