@@ -76,9 +76,8 @@ def _run(folder: Path, settings: dict[str, Any]) -> SweepRun:
     lines = read_log(folder / LOG)
     for line in lines:
         metric = logged_metric(line)
-        scored = (
-            (f"{metric}/largest", f"{metric}/smallest", metric) if line.get("kind") == "validation" else ()
-        )
+        is_validation = line.get("kind") == "validation"
+        scored = (f"{metric}/largest", f"{metric}/smallest", metric) if is_validation else ()
         for name in (*scored, *TRAINING):
             if name in line:
                 if not isinstance(line[name], int | float):
@@ -91,7 +90,7 @@ def _run(folder: Path, settings: dict[str, Any]) -> SweepRun:
     both = [
         (line[large] + line[small]) / 2
         for line, (large, small) in zip(lines, pairs, strict=True)
-        if line["kind"] == "validation" and large in line and small in line
+        if line.get("kind") == "validation" and large in line and small in line
     ]
     if both:
         metrics = {"best": max(both), **metrics}
