@@ -35,6 +35,7 @@ import harness
 import mutations
 import numpy as np
 import world
+from damage import MARKER
 from kinds import KINDS, Kind, Variant, files_of, kind_of, quick
 
 VERDICTS = ("refused", "accepted", "accepted, other result", "traceback", "unclear", "silently wrong", "hang", "memory", "ran code")  # fmt: skip
@@ -86,7 +87,7 @@ class Campaign:
         damage = mutations.mutate(rng, file, others)
         done = harness.run(variant.entry, variant.arguments, folder, self._settings(kind, number))
         verdict = done.verdict(reference)
-        if any(folder.rglob(mutations.MARKER)):
+        if any(folder.rglob(MARKER)):
             verdict = "ran code"
         elif verdict == "accepted" and digests(variant, folder, done) != results:
             told = variant.checksum or (damage.endswith("doubled") and "key " in damage)
