@@ -1,0 +1,171 @@
+"""What is read: regular files, within bounds, by what every system has."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import struct
+import subprocess
+import sys
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from annotated import document, opened, write
+from PIL import Image
+
+from subnets.portable.frames import open_frames
+from supernet.data.images.decode import decode_rgb
+from supernet.errors import InputError
+from supernet.pose import Skeleton
+from supernet.pose.inference import run_passes
+from supernet.runs.files import read_json, read_yaml
+from supernet.runs.reading import check_tensors, read_bytes
+
+ABSENT = """
+import os, runpy, sys
+for name in ("sched_getaffinity", "sched_setaffinity", "sysconf"):
+    if hasattr(os, name): delattr(os, name)
+real = os.open
+def no_folders(path, *rest, **more):
+    if os.path.isdir(path): raise PermissionError(13, "a folder", path)
+    return real(path, *rest, **more)
+os.open = no_folders
+sys.argv = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize("pixels", ["true", "false"])
+def test_nothing_that_macos_or_windows_lack_is_needed(tmp_path: Path, pixels: str) -> None:
+    write(tmp_path, document())
+    words = [
+        "supernet.audit",
+        "data=crowdpose",
+        f"data.root={tmp_path}",
+        "splits=[train]",
+        f"pixels={pixels}",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", ABSENT, *words], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def png(width: int, height: int) -> bytes:
+    """A PNG of one colour that is tiny in the file."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
+
+    rows = zlib.compress(bytes((width + 8) // 8) * height, 9)
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def bmp(width: int, height: int) -> bytes:
+    return b"BM" + bytes(16) + struct.pack("<ii", width, height) + bytes(40)
+
+
+@pytest.mark.parametrize("make", [png, bmp])
+def test_pictures_of_too_many_pixels(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="LITEPOSE_MAX_PIXELS=400000000"):
+        decode_rgb(make(20000, 20000), "it")
+    monkeypatch.setenv("LITEPOSE_MAX_PIXELS", "5000")
+    with pytest.raises(InputError, match="LITEPOSE_MAX_PIXELS=6400"):
+        decode_rgb(png(80, 80), "it")
+    monkeypatch.setenv("LITEPOSE_MAX_PIXELS", "6400")
+    assert decode_rgb(png(80, 80), "it").shape == (80, 80, 3)
+
+
+def test_what_unpacks_without_end(tmp_path: Path) -> None:
+    zeros = b"[" + b"0," * 2**24 + b"0]"
+    (tmp_path / "a.json.gz").write_bytes(gzip.compress(zeros))
+    with zipfile.ZipFile(tmp_path / "all.zip", "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("json/crowdpose_train.json", zeros)
+    with pytest.raises(InputError, match="times its size"):
+        read_json(tmp_path / "a.json.gz")
+    with pytest.raises(InputError, match="times its size"):
+        opened(tmp_path / "all.zip")
+    with pytest.raises(InputError, match="times its size"):
+        opened(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_only_regular_files_are_read(tmp_path: Path, kind: str) -> None:
+    write(tmp_path, document())
+    path = tmp_path / "images" / "2.png"
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+    with pytest.raises(InputError, match=r"2\.png"):
+        opened(tmp_path)
+    with pytest.raises(InputError, match="it is"):
+        read_bytes(path)
+    dataset = opened(tmp_path, on_error="skip")
+    assert [record.image_id for record in dataset.records] == [1, 3]
+
+
+@pytest.mark.parametrize("text", ["", "x: &x [*x]\n"])
+def test_aliases_of_yaml(tmp_path: Path, text: str) -> None:
+    levels = "".join(f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 10)}]\n" for i in range(9))
+    (tmp_path / "own.yaml").write_text(text or f"a0: &a0 [1, 2]\n{levels}")
+    with pytest.raises(InputError, match="aliases"):
+        read_yaml(tmp_path / "own.yaml")
+    (tmp_path / "own.yaml").write_text("a: &a [1, 2]\nb: [*a, *a]\n")
+    assert read_yaml(tmp_path / "own.yaml")["b"] == [[1, 2], [1, 2]]
+
+
+def test_headers_of_tensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(struct.pack("<Q", 2**25) + b"{" + b" " * 2**25)
+    with pytest.raises(InputError, match="LITEPOSE_MAX_HEADER"):
+        check_tensors(file)
+    monkeypatch.setenv("LITEPOSE_MAX_HEADER", str(2**25))
+    check_tensors(file)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".avif", ".HEIC"])
+def test_pictures_that_are_not_read_are_told(tmp_path: Path, suffix: str) -> None:
+    write(tmp_path, document())
+    (tmp_path / "images" / f"holiday{suffix}").write_bytes(b"GIF89a")
+    frames = open_frames(tmp_path / "images")
+    assert [frame.name for frame in frames] == ["1.png", "2.png", "3.png"]
+    (told,) = frames.failures
+    assert f"holiday{suffix}" in told
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_folders_to_predict_hold_regular_files(tmp_path: Path, kind: str) -> None:
+    write(tmp_path, document())
+    path = tmp_path / "images" / "0.png"
+    os.mkfifo(path) if kind == "pipe" else path.symlink_to("/dev/zero")
+    frames = open_frames(tmp_path / "images")
+    assert len(list(frames)) == 3
+    assert "0.png" in frames.failures[0]
+
+
+def test_a_telephones_photograph_is_predicted_upright(tmp_path: Path) -> None:
+    image = np.zeros((40, 24, 3), np.uint8)
+    image[:10] = 255
+    tag = Image.Exif()
+    tag[0x0112] = 6
+    Image.fromarray(np.rot90(image)).save(tmp_path / "photo.jpg", exif=tag)
+    (frame,) = open_frames(tmp_path / "photo.jpg")
+    assert frame.image.shape == image.shape
+    assert frame.image[:8].min() > 200 > 50 > frame.image[14:].max()
+
+
+def test_nothing_is_averaged_with_a_mirror_image_that_nobody_knows() -> None:
+    skeleton = Skeleton.from_dict({"joints": ["a", "b"], "sigmas": [0.1, 0.1]})
+    with pytest.raises(InputError, match="mirror"):
+        run_passes(lambda images: [], np.zeros((1, 3, 64, 64), np.float32), skeleton, flip=True)
