@@ -16,8 +16,8 @@ from .calibration import calibrate
 from .data.annotations.records import Faults, Skipped
 from .data.batch import normalise
 from .data.dataset import PoseDataset
-from .data.images.reading import stream_images
 from .data.options import AugmentOptions
+from .data.reading import stream_images
 from .data.transforms import sample, warp_image
 from .errors import InputError
 from .family import Architecture

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from .batch import Batch as Batch
     from .batch import normalise as normalise
     from .dataset import PoseDataset as PoseDataset
-    from .images.reading import stream_images as stream_images
     from .loader import Loader as Loader
     from .opening import load_coco as load_coco
     from .opening import load_crowdpose as load_crowdpose
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from .options import DataOptions as DataOptions
     from .options import LoaderOptions as LoaderOptions
     from .plan import BatchPlan as BatchPlan
+    from .reading import stream_images as stream_images
 
 lazy_names(
     __name__,
@@ -40,6 +40,6 @@ lazy_names(
         "BatchPlan": "plan",
         "audit": "audit.report",
         "AuditReport": "audit.report",
-        "stream_images": "images.reading",
+        "stream_images": "reading",
     },
 )

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import hashlib
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -17,8 +15,8 @@ from ..errors import InputError
 from ..pose.protocols import PROTOCOLS
 from ..pose.skeletons import Skeleton
 from .annotations.records import Record, Skipped
-from .images.decode import Header, UInt8Image, damaged_images, decode_rgb, image_header
-from .images.orientation import Looked, looked, settle, stored_by_labels, undecided
+from .images.decode import Header, UInt8Image, damaged_images, decode_rgb, decode_threads, image_header
+from .images.orientation import Looked, looked, settle
 from .images.store import Store
 
 _THREADS = 8
@@ -126,13 +124,14 @@ class PoseDataset:
         described = f"{self._store.describe(name)} (image {record.image_id})"
         # The header first: a mangled one may announce gigabytes.
         header = image_header(lambda size: data if size < 0 else data[:size], described)
-        stored = record.stored
-        if stored is None and header.orientation != 1:
-            stored = self.exif == "stored" if self.exif != "auto" else stored_by_labels(record, header)
-            if stored is None:
-                raise undecided(described, header)
-        settled = looked(dataclasses.replace(record, stored=stored), header, described).record
-        image = decode_rgb(data, described, stored=bool(stored))
+        if record.stored is None:
+            found = settle([record], [header], [described], self.exif)[0]
+        else:
+            found = looked(record, header, described)
+        if isinstance(found, InputError):
+            raise found
+        settled = found.record
+        image = decode_rgb(data, described, stored=bool(settled.stored))
         if image.shape[:2] != (settled.height, settled.width):
             raise InputError(f"{described} does not hold the pixels that its header announces")
         return image
@@ -156,7 +155,7 @@ class PoseDataset:
                 return error
 
         indices = range(len(self))
-        with ThreadPoolExecutor(_THREADS) as pool:
+        with decode_threads(_THREADS) as pool:
             headers = list(pool.map(header, indices))
         return settle(self.records, headers, [self.image_name(i) for i in indices], self.exif)
 

@@ -14,10 +14,10 @@ from ..pose.skeletons import Skeleton
 from .annotations.parse import parse
 from .annotations.records import Faults, Record, nonsense
 from .dataset import PoseDataset
-from .images.reading import cached
 from .images.store import Store
 from .layouts import LAYOUTS
 from .options import DataOptions
+from .reading import cached
 
 _LOG = logging.getLogger(__name__)
 
@@ -174,20 +174,27 @@ def _join(records: list[Record], more: list[Record], source: str, faults: Faults
 def _check_headers(dataset: PoseDataset, faults: Faults) -> None:
     """Settle sizes and views; leave out images that are missing or no images."""
     kept: list[Record] = []
-    for record, found in zip(dataset.records, dataset.look(), strict=True):
+    views: dict[bool, list[str]] = {True: [], False: []}
+    for index, (record, found) in enumerate(zip(dataset.records, dataset.look(), strict=True)):
         if isinstance(found, InputError):
             faults.add(dataset.name, f"image {record.image_id}", str(found))
             continue
         if found.swapped:
             dataset.swapped.append(record.image_id)
+        if found.tagged:
+            views[bool(found.record.stored)].append(dataset.image_name(index))
         kept.append(found.record)
     dataset.records = tuple(kept)
-    stored = sum(record.stored is True for record in kept)
-    if stored:
+    on_stored, on_upright = views[True], views[False]
+    if on_stored:
+        others = f", those of {len(on_upright)} on the upright one ({on_upright[0]})" if on_upright else ""
         _LOG.warning(
-            "%s: %d images with an EXIF orientation are not turned: their labels are on the stored view",
+            "%s: %d images with an EXIF orientation (%s) are not turned: their labels are on the stored "
+            "view%s; if that is wrong, set data.exif",
             dataset.name,
-            stored,
+            len(on_stored),
+            on_stored[0],
+            others,
         )
 
 

@@ -13,6 +13,8 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -39,6 +41,7 @@ _BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xDA)})
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SCAN_MARKER = 0xDA
 _EXIF_MARKER = 0xE1
+_STDERR = 2
 
 
 @dataclass(frozen=True)
@@ -223,7 +226,20 @@ def _segments(data: bytes) -> list[tuple[int, int]]:
     return found
 
 
-_STDERR = 2
+@contextlib.contextmanager
+def decode_threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool of `count` threads that are gone when the block ends: for the system, not only for Python.
+
+    An ending thread takes a mutex of OpenCV. A process that is forked just then would wait for it for ever.
+    """
+    threads: list[int] = []
+    try:
+        with ThreadPoolExecutor(count, initializer=lambda: threads.append(threading.get_native_id())) as pool:
+            yield pool
+    finally:
+        tasks = Path("/proc/self/task")
+        while any((tasks / str(thread)).exists() for thread in threads):
+            time.sleep(0.0005)
 
 
 def damaged_images(

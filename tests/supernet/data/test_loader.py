@@ -22,7 +22,7 @@ from supernet.data import (
     normalise,
     open_dataset,
 )
-from supernet.data.images.reading import decode_threads
+from supernet.data.images.decode import decode_threads
 from supernet.data.plan import step_resolution
 from supernet.errors import InputError
 from supernet.heads.embedding import EMBEDDING

@@ -1,40 +1,20 @@
-"""Reading images ahead of their use, in order."""
+"""Reading a data set's images ahead of their use: all of them into memory, or a few in order."""
 
 from __future__ import annotations
 
 import os
-import threading
-import time
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
+from concurrent.futures import Future
 
-from ...errors import InputError
-from ..annotations.records import Skipped
-from ..dataset import PoseDataset
-from .decode import UInt8Image
+from ..errors import InputError
+from .annotations.records import Skipped
+from .dataset import PoseDataset
+from .images.decode import UInt8Image, decode_threads
 
 _THREADS = 4
 # Leave room for the training itself.
 _SHARE_OF_MEMORY = 0.7
-
-
-@contextmanager
-def decode_threads(count: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool of `count` threads that are gone when the block ends: for the system, not only for Python.
-
-    An ending thread takes a mutex of OpenCV. A process that is forked just then would wait for it for ever.
-    """
-    threads: list[int] = []
-    try:
-        with ThreadPoolExecutor(count, initializer=lambda: threads.append(threading.get_native_id())) as pool:
-            yield pool
-    finally:
-        tasks = Path("/proc/self/task")
-        while any((tasks / str(thread)).exists() for thread in threads):
-            time.sleep(0.0005)
 
 
 def cached(dataset: PoseDataset) -> PoseDataset:
