@@ -115,7 +115,7 @@ class BatchMaker:
             augmentation = sample(self.plan.rng(draw), width, height, resolution, self.augment)
             warp_image(image, augmentation, out=images[row])
             keypoints = warp_keypoints(record.keypoints, augmentation, self.dataset.skeleton.flip)
-            labels = self.dataset.labelled
+            labels = self.dataset.labelled[record.source]
             labelled.append(labels[list(self.dataset.skeleton.flip)] if augmentation.flip else labels)
             people.append(_present(keypoints, record.crowd, resolution))
             for scale, side in sides.items():

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -14,12 +15,14 @@ import numpy as np
 from ..errors import InputError
 from ..pose.protocols import PROTOCOLS
 from ..pose.skeletons import Skeleton
-from .annotations.records import Record, Skipped
+from .annotations.records import BoolArray, Record, Skipped
 from .images.decode import Header, UInt8Image, damaged_images, decode_rgb, decode_threads, image_header
 from .images.orientation import Looked, looked, settle
 from .images.store import Store
 
 _THREADS = 8
+# A source with fewer labelled people does not tell which joints it never labels.
+FEW = 20
 
 
 class PoseDataset:
@@ -30,7 +33,7 @@ class PoseDataset:
         skeleton: the joint layout.
         protocol: how it is scored (`supernet.pose.protocols.PROTOCOLS`).
         records: one per image.
-        labelled: (J,) which joints anybody is labelled with: the others are unknown, not absent.
+        labelled: by the source of images (J,) which joints count there (`labelled_joints`).
         skipped: what was left out on opening, with `on_error="skip"`.
         swapped: ids of images whose annotation had width and height swapped (mended in `records`).
         exif: the view that labels of images with an EXIF orientation were made on, if it is known: "upright",
@@ -58,9 +61,7 @@ class PoseDataset:
         self.exif = exif
         self.skipped: list[Skipped] = []
         self.swapped: list[int] = []
-        self.labelled = np.zeros(skeleton.num_joints, np.bool_)
-        for record in self.records:
-            self.labelled |= (record.keypoints[..., 2] > 0).any(axis=0)
+        self.labelled = labelled_joints(self.records, skeleton.num_joints)
         self._store = store
         self._folders = tuple(folders)
         self._cache: dict[int, UInt8Image] = {}
@@ -80,7 +81,8 @@ class PoseDataset:
         """SHA-256 of what the annotations say: images, joints, boxes; not where they lie."""
         digest = hashlib.sha256()
         for record in self.records:
-            digest.update(f"{record.image_id} {record.width} {record.height}".encode())
+            source = f" {record.source}" if record.source else ""
+            digest.update(f"{record.image_id} {record.width} {record.height}{source}".encode())
             for array in (record.keypoints, record.boxes, record.crowd):
                 digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
@@ -216,6 +218,23 @@ class PoseDataset:
     def __getstate__(self) -> dict[str, Any]:
         # A spawned worker reads from disk; a forked one never pickles and shares the cache.
         return {**self.__dict__, "_cache": {}}
+
+
+def labelled_joints(records: Iterable[Record], num_joints: int) -> dict[str, BoolArray]:
+    """By source (J,) which joints anybody there is labelled with: the others are unknown, not absent.
+
+    Sources with few labelled people are taken together with all others: of those, a joint may be missing by
+    chance. Where nobody is labelled at all there is nobody, and all joints count.
+    """
+    seen: dict[str, BoolArray] = {}
+    people: Counter[str] = Counter()
+    for record in records:
+        joints = record.keypoints[..., 2] > 0
+        known = seen.setdefault(record.source, np.zeros(num_joints, np.bool_))
+        known |= joints.any(axis=0)
+        people[record.source] += int(joints.any(axis=1).sum())
+    together = np.any([*seen.values(), np.full(num_joints, not people.total())], axis=0)
+    return {source: known if people[source] >= FEW else together for source, known in seen.items()}
 
 
 def _image_entry(record: Record) -> dict[str, Any]:

@@ -61,6 +61,7 @@ class ImageEntry:
     width: int
     height: int
     crowd_index: float
+    source: str = ""
     people: list[Person] = field(default_factory=list)
 
 
@@ -85,7 +86,9 @@ def image_entry(entry: Any, usual: Collection[str]) -> ImageEntry:
     index = _number(entry["crowdIndex"], "crowdIndex") if "crowdIndex" in entry else math.nan
     if index < 0:
         raise BadEntry(f"crowdIndex is {index}, below 0")
-    return ImageEntry(entry["id"], name, entry["width"], entry["height"], index)
+    source = entry.get("source")
+    source = source if isinstance(source, str) else ""
+    return ImageEntry(entry["id"], name, entry["width"], entry["height"], index, source)
 
 
 def _inside(name: str) -> str:

@@ -178,6 +178,7 @@ def _record(image: ImageEntry, skeleton: Skeleton) -> Record:
         areas=np.array([p.area for p in people], dtype=np.float64),
         annotation_ids=np.array([p.annotation_id for p in people], dtype=np.int64),
         ignore=tuple(p.region for p in people if p.region is not None),
+        source=image.source,
     )
 
 

@@ -54,6 +54,8 @@ class Record:
         ignore: regions with people that nobody labelled, to be left out of the heatmap loss.
         stored: whether the labels are on the picture as it is stored, not as its EXIF orientation shows it;
             None before the file was looked at.
+        source: where the image and its annotations come from, if its file says it; what one source never
+            labels, another may.
     """
 
     image_id: int
@@ -69,6 +71,7 @@ class Record:
     annotation_ids: IntArray
     ignore: tuple[Region, ...] = field(default=())
     stored: bool | None = None
+    source: str = ""
 
     @property
     def num_people(self) -> int:

@@ -22,6 +22,8 @@ from supernet.data import (
     normalise,
     open_dataset,
 )
+from supernet.data.annotations.records import Record
+from supernet.data.dataset import FEW, labelled_joints
 from supernet.data.images.decode import decode_threads
 from supernet.data.plan import step_resolution
 from supernet.errors import InputError
@@ -76,22 +78,52 @@ def test_shapes_types_and_one_resolution_a_step(crowdpose_root):
     assert seen == set(RESOLUTIONS)
 
 
-def test_joints_that_a_source_never_labels_are_told_also_in_mirrored_crops(crowdpose_root):
-    """Left ankles are never labelled: in a mirrored crop it is the right ones that nobody knows of."""
+@pytest.mark.parametrize("mirrored", [0.0, 1.0])
+def test_joints_that_a_source_never_labels_are_told_also_in_mirrored_crops(crowdpose_root, mirrored):
+    """Source a never labels left ankles: in its mirrored crops it is the right ones that nobody knows of."""
     path = crowdpose_root / "json/crowdpose_train.json"
     document = json.loads(path.read_text())
+    images = {image["id"]: image for image in document["images"]}
+    for image in images.values():
+        image["source"] = "ab"[image["id"] % 2]
+    document["annotations"] = [
+        {**person, "id": FEW * person["id"] + copy, "keypoints": list(person["keypoints"])}
+        for person in document["annotations"]
+        for copy in range(FEW)
+    ]
     for person in document["annotations"]:
-        person["keypoints"][3 * 10 : 3 * 10 + 3] = [0, 0, 0]
+        if images[person["image_id"]]["source"] == "a":
+            person["keypoints"][3 * 10 : 3 * 10 + 3] = [0, 0, 0]
     path.write_text(json.dumps(document))
     dataset = load_crowdpose(crowdpose_root, "train")
-    assert not dataset.labelled[10]
-    assert dataset.labelled[11]
-    for mirrored in (0.0, 1.0):
-        loader = Loader(dataset, LoaderOptions(2), (32,), augment=AugmentOptions(flip=mirrored))
-        batch = loader.batch(0)
-        expected = dataset.labelled[list(dataset.skeleton.flip)] if mirrored else dataset.labelled
-        assert batch.labelled.tolist() == [expected.tolist()] * 2
-        assert torch.equal(EMBEDDING.targets(batch, 2.0).labelled, batch.labelled.float())
+    assert np.flatnonzero(~dataset.labelled["a"]).tolist() == [10]
+    assert dataset.labelled["b"].all()
+    batch = Loader(dataset, LoaderOptions(10), (32,), augment=AugmentOptions(flip=mirrored)).batch(0)
+    unknown = 11 if mirrored else 10
+    expected = [[j != unknown or image_id % 2 for j in range(14)] for image_id in batch.image_ids.tolist()]
+    assert batch.labelled.tolist() == expected
+    assert torch.equal(EMBEDDING.targets(batch, 2.0).labelled, batch.labelled.float())
+
+
+def test_few_people_do_not_tell_what_their_source_never_labels():
+    def record(source, people, joints):
+        keypoints = np.zeros((people, 3, 3))
+        keypoints[:, joints, 2] = 2
+        empty = np.zeros(0, np.int64)
+        return Record(
+            1, "", 9, 9, 0.0, keypoints, np.zeros((people, 4)), empty, empty, empty, empty, source=source
+        )
+
+    records = [
+        record("many", FEW - 1, [0]),
+        record("many", 1, [0]),
+        record("few", FEW - 1, [1]),
+        record("no", 0, []),
+    ]
+    found = {source: known.tolist() for source, known in labelled_joints(records, 3).items()}
+    together = [True, True, False]
+    assert found == {"many": [True, False, False], "few": together, "no": together}
+    assert labelled_joints(records[-1:], 3)["no"].all(), "where there is nobody, no joint is"
 
 
 def test_content_does_not_depend_on_the_workers(crowdpose_root):
