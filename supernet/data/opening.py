@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+from typing import Any
 
 import numpy as np
 
@@ -101,8 +102,7 @@ def load_crowdpose(
     split: str,
     *,
     skeleton: str | os.PathLike[str] | Skeleton = "crowdpose",
-    on_error: str = "raise",
-    verify: str = "headers",
+    **settings: Any,
 ) -> PoseDataset:
     """Open one split of a data set in the CrowdPose layout.
 
@@ -111,48 +111,29 @@ def load_crowdpose(
         split: "train", "val", "test", "trainval" (train and val joined), any other
             `crowdpose_{split}.json`, or the path of one annotation file.
         skeleton: a joint layout or its name.
-        on_error, verify: as in `DataOptions`.
+        settings: further fields of `DataOptions`, such as `on_error` and `verify`.
 
     Raises:
         InputError: a file is missing or broken; the message names it and what to do.
     """
-    return _load("crowdpose", root, split, skeleton, on_error, verify)
+    options = DataOptions(os.fspath(root), **{"layout": "crowdpose", **settings})
+    options.skeleton = skeleton  # type: ignore[assignment]  # a layout that lies in no file
+    return open_dataset(options, split)
 
 
-def load_coco(
-    root: str | os.PathLike[str],
-    split: str,
-    *,
-    skeleton: str | os.PathLike[str] | Skeleton = "coco",
-    on_error: str = "raise",
-    verify: str = "headers",
-) -> PoseDataset:
+def load_coco(root: str | os.PathLike[str], split: str, **settings: Any) -> PoseDataset:
     """Open one split of a data set in the COCO layout, images without any person included (COCO scores them).
 
     Args:
         root: a folder or a .zip; COCO's own zips inside the folder are read as they are.
         split: "train2017", "val2017", ("train", "val" and "trainval" mean those), any other folder that has a
             `person_keypoints_{split}.json`, or the path of one annotation file.
-        skeleton: a joint layout or its name.
-        on_error, verify: as in `DataOptions`.
+        settings: as of `load_crowdpose`; the skeleton is "coco" where none is given.
 
     Raises:
         InputError: a file is missing or broken; the message names it and what to do.
     """
-    return _load("coco", root, split, skeleton, on_error, verify)
-
-
-def _load(
-    layout: str,
-    root: str | os.PathLike[str],
-    split: str,
-    skeleton: str | os.PathLike[str] | Skeleton,
-    on_error: str,
-    verify: str,
-) -> PoseDataset:
-    options = DataOptions(os.fspath(root), layout, on_error=on_error, verify=verify)
-    options.skeleton = skeleton  # type: ignore[assignment]  # a layout that lies in no file
-    return open_dataset(options, split)
+    return load_crowdpose(root, split, **{"layout": "coco", "skeleton": "coco", **settings})
 
 
 def _join(records: list[Record], more: list[Record], source: str, faults: Faults) -> list[Record]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,72 +18,77 @@ _LIGHT = np.array([-0.42, -0.52, 0.74])
 _DARK = (30, 25, 35)
 
 
-def _skull(figure: Figure) -> tuple[Floats, float, float]:
-    """Centre (2,), half width and half height (pixels, along the head's own upright)."""
-    neck, head = figure.joints[NECK, :2], figure.joints[HEAD, :2]
-    length = max(float(np.linalg.norm(head - neck)), 0.1 * figure.unit)
-    height = 0.5 * min(length, 0.2 * figure.unit)
-    return neck + 0.56 * (head - neck), 0.8 * height, height
+@dataclass(frozen=True)
+class _Skull:
+    """A head on the screen: an ellipse, and the way that the ball in it is turned.
 
+    Attributes:
+        centre: (2,), in pixels.
+        rx, ry: half its width and half its height, along `tilt` and `axis`.
+        tilt, axis: (2,) unit vectors on the screen: across, and from chin to crown.
+        face, up, ear: (3,) orthonormal right-handed-enough frame: ahead, to the crown, to the left.
+    """
 
-def _frame(figure: Figure) -> tuple[Floats, Floats, Floats]:
-    """Orthonormal right-handed-enough frame of the head: face, up, left ear."""
-    face = figure.face / np.linalg.norm(figure.face)
-    up = figure.head_up - face * float(figure.head_up @ face)
-    norm = float(np.linalg.norm(up))
-    up = up / norm if norm > 1e-3 else np.array([0.0, -1.0, 0.0])
-    return face, up, cross(up, face)
+    centre: Floats
+    rx: float
+    ry: float
+    tilt: Floats
+    axis: Floats
+    face: Floats
+    up: Floats
+    ear: Floats
+
+    @classmethod
+    def of(cls, figure: Figure) -> _Skull:
+        """The head of `figure`."""
+        neck, head = figure.joints[NECK, :2], figure.joints[HEAD, :2]
+        length = max(float(np.linalg.norm(head - neck)), 0.1 * figure.unit)
+        height = 0.5 * min(length, 0.2 * figure.unit)
+        face = figure.face / np.linalg.norm(figure.face)
+        up = figure.head_up - face * float(figure.head_up @ face)
+        norm = float(np.linalg.norm(up))
+        up = up / norm if norm > 1e-3 else np.array([0.0, -1.0, 0.0])
+        tilt = np.array([-up[1], up[0]]) if abs(up[1]) > 1e-3 else np.array([1.0, 0.0])
+        tilt = tilt / max(float(np.linalg.norm(tilt)), 1e-6)
+        axis = np.array([tilt[1], -tilt[0]])
+        return cls(neck + 0.56 * (head - neck), 0.8 * height, height, tilt, axis, face, up, cross(up, face))
+
+    def place(self, point: Floats) -> Floats:
+        """(2,) on the screen, of a point on the unit head (3-D directions to an ellipse along tilt/axis)."""
+        across, high = float(point[:2] @ self.tilt), float(point[:2] @ self.axis)
+        return self.centre + (self.rx * across * self.tilt + self.ry * high * self.axis)
+
+    def outline(self, grow: float) -> Floats:
+        """(28, 2) points around the head, `grow` pixels larger."""
+        angles = np.linspace(0, 2 * np.pi, 28, endpoint=False)
+        x, y = np.cos(angles)[:, None], np.sin(angles)[:, None]
+        return self.centre + x * (self.rx + grow) * self.tilt + y * (self.ry + grow) * self.axis
 
 
 def draw_head(canvas: Canvas, figure: Figure) -> None:
     """Hair ball with a face cap, shaded; eyes, mouth, nose and cap when they turn to the viewer."""
-    centre, rx, ry = _skull(figure)
-    face, up, ear = _frame(figure)
+    skull = _Skull.of(figure)
     # Rim first: a disc-shaped outline keeps the head apart from what is behind it.
-    tilt = np.array([-up[1], up[0]]) if abs(up[1]) > 1e-3 else np.array([1.0, 0.0])
-    tilt = tilt / max(float(np.linalg.norm(tilt)), 1e-6)
-    axis = np.array([tilt[1], -tilt[0]])  # on screen, from chin to crown
-    angles = np.linspace(0, 2 * np.pi, 28, endpoint=False)
-    circle = np.stack([np.cos(angles), np.sin(angles)], 1)
-
-    def outline(grow: float) -> Floats:
-        points: Floats = centre + circle[:, :1] * (rx + grow) * tilt + circle[:, 1:] * (ry + grow) * axis
-        return points
-
-    if abs(face[2]) < 0.9:
-        nose = centre + _flat(1.06 * face - 0.12 * up, rx, ry, tilt, axis)
-        canvas.disc(nose, 0.16 * rx, shade(figure.style.skin, 0.85))
-    canvas.fill(outline(0.45), shade(figure.style.hair, 0.45))
-    region = canvas.region(outline(0.0))
+    if abs(skull.face[2]) < 0.9:
+        nose = skull.place(1.06 * skull.face - 0.12 * skull.up)
+        canvas.disc(nose, 0.16 * skull.rx, shade(figure.style.skin, 0.85))
+    canvas.fill(skull.outline(0.45), shade(figure.style.hair, 0.45))
+    region = canvas.region(skull.outline(0.0))
     if region is not None:
-        _paint_ball(canvas, figure, region, centre, (rx, ry), (tilt, axis), (face, up))
-    if face[2] > -0.6:
-        _draw_features(canvas, figure, centre, (rx, ry), (tilt, axis), (face, up, ear))
+        _paint_ball(canvas, figure, region, skull)
+    if skull.face[2] > -0.6:
+        _draw_features(canvas, figure, skull)
     if figure.style.hat:
-        _draw_brim(canvas, figure, centre, (rx, ry), (tilt, axis), (face, up, ear))
+        _draw_brim(canvas, figure, skull)
 
 
-def _flat(point: Floats, rx: float, ry: float, tilt: Floats, axis: Floats) -> Floats:
-    """Offset on screen of a point on the unit head (3-D directions to an ellipse along tilt/axis)."""
-    flat: Floats = rx * float(point[:2] @ tilt) * tilt + ry * float(point[:2] @ axis) * axis
-    return flat
-
-
-def _paint_ball(
-    canvas: Canvas,
-    figure: Figure,
-    region: Region,
-    centre: Floats,
-    radii: tuple[float, float],
-    screen: tuple[Floats, Floats],
-    frame: tuple[Floats, Floats],
-) -> None:
+def _paint_ball(canvas: Canvas, figure: Figure, region: Region, skull: _Skull) -> None:
     h, w = region.mask.shape
-    (tx, ty), (ax, ay) = (tuple(float(v) for v in side) for side in screen)
-    dx = (np.arange(w, dtype=np.float32) + region.x0 + 0.5)[None] / SUPERSAMPLE - float(centre[0])
-    dy = (np.arange(h, dtype=np.float32) + region.y0 + 0.5)[:, None] / SUPERSAMPLE - float(centre[1])
-    u = (dx * tx + dy * ty) / radii[0]
-    v = (dx * ax + dy * ay) / radii[1]
+    (tx, ty), (ax, ay) = (tuple(float(v) for v in side) for side in (skull.tilt, skull.axis))
+    dx = (np.arange(w, dtype=np.float32) + region.x0 + 0.5)[None] / SUPERSAMPLE - float(skull.centre[0])
+    dy = (np.arange(h, dtype=np.float32) + region.y0 + 0.5)[:, None] / SUPERSAMPLE - float(skull.centre[1])
+    u = (dx * tx + dy * ty) / skull.rx
+    v = (dx * ax + dy * ay) / skull.ry
     x, y = u * tx + v * ax, u * ty + v * ay
     ball = (x, y, np.sqrt(np.maximum(1 - x * x - y * y, 0)))
 
@@ -90,32 +96,23 @@ def _paint_ball(
         total = sum(p * float(d) for p, d in zip(ball, direction, strict=True))
         return np.asarray(total, np.float32)
 
-    face, up = frame
-    height = along(up)
+    height = along(skull.up)
     style = figure.style
     which = np.zeros((h, w), np.uint8)
     # Skin: the front cap below the hairline, and the nape.
-    which[(along(face) > 0.12) & (height < 0.52) | (height < -0.72)] = 1
+    which[(along(skull.face) > 0.12) & (height < 0.52) | (height < -0.72)] = 1
     if style.hat:
         which[height > 0.34] = 2
     light = 0.62 + 0.5 * np.maximum(along(_LIGHT), 0)
     canvas.paste(region, shade_all((style.hair, style.skin, style.accent), which, light))
 
 
-def _draw_features(
-    canvas: Canvas,
-    figure: Figure,
-    centre: Floats,
-    radii: tuple[float, float],
-    screen: tuple[Floats, Floats],
-    frame: tuple[Floats, Floats, Floats],
-) -> None:
-    rx, ry = radii
-    face, up, ear = frame
+def _draw_features(canvas: Canvas, figure: Figure, skull: _Skull) -> None:
+    rx, face, up, ear = skull.rx, skull.face, skull.up, skull.ear
 
     def place(right: float, high: float) -> tuple[Floats, float]:
         point = face * np.sqrt(max(1 - right * right - high * high, 0.0)) + right * ear + high * up
-        return centre + _flat(point, rx, ry, *screen), float(point[2])
+        return skull.place(point), float(point[2])
 
     for side in (-1.0, 1.0):
         eye, depth = place(0.4 * side, 0.1)
@@ -134,16 +131,9 @@ def _draw_features(
         canvas.disc(nose, 0.1 * rx, shade(figure.style.skin, 0.78), own=False)
 
 
-def _draw_brim(
-    canvas: Canvas,
-    figure: Figure,
-    centre: Floats,
-    radii: tuple[float, float],
-    screen: tuple[Floats, Floats],
-    frame: tuple[Floats, Floats, Floats],
-) -> None:
+def _draw_brim(canvas: Canvas, figure: Figure, skull: _Skull) -> None:
     """The peak of a cap points where the face looks; seen from behind there is none."""
-    face, up, ear = frame
+    face, ear = skull.face, skull.ear
     if face[2] < -0.1:
         return
     corners = (
@@ -152,14 +142,14 @@ def _draw_brim(
         1.4 * face - 0.35 * ear,
         0.7 * face - 0.6 * ear,
     )
-    points = np.stack([centre + _flat(c + 0.36 * up, *radii, *screen) for c in corners])
+    points = np.stack([skull.place(c + 0.36 * skull.up) for c in corners])
     canvas.fill(points, shade(figure.style.accent, 0.7))
 
 
 def draw_hair_back(canvas: Canvas, figure: Figure) -> None:
     """Long hair down to the shoulders, behind the face."""
-    centre, rx, ry = _skull(figure)
-    face, up, _ = _frame(figure)
+    skull = _Skull.of(figure)
+    centre, rx, ry, face, up = skull.centre, skull.rx, skull.ry, skull.face, skull.up
     back = centre - 0.3 * rx * face[:2]
     # It hangs, so it falls down the screen unless the head is upside down.
     fall = np.array([0.0, 1.0]) if up[1] < 0.5 else np.array([0.0, -1.0])

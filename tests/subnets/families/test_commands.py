@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_families import SMALL
 
 from subnets.families.static import StaticArch
 from subnets.finetune.finetuning import finetune
@@ -33,27 +34,13 @@ from supernet.training.options import (
 )
 
 ROOT = Path(__file__).parents[3]
-SETTINGS = {
-    "higherhrnet": {
-        "widths": [8, 12, 16],
-        "blocks": [[1, 1], [0, 0, 1]],
-        "modules": [1, 1],
-        "head": 8,
-        "stem": 8,
-        "bottlenecks": 1,
-        "head_blocks": 1,
-    },
-    "efficienthrnet": {"level": 7, "width": 0.25, "depth": 0.3, "modules": [1, 1, 1], "blocks": 1},
-    "lpn": {"depths": [1, 1, 1, 1], "widths": [8, 16, 16, 32], "deconvs": [16, 16]},
-    "lightweight-openpose": {"channels": 8, "heatmaps": 19, "fields": 38},
-}
 
 
 @pytest.fixture(scope="module")
 def described(tmp_path_factory):
     """A small network of each family as a description."""
     folder = tmp_path_factory.mktemp("described")
-    for family, settings in SETTINGS.items():
+    for family, settings in SMALL.items():
         StaticArch(family, (64, 64), settings).save(folder / f"small-{family}.yaml")
     return folder
 
@@ -66,7 +53,7 @@ def command(cwd, module, *overrides):
 
 @pytest.mark.parametrize("family", ["higherhrnet", "efficienthrnet"])
 def test_networks_with_tags_train_decode_and_score(family, tiny_data, tmp_path):
-    net = build(StaticArch(family, (64, 64), SETTINGS[family]), 14, seed=0)
+    net = build(StaticArch(family, (64, 64), SMALL[family]), 14, seed=0)
     options = TrainOptions(
         steps=20,
         batch_size=4,
@@ -89,17 +76,17 @@ def test_networks_with_tags_train_decode_and_score(family, tiny_data, tmp_path):
 
 
 def test_networks_without_tags_are_not_trained_there(tiny_data, tmp_path):
-    net = build(StaticArch("lpn", (64, 64), SETTINGS["lpn"]), 14)
+    net = build(StaticArch("lpn", (64, 64), SMALL["lpn"]), 14)
     job = TrainingJob(tmp_path, tiny_data, TrainOptions(), seed=0, ranks=Ranks(torch.device("cpu")))
     with pytest.raises(InputError, match="only networks that find everybody in an image are trained here"):
         finetune(job, net)
 
 
 def test_export_of_every_family_equals_torch(described, tmp_path):
-    archs = ",".join(str(described / f"small-{family}.yaml") for family in SETTINGS)
+    archs = ",".join(str(described / f"small-{family}.yaml") for family in SMALL)
     done = command(tmp_path, "subnets.export", f"arch=[{archs}]", "name=all", "export.latency_rounds=1")
     assert done.returncode == 0, done.stderr
-    for family in SETTINGS:
+    for family in SMALL:
         folder = tmp_path / "runs/export/all" / f"small-{family}"
         record = json.loads((folder / "export.json").read_text())
         assert record["formats"][0]["difference"] < 1e-4

@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from small_families import SMALL
 
 from subnets.export.formats import largest_difference, normal_inputs
 from subnets.export.onnx_graph import export_onnx
@@ -33,20 +34,6 @@ PUBLISHED = {
 }
 # The papers round to a decimal; docs/baselines.md says what they probably leave out.
 ROUNDED = {"lpn-50": (17, 2.9, 1.0), "lpn-101": (17, 5.3, 1.4), "lightweight-openpose": (17, 4.1, 9.0)}
-SMALL = {
-    "higherhrnet": {
-        "widths": [4, 8, 12],
-        "blocks": [[0, 1], [1, 0, 1]],
-        "modules": [1, 1],
-        "head": 6,
-        "stem": 8,
-        "bottlenecks": 1,
-        "head_blocks": 1,
-    },
-    "efficienthrnet": {"level": 8, "width": 0.25, "depth": 0.3, "modules": [1, 1, 1], "blocks": 1},
-    "lpn": {"depths": [1, 1, 1, 1], "widths": [8, 16, 16, 32], "deconvs": [16, 16]},
-    "lightweight-openpose": {"channels": 8, "heatmaps": 4, "fields": 6},
-}
 SIDES = {"embedding": [(28, 4), (14, 2)], "heatmaps": [(14, 4)], "fields": [(4, 8), (6, 8)]}
 
 
