@@ -117,7 +117,7 @@ def _sizes(space: SearchSpace) -> dict[str, list[str]]:
     for gene in space.genes:
         if gene.block is None and gene.kind != "switch":
             what = gene.label.translate(_NO_DIGITS).split()
-            title = " ".join(what) + ("" if gene.kind in what or gene.name == "stem" else f" {gene.kind}")
+            title = " ".join(what) + ("" if gene.kind in what else f" {gene.kind}")
             rows.setdefault(title, []).append(gene.name)
     return {title if len(names) == 1 else f"{title}s": names for title, names in rows.items()}
 

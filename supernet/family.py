@@ -1,8 +1,8 @@
 """The contract of a family of networks: how they are described, which layers they have, what follows.
 
 Everything else asks an architecture for its family: networks, costs, channel sorting, folding, names of
-released weights. A family is a `LayerFamily` (it gives layers and their wiring; the elastic and the static
-network follow) or gives a torch module of its own.
+released weights. A family gives its layers and their wiring (the elastic and the static network, costs and
+memory follow) or a torch module of its own.
 """
 
 from __future__ import annotations
@@ -189,8 +189,8 @@ class Family:
         heads: kinds of heads that its networks can carry; () for any with outputs at scales that they have.
         skeleton: name of the joint layout that all its networks are bound to, if they are.
         folders: where descriptions lie that are found by name, beside those that ship.
-        network: class of its static network (see `subnets.network.Network`) where that does not follow from
-            layers.
+        network: class of its static network (see `subnets.network.Network`); None where that follows from
+            its layers.
     """
 
     name: ClassVar[str]
@@ -219,21 +219,13 @@ class Family:
         """What both sides of an input are multiples of."""
         return STEP
 
-    def cost(self, arch: Architecture, num_joints: int, height: int, width: int) -> NetworkCost:
-        """What one image of `height` x `width` pixels costs."""
-        raise NotImplementedError
-
-    def released_name(self, layer: Layer) -> tuple[str, str]:
-        """Paths of a layer's convolution and norm in the networks that the family's authors released."""
-        raise InputError(f"family {self.name} has no released weights")
-
-
-class LayerFamily(Family):
-    """A family that gives its layers and their wiring."""
-
     def layers(self, arch: Any, num_joints: int) -> tuple[Layer, ...]:
-        """Every layer of `arch` in the order of its data flow, whatever its resolution."""
-        raise NotImplementedError
+        """Every layer of `arch` in the order of its data flow, whatever its resolution.
+
+        Raises:
+            InputError: the family gives a whole network only.
+        """
+        raise InputError(f"family {self.name} gives no layers, which this needs")
 
     def wire(self, arch: Any, apply: Callable[[str, T], T], add: Callable[[T, T], T], images: T) -> list[T]:
         """Run the network: `apply(layer name, value)` computes a layer, `add` a sum.
@@ -242,16 +234,23 @@ class LayerFamily(Family):
 
         Returns:
             the outputs, in the order of the head's.
+
+        Raises:
+            InputError: the family gives a whole network only.
         """
-        raise NotImplementedError
+        raise InputError(f"family {self.name} gives no layers, which this needs")
 
     def cost(self, arch: Architecture, num_joints: int, height: int, width: int) -> NetworkCost:
-        """The sums over its layers."""
+        """What one image of `height` x `width` pixels costs: by default the sums over its layers."""
         found = layers(arch, num_joints)
         exact, paper = (
             sum(layer.macs(height, width, convention) for layer in found) for convention in CONVENTIONS
         )
         return NetworkCost(sum(layer.params for layer in found), exact, paper)
+
+    def released_name(self, layer: Layer) -> tuple[str, str]:
+        """Paths of a layer's convolution and norm in the networks that the family's authors released."""
+        raise InputError(f"family {self.name} has no released weights")
 
 
 FAMILIES: Registry[Family] = Registry(
@@ -294,18 +293,6 @@ def step_of(arch: Architecture) -> int:
     return family_of(arch).step(arch)
 
 
-def layer_family(arch: Architecture) -> LayerFamily:
-    """The family of `arch`, which gives layers.
-
-    Raises:
-        InputError: it gives a whole network only.
-    """
-    family = family_of(arch)
-    if not isinstance(family, LayerFamily):
-        raise InputError(f"family {arch.family} gives no layers, which this needs")
-    return family
-
-
 @lru_cache(maxsize=2048, typed=True)
 def layers(arch: Architecture, num_joints: int) -> tuple[Layer, ...]:
     """Every layer of `arch` in the order of its data flow.
@@ -313,12 +300,12 @@ def layers(arch: Architecture, num_joints: int) -> tuple[Layer, ...]:
     Raises:
         InputError: `num_joints` is no positive integer, or the family gives no layers.
     """
-    return layer_family(arch).layers(arch, positive_int(num_joints, "num_joints"))
+    return family_of(arch).layers(arch, positive_int(num_joints, "num_joints"))
 
 
 def wire(arch: Architecture, apply: Callable[[str, T], T], add: Callable[[T, T], T], images: T) -> list[T]:
-    """Run `arch`; see `LayerFamily.wire`."""
-    return layer_family(arch).wire(arch, apply, add, images)
+    """Run `arch`; see `Family.wire`."""
+    return family_of(arch).wire(arch, apply, add, images)
 
 
 def arch_from_dict(value: Any) -> Architecture:

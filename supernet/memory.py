@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from .cost import Columns, Gather, tabulate
 from .errors import InputError
-from .family import Architecture, Layer, LayerFamily, family_of, layers, wire
+from .family import Architecture, Layer, family_of, layers, wire
 from .space import Codes, SearchSpace
 
 # Bytes of a weight or of an element of a map.
@@ -57,7 +57,7 @@ def memory_of(
     arch: Architecture, num_joints: int, precision: str, input_shape: tuple[int, int] | None = None
 ) -> tuple[int, int] | None:
     """Bytes of RAM and of flash at `input_shape`, or at its own; None for a family that gives no layers."""
-    if not isinstance(family_of(arch), LayerFamily):
+    if family_of(arch).network is not None:
         return None
     flash = sum(layer_flash(layer, precision) for layer in layers(arch, num_joints))
     return peak_memory(arch, num_joints, precision, input_shape or arch.input_shape), flash

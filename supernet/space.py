@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import InputError, as_lists, check_schema, choices_of, read_fields, shown
-from .family import Architecture, LayerFamily, family_named
+from .family import Architecture, Family, family_named
 from .registry import require_conf
 from .runs.files import read_yaml, write_yaml
 
@@ -362,7 +362,7 @@ class FieldSpace(SearchSpace):
         return self.arch(**own)
 
 
-class SearchableFamily(LayerFamily):
+class SearchableFamily(Family):
     """A family with a search space; by default that of its description's fields.
 
     Attributes:

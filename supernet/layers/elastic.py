@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -119,6 +119,10 @@ class ElasticDepthwiseConv2d(nn.Module):
         self.transforms = nn.ParameterDict(
             {str(kernel): nn.Parameter(torch.eye(kernel * kernel)) for kernel in self.kernels[1:]}
         )
+
+    def undecayed(self) -> Iterable[nn.Parameter]:
+        """The transforms, whose rest is the identity and not 0."""
+        return self.transforms.values()
 
     def active_weight(self, layer: Layer) -> Tensor:
         """(channels, 1, k, k) weight of `layer`, kernel transforms applied."""

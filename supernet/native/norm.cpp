@@ -139,10 +139,11 @@ void backward(const float* x, const float* grad, float* grad_x, int64_t rows, in
 
 }  // namespace
 
+// Each returns 0 if it ran.
 extern "C" {
 
 // Mean and biased variance of each channel.
-void norm_statistics(const float* x, int64_t rows, int64_t channels, float* mean, float* variance, int threads) {
+int norm_statistics(const float* x, int64_t rows, int64_t channels, float* mean, float* variance, int threads) {
   // Sums are taken around a rough mean of rows spread over the tensor, so that the variance does not cancel.
   std::vector<float> rough(channels, 0.0f);
   const int64_t samples = std::min<int64_t>(rows, 64);
@@ -168,18 +169,21 @@ void norm_statistics(const float* x, int64_t rows, int64_t channels, float* mean
     mean[c] = static_cast<float>(rough[c] + difference);
     variance[c] = static_cast<float>(spread < 0 ? 0.0 : spread);
   }
+  return 0;
 }
 
 // y = x * scale + shift, clamped to [0, high] if `clamped`.
-void norm_apply(const float* x, float* y, int64_t rows, int64_t channels, const float* scale, const float* shift, int clamped,
-                float high, int threads) {
+int norm_apply(const float* x, float* y, int64_t rows, int64_t channels, const float* scale, const float* shift, int clamped,
+               float high, int threads) {
   (clamped ? apply<true> : apply<false>)(x, y, rows, channels, scale, shift, high, threads);
+  return 0;
 }
 
-void norm_backward(const float* x, const float* grad, float* grad_x, int64_t rows, int64_t channels, const float* mean,
-                   const float* invstd, const float* scale, const float* shift, int clamped, float high, float* grad_weight,
-                   float* grad_bias, int threads) {
+int norm_backward(const float* x, const float* grad, float* grad_x, int64_t rows, int64_t channels, const float* mean,
+                  const float* invstd, const float* scale, const float* shift, int clamped, float high, float* grad_weight,
+                  float* grad_bias, int threads) {
   (clamped ? backward<true> : backward<false>)(x, grad, grad_x, rows, channels, mean, invstd, scale, shift, high,
                                                grad_weight, grad_bias, threads);
+  return 0;
 }
 }

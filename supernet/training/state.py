@@ -32,19 +32,18 @@ def learning_rate(options: OptimizerOptions, step: int, total: int) -> float:
     )
 
 
-def decays(name: str, parameter: nn.Parameter) -> bool:
-    """Whether weight decay applies: not to batch norms and biases, nor to transforms, whose rest is the
-    identity.
-    """
-    return parameter.ndim > 1 and ".transforms." not in name
-
-
 def make_optimizer(net: nn.Module, options: OptimizerOptions) -> torch.optim.Optimizer:
-    """The optimizer of `net`'s parameters, in two groups: with and without weight decay."""
-    named = list(net.named_parameters())
+    """The optimizer of `net`'s parameters, in two groups: with and without weight decay.
+
+    Batch norms, biases and what a module calls its `undecayed` parameters have none.
+    """
+    spared = {id(p) for module in net.modules() for p in getattr(module, "undecayed", tuple)()}
     groups = [
-        {"params": [p for n, p in named if decays(n, p)], "weight_decay": options.weight_decay},
-        {"params": [p for n, p in named if not decays(n, p)], "weight_decay": 0.0},
+        {
+            "params": [p for p in net.parameters() if decays == (p.ndim > 1 and id(p) not in spared)],
+            "weight_decay": options.weight_decay if decays else 0.0,
+        }
+        for decays in (True, False)
     ]
     # A tensor as learning rate would not be kept bit-equal through a checkpoint; it is set anew each step
     # anyway.
