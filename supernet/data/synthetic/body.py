@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-# CrowdPose joint indices (left first).
-L_SHOULDER, R_SHOULDER, L_ELBOW, R_ELBOW, L_WRIST, R_WRIST = 0, 1, 2, 3, 4, 5
-L_HIP, R_HIP, L_KNEE, R_KNEE, L_ANKLE, R_ANKLE, HEAD, NECK = 6, 7, 8, 9, 10, 11, 12, 13
-NUM_JOINTS = 14
+
+class Joint(IntEnum):
+    """CrowdPose's joint indices, left first."""
+
+    L_SHOULDER, R_SHOULDER, L_ELBOW, R_ELBOW, L_WRIST, R_WRIST = range(6)
+    L_HIP, R_HIP, L_KNEE, R_KNEE, L_ANKLE, R_ANKLE, HEAD, NECK = range(6, 14)
+
+
+NUM_JOINTS = len(Joint)
 
 
 @dataclass(frozen=True)
@@ -70,11 +76,11 @@ def sample_shape(rng: np.random.Generator) -> Shape:
     child = rng.random() < 1 / 6
     limb = rng.normal(0.94 if child else 1.0, 0.025)
     return Shape(
-        leg=0.24 * limb,
-        torso=0.28 * rng.normal(1.0, 0.03),
-        shoulder=0.118 * rng.normal(1.0, 0.06),
-        hip=0.072 * rng.normal(1.0, 0.06),
-        arm=0.165 * limb,
+        leg=Shape.leg * limb,
+        torso=Shape.torso * rng.normal(1.0, 0.03),
+        shoulder=Shape.shoulder * rng.normal(1.0, 0.06),
+        hip=Shape.hip * rng.normal(1.0, 0.06),
+        arm=Shape.arm * limb,
         head=(0.18 if child else 0.152) * rng.normal(1.0, 0.03),
         girth=float(np.clip(rng.normal(1.05, 0.13), 0.8, 1.45)),
     )
@@ -135,8 +141,8 @@ def build_body(pose: Pose, shape: Shape, yaw: float, pitch: float = 0.0) -> Body
     arms = rotation("y", pose.twist)
     top = spine @ np.array([0.0, -shape.torso, 0.0])
     for side, shoulder, elbow, wrist, arm in (
-        (1.0, L_SHOULDER, L_ELBOW, L_WRIST, pose.left_arm),
-        (-1.0, R_SHOULDER, R_ELBOW, R_WRIST, pose.right_arm),
+        (1.0, Joint.L_SHOULDER, Joint.L_ELBOW, Joint.L_WRIST, pose.left_arm),
+        (-1.0, Joint.R_SHOULDER, Joint.R_ELBOW, Joint.R_WRIST, pose.right_arm),
     ):
         joints[shoulder] = top + chest @ np.array([side * shape.shoulder, 0.0, 0.0])
         upper = arms @ limb_direction(arm.flex, arm.out, side)
@@ -144,16 +150,16 @@ def build_body(pose: Pose, shape: Shape, yaw: float, pitch: float = 0.0) -> Body
         joints[elbow] = joints[shoulder] + shape.arm * upper
         joints[wrist] = joints[elbow] + 0.9 * shape.arm * fore
     for side, hip, knee, ankle, leg in (
-        (1.0, L_HIP, L_KNEE, L_ANKLE, pose.left_leg),
-        (-1.0, R_HIP, R_KNEE, R_ANKLE, pose.right_leg),
+        (1.0, Joint.L_HIP, Joint.L_KNEE, Joint.L_ANKLE, pose.left_leg),
+        (-1.0, Joint.R_HIP, Joint.R_KNEE, Joint.R_ANKLE, pose.right_leg),
     ):
         joints[hip] = (side * shape.hip, 0.0, 0.0)
         joints[knee] = joints[hip] + shape.leg * limb_direction(leg.flex, leg.out, side)
         joints[ankle] = joints[knee] + shape.leg * limb_direction(leg.flex - leg.knee, leg.out * 0.6, side)
     skull = chest @ rotation("x", 0.6 * pose.lean - pose.nod) @ rotation("z", pose.tilt)
     head_up = skull @ np.array([0.0, -1.0, 0.0])
-    joints[NECK] = top + chest @ np.array([0.0, -shape.neck, 0.01])
-    joints[HEAD] = joints[NECK] + shape.head * head_up
+    joints[Joint.NECK] = top + chest @ np.array([0.0, -shape.neck, 0.01])
+    joints[Joint.HEAD] = joints[Joint.NECK] + shape.head * head_up
     face = skull @ rotation("y", pose.turn) @ np.array([0.0, 0.0, 1.0])
     forward = chest @ np.array([0.0, 0.0, 1.0])
     return Body(joints @ view.T, view @ forward, view @ face, view @ head_up)

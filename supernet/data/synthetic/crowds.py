@@ -14,22 +14,7 @@ from ...pose.skeletons import Skeleton
 from ...runs.files import read_json
 from ..annotations.parse import parse
 from ..annotations.records import Faults, Record
-from .body import (
-    HEAD,
-    L_ANKLE,
-    L_ELBOW,
-    L_HIP,
-    L_KNEE,
-    L_SHOULDER,
-    L_WRIST,
-    NECK,
-    NUM_JOINTS,
-    R_HIP,
-    R_SHOULDER,
-    Floats,
-    Shape,
-    rotation,
-)
+from .body import NUM_JOINTS, Floats, Joint, Shape, rotation
 from .canvas import sample_style
 from .figure import Figure
 from .options import SPLITS, SyntheticOptions
@@ -41,17 +26,17 @@ _LIMBS = tuple(
     limb
     for side in (0, 1)
     for limb in (
-        (L_SHOULDER + side, L_ELBOW + side, _BODY.arm),
-        (L_ELBOW + side, L_WRIST + side, 0.9 * _BODY.arm),
-        (L_HIP + side, L_KNEE + side, _BODY.leg),
-        (L_KNEE + side, L_ANKLE + side, _BODY.leg),
-        (L_SHOULDER + side, L_HIP + side, _BODY.torso),
+        (Joint.L_SHOULDER + side, Joint.L_ELBOW + side, _BODY.arm),
+        (Joint.L_ELBOW + side, Joint.L_WRIST + side, 0.9 * _BODY.arm),
+        (Joint.L_HIP + side, Joint.L_KNEE + side, _BODY.leg),
+        (Joint.L_KNEE + side, Joint.L_ANKLE + side, _BODY.leg),
+        (Joint.L_SHOULDER + side, Joint.L_HIP + side, _BODY.torso),
     )
 )
 _ACROSS = (
-    (HEAD, NECK, _BODY.head),
-    (L_SHOULDER, R_SHOULDER, 2 * _BODY.shoulder),
-    (L_HIP, R_HIP, 2 * _BODY.hip),
+    (Joint.HEAD, Joint.NECK, _BODY.head),
+    (Joint.L_SHOULDER, Joint.R_SHOULDER, 2 * _BODY.shoulder),
+    (Joint.L_HIP, Joint.R_HIP, 2 * _BODY.hip),
 )
 
 
@@ -74,28 +59,31 @@ def facing(
     """Sine and cosine of the yaw: cosine from how far left lies right of right, the sign of the sine from
     where head and forearms point (by chance where nothing tells)."""
     spine = np.array([0.0, 1.0])
-    shoulders = bool(known[[L_SHOULDER, R_SHOULDER]].all())
-    hips = bool(known[[L_HIP, R_HIP]].all())
+    shoulders = bool(known[[Joint.L_SHOULDER, Joint.R_SHOULDER]].all())
+    hips = bool(known[[Joint.L_HIP, Joint.R_HIP]].all())
     if shoulders and hips:
-        down = joints[[L_HIP, R_HIP], :2].mean(0) - joints[[L_SHOULDER, R_SHOULDER], :2].mean(0)
+        down = joints[[Joint.L_HIP, Joint.R_HIP], :2].mean(0) - joints[
+            [Joint.L_SHOULDER, Joint.R_SHOULDER], :2
+        ].mean(0)
         if np.linalg.norm(down) > 0.08 * unit:
             spine = down / np.linalg.norm(down)
     right = np.array([spine[1], -spine[0]])
     votes = []
     if shoulders:
         votes.append(
-            float((joints[L_SHOULDER, :2] - joints[R_SHOULDER, :2]) @ right) / (1.8 * _BODY.shoulder)
+            float((joints[Joint.L_SHOULDER, :2] - joints[Joint.R_SHOULDER, :2]) @ right)
+            / (1.8 * _BODY.shoulder)
         )
     if hips:
-        votes.append(float((joints[L_HIP, :2] - joints[R_HIP, :2]) @ right) / (1.8 * _BODY.hip))
+        votes.append(float((joints[Joint.L_HIP, :2] - joints[Joint.R_HIP, :2]) @ right) / (1.8 * _BODY.hip))
     cosine = float(np.clip(np.mean(votes) / unit, -1, 1)) if votes else 1.0
     ahead = 0.0
     for a, b, weight in (
-        (NECK, HEAD, 2.0),
-        (L_ELBOW, L_WRIST, 1.0),
-        (L_ELBOW + 1, L_WRIST + 1, 1.0),
-        (L_ANKLE, L_KNEE, 0.7),
-        (L_ANKLE + 1, L_KNEE + 1, 0.7),
+        (Joint.NECK, Joint.HEAD, 2.0),
+        (Joint.L_ELBOW, Joint.L_WRIST, 1.0),
+        (Joint.L_ELBOW + 1, Joint.L_WRIST + 1, 1.0),
+        (Joint.L_ANKLE, Joint.L_KNEE, 0.7),
+        (Joint.L_ANKLE + 1, Joint.L_KNEE + 1, 0.7),
     ):
         if known[a] and known[b]:
             ahead += weight * float((joints[b, :2] - joints[a, :2]) @ right)
@@ -106,20 +94,23 @@ def facing(
 def _depths(joints: Floats, known: NDArray[np.bool_], unit: float, sine: float, cosine: float) -> Floats:
     """(14,) depth towards the viewer in pixels: of a turned trunk, and of bent limbs ahead of it."""
     z = np.zeros(NUM_JOINTS)
-    for left, right, half in ((L_SHOULDER, R_SHOULDER, _BODY.shoulder), (L_HIP, R_HIP, _BODY.hip)):
+    for left, right, half in (
+        (Joint.L_SHOULDER, Joint.R_SHOULDER, _BODY.shoulder),
+        (Joint.L_HIP, Joint.R_HIP, _BODY.hip),
+    ):
         z[left], z[right] = -sine * half * unit, sine * half * unit
     for a, b, length in _LIMBS:
-        if b in (L_HIP, R_HIP):
+        if b in (Joint.L_HIP, Joint.R_HIP):
             continue
         seen = float(np.linalg.norm(joints[b, :2] - joints[a, :2])) if known[a] and known[b] else 0.0
         hidden = max((length * unit) ** 2 - seen**2, 0.0) ** 0.5
         # Elbows, wrists and knees come forward, shanks fold back.
-        share = -0.4 if b in (L_ANKLE, L_ANKLE + 1) else 0.8
+        share = -0.4 if b in (Joint.L_ANKLE, Joint.L_ANKLE + 1) else 0.8
         z[b] = z[a] + share * hidden * cosine
-        arm = b in (L_ELBOW, L_ELBOW + 1, L_WRIST, L_WRIST + 1)
+        arm = b in (Joint.L_ELBOW, Joint.L_ELBOW + 1, Joint.L_WRIST, Joint.L_WRIST + 1)
         if arm and known[b] and joints[b, 2] == 1:
             z[b] = min(z[b], z[a]) - 0.1 * unit  # labelled as hidden: most often behind the trunk
-    z[HEAD] = z[NECK] = 0.01 * unit
+    z[Joint.HEAD] = z[Joint.NECK] = 0.01 * unit
     return z
 
 
@@ -137,8 +128,8 @@ def lift_person(rng: np.random.Generator, joints: Floats, box: tuple[float, floa
     points[:, 2] = _depths(joints, known, unit, sine, cosine)
     forward = np.array([sine, 0.0, cosine])
     up = np.array([0.0, -1.0, 0.0])
-    if known[HEAD] and known[NECK]:
-        axis = joints[HEAD, :2] - joints[NECK, :2]
+    if known[Joint.HEAD] and known[Joint.NECK]:
+        axis = joints[Joint.HEAD, :2] - joints[Joint.NECK, :2]
         if np.linalg.norm(axis) > 1e-6:
             up = np.array([*(axis / np.linalg.norm(axis)), 0.0])
     face = rotation("y", float(np.clip(rng.normal(0, 15), -40, 40))) @ forward
@@ -229,16 +220,16 @@ def coco_to_crowdpose(joints: Floats) -> Floats:
     face as the face is beyond the neck, times 0.7. Both are flagged as seen only if what they come from is.
     """
     out = np.zeros((NUM_JOINTS, 3))
-    out[:HEAD] = joints[_COCO_FACE:]
-    shoulders, face = out[[L_SHOULDER, R_SHOULDER]], joints[:_COCO_FACE]
+    out[: Joint.HEAD] = joints[_COCO_FACE:]
+    shoulders, face = out[[Joint.L_SHOULDER, Joint.R_SHOULDER]], joints[:_COCO_FACE]
     face = face[face[:, 2] > 0]
     if (shoulders[:, 2] > 0).all():
         neck = shoulders[:, :2].mean(0)
         if len(face):
             neck = neck + 0.15 * (face[:, :2].mean(0) - neck)
             crown = neck + 1.7 * (face[:, :2].mean(0) - neck)
-            out[HEAD] = (*crown, face[:, 2].min())
-        out[NECK] = (*neck, shoulders[:, 2].min())
+            out[Joint.HEAD] = (*crown, face[:, 2].min())
+        out[Joint.NECK] = (*neck, shoulders[:, 2].min())
     return out
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from . import limbs as render_limbs
 from . import limbs as render_torso
-from .body import HEAD, L_ANKLE, L_ELBOW, L_HIP, L_KNEE, L_SHOULDER, L_WRIST, NECK, NUM_JOINTS, Floats
+from .body import NUM_JOINTS, Floats, Joint
 from .canvas import PARTS, Canvas, Style
 from .head import draw_hair_back, draw_head
 
@@ -21,11 +21,11 @@ UPPER, FORE, HAND, THIGH, SHANK, SHOE = 4, 6, 8, 10, 12, 14  # + 0 left, + 1 rig
 
 # How far the outline reaches beyond each joint, in stature units: hands beyond wrists, feet beyond ankles.
 _PADS = np.full((NUM_JOINTS, 2), 0.035)
-_PADS[[L_HIP, L_HIP + 1]] = 0.06
-_PADS[[L_WRIST, L_WRIST + 1]] = 0.045
-_PADS[HEAD] = 0.02
+_PADS[[Joint.L_HIP, Joint.L_HIP + 1]] = 0.06
+_PADS[[Joint.L_WRIST, Joint.L_WRIST + 1]] = 0.045
+_PADS[Joint.HEAD] = 0.02
 _PADS_DOWN = _PADS.copy()
-_PADS_DOWN[[L_ANKLE, L_ANKLE + 1], 1] = 0.048
+_PADS_DOWN[[Joint.L_ANKLE, Joint.L_ANKLE + 1], 1] = 0.048
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,8 @@ def _limb_parts(canvas: Canvas, figure: Figure) -> list[Part]:
     parts = []
     z, unit = figure.joints[:, 2].tolist(), figure.unit
     for side in (0, 1):
-        s, e, w = L_SHOULDER + side, L_ELBOW + side, L_WRIST + side
-        h, k, a = L_HIP + side, L_KNEE + side, L_ANKLE + side
+        s, e, w = Joint.L_SHOULDER + side, Joint.L_ELBOW + side, Joint.L_WRIST + side
+        h, k, a = Joint.L_HIP + side, Joint.L_KNEE + side, Joint.L_ANKLE + side
         for start, end, bias, number, paint in (
             (s, e, 0.03, UPPER, render_limbs.upper_arm),
             (e, w, 0.04, FORE, render_limbs.forearm),
@@ -103,7 +103,7 @@ def _limb_parts(canvas: Canvas, figure: Figure) -> list[Part]:
             if figure.has(start, end):
                 depth = (z[start] + z[end]) / 2 + bias * unit
                 parts.append(Part(depth, number + side, partial(paint, canvas, figure, start, end)))
-    hips_and_knees = (L_HIP, L_HIP + 1, L_KNEE, L_KNEE + 1)
+    hips_and_knees = (Joint.L_HIP, Joint.L_HIP + 1, Joint.L_KNEE, Joint.L_KNEE + 1)
     if figure.style.leg == "skirt" and figure.has(*hips_and_knees):
         depth = sum(z[j] for j in hips_and_knees) / 4 - 0.01 * unit
         parts.append(Part(depth, SKIRT, partial(render_limbs.skirt, canvas, figure)))
@@ -114,15 +114,17 @@ def _trunk_parts(canvas: Canvas, figure: Figure) -> list[Part]:
     """Trunk, backpack, neck, head and long hair."""
     parts = []
     z, unit = figure.joints[:, 2], figure.unit
-    corners = [j for j in (L_SHOULDER, L_SHOULDER + 1, L_HIP, L_HIP + 1) if figure.known[j]]
+    corners = [
+        j for j in (Joint.L_SHOULDER, Joint.L_SHOULDER + 1, Joint.L_HIP, Joint.L_HIP + 1) if figure.known[j]
+    ]
     middle = float(z[corners].mean()) if corners else 0.0
     if len(corners) >= 2:
         parts.append(Part(middle, TORSO, partial(render_torso.draw_torso, canvas, figure)))
     if figure.style.backpack and len(corners) == 4:
         behind = middle - 0.14 * unit * float(figure.forward[2])
         parts.append(Part(behind, PACK, partial(render_torso.draw_backpack, canvas, figure)))
-    if figure.has(HEAD, NECK):
-        head = float(z[HEAD] + z[NECK]) / 2 + 0.05 * unit
+    if figure.has(Joint.HEAD, Joint.NECK):
+        head = float(z[Joint.HEAD] + z[Joint.NECK]) / 2 + 0.05 * unit
         neck = min(head, middle) - 0.005 * unit
         parts.append(Part(neck, NECKPART, partial(render_torso.draw_neck, canvas, figure)))
         parts.append(Part(head, HEADPART, partial(draw_head, canvas, figure)))
@@ -137,14 +139,14 @@ def _carriers() -> tuple[frozenset[int], ...]:
     """Per joint, the parts that show it: a joint under any other part is hidden."""
     out: list[frozenset[int]] = [frozenset()] * NUM_JOINTS
     for side in (0, 1):
-        out[L_SHOULDER + side] = frozenset({TORSO, UPPER + side, PACK})
-        out[L_ELBOW + side] = frozenset({UPPER + side, FORE + side})
-        out[L_WRIST + side] = frozenset({FORE + side, HAND + side})
-        out[L_HIP + side] = frozenset({TORSO, THIGH + side, SKIRT})
-        out[L_KNEE + side] = frozenset({THIGH + side, SHANK + side, SKIRT})
-        out[L_ANKLE + side] = frozenset({SHANK + side, SHOE + side})
-    out[HEAD] = frozenset({HEADPART, HAIR})
-    out[NECK] = frozenset({HEADPART, NECKPART, TORSO, HAIR, PACK})
+        out[Joint.L_SHOULDER + side] = frozenset({TORSO, UPPER + side, PACK})
+        out[Joint.L_ELBOW + side] = frozenset({UPPER + side, FORE + side})
+        out[Joint.L_WRIST + side] = frozenset({FORE + side, HAND + side})
+        out[Joint.L_HIP + side] = frozenset({TORSO, THIGH + side, SKIRT})
+        out[Joint.L_KNEE + side] = frozenset({THIGH + side, SHANK + side, SKIRT})
+        out[Joint.L_ANKLE + side] = frozenset({SHANK + side, SHOE + side})
+    out[Joint.HEAD] = frozenset({HEADPART, HAIR})
+    out[Joint.NECK] = frozenset({HEADPART, NECKPART, TORSO, HAIR, PACK})
     return tuple(out)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .body import HEAD, NECK, Floats, cross
+from .body import Floats, Joint, cross
 from .canvas import SUPERSAMPLE, Canvas, Region, capsule, shade, shade_all
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class _Skull:
     @classmethod
     def of(cls, figure: Figure) -> _Skull:
         """The head of `figure`."""
-        neck, head = figure.joints[NECK, :2], figure.joints[HEAD, :2]
+        neck, head = figure.joints[Joint.NECK, :2], figure.joints[Joint.HEAD, :2]
         length = max(float(np.linalg.norm(head - neck)), 0.1 * figure.unit)
         height = 0.5 * min(length, 0.2 * figure.unit)
         face = figure.face / np.linalg.norm(figure.face)

@@ -8,20 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .body import (
-    HEAD,
-    L_ANKLE,
-    L_ELBOW,
-    L_HIP,
-    L_KNEE,
-    L_SHOULDER,
-    L_WRIST,
-    NECK,
-    R_HIP,
-    R_SHOULDER,
-    Floats,
-    cross,
-)
+from .body import Floats, Joint, cross
 from .canvas import SUPERSAMPLE, Canvas, Colour, capsule, hull, shade, shade_all
 
 if TYPE_CHECKING:
@@ -90,19 +77,19 @@ def stub(canvas: Canvas, figure: Figure, joint: int) -> None:
     """The bit of a limb around a joint whose neighbours are unknown (real annotations have such)."""
     style, u = figure.style, figure.unit
     sleeve = style.sleeves if style.sleeve else style.skin
-    looks = {
-        L_SHOULDER: (sleeve, 0.04),
-        L_ELBOW: (sleeve, 0.032),
-        L_WRIST: (style.skin, 0.026),
-        L_HIP: (style.legs, 0.056),
-        L_KNEE: (style.legs, 0.042),
-        L_ANKLE: (style.shoes, 0.032),
-        HEAD: (style.hair, 0.06),
-        NECK: (style.skin, 0.036),
+    looks: dict[int, tuple[Colour, float]] = {
+        Joint.L_SHOULDER: (sleeve, 0.04),
+        Joint.L_ELBOW: (sleeve, 0.032),
+        Joint.L_WRIST: (style.skin, 0.026),
+        Joint.L_HIP: (style.legs, 0.056),
+        Joint.L_KNEE: (style.legs, 0.042),
+        Joint.L_ANKLE: (style.shoes, 0.032),
+        Joint.HEAD: (style.hair, 0.06),
+        Joint.NECK: (style.skin, 0.036),
     }
     colour, radius = looks[joint] if joint in looks else looks[joint - 1]
     point = figure.joints[joint, :2]
-    dressed = joint < HEAD and colour != style.skin
+    dressed = joint < Joint.HEAD and colour != style.skin
     canvas.tube(point, point, radius * u, radius * u, style.garment(colour, joint) if dressed else colour)
 
 
@@ -115,7 +102,10 @@ def _toe_direction(forward: Floats, down: Floats) -> Floats:
 def skirt(canvas: Canvas, figure: Figure) -> None:
     """A cloth from the hips to above the knees."""
     u = figure.unit * figure.girth
-    hips, knees = figure.joints[[L_HIP, L_HIP + 1], :2], figure.joints[[L_KNEE, L_KNEE + 1], :2]
+    hips, knees = (
+        figure.joints[[Joint.L_HIP, Joint.L_HIP + 1], :2],
+        figure.joints[[Joint.L_KNEE, Joint.L_KNEE + 1], :2],
+    )
     hem = hips + 0.8 * (knees - hips)
     ring = np.array([[-1.0, 0.0], [1.0, 0.0], [0.0, 0.4], [0.0, -0.6]])
     points = [
@@ -142,8 +132,10 @@ _PANELS = {
 
 def _axis(figure: Figure) -> tuple[Floats, Floats]:
     """(3,) top and bottom of the torso's axis from whichever joints are known."""
-    hips = [j for j in (L_HIP, R_HIP) if figure.known[j]]
-    high = [j for j in (L_SHOULDER, R_SHOULDER) if figure.known[j]] or [j for j in (NECK,) if figure.known[j]]
+    hips = [j for j in (Joint.L_HIP, Joint.R_HIP) if figure.known[j]]
+    high = [j for j in (Joint.L_SHOULDER, Joint.R_SHOULDER) if figure.known[j]] or [
+        j for j in (Joint.NECK,) if figure.known[j]
+    ]
     if hips and high:
         return figure.joints[high].mean(0), figure.joints[hips].mean(0)
     # In real photographs either end may be unknown: continue in line with the head, or upright.
@@ -151,7 +143,7 @@ def _axis(figure: Figure) -> tuple[Floats, Floats]:
         bottom = figure.joints[hips].mean(0)
         return bottom + 0.28 * figure.unit * figure.head_up, bottom
     top = figure.joints[high].mean(0)
-    up = top - figure.joints[HEAD] if figure.known[HEAD] else np.array([0.0, 1.0, 0.0])
+    up = top - figure.joints[Joint.HEAD] if figure.known[Joint.HEAD] else np.array([0.0, 1.0, 0.0])
     up = up / max(float(np.linalg.norm(up[:2])), 1e-6)
     return top, top + 0.26 * figure.unit * up
 
@@ -161,10 +153,10 @@ def torso_outline(figure: Figure) -> Floats:
     u = figure.unit * figure.girth
     top, bottom = _axis(figure)
     discs = [(top + 0.3 * (bottom - top), 0.082), (top + 0.7 * (bottom - top), 0.076), (bottom, 0.066)]
-    discs += [(figure.joints[j], 0.038) for j in (L_SHOULDER, R_SHOULDER) if figure.known[j]]
-    discs += [(figure.joints[j], 0.047) for j in (L_HIP, R_HIP) if figure.known[j]]
-    if figure.known[NECK]:
-        discs.append((figure.joints[NECK] + 0.35 * (top - figure.joints[NECK]), 0.03))
+    discs += [(figure.joints[j], 0.038) for j in (Joint.L_SHOULDER, Joint.R_SHOULDER) if figure.known[j]]
+    discs += [(figure.joints[j], 0.047) for j in (Joint.L_HIP, Joint.R_HIP) if figure.known[j]]
+    if figure.known[Joint.NECK]:
+        discs.append((figure.joints[Joint.NECK] + 0.35 * (top - figure.joints[Joint.NECK]), 0.03))
     return hull(np.concatenate([capsule(c[:2], c[:2], r * u, r * u) for c, r in discs]))
 
 
@@ -215,7 +207,7 @@ def _coordinates(
 
 def _draw_front(canvas: Canvas, figure: Figure, top: Floats, bottom: Floats) -> None:
     style = figure.style
-    if figure.known[NECK]:
+    if figure.known[Joint.NECK]:
         collar = _chest_strip(figure, top, bottom, 30.0, -0.12, 0.05)
         if collar is not None:
             canvas.fill(collar, shade(style.skin, 0.9), own=False)
@@ -254,8 +246,8 @@ def _chest_strip(
 
 def draw_neck(canvas: Canvas, figure: Figure) -> None:
     """A short skin tube from the collar to the skull."""
-    base = figure.joints[NECK, :2]
-    skull = base + 0.3 * (figure.joints[HEAD, :2] - base)
+    base = figure.joints[Joint.NECK, :2]
+    skull = base + 0.3 * (figure.joints[Joint.HEAD, :2] - base)
     top, _ = _axis(figure)
     low = base + 0.5 * (top[:2] - base)
     radius = 0.034 * figure.unit * figure.girth

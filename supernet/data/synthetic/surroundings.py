@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .body import L_ANKLE, L_HIP, R_ANKLE, R_HIP
+from .body import Joint
 from .canvas import THING, Canvas, Colour, hull, random_colour, shade
 from .figure import Figure
 
@@ -200,7 +200,7 @@ def draw_background(
 
 def draw_shadow(image: NDArray[np.uint8], figure: Figure) -> None:
     """A soft dark patch on the ground below a person, on a background (H, W, 3) of final size."""
-    if not figure.known[[L_ANKLE, R_ANKLE]].any():
+    if not figure.known[[Joint.L_ANKLE, Joint.R_ANKLE]].any():
         return
     x0, _, x1, y1 = figure.extent()
     half = 0.5 * min(x1 - x0, 0.5 * figure.unit) + 0.04 * figure.unit
@@ -221,7 +221,7 @@ def draw_seat(rng: np.random.Generator, canvas: Canvas, figure: Figure) -> None:
     """A stool or a box from the hips down to the ground; drawn before the person."""
     canvas.tag = THING
     u = figure.unit
-    hips = figure.joints[[L_HIP, R_HIP], :2].mean(0)
+    hips = figure.joints[[Joint.L_HIP, Joint.R_HIP], :2].mean(0)
     ground = figure.extent()[3] - 0.02 * u
     colour = random_colour(rng, (0.1, 0.7), (0.2, 0.8))
     top = hips[1] + 0.055 * u

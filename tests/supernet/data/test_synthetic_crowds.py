@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from supernet.data.opening import load_crowdpose
-from supernet.data.synthetic.body import HEAD, NECK, Shape, build_body
+from supernet.data.synthetic.body import Joint, Shape, build_body
 from supernet.data.synthetic.crowds import (
     coco_to_crowdpose,
     facing,
@@ -57,7 +57,7 @@ def document(joint_count: int, images: int = 5) -> dict[str, Any]:
             body = build_body(sample_pose(rng), Shape(), rng.uniform(-180, 180)).joints[:, :2]
             xy = np.clip(body * 150 + (60 + 60 * number, 100), 0, (299, 199))
             if joint_count == 17:
-                face = xy[HEAD] + np.array([[0, 8], [3, 5], [-3, 5], [6, 7], [-6, 7]])
+                face = xy[Joint.HEAD] + np.array([[0, 8], [3, 5], [-3, 5], [6, 7], [-6, 7]])
                 xy = np.concatenate([face, xy[:12]])
             joints = np.column_stack([np.rint(xy), rng.choice([0, 1, 2], joint_count, p=[0.1, 0.2, 0.7])])
             joints[joints[:, 2] == 0] = 0
@@ -127,13 +127,13 @@ def test_coco_limbs_are_kept_and_head_and_neck_derived() -> None:
     coco[0] = (100, 80, 2)
     out = coco_to_crowdpose(coco)
     assert np.array_equal(out[:12], coco[5:])
-    assert out[NECK] == pytest.approx([100, 97, 1])
-    assert out[HEAD] == pytest.approx([100, 97 - 1.7 * 17, 2])
+    assert out[Joint.NECK] == pytest.approx([100, 97, 1])
+    assert out[Joint.HEAD] == pytest.approx([100, 97 - 1.7 * 17, 2])
     coco[0] = 0
-    assert coco_to_crowdpose(coco)[HEAD, 2] == 0
-    assert coco_to_crowdpose(coco)[NECK] == pytest.approx([100, 100, 1])
+    assert coco_to_crowdpose(coco)[Joint.HEAD, 2] == 0
+    assert coco_to_crowdpose(coco)[Joint.NECK] == pytest.approx([100, 100, 1])
     coco[6] = 0
-    assert coco_to_crowdpose(coco)[NECK, 2] == 0
+    assert coco_to_crowdpose(coco)[Joint.NECK, 2] == 0
 
 
 @pytest.mark.parametrize(("yaw", "sign"), [(0.0, 1.0), (180.0, -1.0), (25.0, 1.0), (-150.0, -1.0)])

@@ -9,21 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supernet.data.synthetic.body import (
-    HEAD,
-    L_ELBOW,
-    L_HIP,
-    L_KNEE,
-    L_SHOULDER,
-    L_WRIST,
-    NECK,
-    R_SHOULDER,
-    R_WRIST,
-    Arm,
-    Pose,
-    Shape,
-    build_body,
-)
+from supernet.data.synthetic.body import Arm, Joint, Pose, Shape, build_body
 from supernet.data.synthetic.canvas import PARTS, SUPERSAMPLE, Canvas, Style, sample_style
 from supernet.data.synthetic.figure import Figure, draw_figure, visible_joints
 from supernet.data.synthetic.poses import POSES, sample_pose
@@ -74,11 +60,11 @@ def test_bones_keep_their_length(seed: int, yaw: float, pitch: float) -> None:
         return float(np.linalg.norm(joints[a] - joints[b]))
 
     for side in (0, 1):
-        assert length(L_SHOULDER + side, L_ELBOW + side) == pytest.approx(shape.arm)
-        assert length(L_ELBOW + side, L_WRIST + side) == pytest.approx(0.9 * shape.arm)
-        assert length(L_HIP + side, L_KNEE + side) == pytest.approx(shape.leg)
-    assert length(L_SHOULDER, R_SHOULDER) == pytest.approx(2 * shape.shoulder)
-    assert length(HEAD, NECK) == pytest.approx(shape.head)
+        assert length(Joint.L_SHOULDER + side, Joint.L_ELBOW + side) == pytest.approx(shape.arm)
+        assert length(Joint.L_ELBOW + side, Joint.L_WRIST + side) == pytest.approx(0.9 * shape.arm)
+        assert length(Joint.L_HIP + side, Joint.L_KNEE + side) == pytest.approx(shape.leg)
+    assert length(Joint.L_SHOULDER, Joint.R_SHOULDER) == pytest.approx(2 * shape.shoulder)
+    assert length(Joint.HEAD, Joint.NECK) == pytest.approx(shape.head)
 
 
 def test_left_is_on_the_right_of_who_faces_us_and_on_the_left_of_who_does_not() -> None:
@@ -89,7 +75,7 @@ def test_left_is_on_the_right_of_who_faces_us_and_on_the_left_of_who_does_not() 
 
 def test_who_faces_right_shows_the_right_side() -> None:
     body = build_body(Pose(), Shape(), 90.0)
-    assert body.joints[R_SHOULDER, 2] > body.joints[L_SHOULDER, 2]
+    assert body.joints[Joint.R_SHOULDER, 2] > body.joints[Joint.L_SHOULDER, 2]
     assert body.forward == pytest.approx([1, 0, 0])
 
 
@@ -97,8 +83,8 @@ def test_raised_arms_are_above_and_forward_arms_in_front() -> None:
     up = Arm(flex=0, out=170, fore_flex=0, fore_out=170)
     ahead = Arm(flex=90, out=0, fore_flex=90, fore_out=0)
     joints = build_body(Pose(left_arm=up, right_arm=ahead), Shape(), 0.0).joints
-    assert joints[L_WRIST, 1] < joints[HEAD, 1]
-    assert joints[R_WRIST, 2] > joints[R_SHOULDER, 2] + 0.25
+    assert joints[Joint.L_WRIST, 1] < joints[Joint.HEAD, 1]
+    assert joints[Joint.R_WRIST, 2] > joints[Joint.R_SHOULDER, 2] + 0.25
 
 
 @pytest.mark.parametrize("kind", POSES)
@@ -114,10 +100,10 @@ def test_the_face_and_the_open_jacket_are_seen_from_the_front_only() -> None:
     for yaw, face in ((0.0, True), (180.0, False)):
         one = figure(Pose(), yaw)
         canvas = drawn(one)
-        chin = one.joints[NECK] + 0.35 * (one.joints[HEAD] - one.joints[NECK])
+        chin = one.joints[Joint.NECK] + 0.35 * (one.joints[Joint.HEAD] - one.joints[Joint.NECK])
         blue, _, red = colour_at(canvas, chin[0] + 3, chin[1])
         assert (red > blue + 40) == face
-        belly = one.joints[[L_SHOULDER, L_HIP]].mean(0)
+        belly = one.joints[[Joint.L_SHOULDER, Joint.L_HIP]].mean(0)
         blue, _, red = colour_at(canvas, 100, belly[1])
         assert (red > blue) == face  # the panel is yellow, the shirt blue
 
@@ -130,8 +116,8 @@ def test_all_joints_of_somebody_alone_with_arms_out_are_visible() -> None:
 
 def test_the_far_arm_is_hidden_by_the_trunk() -> None:
     seen = visible_joints(drawn(one := figure(Pose(), 90.0)), one, 1)
-    assert seen[R_WRIST]
-    assert not seen[L_SHOULDER]
+    assert seen[Joint.R_WRIST]
+    assert not seen[Joint.L_SHOULDER]
 
 
 def test_somebody_in_front_hides_who_is_behind() -> None:
@@ -144,7 +130,8 @@ def test_somebody_in_front_hides_who_is_behind() -> None:
 
 
 @pytest.mark.parametrize(
-    "missing", [(), (HEAD,), (HEAD, NECK), (0, 1), (0, 1, 13), (6, 7), (0, 6), tuple(range(13))]
+    "missing",
+    [(), (Joint.HEAD,), (Joint.HEAD, Joint.NECK), (0, 1), (0, 1, 13), (6, 7), (0, 6), tuple(range(13))],
 )
 def test_parts_without_joints_are_left_out_and_lone_joints_still_show(missing: tuple[int, ...]) -> None:
     out = Arm(flex=0, out=60, fore_flex=0, fore_out=60)
