@@ -17,6 +17,7 @@ from supernet.errors import InputError
 from supernet.evaluation import calibration_batches
 from supernet.family import Architecture, arch_from_dict, family_of, load_arch
 from supernet.heads.contract import HEADS, Head
+from supernet.pose.grouping import MATCHING
 from supernet.pose.skeletons import Skeleton, require_same_joints
 from supernet.training.checkpoint import TrainedSupernet, load_supernet
 
@@ -153,6 +154,11 @@ class Opened:
     def kind(self) -> str:
         """The kind of its head."""
         return self.arch.head_kind
+
+    @property
+    def matching(self) -> str:
+        """The rule by which its peaks are matched to people."""
+        return self.manifest.matching if self.manifest else str(self.about.get("matching", MATCHING))
 
     @property
     def head(self) -> Head:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -55,7 +55,7 @@ class Evaluator:
         dataset: the split; prepared images are kept per resolution, as far as `options.memory` reaches.
         options: the protocol.
         scorer: as for `supernet.pose.score`.
-        decode: thresholds and limits of grouping.
+        decode: thresholds, limits and rule of grouping, where `options.matching` names no other.
 
     Attributes:
         dataset: what is scored; its `skipped` lists what was left out, on opening or now.
@@ -81,6 +81,8 @@ class Evaluator:
         self.ground_truth = self.dataset.ground_truth()
         self._scorer = scorer
         self._decode = decode or DecodeOptions()
+        if options.matching is not None:
+            self._decode = replace(self._decode, matching=options.matching)
         self.image_ids = [record.image_id for record in self.dataset.records]
         # By resolution: the prepared images by their place, and their bytes.
         self._prepared: dict[int, dict[int, Prepared]] = {}

@@ -33,7 +33,7 @@ def run(config: EvaluateCommand, folder: Path) -> None:
     """Score every network that is not scored in `folder` yet; then tables, CSV and plot of all."""
     from supernet.data.source import open_split
     from supernet.evaluation import scored_part
-    from supernet.pose.grouping import DecodeOptions
+    from supernet.pose.grouping import MATCHING, DecodeOptions
     from supernet.pose.protocols import PROTOCOLS
 
     from ..console import open_console
@@ -49,7 +49,7 @@ def run(config: EvaluateCommand, folder: Path) -> None:
     dataset = open_split(config.data, config.split)
     for network in opened.values():
         check_joints(network, dataset)
-    DecodeOptions(oks_nms=config.oks_nms)
+    DecodeOptions(oks_nms=config.oks_nms, matching=config.evaluation.matching or MATCHING)
     PROTOCOLS.get(dataset.protocol).usable(config.scorer, dataset.skeleton)
     dataset = scored_part(dataset, config.evaluation.images)  # once for all networks
     again = claim_run_folder(folder, config, VOLATILE)
@@ -116,7 +116,8 @@ def evaluate(
             "peaks=0"
         )
     options = fitting_options(config.evaluation, opened.arch, manifest)
-    evaluator = Evaluator(dataset, options, config.scorer, DecodeOptions(oks_nms=config.oks_nms))
+    decode = DecodeOptions(oks_nms=config.oks_nms, matching=opened.matching)
+    evaluator = Evaluator(dataset, options, config.scorer, decode)
     run = run_of(opened, config.runtime, config.threads)
     result = evaluator(run, opened.arch.resolution, opened.head)
     conditions = {
@@ -127,6 +128,7 @@ def evaluate(
         "threads": config.threads,
         "scorer": config.scorer,
         "oks_nms": config.oks_nms,
+        "matching": options.matching or opened.matching,
         "evaluation": asdict(config.evaluation),
         "arch": opened.about.get("source") or opened.name,
     }

@@ -229,6 +229,7 @@ def _interface(manifest: Manifest) -> str:
         f"- `images` {shape} float32: RGB / 255, ImageNet mean and deviation; {resize}.",
         *(f"- `{name}` {meaning}." for name, meaning in outputs_of(manifest).items()),
         f"- Joints: {', '.join(manifest.skeleton.joints)}.",
+        f"- Peaks join people by the rule `{manifest.matching}`.",
         "- The ONNX file's metadata says the same, key `litepose`.",
     ]
     return "\n".join(lines)

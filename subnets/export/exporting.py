@@ -12,6 +12,7 @@ from supernet.cost import padded_shape
 from supernet.data.source import DataConfig, open_split
 from supernet.errors import InputError
 from supernet.family import check_input_shape, step_of
+from supernet.pose.grouping import DecodeOptions
 from supernet.runs.environment import environment
 from supernet.runs.files import new_folder, remove_if_empty, write_json, write_text
 from supernet.runs.folders import claim_run_folder
@@ -55,7 +56,8 @@ def export(config: ExportCommand, opened: Opened, formats: Sequence[str], folder
     with new_folder(folder) as temporary:
         claim_run_folder(temporary, config)
         job = make_job(config, opened, temporary)
-        write_into(job.net, temporary, {"name": opened.name, "trained": opened.trained})
+        facts_kept = {"name": opened.name, "trained": opened.trained, "matching": job.manifest.matching}
+        write_into(job.net, temporary, facts_kept)
         written = write_formats(job, formats, config.export)
         timings = measure_latency(job, written, config.export)
         scores = [*inherited_scores(opened.about), *measure_scores(config, opened, job, written)]
@@ -109,6 +111,7 @@ def make_job(config: ExportCommand, opened: Opened, folder: Path) -> Job:
         input_shape=shape,
         peaks=options.peaks,
         kind=opened.kind,
+        matching=DecodeOptions(matching=options.matching or opened.matching).matching,
         arch=opened.arch.to_dict(),
         about={**opened.about, "trained": opened.trained},
     )

@@ -10,6 +10,7 @@ from supernet.data.source import open_split
 from supernet.evaluation import Evaluator
 from supernet.options import EvaluationOptions
 from supernet.pose.drawing import contact_sheet, draw_people
+from supernet.pose.grouping import DecodeOptions
 from supernet.runs.files import write_bytes
 
 from ..portable.outputs import jpeg
@@ -47,7 +48,8 @@ def measure_scores(
     dataset = open_split(config.data, "test")
     check_joints(opened, dataset)
     options = EvaluationOptions(images=config.export.score_images, batch_size=1)
-    evaluator = Evaluator(dataset, fitting_options(options, opened.arch, job.manifest))
+    fitting = fitting_options(options, opened.arch, job.manifest)
+    evaluator = Evaluator(dataset, fitting, decode=DecodeOptions(matching=job.manifest.matching))
     runs: dict[str, Run] = {"fp32 (torch)": torch_runtime(job.net)}
     for item in written:
         form = FORMATS.get(item.format)
@@ -71,7 +73,8 @@ def draw_picture(config: ExportCommand, opened: Opened, path: Path) -> bool:
     dataset = open_split(config.data, "test")
     if opened.skeleton.joints != dataset.skeleton.joints or not len(dataset):
         return False
-    options = PredictorOptions(opened.arch.resolution, head=opened.kind)
+    decode = DecodeOptions(matching=config.export.matching or opened.matching)
+    options = PredictorOptions(opened.arch.resolution, head=opened.kind, decode=decode)
     predictor = Predictor(torch_runtime(opened.require_net()), opened.skeleton, options)
     crowded = sorted(range(len(dataset)), key=lambda index: -dataset.records[index].num_people)
     step = max(1, len(crowded) // PICTURES)

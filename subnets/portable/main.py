@@ -91,7 +91,7 @@ def open_predictor(
         head=manifest.kind,
         flip=flip,
         min_score=min_score,
-        decode=DecodeOptions(threshold=threshold),
+        decode=DecodeOptions(threshold=threshold, matching=manifest.matching),
     )
     return Predictor(session, manifest.skeleton, settings)
 

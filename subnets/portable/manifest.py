@@ -10,6 +10,7 @@ from typing import Any
 
 from supernet.errors import InputError, positive_int
 from supernet.heads.contract import HEADS
+from supernet.pose.grouping import MATCHING
 from supernet.pose.preprocess import IMAGE_MEAN, IMAGE_STD
 from supernet.pose.skeletons import Skeleton
 from supernet.runs.reading import one_key_once
@@ -40,6 +41,7 @@ class Manifest:
         precision: `fp32` or `int8`.
         peaks: K when the graph ends in the K best peaks per joint instead of maps; 0 otherwise.
         kind: the name of its head.
+        matching: the rule by which its peaks are matched to people.
         arch: the architecture in its plain form.
         about: provenance and scores, for people.
     """
@@ -51,6 +53,7 @@ class Manifest:
     precision: str = "fp32"
     peaks: int = 0
     kind: str = "embedding"
+    matching: str = MATCHING
     arch: Mapping[str, Any] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
 
@@ -66,6 +69,7 @@ class Manifest:
                 "precision": self.precision,
                 "peaks": self.peaks,
                 "kind": self.kind,
+                "matching": self.matching,
                 "preprocessing": preprocessing_of(self),
                 "outputs": outputs_of(self),
                 "arch": dict(self.arch),
@@ -105,6 +109,7 @@ class Manifest:
                 precision=str(value["precision"]),
                 peaks=positive_int(value["peaks"], f"{where}: peaks") if value["peaks"] != 0 else 0,
                 kind=str(value.get("kind", "embedding")),
+                matching=str(value.get("matching", MATCHING)),
                 arch=dict(value["arch"]),
                 about=dict(value["about"]),
             )

@@ -91,7 +91,11 @@ def open_predictor(config: PredictCommand, opened: Opened) -> Predictor:
         scales=tuple(wanted.scales),
         min_score=wanted.min_score,
         decode=DecodeOptions(
-            wanted.max_people, wanted.threshold, wanted.tag_threshold, oks_nms=wanted.oks_nms
+            wanted.max_people,
+            wanted.threshold,
+            wanted.tag_threshold,
+            oks_nms=wanted.oks_nms,
+            matching=wanted.matching or opened.matching,
         ),
     )
     return Predictor(run_of(opened, config.runtime, config.threads), opened.skeleton, options)

@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .peaks import Ints, Peaks, find_missing, find_peaks, match, refine_position, sample_tags
+from .peaks import RULES, Ints, Peaks, find_missing, find_peaks, match, refine_position, sample_tags
 from .people import Floats, People, suppress
 from .skeletons import Skeleton
+
+# The rule that matches peaks to people where nothing names another.
+MATCHING = "hungarian"
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class DecodeOptions:
             input scale.
         refine: look for joints that grouping missed where the person's tag says they should be.
         oks_nms: drop people whose OKS with a better one exceeds this (0..1); None keeps all.
+        matching: the rule by which peaks join people: `hungarian` or `greedy` (`supernet.pose.peaks`).
     """
 
     max_people: int = 30
@@ -34,6 +38,7 @@ class DecodeOptions:
     nms_window: int = 3
     refine: bool = True
     oks_nms: float | None = None
+    matching: str = MATCHING
 
     def __post_init__(self) -> None:
         if self.max_people < 1:
@@ -46,6 +51,7 @@ class DecodeOptions:
             raise InputError(f"nms_window must be odd and positive, got {self.nms_window}")
         if self.oks_nms is not None and not 0 <= self.oks_nms <= 1:
             raise InputError(f"oks_nms must lie between 0 and 1, got {self.oks_nms}")
+        RULES.get(self.matching)
 
 
 def decode(
@@ -56,14 +62,13 @@ def decode(
 ) -> list[People]:
     """Group the peaks of joint heatmaps into people by their tags.
 
-    Peaks above the threshold are visited joint by joint in the skeleton's grouping order and matched to
-    the people so far by the Hungarian method on `round(tag distance) * 100 - score`; pairs closer than the
-    tag threshold join, the rest found new people (Newell et al., "Associative Embedding", NeurIPS 2017;
-    Cheng et al., "HigherHRNet", CVPR 2020). Joints that stay missing are then taken from the pixel with
-    the highest `heat - round(tag distance)`.
+    Peaks above the threshold are visited joint by joint in the skeleton's grouping order and matched to the
+    people so far by `options.matching`: those closer than the tag threshold may join, the rest found new
+    people (Newell et al., "Associative Embedding", NeurIPS 2017; Cheng et al., "HigherHRNet", CVPR 2020).
+    Joints that stay missing are then taken from the pixel with the highest `heat - round(tag distance)`.
 
     Args:
-        heatmaps: (B, J, H, W) array or tensor.
+        heatmaps: (B, J, H, W) array or tensor; what is not a number counts as 0.
         tags: (B, J, h, w, T) array or tensor, at the heatmaps' resolution or a lower one of the same field
             of view (1/4-scale tags beside 1/2-scale heatmaps need no resizing); T >= 1 (2 with a flip
             test).
@@ -81,6 +86,8 @@ def decode(
     heat_bjhw, tags_bjhwt = np.ascontiguousarray(to_array(heatmaps)), to_array(tags)
     _check_shapes(heat_bjhw, tags_bjhwt, layout)
     options = options or DecodeOptions()
+    if np.isnan(heat_bjhw.min(initial=0)):
+        heat_bjhw = np.where(np.isnan(heat_bjhw), np.float32(0), heat_bjhw)
     return [_decode_one(heat, tag, layout, options) for heat, tag in zip(heat_bjhw, tags_bjhwt, strict=True)]
 
 
@@ -167,7 +174,10 @@ def _group(
     options: DecodeOptions,
 ) -> People:
     """The best `max_people` persons that matching makes of N peaks, best score first."""
-    person_n = match(joint_n, score_n, tags_nt, skeleton.order, options.max_people, options.tag_threshold)
+    rule = RULES.get(options.matching)
+    person_n = match(
+        joint_n, score_n, tags_nt, skeleton.order, options.max_people, options.tag_threshold, rule
+    )
     count = int(person_n.max()) + 1 if len(person_n) else 0
     keypoints = np.zeros((count, skeleton.num_joints, 3), np.float32)
     keypoints[person_n, joint_n, :2] = position_n2
@@ -175,7 +185,8 @@ def _group(
     tags = np.zeros((count, tags_nt.shape[1]))
     np.add.at(tags, person_n, tags_nt)
     tags /= np.bincount(person_n, minlength=count)[:, None]
-    scores = keypoints[..., 2].mean(axis=1)
+    # In double precision the order of summing is of no account.
+    scores = keypoints[..., 2].mean(axis=1, dtype=np.float64).astype(np.float32)
     best = np.argsort(-scores, kind="stable")[: options.max_people]
     return People(keypoints[best], tags[best].astype(np.float32), scores[best])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from ..registry import Registry
 from .people import Floats
 
 Ints = NDArray[np.signedinteger[Any]]
@@ -94,18 +95,69 @@ def _vertex(heat_jhw: Floats, peaks: Peaks, dy: int, dx: int, index: Ints, size:
     before = heat_jhw[peaks.joint, peaks.row - step_y, peaks.column - step_x]
     after = heat_jhw[peaks.joint, peaks.row + step_y, peaks.column + step_x]
     bend = 2 * peaks.score - before - after
-    shift = np.divide(after - before, 2 * bend, out=np.zeros_like(bend), where=bend > 0)
+    curved = (bend > 0) & np.isfinite(bend)
+    shift = np.divide(after - before, 2 * bend, out=np.zeros_like(bend), where=curved)
     return np.asarray(index + np.clip(shift, -0.5, 0.5) + 0.5, np.float32)
 
 
+# (N, P) tag distances of one joint's peaks, the highest first, to the persons, the first founded first; (N,)
+# heatmap values of the peaks; the distance from which on a peak never joins -> the pairs that join: peaks,
+# persons, each at most once.
+Rule = Callable[[Floats, Floats, float], tuple[Ints, Ints]]
+
+
+def hungarian(distance_np: Floats, score_n: Floats, tag_threshold: float) -> tuple[Ints, Ints]:
+    """The pairs of the lowest total of `round(distance) * 100 - score`, those below the threshold (Newell et
+    al., "Associative Embedding", NeurIPS 2017).
+
+    Every peak takes part: one far from all persons can push another off its own person, and does so by
+    chance where tags are single numbers, since both pairings then often cost the same.
+    """
+    cost = np.round(distance_np) * 100
+    if distance_np.shape[0] > distance_np.shape[1]:
+        # The score only says which peaks stay alone. Otherwise whole numbers keep equal costs exactly equal,
+        # and the higher peak then goes to the person founded earlier.
+        cost = cost - score_n[:, None]
+    peak, person = linear_sum_assignment(np.nan_to_num(cost, nan=1e10, posinf=1e10))
+    close = distance_np[peak, person] < tag_threshold
+    return peak[close], person[close]
+
+
+def greedy(distance_np: Floats, score_n: Floats, tag_threshold: float) -> tuple[Ints, Ints]:
+    """The highest peak first, each with the nearest person left: the lowest `round(distance)`, of equals the
+    person founded first, among those below the threshold.
+    """
+    rounded = np.where(distance_np < tag_threshold, np.round(distance_np), np.inf)
+    peaks, persons = [], []
+    for peak in np.flatnonzero(np.isfinite(rounded).any(axis=1)):
+        person = rounded[peak].argmin()
+        if np.isfinite(rounded[peak, person]):
+            rounded[:, person] = np.inf
+            peaks.append(peak)
+            persons.append(person)
+    return np.array(peaks, np.intp), np.array(persons, np.intp)
+
+
+RULES: Registry[Rule] = Registry(
+    "matching rule",
+    {"hungarian": "supernet.pose.peaks:hungarian", "greedy": "supernet.pose.peaks:greedy"},
+)
+
+
 def match(
-    joint_n: Ints, score_n: Floats, tags_nt: Floats, order: Sequence[int], most: int, tag_threshold: float
+    joint_n: Ints,
+    score_n: Floats,
+    tags_nt: Floats,
+    order: Sequence[int],
+    most: int,
+    tag_threshold: float,
+    rule: Rule = hungarian,
 ) -> Ints:
     """(N,) the person each peak belongs to, numbered in the order in which persons were founded.
 
-    Joints are visited in `order`. The peaks of one joint and the first `most` persons are paired by the
-    Hungarian method on `round(tag distance) * 100 - score`, a person's tag being the mean of its members';
-    pairs closer than `tag_threshold` join, every other peak founds a person.
+    Joints are visited in `order`. The peaks of one joint and the first `most` persons are paired by `rule` on
+    the distances of their tags, a person's being the mean of its members'; every peak without a partner
+    founds a person.
 
     Args:
         joint_n: (N,) ascending; within a joint the highest score first.
@@ -121,10 +173,10 @@ def match(
         chosen = np.full(stop - start, -1, np.intp)
         count = min(founded, most)
         if count and start < stop:
-            mean_tags = tag_sum[:count] / members[:count]
-            row, column, distance = _pair(tags_nt[start:stop], mean_tags, score_n[start:stop])
-            close = distance < tag_threshold
-            chosen[row[close]] = column[close]
+            gap = tags_nt[start:stop, None] - tag_sum[None, :count] / members[None, :count]
+            distance = np.sqrt((gap * gap).sum(axis=2))
+            peak, person = rule(distance, score_n[start:stop], tag_threshold)
+            chosen[peak] = person
         alone = np.flatnonzero(chosen < 0)
         chosen[alone] = np.arange(founded, founded + len(alone))
         founded += len(alone)
@@ -132,19 +184,6 @@ def match(
         tag_sum[chosen] += tags_nt[start:stop]
         members[chosen] += 1
     return person_n
-
-
-def _pair(tags_nt: Floats, mean_tags: Floats, score_n: Floats) -> tuple[Ints, Ints, Floats]:
-    """Paired peaks, persons and their tag distances."""
-    gap = tags_nt[:, None] - mean_tags[None]
-    distance = np.sqrt((gap * gap).sum(axis=2))
-    cost = np.round(distance) * 100
-    if len(tags_nt) > len(mean_tags):
-        # The score only says which peaks stay alone. Otherwise whole numbers keep equal costs exactly equal,
-        # and the higher peak then goes to the person founded earlier.
-        cost = cost - score_n[:, None]
-    row, column = linear_sum_assignment(np.nan_to_num(cost, nan=1e10, posinf=1e10))
-    return row, column, distance[row, column]
 
 
 def sample_tags(tags_jhwt: Floats, joint: Ints, row: Ints, column: Ints, size: tuple[int, int]) -> Floats:
@@ -226,6 +265,8 @@ def _best_cells(heat_hw: Floats, planes_thw: Floats, tags_pt: Floats) -> Ints:
             square += gap
         np.rint(np.sqrt(square, out=square), out=square)
         best[person] = np.subtract(heat_hw, square, out=square).argmax()
+        if np.isnan(square.flat[best[person]]):  # numpy takes that for the largest
+            best[person] = np.where(np.isnan(square), -np.inf, square).argmax()
     return best
 
 

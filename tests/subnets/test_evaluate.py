@@ -22,6 +22,7 @@ from supernet.data.source import DataConfig, ensure_data
 from supernet.options import EvaluationOptions
 from supernet.pose import Skeleton, score
 from supernet.pose.diagnosis import JOINT_TYPES
+from supernet.pose.grouping import MATCHING
 
 NINE = ["AP", "AP50", "AP75", "AR", "AR50", "AR75", "AP_easy", "AP_medium", "AP_hard"]
 
@@ -149,9 +150,13 @@ def test_scorer_and_suppression_are_settings(
     asked = []
     monkeypatch.setattr(evaluation, "score", lambda *given: asked.append(given[3]) or score(*given))
     found = {}
-    for name, oks_nms in (("all", None), ("some", 0.01)):
-        run(command(tiny_data, str(folder), scorer="faster-coco-eval", oks_nms=oks_nms), tmp_path / name)
+    for name, oks_nms, rule in (("all", None, None), ("some", 0.01, "greedy")):
+        options = EvaluationOptions(matching=rule)
+        settings = {"scorer": "faster-coco-eval", "oks_nms": oks_nms, "evaluation": options}
+        run(command(tiny_data, str(folder), **settings), tmp_path / name)
         found[name] = json.loads((tmp_path / name / "detections" / "net.json").read_text())
+        conditions = json.loads((tmp_path / name / "networks" / "net.json").read_text())["conditions"]
+        assert conditions["matching"] == (rule or MATCHING)
     assert set(asked) == {"faster-coco-eval"}
     assert 0 < len(found["some"]) < len(found["all"])
 

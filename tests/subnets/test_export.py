@@ -23,6 +23,7 @@ from subnets.export.exporting import calibration_images
 from subnets.export.formats import FORMATS, check_formats, relative_difference
 from subnets.export.options import ExportCommand, ExportOptions
 from subnets.export.quantise import output_nodes
+from subnets.portable.main import open_predictor
 from subnets.portable.session import OnnxSession
 from subnets.runtime import open_runtime
 from subnets.source import open_source
@@ -88,8 +89,14 @@ def test_a_difference_beyond_the_tolerance_leaves_nothing(small_folder: Path, tm
 
 
 def test_a_fixed_shape_is_the_only_one_taken(small_folder: Path, small_net: Subnet, tmp_path: Path) -> None:
-    options = ExportOptions(shapes="fixed", input_shape=[64, 96], latency_rounds=0, bundle=False)
+    options = ExportOptions(
+        shapes="fixed", input_shape=[64, 96], matching="greedy", latency_rounds=0, bundle=False
+    )
     run(command(small_folder, export=options), tmp_path / "out")
+    # The rule of grouping travels along, in the file and in the folder.
+    assert open_predictor(tmp_path / "out" / "model.onnx").options.decode.matching == "greedy"
+    for path in (tmp_path / "out", tmp_path / "out" / "model.onnx"):
+        assert open_source(str(path)).matching == "greedy"
     session = open_runtime(tmp_path / "out" / "model.onnx", "onnxruntime")
     images = np.random.default_rng(0).standard_normal((1, 3, 64, 96), dtype=np.float32)
     assert relative_difference(session(images), open_runtime(small_net)(images)) < 1e-4
@@ -128,6 +135,14 @@ def test_a_fixed_shape_is_timed_on_its_own_input(small_folder: Path, tmp_path: P
 def test_wrong_options_are_named(settings: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         ExportOptions(**settings)  # type: ignore[arg-type]
+
+
+def test_an_unknown_rule_is_named(small_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match="matching rule 'nearest' is not known; choose from hungarian, greedy"
+    ):
+        run(command(small_folder, export=ExportOptions(matching="nearest")), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_input_shape_off_the_grid_is_named(small_folder: Path, tmp_path: Path) -> None:

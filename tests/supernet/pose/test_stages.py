@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from supernet.pose import Skeleton, decode
-from supernet.pose.peaks import Peaks, find_missing, find_peaks, match, refine_position, sample_tags
+from supernet.pose.peaks import (
+    RULES,
+    Peaks,
+    find_missing,
+    find_peaks,
+    match,
+    refine_position,
+    sample_tags,
+)
 from supernet.pose.people import oks, pose_areas, suppress
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -176,3 +184,28 @@ def test_peaks_without_any() -> None:
     assert isinstance(peaks, Peaks)
     assert len(peaks.joint) == 0
     assert refine_position(np.zeros((2, 4, 4), np.float32), peaks).shape == (0, 2)
+
+
+def joined(rule: str, tags: list[list[float]]) -> list[int]:
+    """The person of each peak of joints 0, 1, ..., whose tags `tags` lists, the highest first."""
+    joint = np.repeat(np.arange(len(tags)), [len(each) for each in tags])
+    tag = np.array([value for each in tags for value in each], np.float32)[:, None]
+    score = np.concatenate([np.linspace(0.9, 0.5, len(each), dtype=np.float32) for each in tags])
+    return match(joint, score, tag, range(len(tags)), 30, 1.0, RULES.get(rule)).tolist()
+
+
+def test_rules_by_hand() -> None:
+    # A third person's joint, far from all: tags on a line make both pairings cost the same, and the one taken
+    # tears the good pair apart. Greedily the stranger founds a person of its own.
+    assert joined("hungarian", [[0, 3], [-5, 0.1]]) == [0, 1, 2, 3]
+    assert joined("greedy", [[0, 3], [-5, 0.1]]) == [0, 1, 2, 0]
+    # Two joints near the same person: the lowest total, or the highest first.
+    assert joined("hungarian", [[0, 2], [0.8, 0.3]]) == [0, 1, 2, 0]
+    assert joined("greedy", [[0, 2], [0.8, 0.3]]) == [0, 1, 0, 2]
+    # Rounded distances 0 and 0: the person founded first; the next joint gets who is left.
+    assert joined("greedy", [[0, 0.8], [0.45, 0.4]])[2:] == [0, 1]
+    # Never from the threshold on, even if it rounds to 1; and a person's tag is the mean of its joints'.
+    assert joined("greedy", [[0], [1.0]]) == [0, 1]
+    assert joined("greedy", [[0], [0.9], [1.4]]) == [0, 0, 0]
+    assert joined("greedy", [[0], [float("nan"), 0.2]]) == [0, 1, 0]
+    assert joined("greedy", [[0], []]) == [0]
