@@ -95,6 +95,7 @@ class TrainedSupernet:
         step: optimizer steps done.
         path: the checkpoint's file.
         skeleton: its joints; None in checkpoints of older versions whose data's is gone.
+        untrained: layers that nobody trained, such as the head of a backbone from ImageNet.
     """
 
     net: Supernet
@@ -103,6 +104,7 @@ class TrainedSupernet:
     step: int
     path: Path
     skeleton: Skeleton | None = None
+    untrained: frozenset[str] = frozenset()
 
     def provenance(self) -> dict[str, Any]:
         """How it was trained, for the folders of networks that are taken from it."""
@@ -183,7 +185,8 @@ def take_over(net: Supernet, source: TrainedSupernet, skeleton: Skeleton) -> str
 
     Tensors go by their names. Of different shapes the first channels and the centres of kernels are taken;
     a larger kernel is 0 around that, a smaller one is what the source makes of its own. Where the joints
-    differ, the layers that give one map per joint start anew.
+    differ, the layers that give one map per joint start anew. Residual blocks that the source lacks start as
+    identities.
 
     Args:
         net: with fresh weights.
@@ -199,13 +202,16 @@ def take_over(net: Supernet, source: TrainedSupernet, skeleton: Skeleton) -> str
         if source.skeleton is None
         else source.skeleton.joints == skeleton.joints
     )
-    anew = set() if same else _joint_layers(net)
+    anew = source.untrained | (set() if same else _joint_layers(net))
+    branches = {layer.name for layer in layers(net.space.largest(), net.num_joints) if layer.closes_branch}
     whole, part, fresh = 0, 0, []
     with torch.no_grad():
         for name, parameter in mine.items():
-            layer = name.partition(".conv.")[0]
+            layer = layer_of(name)
             if name not in theirs or layer in anew:
                 fresh.append(name)
+                if layer in branches and name.endswith(".norm.weight"):
+                    parameter.zero_()
                 continue
             there = _of_kernel(source.net, layer, theirs[name], parameter)
             whole += there.shape == parameter.shape
@@ -217,6 +223,11 @@ def take_over(net: Supernet, source: TrainedSupernet, skeleton: Skeleton) -> str
         f"channels, centres of kernels), {len(fresh)} new{': ' if fresh else ''}{', '.join(fresh[:3])}"
         f"{', ...' if len(fresh) > 3 else ''}; {left} of its own have no place here"
     )
+
+
+def layer_of(tensor: str) -> str:
+    """The layer that a supernet's tensor of this name belongs to."""
+    return re.sub(r"\.(conv\.transforms\.\d+|conv\.\w+|norm\.\w+)$", "", tensor)
 
 
 def _joint_layers(net: Supernet) -> set[str]:

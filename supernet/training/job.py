@@ -28,13 +28,13 @@ from .checkpoint import (
     FOLDER,
     CheckpointFolder,
     TrainedSupernet,
-    load_supernet,
     supernet_about,
     take_over,
 )
 from .distributed import Ranks
 from .options import LoggerOptions, PrecisionOptions, TrainOptions
 from .pictures import draw_curves
+from .pretrained import load_start
 from .state import TrainingState, learning_rate
 from .step import Forward
 from .trainer import M, Scores, Task, Trainer
@@ -200,7 +200,7 @@ def train_supernet(job: TrainingJob, space: SearchSpace, init: str | None = None
     Args:
         job: the run.
         space: the architectures to train.
-        init: a training run or checkpoint whose weights a new run starts from, see `take_over`.
+        init: what a new run starts from, see `load_start` and `take_over`.
 
     Returns:
         the number of the signal that stopped it after saving, or 0.
@@ -210,7 +210,7 @@ def train_supernet(job: TrainingJob, space: SearchSpace, init: str | None = None
     """
     require_people(space.largest(), f"space {space.name}")
     fresh = job.ranks.share(not CheckpointFolder(job.folder / FOLDER).steps())
-    source = load_supernet(init) if init is not None and fresh else None
+    source = load_start(init) if init is not None and fresh else None
     if source is not None and source.space.family != space.family:
         raise InputError(f"init={init} is of family {source.space.family}, the space of {space.family}")
     dataset = job.open_split("train")
