@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from functools import cached_property
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +14,13 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..pose.preprocess import IMAGE_MEAN, IMAGE_STD
-from .annotations.records import BoolArray, FloatArray, Skipped
+from .annotations.records import BoolArray, FloatArray, Record, Skipped
 from .dataset import PoseDataset
 from .images.decode import UInt8Image
 from .options import AugmentOptions
 from .plan import BatchPlan, Draw
 from .targets import loss_mask, visible_joints
-from .transforms import sample, warp_image, warp_keypoints
+from .transforms import Augmentation, mosaic, photograph, sample, warp_image, warp_keypoints
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +74,15 @@ def normalise(images_bhwc: torch.Tensor, dtype: torch.dtype = torch.float32) -> 
     return scaled.to(dtype).permute(0, 3, 1, 2)
 
 
+class _Piece(NamedTuple):
+    """An image in a crop: its (P, J, 3) joints there, and (J,) which joints its source labels."""
+
+    record: Record
+    augmentation: Augmentation
+    keypoints: FloatArray
+    labelled: BoolArray
+
+
 _People: TypeAlias = tuple[npt.NDArray[np.float32], BoolArray]
 
 
@@ -109,20 +119,17 @@ class BatchMaker:
         image_ids: list[int] = []
         skipped: list[Skipped] = []
         for row, draw in enumerate(draws):
-            index, image = self._read(draw, skipped)
-            record = self.dataset.records[index]
-            height, width = image.shape[:2]
-            augmentation = sample(self.plan.rng(draw), width, height, resolution, self.augment)
-            warp_image(image, augmentation, out=images[row])
-            keypoints = warp_keypoints(record.keypoints, augmentation, self.dataset.skeleton.flip)
-            labels = self.dataset.labelled[record.source]
-            labelled.append(labels[list(self.dataset.skeleton.flip)] if augmentation.flip else labels)
-            people.append(_present(keypoints, record.crowd, resolution))
+            rng = self.plan.rng(draw)
+            pieces = self._fill(images[row], draw, rng, skipped)
+            photograph(images[row], rng, self.augment)
+            keypoints = np.concatenate([piece.keypoints for piece in pieces])
+            crowd = np.concatenate([piece.record.crowd for piece in pieces])
+            people.append(_present(keypoints, crowd, resolution))
+            labelled.append(np.all([piece.labelled for piece in pieces], axis=0))
+            ignore = [(piece.record.ignore, piece.augmentation) for piece in pieces]
             for scale, side in sides.items():
-                factor = side / resolution
-                scaled, matrix = keypoints * np.array([factor, factor, 1.0]), augmentation.matrix * factor
-                masks[scale][row] = loss_mask(scaled, record.ignore, matrix, side, self.sigma)
-            image_ids.append(record.image_id)
+                masks[scale][row] = loss_mask(keypoints, ignore, side, self.sigma)
+            image_ids.append(pieces[0].record.image_id)
         joints, tagged = _stacked(people, self.dataset.skeleton.num_joints)
         return Batch(
             images=torch.from_numpy(images),
@@ -135,6 +142,30 @@ class BatchMaker:
             skipped=tuple(skipped),
             labelled=None if np.all(labelled) else torch.from_numpy(np.stack(labelled)),
         )
+
+    @cached_property
+    def _by_source(self) -> dict[str, list[int]]:
+        return self.dataset.by_source()
+
+    def _fill(
+        self, out: UInt8Image, draw: Draw, rng: np.random.Generator, skipped: list[Skipped]
+    ) -> list[_Piece]:
+        """Warp the drawn image into the crop `out`, in a mosaic with others of its source."""
+        pieces: list[_Piece] = []
+        flip = self.dataset.skeleton.flip
+        for part in mosaic(rng, len(out), self.augment, max(self.scales)):
+            if pieces:
+                others = self._by_source[pieces[0].record.source]
+                draw = Draw(draw.epoch, int(others[rng.integers(len(others))]))
+            index, image = self._read(draw, skipped)
+            record = self.dataset.records[index]
+            height, width = image.shape[:2]
+            drawn = sample(rng, width, height, len(out), self.augment, part)
+            warp_image(image, drawn, out=drawn.cell.of(out))
+            labelled = self.dataset.labelled[record.source]
+            labelled = labelled[list(flip)] if drawn.flip else labelled
+            pieces.append(_Piece(record, drawn, warp_keypoints(record.keypoints, drawn, flip), labelled))
+        return pieces
 
     def _read(self, draw: Draw, skipped: list[Skipped]) -> tuple[int, UInt8Image]:
         """The drawn image; in place of one that cannot be read, the next that can (`on_error="skip"`)."""

@@ -72,6 +72,13 @@ class PoseDataset:
         """The number of images."""
         return len(self.records)
 
+    def by_source(self) -> dict[str, list[int]]:
+        """The indices of the images of each source."""
+        found: dict[str, list[int]] = {}
+        for index, record in enumerate(self.records):
+            found.setdefault(record.source, []).append(index)
+        return found
+
     @property
     def num_people(self) -> int:
         """All annotations, crowds and unlabelled people included."""

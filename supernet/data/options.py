@@ -23,19 +23,36 @@ def protocol_names() -> list[str]:
 
 @dataclass
 class AugmentOptions(Options, group="data.augment"):
-    """Training augmentation; one affine warp draws all four (design, section 6).
+    """Training augmentation: one affine warp (design, section 6), and for photographs what is off as it is.
 
     Attributes:
         rotation: largest rotation in degrees, drawn uniformly from [-rotation, rotation]; 0..180.
         scale: the crop's side in multiples of the image's short side, drawn uniformly from this range; > 0.
         translation: largest shift of the crop's centre in multiples of its side, per axis; 0..1.
         flip: probability of a horizontal flip; 0..1.
+        mosaic: probability that two or four images of one source share a crop, each warped into its part, so
+            that pictures of one person teach grouping too; 0..1.
+        brightness: largest change of all values, as a share of white; 0..1.
+        contrast: largest change of the contrast, as a share of it; 0..1.
+        saturation: largest change of the saturation, as a share of it; 0..1.
+        hue: largest turn of the colours in degrees; 0..180.
+        grey: probability of a picture without colour; 0..1.
+        blur: largest standard deviation of a Gaussian blur, in pixels of the crop.
+        jpeg: probability of a JPEG compression, of a quality of 30 to 95; 0..1.
     """
 
     rotation: float = option(30.0, least=0, most=180)
     scale: tuple[float, float] = option((0.75, 1.5), above=0, size=2)
     translation: float = option(0.2, least=0, most=1)
     flip: float = option(0.5, least=0, most=1)
+    mosaic: float = option(0.0, least=0, most=1)
+    brightness: float = option(0.0, least=0, most=1)
+    contrast: float = option(0.0, least=0, most=1)
+    saturation: float = option(0.0, least=0, most=1)
+    hue: float = option(0.0, least=0, most=180)
+    grey: float = option(0.0, least=0, most=1)
+    blur: float = option(0.0, least=0)
+    jpeg: float = option(0.0, least=0, most=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .annotations.records import BoolArray, FloatArray, Region, decode_rle
-from .transforms import pixel_centre_matrix
+from .transforms import Augmentation, pixel_centre_matrix
 
 if TYPE_CHECKING:
     from ..heads.contract import Output
@@ -75,7 +75,7 @@ def draw_targets(batch: Batch, outputs: Sequence[Output], sigma: float) -> Targe
 
 
 def loss_mask(
-    keypoints: FloatArray, regions: Sequence[Region], matrix: FloatArray, side: int, sigma: float
+    keypoints: FloatArray, pieces: Sequence[tuple[Sequence[Region], Augmentation]], side: int, sigma: float
 ) -> npt.NDArray[np.uint8]:
     """(side, side) uint8, 1 where the heatmap loss counts and 0 on unlabelled people and crowds.
 
@@ -84,13 +84,18 @@ def loss_mask(
     the loss counts: there is certainly nobody in the padding, and test images have padding too.
 
     Args:
-        keypoints: (P, J, 3) in map coordinates.
-        regions: in image coordinates.
-        matrix: 2x3, image to map coordinates.
+        keypoints: (P, J, 3) in crop coordinates, of all images in the crop.
+        pieces: for each of those images its regions, in its own coordinates, and where it is in the crop.
+        side: the map's side in pixels; the crop's is a multiple of it.
     """
-    if not regions:
-        return np.ones((side, side), dtype=np.uint8)
-    mask = ignore_mask(regions, matrix, side)
+    mask = np.ones((side, side), dtype=np.uint8)
+    if not any(regions for regions, _ in pieces):
+        return mask
+    for regions, augmentation in pieces:
+        factor = side / augmentation.resolution
+        cell = augmentation.cell.scaled(factor)
+        cell.of(mask)[:] = cell.of(ignore_mask(regions, augmentation.matrix * factor, side))
+    keypoints = keypoints * np.array([factor, factor, 1.0])
     radius = patch_radius(sigma)
     joints = keypoints[visible_joints(keypoints, side), :2]
     for x, y in np.floor(joints).astype(np.int64).tolist():

@@ -115,8 +115,7 @@ def breakdown(dataset: PoseDataset) -> dict[str, float]:
 
     def masks(i: int) -> None:
         for scale in (4, 2):
-            keypoints = crops[i] * np.array([1 / scale, 1 / scale, 1.0])
-            loss_mask(keypoints, records[i].ignore, drawn[i].matrix / scale, RESOLUTION // scale, 2.0)
+            loss_mask(crops[i], [(records[i].ignore, drawn[i])], RESOLUTION // scale, 2.0)
 
     def share(batch: Batch) -> None:
         for tensor in (batch.images, batch.joints, batch.tagged, *batch.masks.values()):

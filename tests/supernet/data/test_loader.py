@@ -30,6 +30,9 @@ from supernet.errors import InputError
 from supernet.heads.embedding import EMBEDDING
 
 RESOLUTIONS = (32, 48, 64)
+PHOTOGRAPHS = AugmentOptions(
+    mosaic=0.6, brightness=0.2, contrast=0.2, saturation=0.2, hue=10, grey=0.2, blur=1.5, jpeg=0.3
+)
 
 
 def tensors(batch):
@@ -126,14 +129,18 @@ def test_few_people_do_not_tell_what_their_source_never_labels():
     assert labelled_joints(records[-1:], 3)["no"].all(), "where there is nobody, no joint is"
 
 
-def test_content_does_not_depend_on_the_workers(crowdpose_root):
+@pytest.mark.parametrize("augment", [None, PHOTOGRAPHS])
+def test_content_does_not_depend_on_the_workers(crowdpose_root, augment):
     dataset = load_crowdpose(crowdpose_root, "train")
-    alone = digests(dataset, 0, 6)
+    alone = digests(dataset, 0, 6, augment=augment)
     assert len(set(alone)) == 6
-    assert digests(dataset, 0, 6, workers=1, start_method="fork") == alone
-    assert digests(dataset, 0, 6, workers=2, start_method="fork") == alone
+    assert digests(dataset, 0, 6, workers=1, start_method="fork", augment=augment) == alone
+    assert digests(dataset, 0, 6, workers=2, start_method="fork", augment=augment) == alone
+    assert digests(dataset, 3, 6, augment=augment) == alone[3:]
     cached = open_dataset(DataOptions(root=str(crowdpose_root), cache="memory"), "train")
-    assert digests(cached, 0, 6) == alone
+    before = {key: image.copy() for key, image in cached._cache.items()}
+    assert digests(cached, 0, 6, augment=augment) == alone
+    assert all(np.array_equal(image, before[key]) for key, image in cached._cache.items())
 
 
 def test_content_does_not_depend_on_how_workers_start(crowdpose_root):

@@ -7,7 +7,7 @@ import torch
 from supernet.data import AugmentOptions, targets
 from supernet.data.annotations.records import Region
 from supernet.data.targets import loss_mask, visible_joints
-from supernet.data.transforms import sample, warp_keypoints
+from supernet.data.transforms import Augmentation, sample, warp_keypoints
 from supernet.pose.skeletons import Skeleton
 
 MIRROR = Skeleton.load("crowdpose").flip
@@ -100,7 +100,8 @@ def test_flipped_joints_give_flipped_maps():
 def test_masks_leave_out_regions_but_not_labelled_joints():
     keypoints = np.zeros((1, 2, 3))
     keypoints[0, 0] = [20.5, 12.5, 2]
-    mask = loss_mask(keypoints, [Region.box(10, 4, 40, 20)], IDENTITY, 64, 2.0)
+    whole = Augmentation(IDENTITY, False, 64)
+    mask = loss_mask(keypoints, [([Region.box(10, 4, 40, 20)], whole)], 64, 2.0)
     expected = np.ones((64, 64))
     expected[4:24, 10:50] = 0
     expected[12 - 6 : 12 + 7, 20 - 6 : 20 + 7] = 1
@@ -108,7 +109,7 @@ def test_masks_leave_out_regions_but_not_labelled_joints():
     differing = np.argwhere(mask != expected)
     assert all(row in (3, 24) or column in (9, 50) for row, column in differing)
     assert (mask[6:19, 14:27] == 1).all()
-    assert loss_mask(keypoints, [], IDENTITY, 64, 2.0).all()
+    assert loss_mask(keypoints, [([], whole)], 64, 2.0).all()
 
 
 def test_joint_positions():
