@@ -7,14 +7,33 @@ import importlib.util
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
 
 from supernet import __version__
+from supernet.errors import InputError
 from supernet.heads.contract import Head
+from supernet.pose.grouping import DecodeOptions
+from supernet.pose.preprocess import IMAGE_MEAN, IMAGE_STD, SHORT_MULTIPLE
+from supernet.pose.skeletons import Skeleton
+from supernet.runs.files import write_text
+
+from .. import portable
+from ..portable.manifest import Manifest, outputs_of
+from ..portable.predictor import Predictor, PredictorOptions, Run
 
 PACKAGE = "litepose_runtime"
 ENTRY = "subnets.portable.main"
 SCRIPT = "predict.py"
 REQUIREMENTS = "requirements.txt"
+HEADER = "decode.h"
+PORTING = "porting.md"
+VECTORS = "vectors.npz"
+RULES_IN_C = ("hungarian", "greedy")
+_CONDITION = re.compile(r"<!-- (?:if (\w+)|end) -->")
+PORTABLE = Path(portable.__file__).parent
 # The toolkit's packages: `supernet.pose.people` becomes `<PACKAGE>.pose.people`.
 _ROOTS = ("supernet", "subnets")
 _NEEDS = "numpy>=1.26\nscipy>=1.11\nopencv-python-headless>=4.8\nonnxruntime>=1.18\n"
@@ -52,6 +71,120 @@ def write_bundle(folder: Path, head: Head) -> list[str]:
     (folder / SCRIPT).write_text(_SCRIPT, encoding="utf-8")
     (folder / REQUIREMENTS).write_text(_NEEDS, encoding="utf-8")
     return modules
+
+
+def decoder_header(skeleton: Skeleton, decode: DecodeOptions, peaks: int = 0) -> str:
+    """The text of `decode.h`: people in C for these joints and rules.
+
+    Args:
+        skeleton: the joints.
+        decode: thresholds and rule; without suppression of duplicates.
+        peaks: K when the network ends in K peaks per joint; 0 for maps.
+
+    Raises:
+        InputError: the rule is not one of those written in C.
+    """
+    if decode.matching not in RULES_IN_C:
+        raise InputError(f"decode.h knows the rules {', '.join(RULES_IN_C)}, not {decode.matching!r}")
+    settings = {
+        "JOINTS": skeleton.num_joints,
+        "ORDER": ", ".join(map(str, skeleton.order)),
+        "PEOPLE": decode.max_people,
+        "PEAKS": max(peaks, decode.max_people),
+        "WINDOW": decode.nms_window,
+        "THRESHOLD": f"{float(decode.threshold)!r}f",
+        "TAG_THRESHOLD": repr(float(decode.tag_threshold)),
+        "REFINE": int(decode.refine and not peaks),
+        "MATCHING": f"LP_{decode.matching.upper()}",
+    }
+    lines = "".join(f"#define LP_{name} {value}\n" for name, value in settings.items())
+    begin, end = (f"/* settings of the network: {word} */\n" for word in ("begin", "end"))
+    before, _, rest = (PORTABLE / HEADER).read_text(encoding="utf-8").partition(begin)
+    return before + begin + lines + end + rest.partition(end)[2]
+
+
+def porting_text(manifest: Manifest, decode: DecodeOptions) -> str:
+    """The text of `porting.md`: how to use a network without this toolkit's code."""
+    skeleton, outputs, shape = manifest.skeleton, outputs_of(manifest), manifest.input_shape
+    true = {decode.matching, "fixed" if shape else "free", "peaks" if manifest.peaks else "maps"}
+    lines, shown = [], True
+    for line in (PORTABLE / PORTING).read_text(encoding="utf-8").splitlines():
+        mark = _CONDITION.fullmatch(line)
+        if mark:
+            shown = mark[1] is None or mark[1] in true
+        elif shown:
+            lines.append(line)
+    height, width = shape or (0, 0)
+    return Template("\n".join(lines) + "\n").substitute(
+        name=manifest.name,
+        side=-(-manifest.resolution // SHORT_MULTIPLE) * SHORT_MULTIPLE,
+        height=height,
+        width=width,
+        mean=IMAGE_MEAN,
+        deviation=IMAGE_STD,
+        outputs="\n".join(f"- `{name}` {meaning}." for name, meaning in outputs.items()),
+        first=next(iter(outputs)),
+        joints=skeleton.num_joints,
+        names=", ".join(f"{index} {name}" for index, name in enumerate(skeleton.joints)),
+        order=", ".join(map(str, skeleton.order)),
+        threshold=decode.threshold,
+        window=decode.nms_window,
+        people=decode.max_people,
+        tag_threshold=f"{decode.tag_threshold:g}",
+    )
+
+
+def vectors(predictor: Predictor, manifest: Manifest, count: int) -> dict[str, Any]:
+    """`count` rendered scenes, what becomes of them on their way through a network, and the people.
+
+    Returns:
+        the arrays of `vectors.npz`, as `porting.md` tells, and the `manifest` as JSON.
+    """
+    from supernet.data.synthetic.options import SyntheticOptions
+    from supernet.data.synthetic.scene import render_scene
+
+    arrays: dict[str, Any] = {"manifest": np.array(manifest.to_json())}
+    for number in range(count):
+        # In turn smaller than the input and more than twice as large, where pixels are averaged first.
+        size = round(manifest.resolution * (0.9, 2.3)[number % 2])
+        options = SyntheticOptions(size=max(32, min(size, 4096)), two_tone=1.0)
+        image = render_scene(np.random.SeedSequence([number]), options).image
+        item, inputs = predictor.prepare(image)
+        computed = predictor.network((item, inputs))
+        people = predictor.group(computed)
+        outputs = computed[1] if manifest.peaks else [each[None] for each in computed[1][0][0]]
+        arrays |= {f"image_{number}": image, f"pixels_{number}": item.views[0].pixels}
+        arrays |= {
+            f"{name}_{number}": value for name, value in zip(outputs_of(manifest), outputs, strict=True)
+        }
+        arrays |= {f"people_{number}": people.keypoints, f"scores_{number}": people.scores}
+    return arrays
+
+
+def predictor_of(run: Run, manifest: Manifest) -> Predictor:
+    """A network as `predict.py` uses it."""
+    decode = DecodeOptions(matching=manifest.matching)
+    shape, peaks = manifest.input_shape, bool(manifest.peaks)
+    settings = PredictorOptions(manifest.resolution, shape, peaks, manifest.kind, decode=decode)
+    return Predictor(run, manifest.skeleton, settings)
+
+
+def write_porting(folder: Path, manifest: Manifest, run: Run, count: int) -> None:
+    """Write what a port to another language needs into `folder`: `decode.h`, `porting.md` and, of `count`
+    pictures, `vectors.npz`.
+
+    Args:
+        run: the network.
+
+    Raises:
+        InputError: the network's rule of matching is not one of those written in C.
+    """
+    decode = DecodeOptions(matching=manifest.matching)
+    write_text(folder / HEADER, decoder_header(manifest.skeleton, decode, manifest.peaks))
+    write_text(folder / PORTING, porting_text(manifest, decode))
+    if count:
+        with (folder / VECTORS).open("wb") as stream:
+            np.savez_compressed(stream, **vectors(predictor_of(run, manifest), manifest, count))
 
 
 def portable_modules(head: Head) -> list[str]:

@@ -15,6 +15,10 @@ from ..benchmark.timing import Timing
 from ..portable.manifest import Manifest, outputs_of, preprocessing_of
 
 PICTURE = "picture.jpg"
+PORTED = (
+    "For other languages and runtimes: `porting.md` writes down every step from picture to people, "
+    "`decode.h` decodes in C99 without allocation, `vectors.npz` holds pictures with what becomes of them."
+)
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ class CardFacts:
         about: provenance.
         picture: whether there is one.
         bundle: whether the folder runs by itself.
+        porting: whether it tells how to use the network without the toolkit's code.
     """
 
     manifest: Manifest
@@ -92,6 +97,7 @@ class CardFacts:
     about: Mapping[str, Any] = field(default_factory=dict)
     picture: bool = False
     bundle: bool = True
+    porting: bool = False
 
 
 def card_text(facts: CardFacts) -> str:
@@ -109,6 +115,7 @@ def card_text(facts: CardFacts) -> str:
         *(["## Use", _use(facts)] if facts.bundle else []),
         "## Input and output",
         _interface(facts.manifest),
+        *([PORTED] if facts.porting else []),
         "## Where it comes from",
         _provenance(facts.about),
     ]

@@ -25,7 +25,7 @@ from ..portable.predictor import letterbox
 from ..portable.session import EXPORT_FILE, file_digest
 from ..runtime import torch_runtime
 from ..source import Opened
-from .bundle import write_bundle
+from .bundle import RULES_IN_C, write_bundle, write_porting
 from .card import PICTURE, CardFacts, Scores, Written, card_text
 from .formats import (
     FORMATS,
@@ -73,9 +73,12 @@ def export(config: ExportCommand, opened: Opened, formats: Sequence[str], folder
             about={**opened.about, "exported": f"litepose-ofa {__version__}, arch={config.arch}"},
             picture=picture,
             bundle=_is_bundled(config, opened, written),
+            porting=config.export.bundle and opened.head.portable and job.manifest.matching in RULES_IN_C,
         )
         if facts.bundle:
             write_bundle(temporary, opened.head)
+        if facts.porting:
+            write_porting(temporary, job.manifest, _reference(job), config.export.vectors)
         write_text(temporary / CARD_FILE, card_text(facts))
         record = _record(opened, written, timings, scores, facts.environment)
         for kept, item in zip(record["formats"], written, strict=True):
@@ -172,15 +175,20 @@ def _proved(job: Job, item: Format, notes: Sequence[str], tolerance: float) -> W
     return Written(item.name, item.file, size, difference, item.runtime, notes)
 
 
+def _reference(job: Job) -> Run:
+    """The network in torch, up to its peaks where those are asked for."""
+    peaks = job.manifest.peaks
+    return torch_runtime(PeakNetwork(job.net, peaks) if peaks else job.net)
+
+
 def difference_from_torch(job: Job, run: Run) -> float:
     """Largest difference between `run` and the network in torch on square and other inputs.
 
     Of a graph that ends in peaks the scores count: places of equal peaks may change places.
     """
-    peaks = job.manifest.peaks
     inputs = normal_inputs(comparison_shapes(job.manifest.resolution, job.manifest.input_shape))
-    reference = torch_runtime(PeakNetwork(job.net, peaks) if peaks else job.net)
-    counted = 1 if peaks else None
+    reference = _reference(job)
+    counted = 1 if job.manifest.peaks else None
     return largest_difference(
         lambda images: run(images)[:counted], lambda images: reference(images)[:counted], inputs
     )

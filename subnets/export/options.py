@@ -34,7 +34,9 @@ class ExportOptions(Options, group="export"):
         latency_rounds: forward passes timed per format for the card; 0 times none.
         threads: of the timed runtimes; null leaves it to them.
         options: of formats that have some, as {FORMAT: {OPTION: value}}.
-        bundle: add the small runtime with which the folder works without this toolkit and without torch.
+        bundle: add the small runtime with which the folder works without this toolkit and without torch, and
+            what ports to other languages need: porting.md, decode.h, vectors.npz.
+        vectors: rendered pictures in vectors.npz, with all that becomes of them; 0 writes none.
     """
 
     shapes: str = option("dynamic", among=SHAPES)
@@ -48,6 +50,7 @@ class ExportOptions(Options, group="export"):
     threads: int | None = option(None, least=1)
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
     bundle: bool = True
+    vectors: int = option(2, least=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -118,7 +118,7 @@ def hungarian(distance_np: Floats, score_n: Floats, tag_threshold: float) -> tup
         # The score only says which peaks stay alone. Otherwise whole numbers keep equal costs exactly equal,
         # and the higher peak then goes to the person founded earlier.
         cost = cost - score_n[:, None]
-    peak, person = linear_sum_assignment(np.nan_to_num(cost, nan=1e10, posinf=1e10))
+    peak, person = linear_sum_assignment(np.clip(np.nan_to_num(cost, nan=1e10), -1e10, 1e10))
     close = distance_np[peak, person] < tag_threshold
     return peak[close], person[close]
 

@@ -318,7 +318,7 @@ def test_a_damaged_record_is_named(small_folder: Path, tmp_path: Path, text: str
 
 
 def test_shapes_of_usual_pictures_are_fixed_and_told(small_folder: Path, tmp_path: Path) -> None:
-    options = ExportOptions(shapes="16x9", latency_rounds=0, bundle=False)
+    options = ExportOptions(shapes="16x9", latency_rounds=0, vectors=1)
     run(command(small_folder, export=options), tmp_path / "out")
     model = onnx.load(tmp_path / "out" / "model.onnx")
     (entry,) = model.metadata_props
@@ -326,6 +326,9 @@ def test_shapes_of_usual_pictures_are_fixed_and_told(small_folder: Path, tmp_pat
     assert said["input_shape"] == [96, 192]
     assert said["preprocessing"]["resize"].startswith("as large as it fits into 96 x 192")
     assert said["preprocessing"]["resize"] in (tmp_path / "out" / "card.md").read_text()
+    assert "96 x 192" in (tmp_path / "out" / "porting.md").read_text()
+    with np.load(tmp_path / "out" / "vectors.npz") as vectors:
+        assert vectors["pixels_0"].shape == (96, 192, 3)
 
 
 def test_sides_off_the_grid_are_named(small_onnx: Path) -> None:

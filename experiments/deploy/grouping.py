@@ -1,0 +1,137 @@
+"""Rules of grouping by AP: one network's maps, decoded under each rule, with paired bootstrap intervals.
+
+    python experiments/deploy/grouping.py largest --supernet runs/train/demo --splits val test --name demo
+    python experiments/deploy/grouping.py runs/export/demo-p30 --data runs/train/demo --splits val --name p30
+
+The data are those of the training run `--data` (that of `--supernet` by itself). Every rule sees the same
+maps; differences are to the Hungarian rule of the reference, with 95% intervals over images. Rows go to
+grouping.json beside this file (or `--out`), one per name and split; old ones of the same name and split go.
+
+Two rules are registered here for comparison alone: `gated` is the Hungarian method in which all pairs from
+the threshold on cost the same, `exact` is the greedy one by exact distances.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+
+from subnets.console import SourceOptions
+from subnets.runtime import torch_runtime
+from subnets.source import open_source
+from supernet.data.source import data_from, open_split
+from supernet.evaluation import Evaluator
+from supernet.options import EvaluationOptions
+from supernet.pose import DecodeOptions, People, bootstrap_ap, to_coco_results
+from supernet.pose.inference import run_passes
+from supernet.pose.peaks import RULES
+from supernet.pose.preprocess import normalise
+from supernet.runs.environment import environment
+from supernet.runs.files import read_json, read_yaml, write_json
+
+RECORD = Path(__file__).resolve().parent / "grouping.json"
+SAMPLES = 1000
+FAR = 1e5
+
+
+def gated(distance: np.ndarray, score: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """The lowest total of rounded distances; pairs from the threshold on all cost the same."""
+    close = distance < threshold
+    cost = np.where(close, np.round(distance) * 100 - score[:, None], FAR)
+    peak, person = linear_sum_assignment(cost)
+    return peak[close[peak, person]], person[close[peak, person]]
+
+
+def exact(distance: np.ndarray, score: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """The highest peak first, to the nearest person left by the distance as it is."""
+    left = np.where(distance < threshold, distance, np.inf)
+    pairs = []
+    for peak in range(len(left)):
+        person = int(left[peak].argmin())
+        if np.isfinite(left[peak, person]):
+            left[:, person] = np.inf
+            pairs.append((peak, person))
+    found = np.array(pairs, np.intp).reshape(-1, 2)
+    return found[:, 0], found[:, 1]
+
+
+RULES.register("gated", gated)
+RULES.register("exact", exact)
+HUNGARIAN = DecodeOptions(matching="hungarian")
+GREEDY = DecodeOptions(matching="greedy")
+VARIANTS = {
+    "hungarian": HUNGARIAN,
+    "greedy": GREEDY,
+    "gated": DecodeOptions(matching="gated"),
+    "exact": DecodeOptions(matching="exact"),
+    "hungarian, threshold 0.5": replace(HUNGARIAN, tag_threshold=0.5),
+    "hungarian, threshold 1.5": replace(HUNGARIAN, tag_threshold=1.5),
+    "greedy, threshold 0.5": replace(GREEDY, tag_threshold=0.5),
+    "greedy, threshold 1.5": replace(GREEDY, tag_threshold=1.5),
+    "hungarian, no refinement": replace(HUNGARIAN, refine=False),
+    "greedy, no refinement": replace(GREEDY, refine=False),
+}
+
+
+def measure(arguments: argparse.Namespace, split: str) -> dict[str, Any]:
+    """AP of every variant on `split`, and paired differences to the first."""
+    data = data_from(read_yaml(Path(arguments.data or arguments.supernet) / "config.yaml")["data"])
+    opened = open_source(arguments.arch, SourceOptions(supernet=arguments.supernet)).require_trained()
+    run, skeleton = torch_runtime(opened.require_net(), 1), opened.skeleton
+    evaluator = Evaluator(open_split(data, split), EvaluationOptions(images=arguments.images, memory=0))
+    found: dict[str, list[People]] = {name: [] for name in VARIANTS}
+    for item in evaluator.prepared(opened.arch.resolution):
+        (passes,) = run_passes(run, normalise([item.views[0].pixels]), skeleton, False, opened.head)
+        for name, options in VARIANTS.items():
+            found[name].append(opened.head.people([passes], item.views, skeleton, options))
+    results = {name: to_coco_results(each, evaluator.image_ids) for name, each in found.items()}
+    dataset = evaluator.dataset
+    drawn = bootstrap_ap(
+        evaluator.ground_truth, results, dataset.protocol, samples=SAMPLES, skeleton=dataset.skeleton
+    )
+    first = next(iter(VARIANTS))
+    rows = {}
+    for name in VARIANTS:
+        rows[name] = {
+            "AP": round(drawn.figures[name].value, 4),
+            "people": round(float(np.mean([len(people) for people in found[name]])), 2),
+        }
+        if name != first:
+            change = drawn.differences[first, name]
+            rows[name]["difference"] = [round(v, 4) for v in (change.value, change.low, change.high)]
+    return {"images": len(dataset), "resolution": opened.arch.resolution, "rules": rows}
+
+
+def main() -> None:
+    """Measure, print, and write the record."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("arch", help="a network's folder or name, as for the commands")
+    parser.add_argument("--supernet", help="training run that the weights of a name come from")
+    parser.add_argument("--data", help="training run whose data to score on")
+    parser.add_argument("--splits", nargs="+", default=["val"])
+    parser.add_argument("--images", type=int, help="the first so many of a split")
+    parser.add_argument("--name", required=True, help="of the rows")
+    parser.add_argument("--out", type=Path, default=RECORD)
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    record = read_json(arguments.out) if arguments.out.exists() else {"networks": {}}
+    for split in arguments.splits:
+        row = measure(arguments, split)
+        record["networks"].setdefault(arguments.name, {})[split] = {**row, "conditions": environment(1)}
+        write_json(arguments.out, record)
+        print(arguments.name, split, json.dumps(row, indent=1), flush=True)
+
+
+if __name__ == "__main__":
+    main()
