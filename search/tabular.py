@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 
 from supernet.errors import InputError
 from supernet.family import Architecture
+from supernet.runs.reading import read_bytes
 from supernet.space import Codes, SearchSpace
 
 from .costs.budgets import BudgetOptions, resolve_budgets
@@ -63,14 +65,19 @@ class TabularBenchmark:
         Raises:
             InputError: the file is missing or damaged, lacks the metric, or is not of this space.
         """
+        data = read_bytes(path, "tabular benchmark")
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with np.load(io.BytesIO(data), allow_pickle=False) as file:
                 codes, scores = file["codes"], file["scores"].astype(np.float64)
                 column = file["figures"].tolist().index(metric)
                 ap = scores[:, column]
         # A damaged archive ends in whatever numpy, zipfile or the parser of its headers raise.
         except Exception as error:
             raise InputError(f"tabular benchmark {path} cannot be read: {str(error)[:100]}") from None
+        if ((ap > 1) | ((ap < 0) & (ap != -1))).any():
+            raise InputError(
+                f"tabular benchmark {path}: {metric} is out of [0, 1]; -1 says that nobody counted"
+            )
         try:
             return cls(space, codes, ap)
         except InputError as error:

@@ -179,7 +179,7 @@ _HYDRA_HINT = re.compile(
 )
 _RESOLVING = re.compile(r"\w+ (raised )?while resolving interpolation: ")
 # What the user's disk or permissions forbid, not a fault of ours.
-_DISK_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, *DISK_FULL}
+_DISK_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, *DISK_FULL}
 _DISK_ERRORS |= {errno.ENAMETOOLONG, errno.EMFILE, errno.ENFILE}
 _ROOT_IS_NULL = "Unexpected type for root: NoneType"
 _MISSING = re.compile(r"Missing mandatory value: (\S+)")
@@ -224,7 +224,7 @@ def launch(command: str, schema: type[C], body: Callable[[C, Path], object], pos
 
     try:
         for path, text in _own_settings():
-            if text is not None and "&" in text:
+            if text is not None:
                 check_aliases(text, f"settings {path}")
         sys.argv[1:] = with_job_names(plain_arguments(sys.argv[1:], schema, command, positional))
         hydra.main(version_base="1.3", config_path="pkg://conf", config_name=command)(_task(command, body))()
@@ -312,6 +312,8 @@ def fail(error: BaseException) -> NoReturn:
 
 def one_line(error: BaseException) -> str:
     """The message of `error` (and of its cause, where Hydra wraps one) in one line."""
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        return f"nothing more can be written ({error.strerror}); make room and start the same command again"
     if isinstance(error, OSError) and not isinstance(error, HydraException):
         return f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}"
     parts: list[str] = []

@@ -102,6 +102,7 @@ def test_what_no_setting_has_is_refused_with_a_plus_too(argument: str, tmp_path:
     "text",
     [
         b"root: [a\n",
+        b"[" * 100_000,
         b"root:\n\t- a\n",
         b"root: !!python/name:os.system x\n",
         "root: x\n".encode("utf-16"),

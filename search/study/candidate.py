@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
@@ -15,9 +16,11 @@ import numpy as np
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from supernet.errors import InputError
 from supernet.pose.protocols import main_metric
 from supernet.space import Codes
 
+from ..strategies.operators import as_codes
 from ..strategies.plan import Row
 from ..strategies.problem import Problem
 
@@ -211,20 +214,50 @@ def tries_of(trial: FrozenTrial) -> tuple[int, int]:
     return attempt, returned
 
 
-def as_candidate(trial: FrozenTrial, number: int) -> Candidate:
-    """The candidate of a trial that `as_trial` made."""
+def place_of(trial: FrozenTrial) -> tuple[int, int]:
+    """The round of a trial that `as_trial` made, and its index there."""
+    with _written_by_a_search(trial):
+        place = trial.user_attrs["round"], trial.user_attrs["index"]
+        if not all(type(number) is int and number >= 0 for number in place):
+            raise ValueError(f"round and index {place}")
+        return place
+
+
+def as_candidate(trial: FrozenTrial, number: int, problem: Problem) -> Candidate:
+    """The candidate of a trial that `as_trial` made.
+
+    Raises:
+        InputError: it is none that a search of this problem has written.
+    """
     attributes = trial.user_attrs
-    return Candidate(
-        number=number,
-        codes=tuple(attributes["codes"]),
-        origin=attributes["origin"],
-        round=attributes["round"],
-        index=attributes["index"],
-        costs=attributes["costs"],
-        state=state_of(trial),
-        lease=Lease.of(trial),
-        stats=attributes.get("stats"),
-        seconds=trial.duration.total_seconds() if trial.duration else 0.0,
-        label=attributes["label"],
-        trial_id=trial._trial_id,
-    )
+    with _written_by_a_search(trial):
+        (codes,) = as_codes(problem.space, [attributes["codes"]], "codes")
+        candidate = Candidate(
+            number=number,
+            codes=tuple(codes.tolist()),
+            origin=attributes["origin"],
+            round=attributes["round"],
+            index=attributes["index"],
+            costs={name: float(attributes["costs"][name]) for name in problem.costs.names},
+            state=state_of(trial),
+            lease=Lease.of(trial),
+            stats=attributes.get("stats"),
+            seconds=trial.duration.total_seconds() if trial.duration else 0.0,
+            label=attributes["label"],
+            trial_id=trial._trial_id,
+        )
+        if candidate.state == "done":
+            values = list(dict(candidate.stats or {}).values())
+            if not values or not all(isinstance(value, int | float) for value in values):
+                raise ValueError(f"scores {candidate.stats}")
+        return candidate
+
+
+@contextlib.contextmanager
+def _written_by_a_search(trial: FrozenTrial) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"trial {trial.number} is none that a search has written ({error}); choose another name=..."
+        ) from None

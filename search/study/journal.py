@@ -47,6 +47,8 @@ class Journal(BaseJournalBackend):
         self._lock = path.with_name(path.name + ".lock")
         # Where reading goes on (record, byte, checksum of all before), and where writing does.
         self._read, self._written = (0, 0, 0), (0, 0)
+        if path.is_symlink():
+            raise InputError(f"journal {path} is a link; give the file itself as search.storage=...")
         if path.exists():
             found = read_bytes(path, "journal", len(BEGINNING))
             if not BEGINNING.startswith(found):
@@ -68,7 +70,7 @@ class Journal(BaseJournalBackend):
                 raise InputError(f"journal {self._path} was cut while it was in use; start again")
             for line in _whole_lines(file, start):
                 record = _checked(line, crc)
-                if record is None and not number and KEY not in line:
+                if record is None and not number and not self._has_checksums():
                     raise InputError(
                         f"journal {self._path} was written by an older version; choose another name=..., "
                         "search.warm_start=[.../candidates.json] takes its front along"
@@ -99,9 +101,13 @@ class Journal(BaseJournalBackend):
             os.fsync(file.fileno())
             self._written = (start, crc)
 
+    def _has_checksums(self) -> bool:
+        with open(self._path, "rb") as file:
+            return any(KEY in line for line in _whole_lines(file, 0))
+
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
             if fcntl is not None:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -72,7 +72,14 @@ def _open(where: str, repair: bool) -> BaseStorage:
     if "://" in where:
         # The wrapper keeps finished trials in memory, as Optuna itself does for a URL.
         return get_storage(RDBStorage(where))
-    return JournalStorage(Journal(Path(where).absolute(), repair))
+    journal = Journal(Path(where).absolute(), repair)
+    try:
+        return JournalStorage(journal)
+    except (KeyError, TypeError, AttributeError, AssertionError, UpdateFinishedTrialError) as error:
+        # None of its records is of this process: whatever Optuna refuses stands in the file.
+        raise InputError(
+            f"journal {where} holds what no search wrote ({error!r}); choose another name=..."
+        ) from None
 
 
 def patiently(work: Callable[[], T], where: str, patience: float, mend: str = KEPT) -> T:

@@ -17,7 +17,7 @@ from supernet.pose.protocols import main_metric
 
 from ..strategies.plan import Plan
 from ..strategies.problem import Problem
-from .candidate import SCHEMA, Candidate, Lease, Worker, as_candidate, as_trial, state_of, tries_of
+from .candidate import SCHEMA, Candidate, Lease, Worker, as_candidate, as_trial, place_of, state_of, tries_of
 from .storage import PatientStorage
 
 
@@ -120,7 +120,7 @@ class SearchStudy:
         for trial in trials[self._settled :]:
             if "codes" not in trial.user_attrs:
                 continue  # not of this search: someone tried something in Optuna
-            place = (trial.user_attrs["round"], trial.user_attrs["index"])
+            place = place_of(trial)
             before = self._candidates.get(place)
             if before is None or trial._trial_id == before.trial_id or _replaces(trial, before):
                 self._take_in(place, trial)
@@ -136,7 +136,10 @@ class SearchStudy:
             return
         if place[0] >= len(self._plans):
             self.plans()
-        candidate = as_candidate(trial, self._starts[place[0]] + place[1])
+        rows = self._plans[place[0]].rows if place[0] < len(self._plans) else ()
+        if place[1] >= len(rows) or list(rows[place[1]].codes) != trial.user_attrs["codes"]:
+            raise self._foreign(f"trial {trial.number} is not what its round planned")
+        candidate = as_candidate(trial, self._starts[place[0]] + place[1], self._problem)
         self._candidates[place] = candidate
         if candidate.state not in ("done", "failed"):
             self._open[place] = trial
@@ -144,6 +147,10 @@ class SearchStudy:
         self._open.pop(place, None)
         if candidate.state == "done":
             self._count(candidate.number, candidate.ap)
+
+    def _foreign(self, what: str) -> InputError:
+        where = f"study {self._name!r} in {self._storage.shown}"
+        return InputError(f"{where} holds what no search wrote: {what}; choose another name=...")
 
     def _count(self, number: int, ap: float) -> None:
         if number not in self._counted:
@@ -154,7 +161,10 @@ class SearchStudy:
         """The rounds planned so far."""
         attributes = self._storage.attributes(self._study)
         while (value := attributes.get(f"plan:{len(self._plans)}")) is not None:
-            self._plans.append(Plan.from_dict(value))
+            try:
+                self._plans.append(Plan.from_dict(value))
+            except (KeyError, TypeError, ValueError, AttributeError):
+                raise self._foreign(f"round {len(self._plans)} is no plan") from None
             self._starts.append(self._starts[-1] + len(self._plans[-1].rows))
         return list(self._plans)
 

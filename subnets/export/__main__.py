@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from supernet.cli import launch
-from supernet.runs.files import clear_when_full, remove_if_empty
+from supernet.runs.files import remove_if_empty
 from supernet.runs.folders import alone_in
 
 from ..console import as_list, distinct_slugs, register_slug
@@ -40,10 +40,7 @@ def run(config: ExportCommand, folder: Path) -> None:
     for arch, network, target in zip(archs, opened, targets, strict=True):
         warn_untrained(network)
         one = replace(config, arch=arch)
-        with (
-            alone_in(target, beside=True),
-            clear_when_full(lambda: "make room and start it again"),
-        ):
+        with alone_in(target, beside=True):
             if exported_already(one, target, network):
                 console.print(f"{target} holds this export already; nothing to do")
                 continue

@@ -84,6 +84,8 @@ def remove_litter(folder: Path, pattern: str = "**/.*") -> None:
     for path in list(folder.glob(pattern)) if fcntl is not None else ():
         if not _UNFINISHED.fullmatch(path.name) or path.is_symlink():
             continue
+        if not (path.is_file() or path.is_dir()):  # opening a pipe would wait for its other end
+            continue
         with contextlib.suppress(OSError):
             descriptor = os.open(path, os.O_RDONLY)
             try:

@@ -69,7 +69,7 @@ def alone_in(folder: Path, beside: bool = False) -> Iterator[None]:
 def _locked(path: Path, folder: Path) -> int:
     """The lock file, open and locked."""
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
             # A record lock: a worker process that outlives this one does not inherit it.
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -169,4 +169,9 @@ def _difference(old: Any, new: Any, ignored: tuple[str, ...], prefix: str = "") 
             if dotted not in ignored:
                 found += _difference(old.get(key), new.get(key), ignored, dotted)
         return found
-    return [] if old == new else [f"{prefix}: {old!r} there, {new!r} now"]
+    return [] if old == new else [f"{prefix}: {_short(old)} there, {_short(new)} now"]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -62,8 +62,7 @@ class RunLog:
         lines = read_log(path) if path.exists() else []
         kept = [line for line in lines if line["step"] <= resume_step]
         self._sent = {(line.get("kind"), line["step"]) for line in lines if line["step"] > resume_step}
-        if path.exists() or not path.parent.exists():
-            write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+        write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
@@ -100,17 +99,21 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     """The lines of a log; a last line that a crash cut short is left out.
 
     Raises:
-        InputError: the log is missing, or another line is no JSON object.
+        InputError: the log is missing, or another line is no JSON object with a `step` and a `kind`.
     """
     lines = read_text(path, "log").split("\n")
     found = []
     for number, line in enumerate(lines[:-1], start=1):
         try:
-            found.append(dict(json.loads(line, object_pairs_hook=one_key_once)))
+            value = json.loads(line, object_pairs_hook=one_key_once)
         except ValueError:
             raise InputError(
                 f"line {number} of log {path} is not valid JSON; mend or remove that line"
             ) from None
+        is_object = isinstance(value, dict)
+        if not (is_object and type(value.get("step")) is int and isinstance(value.get("kind", ""), str)):
+            raise InputError(f"line {number} of log {path} has no step or no kind; mend or remove that line")
+        found.append(value)
     return found
 
 

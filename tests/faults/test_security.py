@@ -91,7 +91,11 @@ def test_a_checkpoint_makes_no_data_elsewhere(tmp_path: Path, way: str) -> None:
 
 
 def test_what_was_planted_as_a_link_is_not_written_through(tmp_path: Path) -> None:
+    from search.study.journal import Journal
+    from supernet.errors import InputError
     from supernet.runs.files import remove_litter, write_text
+    from supernet.runs.folders import alone_in
+    from supernet.runs.log import RunLog
 
     victim = tmp_path / "victim"
     victim.write_text("mine")
@@ -100,8 +104,20 @@ def test_what_was_planted_as_a_link_is_not_written_through(tmp_path: Path) -> No
     (folder / "config.yaml").symlink_to(victim)
     (folder / ".config.yaml.part-abcdefgh.yaml").symlink_to(victim)
     (folder / ".net.part-abcdefgh").symlink_to(tmp_path)
+    os.mkfifo(folder / ".pipe.part-abcdefgh")
     remove_litter(folder)
     write_text(folder / "config.yaml", "ours")
+    elsewhere = tmp_path / "elsewhere"
+    for name in ("log.jsonl", ".lock", "study.journal", "a.journal.lock"):
+        (folder / name).symlink_to(elsewhere)
+    RunLog(folder / "log.jsonl").close()
+    with pytest.raises(OSError, match="symbolic links"), alone_in(folder):
+        pass
+    with pytest.raises(InputError, match="is a link"):
+        Journal(folder / "study.journal")
+    with pytest.raises(OSError, match="symbolic links"):
+        Journal(folder / "a.journal").append_logs([{"op_code": 0}])
+    assert not elsewhere.exists()
     assert victim.read_text() == "mine"
     assert (folder / "config.yaml").read_text() == "ours"
     assert not (folder / "config.yaml").is_symlink()

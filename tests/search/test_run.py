@@ -10,6 +10,8 @@ import shutil
 import socket
 import subprocess
 import sys
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import pytest
 from command import run, settings
 
 from search.options import SearchOptions
+from search.run import data_of
 from supernet import Arch, InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -309,6 +312,12 @@ def test_a_damaged_journal(trained: Path, finished: Path, tmp_path: Path) -> Non
         lines[5].replace(b"0", b"1", 1): 6,
         lines[5][:-12] + b"00000000" + b'"}\n': 6,
     }
+    journal.write_bytes(b"{broken\n" + b"".join(lines[1:]))
+    with pytest.raises(InputError, match=r"no journal|damaged in line 1;"):
+        open_storage(journal)
+    journal.write_bytes(lines[0].replace(b'"crc32"', b'"crc33"') + b"".join(lines[1:]))
+    with pytest.raises(InputError, match=r"damaged in line 1;"):
+        open_storage(journal)
     for damage, line in damages.items():
         journal.write_bytes(b"".join(lines[:5]) + damage + b"".join(lines[7:]))
         with pytest.raises(InputError, match=rf"study\.journal is damaged in line {line};"):
@@ -334,6 +343,42 @@ def test_a_damaged_journal(trained: Path, finished: Path, tmp_path: Path) -> Non
     for one in (*written[0]["candidates"], *written[1]["candidates"]):
         del one["seconds"]
     assert written[0] == written[1]
+
+
+FORGED: list[tuple[str, str, Callable[[Any], object]]] = [
+    ("no search wrote", "codes", lambda r: r.pop("op_code")),
+    ("no search wrote", "codes", lambda r: r.update(op_code=77)),
+    ("no search wrote", "codes", lambda r: r.update(distributions={})),
+    ("not what its round planned", "codes", lambda r: r["user_attrs"]["codes"].append(0)),
+    ("not what its round planned", "codes", lambda r: r["user_attrs"].update(round=99)),
+    ("none that a search has written", "codes", lambda r: r["user_attrs"].update(index="0")),
+    ("none that a search has written", "codes", lambda r: r["user_attrs"].update(costs=[1])),
+    ("none that a search has written", "stats", lambda r: r.update(user_attr={"lease": {"worker": {}}})),
+    ("none that a search has written", "stats", lambda r: r["user_attr"]["stats"].update(AP=[0.5])),
+    ("none that a search has written", "stats", lambda r: r.update(user_attr={"other": 1})),
+    ("is no plan", "plan:0", lambda r: r["user_attr"]["plan:0"].update(rows=[1])),
+]
+
+
+def test_records_that_no_search_wrote(trained: Path, finished: Path, tmp_path: Path) -> None:
+    """With checksums that fit: one line, wherever the record is read."""
+    from search.session import open_session, open_study
+    from search.study.journal import END, KEY
+
+    text = re.sub(rb',"crc32":"\w+"', b"", (finished / "study.journal").read_bytes())
+    config = settings(trained)
+    session = open_session(config, data_of(config))
+    for told, where, change in FORGED:
+        records = [json.loads(line) for line in text.splitlines()]
+        change(next(record for record in records if f'"{where}"' in json.dumps(record)))
+        lines, crc = [], 0
+        for record in records:
+            line = json.dumps(record, separators=(",", ":")).encode()
+            lines.append(line[:-1] + KEY + b"%08x" % zlib.crc32(line, crc) + END)
+            crc = zlib.crc32(lines[-1], crc)
+        (tmp_path / "study.journal").write_bytes(b"".join(lines))
+        with pytest.raises(InputError, match=told):
+            open_study(config, session, tmp_path).candidates()
 
 
 def test_another_file_is_no_journal(tmp_path: Path) -> None:

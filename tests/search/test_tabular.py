@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -92,21 +93,30 @@ def test_the_accuracy_predictor_ranks_what_it_has_not_seen(file: Path, least: fl
 
 
 def test_what_is_no_table_of_the_space(table: TabularBenchmark, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="does not exist"):
         TabularBenchmark.load(tmp_path / "none.npz", table.space)
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(InputError, match="no regular file"):
+        TabularBenchmark.load(tmp_path / "pipe.npz", table.space)
     with pytest.raises(InputError, match="cannot be read: 'AP95'"):
         TabularBenchmark.load(FILE, table.space, "AP95")
     with pytest.raises(InputError, match=r"has 2304 architectures, of which 1 were evaluated"):
         TabularBenchmark(table.space, table.codes[:1], table.ap[:1])
 
 
-@pytest.mark.parametrize("how", ["empty", "no archive", "cut", "one byte", "three axes", "too many scores"])
+@pytest.mark.parametrize(
+    "how", ["empty", "no archive", "cut", "one byte", "three axes", "too many scores", "negative"]
+)
 def test_a_damaged_table_is_one_line(how: str, tmp_path: Path) -> None:
     data, file = bytearray(FILE.read_bytes()), tmp_path / "damaged.npz"
     with np.load(FILE) as kept:
         arrays = {name: kept[name] for name in ("codes", "scores", "figures")}
     scores = arrays.pop("scores")
-    changed = {"three axes": scores[:, :, None], "too many scores": np.tile(scores, (2, 1))}
+    changed = {
+        "three axes": scores[:, :, None],
+        "too many scores": np.tile(scores, (2, 1)),
+        "negative": -scores,
+    }
     if how in changed:
         np.savez(file, scores=changed[how], **arrays)
     else:

@@ -31,9 +31,10 @@ def test_a_resumed_log_drops_what_the_checkpoint_does_not_know(tmp_path):
     assert [line["step"] for line in read_log(path)] == [2, 4]
 
 
-def test_a_mangled_log_is_named(tmp_path):
+@pytest.mark.parametrize("line", ["nonsense", "{}", "[1]", "3", '{"step": true}', '{"step": 1, "kind": []}'])
+def test_a_mangled_log_is_named(tmp_path, line):
     path = tmp_path / "log.jsonl"
-    path.write_text(json.dumps({"step": 1}) + "\nnonsense\n" + json.dumps({"step": 2}) + "\n")
+    path.write_text(json.dumps({"step": 1}) + f"\n{line}\n" + json.dumps({"step": 2}) + "\n")
     with pytest.raises(InputError, match="line 2 of log"):
         read_log(path)
 
