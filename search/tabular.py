@@ -68,7 +68,7 @@ class TabularBenchmark:
         data = read_bytes(path, "tabular benchmark")
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                codes, scores = file["codes"], file["scores"].astype(np.float64)
+                codes, scores = file["codes"], file["scores"].astype(np.float64, casting="same_kind")
                 column = file["figures"].tolist().index(metric)
                 ap = scores[:, column]
         # A damaged archive ends in whatever numpy, zipfile or the parser of its headers raise.

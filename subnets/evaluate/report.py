@@ -69,12 +69,15 @@ class NetScore:
         try:
             score = cls(**fields)
             joints = [joint[kind] for joint in score.diagnosis["joints"].values() for kind in JOINT_TYPES]
-            counts = [score.macs, score.macs_litepose, score.params, score.images, *joints]
-            whole = all(type(count) is int for count in counts) and isinstance(score.conditions, Mapping)
-            whole = whole and all(
-                type(number) in (int, float) for number in (*score.stats.values(), score.milliseconds)
-            )
-        except (TypeError, AttributeError, LookupError) as error:
+            people = [score.diagnosis[key] for key in ("people", "matched", "background", "misordered")]
+            counts = [score.macs, score.macs_litepose, score.params, score.images, *joints, *people]
+            figures = dict(score.diagnosis["figures"])
+            numbers = [figures[AS_IT_IS], *figures.values(), *score.stats.values(), score.milliseconds]
+            kinds = ((score.name, str), (score.conditions, Mapping), (score.skipped, list))
+            whole = all(isinstance(one, kind) for one, kind in kinds) and len(score.stats) > 0
+            whole = whole and all(type(count) is int for count in counts)
+            whole = whole and all(type(number) in (int, float) for number in numbers)
+        except (TypeError, ValueError, AttributeError, LookupError) as error:
             raise InputError(f"{where} is no score of a network ({error})") from None
         if not whole:
             raise InputError(f"{where} is no score of a network; remove it to score again")

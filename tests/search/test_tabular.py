@@ -105,7 +105,7 @@ def test_what_is_no_table_of_the_space(table: TabularBenchmark, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    "how", ["empty", "no archive", "cut", "one byte", "three axes", "too many scores", "negative"]
+    "how", ["empty", "no archive", "cut", "one byte", "three axes", "too many scores", "negative", "text"]
 )
 def test_a_damaged_table_is_one_line(how: str, tmp_path: Path) -> None:
     data, file = bytearray(FILE.read_bytes()), tmp_path / "damaged.npz"
@@ -116,6 +116,7 @@ def test_a_damaged_table_is_one_line(how: str, tmp_path: Path) -> None:
         "three axes": scores[:, :, None],
         "too many scores": np.tile(scores, (2, 1)),
         "negative": -scores,
+        "text": scores.astype(str),
     }
     if how in changed:
         np.savez(file, scores=changed[how], **arrays)

@@ -169,15 +169,33 @@ def test_a_folder_without_onnx_file_is_told_to_export(
 
 
 @pytest.mark.parametrize(
-    "damage", [3, [], {"stats": {"AP": "x"}}, {"diagnosis": {"joints": {"neck": 3}}}, {"macs": None}]
+    "damage",
+    [
+        3,
+        [],
+        {"stats": {"AP": "x"}},
+        {"stats": {}},
+        {"macs": None},
+        {"name": {"e": "e"}},
+        {"skipped": 3},
+        {"diagnosis": {"joints": {"neck": 3}}},
+        {"diagnosis": {"people": "1"}},
+        {"diagnosis": {"figures": {"miss": 0.6}}},
+        {"diagnosis": {"figures": {"as it is": 0.5, "miss": None}}},
+        {"diagnosis": {"figures": 3}},
+    ],
 )
 def test_a_damaged_score_is_named(damage: Any) -> None:
     from subnets.evaluate.report import NetScore
 
     joints = {"neck": dict.fromkeys(JOINT_TYPES, 1)}
-    score = NetScore("e", {"AP": 0.5}, 1, 1, 1, 1, 0.5, {"joints": joints}, {})
+    people = {"people": 1, "matched": 1, "background": 0, "misordered": 0}
+    diagnosis = {"joints": joints, **people, "figures": {"as it is": 0.5, "miss": 0.6}}
+    score = NetScore("e", {"AP": 0.5}, 1, 1, 1, 1, 0.5, diagnosis, {})
     whole = score.to_dict()
     assert NetScore.from_dict(whole, "e.json") == score
     broken = {**whole, **damage} if isinstance(damage, dict) else damage
+    if isinstance(damage, dict) and "diagnosis" in damage:
+        broken["diagnosis"] = {**whole["diagnosis"], **damage["diagnosis"]}
     with pytest.raises(InputError, match=r"^e\.json"):
         NetScore.from_dict(broken, "e.json")
