@@ -65,8 +65,8 @@ class SearchCommand(CommandOptions):
         name: of the run; its folder is runs/search/<name>.
         supernet: a training run: its folder, or its name in runs/train.
         checkpoint: which of its checkpoints: best or last.
-        strategy: predictor, evolution, random, one that a plugin registers, or a class of your own as
-            package.module:Class.
+        strategy: predictor, evolution, random, a sampler as optuna:GPSampler, one that a plugin registers, or
+            a class of your own as package.module:Class.
         strategy_options: arguments of the strategy; those of the predictor's: models=[gp_ard, ...].
         budgets: limits by the name of a cost, [0.9G,30%,litepose-s] each: an amount, a share of the largest
             subnet (or a number up to 1), or as much as that network has. Costs: `macs`, `params`,

@@ -75,6 +75,7 @@ STRATEGIES: Registry[Callable[..., Strategy]] = Registry(
         "predictor": "search.strategies.predictor:PredictorStrategy",
         "evolution": "search.strategies.evolution:EvolutionStrategy",
         "random": "search.strategies.contract:RandomStrategy",
+        "optuna": "search.strategies.samplers:OptunaStrategy",
     },
     _require_ask,
 )
@@ -83,16 +84,21 @@ STRATEGIES: Registry[Callable[..., Strategy]] = Registry(
 def load_strategy(name: str, problem: Problem, options: Mapping[str, Any] | None = None) -> Strategy:
     """The strategy `name`: one of `STRATEGIES`, or a class of the user's own as `package.module:Class`.
 
+    What follows a colon after one of `STRATEGIES` is its first argument: `optuna:GPSampler`.
+
     Raises:
         InputError: no such strategy, it has no `ask`, or an option that it does not take.
     """
-    factory = _own_class(name) if ":" in name or "." in name else STRATEGIES.get(name)
+    known, _, argument = name.partition(":")
+    first = (argument,) if argument and known in STRATEGIES else ()
+    is_own = not first and (":" in name or "." in name)
+    factory = _own_class(name) if is_own else STRATEGIES.get(known)
     values = dict(options or {})
     try:
-        inspect.signature(factory).bind(problem, **values)
+        inspect.signature(factory).bind(problem, *first, **values)
     except TypeError as error:
         raise InputError(f"strategy_options of {name!r}: {error}") from None
-    return factory(problem, **values)
+    return factory(problem, *first, **values)
 
 
 def _own_class(name: str) -> Callable[..., Strategy]:

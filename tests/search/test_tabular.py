@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from search.accuracy.predictor import fit_predictor, tau_of
 from search.costs.contract import Costs
 from search.strategies.contract import load_strategy
 from search.strategies.plan import PlanOptions
+from search.strategies.problem import History
 from search.study.storage import open_storage
 from search.study.study import SearchStudy
 from search.study.worker import search
@@ -29,10 +31,10 @@ def table() -> TabularBenchmark:
     return TabularBenchmark.load(FILE, SearchSpace.load("nano"))
 
 
-def searched(table: TabularBenchmark, name: str, seed: int = 0) -> Codes:
+def searched(table: TabularBenchmark, name: str, seed: int = 0, **options: Any) -> Codes:
     problem = table.problem((*BUDGETS, 1.0))
     study = SearchStudy(open_storage("memory"), "s", problem, {})
-    found = search(study, problem, load_strategy(name, problem), table, PlanOptions(seed, 100, 8))
+    found = search(study, problem, load_strategy(name, problem, options), table, PlanOptions(seed, 100, 8))
     return np.stack([candidate.row for candidate in found])
 
 
@@ -74,6 +76,39 @@ def test_the_predictor_finds_the_front(table: TabularBenchmark) -> None:
     assert table.hypervolume(found) >= 0.98
     assert 1 - table.hypervolume(found) <= 0.5 * (1 - table.hypervolume(drawn))
     assert table.regrets(found, BUDGETS).mean() <= 0.003
+
+
+def test_samplers_of_optuna_are_strategies(table: TabularBenchmark) -> None:
+    drawn = searched(table, "optuna:RandomSampler")
+    bred = searched(table, "optuna:NSGAIISampler", population_size=16)
+    assert len(np.unique(drawn, axis=0)) == len(np.unique(bred, axis=0)) == 100
+    # Generations are those of an unbroken study: nothing is bred while the first one is not full.
+    assert bred[:16].tolist() == drawn[:16].tolist()
+    assert table.lookup(bred[50:]).mean() > table.lookup(drawn[50:]).mean() + 0.01
+    problem = table.problem([0.3])
+    first = load_strategy("optuna:TPESampler", problem).ask
+    history = History.of(problem, drawn[:12], table.lookup(drawn[:12]))
+    rows = first(history, 4, np.random.default_rng(3))
+    assert rows.tolist() == first(history, 4, np.random.default_rng(3)).tolist()
+    assert problem.feasible(rows).all()
+    assert not {row.tobytes() for row in rows} & history.known
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("optuna:GaussSampler", {}, "GPSampler"),
+        ("optuna:CmaEsSampler", {}, "multi-objective"),
+        ("optuna:TPESampler", {"gamme": 3}, "gamme"),
+        ("optuna:NSGAIISampler", {"population_size": 1}, "population_size"),
+        ("optuna", {}, "sampler"),
+    ],
+)
+def test_a_sampler_that_does_not_fit_is_one_line(
+    table: TabularBenchmark, name: str, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        load_strategy(name, table.problem([0.3]), options)
 
 
 @pytest.mark.parametrize(("file", "least"), [(FILE, 0.85), (MORE_IMAGES, 0.9)], ids=["400 images", "1200"])
