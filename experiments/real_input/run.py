@@ -127,8 +127,10 @@ KINDS: dict[str, tuple[Callable[[Document], Any], list[str]]] = {
     "images/ in front of names": (paths("images/{}.png"), []),
     "paths relative to the JSON": (paths("../images/{}.png"), []),
     "paths of another computer": (paths("C:\\me\\{}.png"), []),
-    "telephone, labels upright": (sideways(6, False), []),
-    "telephone, sizes swapped": (sideways(8, True), []),
+    "telephone, only one picture tells": (sideways(6, False), []),
+    "telephone, view given": (sideways(6, False), ["data.exif=upright"]),
+    "telephone, sizes swapped, view given": (sideways(8, True), ["data.exif=upright"]),
+    "telephone, the other view given": (sideways(6, False), ["data.exif=stored"]),
     "upside down": (sideways(3, False), []),
     "upside down, view given": (sideways(3, False), ["data.exif=upright"]),
 }

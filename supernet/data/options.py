@@ -80,7 +80,7 @@ class DataOptions(Options, group="data"):
         skeleton: a joint layout's name or YAML file.
         category: name of the annotated category to take, where several have keypoints.
         exif: which view of images with an EXIF orientation the labels were made on: "upright", "stored", or
-            "auto", which tells it by sizes and joints and refuses what could be either.
+            "auto", which tells it picture by picture where labels fit one view alone and refuses the others.
         patience: seconds without a word from the workers after which they are given up.
         keep_empty: train on images without any labelled person too (two in five of COCO's).
         on_error: "raise" stops at the first bad record; "skip" leaves it out, counts it and lists it.

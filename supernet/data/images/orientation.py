@@ -7,7 +7,7 @@ side. Everything here works on the upright view, unless the labels can only fit 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +18,6 @@ from .decode import Header, upright_size
 
 # Labels hang over the edge of their picture by so many pixels, or this share of its shorter side.
 _SLACK, _SLACK_SHARE = 8.0, 0.05
-# So many pictures whose own size says otherwise follow one whose labels tell.
-_SPEAKS_FOR = 3
 
 
 @dataclass(frozen=True)
@@ -42,97 +40,80 @@ def settle(
 ) -> list[Looked | InputError]:
     """Each record with the view that its labels are on, or what is wrong with it.
 
+    Each picture is judged alone: sizes are written in either order, and in one set some pictures may have
+    been labelled upright and some as stored, so what is true of the others says nothing for certain.
+
     Args:
         records, names: one for each picture, `names` for messages.
         headers: of the files, or why there is none.
-        view: "upright" or "stored" if it is known, else "auto".
+        view: "upright" or "stored" where the user says it, else "auto".
     """
-    tagged = {i: h for i, h in enumerate(headers) if isinstance(h, Header) and h.orientation != 1}
-    told = _told(records, headers, tagged) if view == "auto" else dict.fromkeys(tagged, view == "stored")
+    sure = [
+        _stored(record, header) if isinstance(header, Header) and header.orientation != 1 else None
+        for record, header in zip(records, headers, strict=True)
+    ]
     found: list[Looked | InputError] = []
-    for index, (record, header, name) in enumerate(zip(records, headers, names, strict=True)):
+    for record, header, name, stored in zip(records, headers, names, sure, strict=True):
         try:
             if isinstance(header, InputError):
                 raise header
-            stored = told.get(index, False)
-            if stored is None:
-                raise _undecided(name, header)
+            if header.orientation == 1 or not _anybody(record):
+                stored = False
+            elif view != "auto" and stored == (view == "upright"):
+                raise _contradicted(name, header, view)
+            elif stored is None and view == "auto":
+                raise _undecided(name, header, sure.count(False), sure.count(True))
+            elif stored is None:
+                stored = view == "stored"
             found.append(looked(dataclasses.replace(record, stored=stored), header, name))
         except InputError as error:
             found.append(error)
     return found
 
 
-def _told(
-    records: Sequence[Record], headers: Sequence[Header | InputError], tagged: Mapping[int, Header]
-) -> dict[int, bool | None]:
-    """For each picture with a tag whether its labels are on the stored view; None where nothing tells.
+def _anybody(record: Record) -> bool:
+    """Whether there is anything in the picture that could lie beside the people."""
+    return bool((record.keypoints[..., 2] > 0).any() or record.boxes[:, 2:].any())
 
-    Sure are pictures with somebody who cannot be in the other view, and those whose joints and size agree.
-    The sizes of the others count if those of all known pictures are right. Else they follow the sure ones, if
-    these agree and are not a few against the sizes of many. What contradicts itself stays open.
+
+def _stored(record: Record, header: Header) -> bool | None:
+    """Whether the labels are on the stored view, where they can be on one alone; None where nothing tells.
+
+    Labels hang over the edge of a picture here and there. So all have to lie within a slack in one view and
+    not in the other; and either most of somebody lies outside of the other, or the annotation has the size of
+    the one as well.
     """
-    labels = {i: _by_labels(records[i], header) for i, header in tagged.items()}
-    sizes = {i: _stored_by_size(records[i], header) for i, header in tagged.items()}
-    sure = {
-        i: view for i, (view, certain) in labels.items() if view is not None and (certain or view == sizes[i])
-    }
-    right = [
-        (record.width, record.height) == (header.width, header.height)
-        for record, header in zip(records, headers, strict=True)
-        if isinstance(header, Header) and header.orientation == 1 and header.width != header.height
-    ]
-    right += [sizes[i] == view for i, view in sure.items() if sizes[i] is not None]
-    rest = [i for i in tagged if i not in sure]
-    found: dict[int, bool | None] = dict(sure)
-    if right and all(right):
-        found |= {i: sizes[i] for i in rest if sizes[i] is not None and labels[i][0] is None}
-    voices = set(found.values())
-    voice = voices.pop() if len(voices) == 1 else None
-    against = sum(sizes[i] == (not voice) for i in rest if i not in found and records[i].num_people)
-    if against > _SPEAKS_FOR * len(sure):
-        voice = None
-    for i in rest:
-        if not records[i].num_people:
-            found[i] = bool(voice)  # nobody there can be beside the labels
-        elif i not in found:
-            found[i] = voice if labels[i][0] in (None, voice) else None
-    return found
-
-
-def _by_labels(record: Record, header: Header) -> tuple[bool | None, bool]:
-    """Whether the labels fit the stored view alone, as far as they tell; and whether that is certain.
-
-    Labels hang over the edge of a picture here and there. So they have to lie in one view within a slack and
-    in the other not; it is certain if most of somebody lies outside of the other.
-    """
-    sides = (upright_size(header), (header.width, header.height))
+    views = np.array([upright_size(header), (header.width, header.height)])
     slack = max(_SLACK, _SLACK_SHARE * min(header.width, header.height))
     fits, holds = [True, True], [True, True]
     for keypoints, box in zip(record.keypoints, record.boxes, strict=True):
         points = np.concatenate([keypoints[keypoints[:, 2] > 0, :2], [box[:2], box[:2] + box[2:]]])
-        for view, size in enumerate(sides):
-            outside = ((points < -slack) | (points > np.array(size) + slack)).any(axis=1)
+        for view, size in enumerate(views):
+            outside = ((points < -slack) | (points > size + slack)).any(axis=1)
             fits[view] &= not outside.any()
             holds[view] &= outside.mean() <= 0.5
     if fits[0] == fits[1]:
-        return None, False
-    return fits[1], not holds[not fits[1]]
+        return None
+    stored = fits[1]
+    sized = (record.width, record.height) == tuple(views[int(stored)])
+    return stored if sized or not holds[not stored] else None
 
 
-def _stored_by_size(record: Record, header: Header) -> bool | None:
-    """Whether the annotation has the size of the stored view alone; None if both have it, or neither."""
-    views = (upright_size(header), (header.width, header.height))
-    fits = [size == (record.width, record.height) for size in views]
-    return fits[1] if fits[0] != fits[1] else None
-
-
-def _undecided(name: str, header: Header) -> InputError:
-    """The refusal of a picture whose labels fit both views."""
+def _undecided(name: str, header: Header, upright: int, stored: int) -> InputError:
+    """The refusal of a picture whose labels fit both views, with how many others can be on one alone."""
     return InputError(
         f"{name} has EXIF orientation {header.orientation}, and its labels fit the picture as stored and "
-        "turned upright alike; say which view they were made on: data.exif=upright (as viewers show it) or "
-        "data.exif=stored"
+        "turned upright alike; say which view they were made on: data.exif=upright (as viewers show it; "
+        f"{upright} pictures can only be that) or data.exif=stored ({stored} pictures)"
+    )
+
+
+def _contradicted(name: str, header: Header, view: str) -> InputError:
+    """The refusal of a picture whose labels can only be on the other view than the user's."""
+    return InputError(
+        f"{name} has EXIF orientation {header.orientation}, and its labels can only be on the "
+        f"{'stored' if view == 'upright' else 'upright'} view, so data.exif={view} is wrong for it; "
+        "take data.exif=auto, or leave such pictures out with data.on_error=skip"
     )
 
 
