@@ -25,6 +25,7 @@ MODULES = {
     "benchmark": "subnets.benchmark",
     "topdown": "subnets.topdown",
     "costs": "subnets.costs",
+    "compare": "subnets.compare",
     "sweep": "supernet.sweep",
 }
 

@@ -7,8 +7,9 @@ The data are those of the training run `--data` (that of `--supernet` by itself)
 maps; differences are to the Hungarian rule of the reference, with 95% intervals over images. Rows go to
 grouping.json beside this file (or `--out`), one per name and split; old ones of the same name and split go.
 
-Two rules are registered here for comparison alone: `gated` is the Hungarian method in which all pairs from
-the threshold on cost the same, `exact` is the greedy one by exact distances.
+Three rules are registered here for comparison alone: `gated` is the Hungarian method in which all pairs from
+the threshold on cost the same, `exact` is the greedy one by exact distances, `first` goes by no distance at
+all: whoever was founded first of those below the threshold.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ FAR = 1e5
 def gated(distance: np.ndarray, score: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
     """The lowest total of rounded distances; pairs from the threshold on all cost the same."""
     close = distance < threshold
-    cost = np.where(close, np.round(distance) * 100 - score[:, None], FAR)
+    more_peaks = distance.shape[0] > distance.shape[1]
+    cost = np.where(close, np.round(distance) * 100 - more_peaks * score[:, None], FAR)
     peak, person = linear_sum_assignment(cost)
     return peak[close[peak, person]], person[close[peak, person]]
 
@@ -63,6 +65,12 @@ def exact(distance: np.ndarray, score: np.ndarray, threshold: float) -> tuple[np
     return found[:, 0], found[:, 1]
 
 
+def first(distance: np.ndarray, score: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """The highest peak first, to the person founded first among those left below the threshold."""
+    return exact(np.where(distance < threshold, 0.0, distance), score, threshold)
+
+
+RULES.register("first", first)
 RULES.register("gated", gated)
 RULES.register("exact", exact)
 HUNGARIAN = DecodeOptions(matching="hungarian")
@@ -72,6 +80,8 @@ VARIANTS = {
     "greedy": GREEDY,
     "gated": DecodeOptions(matching="gated"),
     "exact": DecodeOptions(matching="exact"),
+    "first": DecodeOptions(matching="first"),
+    "first, threshold 0.5": DecodeOptions(matching="first", tag_threshold=0.5),
     "hungarian, threshold 0.5": replace(HUNGARIAN, tag_threshold=0.5),
     "hungarian, threshold 1.5": replace(HUNGARIAN, tag_threshold=1.5),
     "greedy, threshold 0.5": replace(GREEDY, tag_threshold=0.5),

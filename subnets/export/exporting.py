@@ -123,7 +123,7 @@ def make_job(config: ExportCommand, opened: Opened, folder: Path) -> Job:
     def calibration() -> list[Floats]:
         return calibration_images(config.data, manifest, options)
 
-    return Job(net, fused_network(net), manifest, folder, calibration)
+    return Job(net, fused_network(net), manifest, folder, calibration, options.opset)
 
 
 def write_formats(job: Job, names: Sequence[str], options: ExportOptions) -> list[Written]:

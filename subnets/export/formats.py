@@ -29,6 +29,8 @@ Floats: TypeAlias = NDArray[np.float32]
 # (B, 3, H, W) normalised images -> the network's outputs
 Run: TypeAlias = Callable[[Floats], Sequence[Floats]]
 Shape: TypeAlias = tuple[int, int, int, int]
+# What graphs are traced in; OpenVINO, TensorRT and onnxruntime read it for years.
+OPSET = 18
 TINY = float(np.finfo(np.float32).tiny)
 
 
@@ -43,6 +45,7 @@ class Job:
             for peaks instead of maps.
         folder: where files go.
         calibration: training images (1, 3, H, W), prepared as for inference.
+        opset: the ONNX operator set of its files.
     """
 
     net: Network
@@ -50,6 +53,7 @@ class Job:
     manifest: Manifest
     folder: Path
     calibration: Callable[[], Sequence[Floats]]
+    opset: int = OPSET
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,9 @@ from supernet.runs.files import atomic_path
 from ..portable.manifest import METADATA_KEY, Manifest
 from ..portable.predictor import PEAKS
 from ..portable.session import OnnxSession
-from .formats import Format, Job
+from .formats import OPSET, Format, Job
 from .peak_head import PeakHead
 
-OPSET = 18
 # Bounds of free axes, with `LARGEST_SIDE`: the exporter proves nothing about infinite images.
 LARGEST_BATCH = 256
 TRACED = (64, 96)
@@ -100,7 +99,7 @@ def _strip(model: Any) -> None:
     del model.functions[:]
 
 
-def export_onnx(net: nn.Module, path: str | os.PathLike[str], manifest: Manifest) -> None:
+def export_onnx(net: nn.Module, path: str | os.PathLike[str], manifest: Manifest, opset: int = OPSET) -> None:
     """Write `net` to the ONNX file `path`, weights included, in one piece.
 
     Args:
@@ -109,9 +108,11 @@ def export_onnx(net: nn.Module, path: str | os.PathLike[str], manifest: Manifest
         manifest: goes into the file's metadata; its `input_shape` fixes the input to (1, 3, height,
             width), without one batch, height and width are free (height and width multiples of 16); its
             `peaks` end the graph in peaks instead of maps.
+        opset: the ONNX operator set that the file is for; its operators mean the same in all that are taken.
 
     Raises:
-        InputError: onnx or onnxscript is not installed, or an input shape that is no multiple of 16.
+        InputError: onnx or onnxscript is not installed, an input shape that is no multiple of 16, or an opset
+            that lacks an operator.
     """
     shape = manifest.input_shape
     example = torch.zeros(1, 3, *(check_input_shape(shape) if shape else TRACED))
@@ -121,11 +122,40 @@ def export_onnx(net: nn.Module, path: str | os.PathLike[str], manifest: Manifest
         free_axes(model)
     if manifest.peaks:
         model = append_peaks(model, manifest.peaks, shape)
+    if opset != OPSET:
+        set_opset(model, opset)
     entry = model.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, manifest.to_json()
     model.producer_name, model.producer_version = "litepose-ofa", __version__
     with atomic_path(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
+
+
+def set_opset(model: Any, opset: int) -> None:
+    """Name another operator set in a traced model; every node must be valid in it as it stands.
+
+    Raises:
+        InputError: a node is not.
+    """
+    import onnx
+
+    model.opset_import[0].version = opset
+    for node in model.graph.node:
+        for attribute in [each for each in node.attribute if _is_default(each)]:
+            node.attribute.remove(attribute)
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        line = " ".join(str(error).split())
+        raise InputError(
+            f"export.opset={opset} does not do for this graph ({line}); use {OPSET}, or fixed shapes, or maps"
+        ) from None
+
+
+def _is_default(attribute: Any) -> bool:
+    """Whether it is a later opset's, asking for what there was before (no shape here holds a 0)."""
+    value = {"keep_aspect_ratio_policy": b"stretch", "antialias": 0, "allowzero": 1}.get(attribute.name)
+    return value is not None and value in (attribute.s, attribute.i)
 
 
 def example_input(input_shape: Shape | None, step: int = STEP) -> tuple[torch.Tensor, dict[int, Any] | None]:
@@ -203,14 +233,16 @@ def append_peaks(model: Any, peaks: int, shape: Shape | None = None) -> Any:
     head = onnx.compose.add_prefix(
         peak_head(peaks, joints, shape), "peaks/", rename_inputs=False, rename_outputs=False
     )
-    return onnx.compose.merge_models(
+    joined = onnx.compose.merge_models(
         model, head, io_map=[("quarter", "quarter_map"), ("half", "half_map")], outputs=list(PEAKS)
     )
+    del joined.opset_import[1:]  # both parts named the same one
+    return joined
 
 
 def write_onnx(job: Job, path: Path, options: Mapping[str, Any]) -> Sequence[str]:
     """The fused network in fp32."""
-    export_onnx(job.fused, path, job.manifest)
+    export_onnx(job.fused, path, job.manifest, job.opset)
     return ()
 
 

@@ -28,6 +28,8 @@ class ExportOptions(Options, group="export"):
         peaks: K > 0 ends the ONNX graph in the K best peaks per joint, with their tags, instead of maps;
             grouping then needs no maps (and cannot look for missed joints in them); 0 keeps the maps.
         matching: the rule by which its peaks join people, hungarian or greedy; null for the network's own.
+        opset: the ONNX operator set, for converters that know older ones; with export.peaks 13 or more and
+            fixed shapes, for INT8 13 or more.
         tolerance: largest difference of a format from torch, relative to the largest output; INT8 is exempt.
         calibration_images: train images that set the ranges of INT8.
         score_images: images of the test split on which INT8 is scored beside fp32; 0 scores none, null all.
@@ -43,6 +45,7 @@ class ExportOptions(Options, group="export"):
     input_shape: list[int] | None = None
     peaks: int = option(0, least=0)
     matching: str | None = None
+    opset: int = option(18, least=11, most=18)
     tolerance: float = option(1e-4, above=0, below=1)
     calibration_images: int = option(128, least=1)
     score_images: int | None = option(0, least=0)

@@ -33,7 +33,9 @@ class PeakHead(nn.Module):
             scores (B, J, K), best first, -1 where a joint has fewer peaks; positions (B, J, K, 2), x and y in
             pixels of the half map (pixel i spans [i, i+1)); tags (B, J, K).
         """
-        coarse, tags_bjhw = quarter.chunk(2, dim=1)
+        # Slices: every opset has them, while Split changed.
+        joints = half.shape[1]
+        coarse, tags_bjhw = quarter[:, :joints], quarter[:, joints:]
         enlarged = functional.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
         heat_bjhw = (enlarged + half) * 0.5
         height, width = heat_bjhw.shape[2:]

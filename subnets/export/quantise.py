@@ -17,6 +17,7 @@ from .formats import Floats, Format, Job
 from .onnx_graph import ONNX, quiet, read_manifest
 
 # Transposed convolutions have no INT8 kernel in onnxruntime; converting to and fro around them only costs.
+PER_CHANNEL = 13  # the opset whose QuantizeLinear takes an axis
 QUANTISED = ("Conv", "Clip", "Relu", "Add")
 
 
@@ -111,6 +112,8 @@ def _tools() -> tuple[Any, Any]:
 
 def write_int8(job: Job, path: Path, options: Mapping[str, Any]) -> Sequence[str]:
     """The ONNX file of the same folder in INT8."""
+    if job.opset < PER_CHANNEL:
+        raise InputError(f"export.opset={job.opset} has no INT8 per channel; use {PER_CHANNEL} or more")
     images = job.calibration()
     quantise(job.folder / ONNX.file, path, images, job.manifest)
     return (f"calibrated on {len(images)} training images",)

@@ -89,10 +89,10 @@ def test_a_difference_beyond_the_tolerance_leaves_nothing(small_folder: Path, tm
 
 
 def test_a_fixed_shape_is_the_only_one_taken(small_folder: Path, small_net: Subnet, tmp_path: Path) -> None:
-    options = ExportOptions(
-        shapes="fixed", input_shape=[64, 96], matching="greedy", latency_rounds=0, bundle=False
-    )
+    shape = {"shapes": "fixed", "input_shape": [64, 96], "latency_rounds": 0, "bundle": False}
+    options = ExportOptions(**shape, matching="greedy", opset=11)  # type: ignore[arg-type]
     run(command(small_folder, export=options), tmp_path / "out")
+    assert onnx.load(tmp_path / "out" / "model.onnx").opset_import[0].version == 11
     # The rule of grouping travels along, in the file and in the folder.
     assert open_predictor(tmp_path / "out" / "model.onnx").options.decode.matching == "greedy"
     for path in (tmp_path / "out", tmp_path / "out" / "model.onnx"):
@@ -130,6 +130,7 @@ def test_a_fixed_shape_is_timed_on_its_own_input(small_folder: Path, tmp_path: P
         ({"shapes": "fixed", "input_shape": [64]}, "is \\[height, width\\]"),
         ({"tolerance": 0.0}, "must lie between 0 and 1"),
         ({"peaks": -1}, "export.peaks=-1 must be 0 or more"),
+        ({"opset": 10}, "export.opset=10 is not between 11 and 18"),
     ],
 )
 def test_wrong_options_are_named(settings: dict[str, object], message: str) -> None:
@@ -337,9 +338,18 @@ def test_sides_off_the_grid_are_named(small_onnx: Path) -> None:
 
 
 def test_programs_end_in_peaks_as_well(small_folder: Path, small_net: Subnet, tmp_path: Path) -> None:
-    options = ExportOptions(peaks=4, shapes="fixed", latency_rounds=0, bundle=False)
+    options = ExportOptions(peaks=4, shapes="fixed", opset=13, latency_rounds=0, bundle=False)
     run(command(small_folder, export=options, format=["torch_export", "onnx"]), tmp_path / "out")
     images = np.random.default_rng(0).standard_normal((1, 3, 96, 96), dtype=np.float32)
     program, graph = (open_runtime(tmp_path / "out" / name)(images) for name in ("model.pt2", "model.onnx"))
     assert [value.shape for value in program] == [(1, 14, 4), (1, 14, 4, 2), (1, 14, 4)]
     assert relative_difference(program[:1], graph[:1]) < 1e-4
+    # What converters stumble over: Constant nodes, nameless nodes, several opsets, sizes that are computed.
+    model = onnx.load(tmp_path / "out" / "model.onnx")
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 13)]
+    names = [node.name for node in model.graph.node]
+    assert "" not in names
+    assert len(set(names)) == len(names)
+    assert not {"Constant", "Shape", "Split"} & {node.op_type for node in model.graph.node}
+    with pytest.raises(InputError, match=r"export.opset=12 does not do for this graph .*Resize"):
+        onnx_graph.set_opset(model, 12)

@@ -1,0 +1,92 @@
+"""compare: outputs of other runtimes against an exported folder's vectors."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from subnets import Subnet
+from subnets.compare import CompareCommand, run
+from subnets.export.bundle import write_porting
+from subnets.portable.manifest import Manifest
+from subnets.runtime import torch_runtime
+from supernet.errors import InputError
+from supernet.pose import Skeleton
+
+
+@pytest.fixture(scope="module")
+def folder(small_net: Subnet, small_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("export")
+    manifest = Manifest("small", 96, Skeleton.load("crowdpose"), arch=small_net.arch.to_dict())
+    write_porting(path, manifest, torch_runtime(small_net), 2)
+    shutil.copy(small_onnx, path / "model.onnx")
+    return path
+
+
+def outputs(folder: Path) -> dict[str, np.ndarray]:
+    with np.load(folder / "vectors.npz") as vectors:
+        return {key: vectors[key] for key in vectors if key.startswith(("quarter", "half"))}
+
+
+def compare(folder: Path, other: Path, **settings: object) -> None:
+    run(CompareCommand(folder=str(folder), other=str(other), **settings), folder)  # type: ignore[arg-type]
+
+
+def test_the_same_network(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    compare(folder, folder / "model.onnx", threads=1)
+    assert "the same in 2 of 2 pictures" in capsys.readouterr().out
+    last = {key: np.moveaxis(value, 1, -1) for key, value in outputs(folder).items()}
+    np.savez(tmp_path / "last.npz", **last)
+    compare(folder, tmp_path / "last.npz")
+    said = capsys.readouterr().out
+    assert "half: largest difference 0.0e+00" in said
+    assert "the same in 2 of 2 pictures" in said
+    assert "NHWC (channels last)" in said
+
+
+def test_what_differs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rough = {key: value + 0.3 * np.abs(value).max() * (value > 0) for key, value in outputs(folder).items()}
+    np.savez(tmp_path / "rough.npz", **rough)
+    compare(folder, tmp_path / "rough.npz", tolerance=None)
+    assert "the same in 0 of 2 pictures" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"rough.npz differs by 3.0e-01 \(tolerance 1e-03\)"):
+        compare(folder, tmp_path / "rough.npz")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda v: np.moveaxis(v, 1, -1).reshape(v.shape), "shape of NCHW but holds NHWC"),
+        (lambda v: v.reshape(np.moveaxis(v, 1, -1).shape), "shape of NHWC but holds NCHW"),
+        (lambda v: v[:, :17], r"is \(1, 17, \d+, \d+\), this network gives \(1, 28, .*another network"),
+        (lambda v: v * np.nan, "differs by inf"),
+        (lambda v: v.astype(str), "holds <U32, no numbers"),
+        (None, "lacks quarter_0; it holds half_0, half_1, quarter_1"),
+    ],
+)
+def test_wrong_outputs_are_named(folder: Path, tmp_path: Path, change: object, message: str) -> None:
+    given = outputs(folder)
+    quarter = given.pop("quarter_0")
+    if callable(change):
+        given["quarter_0"] = change(quarter)
+    np.savez(tmp_path / "other.npz", **given)
+    with pytest.raises(InputError, match=message):
+        compare(folder, tmp_path / "other.npz")
+
+
+def test_wrong_files_are_named(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.npz").write_bytes((folder / "vectors.npz").read_bytes()[:5000])
+    np.savez(tmp_path / "object.npz", quarter_0=np.array([{}], object))
+    for other, message in (
+        (tmp_path / "none.npz", "does not exist"),
+        (tmp_path / "broken.npz", "is no .npz file of plain arrays"),
+        (tmp_path / "object.npz", "is no .npz file of plain arrays"),
+        (tmp_path / "model.tflite", r"of no format that runs here \(.onnx, .*register a format"),
+    ):
+        with pytest.raises(InputError, match=message):
+            compare(folder, other)
+    with pytest.raises(InputError, match=r"export it again with export.vectors=2"):
+        compare(tmp_path, folder / "model.onnx")
