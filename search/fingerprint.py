@@ -18,6 +18,7 @@ from supernet.data.source import DataConfig, data_from, open_ready_split, open_s
 from supernet.errors import InputError
 from supernet.evaluation import Evaluator, calibration_part
 from supernet.family import load_arch
+from supernet.pose.skeletons import Skeleton
 from supernet.registry import conf_names
 from supernet.runs.files import read_json
 from supernet.space import SearchSpace
@@ -35,16 +36,19 @@ _LOG = logging.getLogger(__name__)
 Named = tuple[tuple[str, tuple[int, ...]], ...]
 
 
-def trained_on(known: Mapping[str, Any] | None, data: DataConfig) -> PoseDataset:
+def trained_on(
+    known: Mapping[str, Any] | None, data: DataConfig, skeleton: Skeleton | None = None
+) -> PoseDataset:
     """The split that a supernet saw, for `leak_warning`.
 
     Args:
         known: the data settings of its training, if it keeps them.
+        skeleton: the joints that it keeps.
         data: where the search reads. The split is read there if that is the data of the training (however
             its path is written), or if the data of the training is gone.
     """
     if known:
-        training = data_from(known)
+        training = data_from(known).of_joints(skeleton)
         there, here = Path(training.root).resolve(), Path(data.root).resolve()
         if there == here or not there.exists():
             training = replace(data, train_split=training.train_split)
@@ -150,10 +154,10 @@ def fingerprint_of(
             for key, v in asdict(config.evaluation).items()
             if key != "memory"
         },
-        "splits": [data.layout, data.train_split, data.val_split, data.skeleton],
+        "splits": [data.layout, data.train_split, data.val_split],
         **({"protocol": data.protocol} if data.protocol else {}),
         # Not the pixels: reading them all at every start would take longer than a short search.
-        "scored images": [len(scored), _digest(json.dumps(scored.ground_truth()).encode())],
+        "scored images": [len(scored), scored.fingerprint()[:16]],
         "calibration images": [len(calibrated), _digest(json.dumps(_images(calibrated)).encode())],
         **{name: found for name, found in provenance.items() if name != "macs"},
     }

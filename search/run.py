@@ -6,10 +6,9 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from supernet.cli import fail, launch
-from supernet.data.source import DataConfig
 from supernet.errors import InputError
 from supernet.registry import load_plugins
 from supernet.runs.folders import claim_run_folder, in_turn
@@ -31,10 +30,8 @@ VOLATILE = (
     "search.patience",
     "search.repair",
     "evaluation.memory",
-    # What they hold is in the fingerprint of the study.
-    "data.root",
-    "data.poses",
-    "data.render.poses",
+    # What is scored on and calibrated with is in the fingerprint of the study.
+    "data",
 )
 
 
@@ -51,9 +48,8 @@ def run(config: SearchCommand, folder: Path) -> None:
     from .study.worker import stopped_by_sigterm, worker_processes
 
     quiet_optuna()
-    data = data_of(config)
     # Everything is checked before the folder is made: bad input leaves nothing behind.
-    session = open_session(config, data)
+    session = open_session(config)
     # The same command may be started here again at any time: one after the other claims and writes.
     folder.mkdir(parents=True, exist_ok=True)
     with in_turn(folder):
@@ -61,7 +57,7 @@ def run(config: SearchCommand, folder: Path) -> None:
     for warning in session.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     study = open_study(config, session, folder)
-    further = (config.search.workers - 1, take_part_too, config, data, folder, os.getpid())
+    further = (config.search.workers - 1, take_part_too, config, folder, os.getpid())
     with stopped_by_sigterm(), worker_processes(*further):
         take_part(session, study)
     with in_turn(folder):
@@ -78,22 +74,7 @@ def without_password(config: SearchCommand) -> SearchCommand:
     return replace(config, search=replace(config.search, storage=shown))
 
 
-def data_of(config: SearchCommand) -> DataConfig:
-    """The data to search on: `data=...`, else what the supernet was trained with."""
-    if config.data is not None:
-        return config.data
-    from supernet.data.source import data_of_run
-    from supernet.runs.snapshot import read_snapshot
-    from supernet.training.checkpoint import find_checkpoint
-
-    path = find_checkpoint(config.supernet, config.checkpoint)
-    known: Any = read_snapshot(path).meta["config"].get("data")
-    if not known:
-        raise InputError(f"{path} does not say which data it was trained with; choose it with data=...")
-    return data_of_run(known, path)
-
-
-def take_part_too(config: SearchCommand, data: DataConfig, folder: Path, parent: int) -> None:
+def take_part_too(config: SearchCommand, folder: Path, parent: int) -> None:
     """A further worker: quiet, and gone when the process that started it is."""
     from .session import open_session, open_study
     from .study.storage import quiet_optuna
@@ -107,7 +88,7 @@ def take_part_too(config: SearchCommand, data: DataConfig, folder: Path, parent:
     try:
         load_plugins(config.plugins)
         with stopped_by_sigterm():
-            session = open_session(config, data)
+            session = open_session(config)
             study = open_study(config, session, folder)
             search(study, session.problem, session.strategy, session.evaluate, session.options, progress)
     except InputError as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from supernet.data.source import DataConfig, open_split
+from supernet.data.source import open_split
 from supernet.errors import InputError
 from supernet.evaluation import Evaluator, SupernetEvaluator
 from supernet.heads.contract import require_people
@@ -55,12 +55,8 @@ class Session:
     environment: dict[str, Any]
 
 
-def open_session(config: SearchCommand, data: DataConfig) -> Session:
+def open_session(config: SearchCommand) -> Session:
     """Open all parts but the study; whatever is wrong with the settings is found here, before any work.
-
-    Args:
-        config: the settings.
-        data: where to evaluate.
 
     Raises:
         InputError: one of the settings, or what it names, is wrong.
@@ -76,6 +72,7 @@ def open_session(config: SearchCommand, data: DataConfig) -> Session:
     options = plan_options(config, space)
     require_more_than_draws(config, strategy)
     device = pick_device(config.accelerator)
+    data = config.data or trained.data()
     train_set, val_set = open_split(data, "train"), open_split(data, "val")
     if trained.net.skeleton is None:
         trained.net.skeleton = train_set.skeleton
@@ -84,7 +81,7 @@ def open_session(config: SearchCommand, data: DataConfig) -> Session:
         require_same_joints(trained.net.skeleton, config.supernet, dataset.skeleton, dataset.name, mend)
     evaluator = Evaluator(val_set, config.evaluation)
     evaluator.dataset.require_people()
-    leak = leak_warning(trained_on(trained.config.get("data"), data), evaluator.dataset)
+    leak = leak_warning(trained_on(trained.config.get("data"), data, trained.skeleton), evaluator.dataset)
     # Last: it holds for the whole process, which outlives settings that were refused.
     torch.set_num_threads(config.threads or max(1, torch.get_num_threads() // config.search.workers))
     return Session(

@@ -9,13 +9,16 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
-from rich.console import Console
 
+from supernet.data.source import DataConfig
 from supernet.errors import InputError
 from supernet.options import Options
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 # Of tables that go to a file or another program.
 PLAIN_WIDTH = 130
@@ -23,6 +26,8 @@ PLAIN_WIDTH = 130
 
 def open_console() -> Console:
     """Standard output: as wide as the terminal, or wide enough for a table where there is none."""
+    from rich.console import Console
+
     return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, soft_wrap=not sys.stdout.isatty())
 
 
@@ -76,11 +81,13 @@ class SourceOptions(Options):
         supernet: a training run whose supernet gives the weights of an architecture given by name or file,
             or of its `largest` or `smallest`.
         skeleton: joint layout of a network that does not say its own.
+        data: where the data that a supernet was trained with lie by now; null takes them where they were.
     """
 
     weights: str | None = None
     supernet: str | None = None
     skeleton: str = "crowdpose"
+    data: DataConfig | None = None
 
 
 def as_list(value: Any, what: str) -> list[str]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from supernet.calibration import calibrate, calibrate_by
-from supernet.data.source import DataConfig, data_of_run, open_split
+from supernet.data.source import MEND, DataConfig, data_from, open_split
 from supernet.errors import InputError
 from supernet.evaluation import calibration_batches
 from supernet.family import Architecture, arch_from_dict, family_of, load_arch
@@ -67,26 +66,26 @@ def from_supernet(arch: str, run: str, data: DataConfig | None = None) -> Opened
 
 def _training_data(trained: TrainedSupernet, given: DataConfig | None) -> DataConfig:
     """The data that a supernet was trained with, at the root that is given for them now."""
-    known = trained.config.get("data")
-    if not known:
-        raise InputError(
-            f"{trained.path} does not say which data it was trained with; extract it in a search"
-        )
-    if given is not None and Path(given.root).exists() and _same_data(known, given):
-        return given
-    if given is not None:
-        return data_of_run(known, trained.path)
-    export = (
-        "export it with python -m subnets.export data=... data.root=... and give the folder to this command"
-    )
-    return data_of_run(known, trained.path, export)
+    if given is None or not Path(given.root).exists():
+        return trained.data()
+    differing = _differing(data_from(trained.config.get("data") or {}), given, trained.skeleton)
+    if differing:
+        return trained.data(f"{MEND}; those that are given differ in {', '.join(differing)}")
+    return given.of_joints(trained.skeleton)
 
 
-def _same_data(known: Mapping[str, Any], given: DataConfig) -> bool:
-    """Whether the settings of a run and those that are given mean the same data, wherever they lie."""
-    plain = json.loads(json.dumps(asdict(given)))
-    names = ("layout", "skeleton", "train_split", "val_split", "render", "poses")
-    return all(plain[name] == known.get(name) for name in names)
+def _differing(known: DataConfig, given: DataConfig, skeleton: Skeleton | None) -> list[str]:
+    """The settings by which those of a run and those that are given mean other data, wherever they lie."""
+
+    def meaning(data: DataConfig) -> dict[str, object]:
+        # Where poses lie is no part of what is rendered, nor who renders it.
+        render = data.render and replace(data.render, poses=None, workers=0)
+        joints = data.skeleton if skeleton is None else Skeleton.load(data.skeleton).joints
+        plain = {name: getattr(data, name) for name in ("layout", "train_split", "category")}
+        return {**plain, "render": render, "skeleton": joints}
+
+    there, here = meaning(known.of_joints(skeleton)), meaning(given)
+    return [f"data.{name}" for name in there if there[name] != here[name]]
 
 
 def from_official(arch: str, weights: str, skeleton: str) -> Opened:
@@ -231,7 +230,7 @@ def open_source(arch: str, options: SourceOptions | None = None) -> Opened:
 def _named(arch: str, options: SourceOptions) -> Opened:
     """An architecture alone, with weights from elsewhere."""
     if options.supernet:
-        return from_supernet(arch, options.supernet, getattr(options, "data", None))
+        return from_supernet(arch, options.supernet, options.data)
     if options.weights:
         return from_official(arch, options.weights, options.skeleton)
     return untrained(arch, options.skeleton)

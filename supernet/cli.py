@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import fields, is_dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -31,6 +33,7 @@ from .runs.folders import check_run_name
 from .runs.reading import read_bytes
 
 MULTIRUN = ("-m", "--multirun")
+HELP = ("-h", "--help")
 # What Hydra shows instead of running; it ends in a traceback when asked for both.
 _SHOWING = re.compile(r"(--cfg|--info)(=.*)?|-[ci]")
 # Hydra's flags that take the next word.
@@ -226,8 +229,14 @@ def launch(command: str, schema: type[C], body: Callable[[C, Path], object], pos
         for path, text in _own_settings():
             if text is not None:
                 check_aliases(text, f"settings {path}")
-        sys.argv[1:] = with_job_names(plain_arguments(sys.argv[1:], schema, command, positional))
-        hydra.main(version_base="1.3", config_path="pkg://conf", config_name=command)(_task(command, body))()
+        shown = [argument for argument in sys.argv[1:] if argument not in HELP]
+        is_help = len(shown) < len(sys.argv) - 1
+        if is_help:
+            shown = [*(argument for argument in shown if argument not in MULTIRUN), "--cfg", "job"]
+        sys.argv[1:] = with_job_names(plain_arguments(shown, schema, command, positional))
+        run = hydra.main(version_base="1.3", config_path="pkg://conf", config_name=command)
+        with _help_around(command) if is_help else nullcontext():
+            run(_task(command, body))()
     except InterpolationResolutionError as error:
         # The run folder's name is made of settings before the command sees them.
         fail(InputError(_MISSING.sub(rf"{command} needs \1=...; see --help", _RESOLVING.sub("", str(error)))))
@@ -246,6 +255,21 @@ def launch(command: str, schema: type[C], body: Callable[[C, Path], object], pos
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+
+
+@contextmanager
+def _help_around(command: str) -> Iterator[None]:
+    """Print the help texts of `command` around what the block prints, its settings.
+
+    Hydra's own help first lists the options of all groups, which takes most of its time and is not shown.
+    """
+    with redirect_stdout(io.StringIO()) as settings:
+        yield
+    header, footer = (
+        read_yaml(conf_folder(".") / f"{name}.yaml", "settings")["hydra"]["help"][part]
+        for name, part in ((command, "header"), ("base", "footer"))
+    )
+    print(header, settings.getvalue(), footer.replace("${hydra.job.config_name}", command), sep="\n")
 
 
 def _task(command: str, body: Callable[[C, Path], object]) -> Callable[[DictConfig], None]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from supernet.cli import launch
 from supernet.errors import InputError
-from supernet.runs.folders import claim_run_folder
+from supernet.runs.folders import WHEREABOUTS, claim_run_folder
 
 from ..console import as_list, distinct_slugs, register_slug
 from .options import EvaluateCommand
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from ..source import Opened
     from .report import NetScore
 
-VOLATILE = ("evaluation.memory",)
+# What the weights and the annotations are is compared with each score.
+VOLATILE = (*WHEREABOUTS, "evaluation.memory", "weights", "supernet", "skeleton")
 
 
 def main() -> None:
@@ -78,10 +79,12 @@ def _scored(
     path = folder / "networks" / f"{name}.json"
     if path.exists():
         score = NetScore.from_dict(read_json(path, "score"), str(path))
-        if score.conditions.get("weights_sha256") != digest_of(opened, config.runtime):
-            raise InputError(
-                f"{path} is the score of other weights than {name} has now; choose another name=..."
-            )
+        mine = {"weights": digest_of(opened, config.runtime), "annotations": dataset.fingerprint()}
+        for what, digest in mine.items():
+            if score.conditions.get(f"{what}_sha256") != digest:
+                raise InputError(
+                    f"{path} is the score of other {what} than {name} has now; choose another name=..."
+                )
         return score
     score, detections, diagnosis = evaluate(config, dataset, name, opened)
     write_json(folder / "detections" / f"{name}.json", detections, indent=None)
@@ -125,6 +128,7 @@ def evaluate(
         "split": config.split,
         "runtime": runtime_of(opened, config.runtime),
         "weights_sha256": digest_of(opened, config.runtime),
+        "annotations_sha256": dataset.fingerprint(),
         "threads": config.threads,
         "scorer": config.scorer,
         "oks_nms": config.oks_nms,

@@ -15,6 +15,8 @@ from ..console import register_slug
 from .options import FinetuneCommand
 
 if TYPE_CHECKING:
+    from supernet.data.source import DataConfig
+
     from ..network import Network
 
 
@@ -40,7 +42,7 @@ def run(config: FinetuneCommand, folder: Path) -> None:
         torch.set_num_threads(config.threads)
     opened = open_source(config.arch, config)
     net = fresh(opened, config.seed) if config.scratch else opened.require_trained().require_net()
-    teacher = open_teacher(config.teacher) if config.teacher else None
+    teacher = open_teacher(config.teacher, config.data) if config.teacher else None
     held = hold_run_folder(folder, config, VOLATILE) if is_first_rank() else nullcontext()
     with held, open_ranks(config.accelerator) as ranks:
         plain = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.structured(config)))
@@ -54,15 +56,16 @@ def run(config: FinetuneCommand, folder: Path) -> None:
         open_console().print(result_table(folder))
 
 
-def open_teacher(teacher: str) -> Network:
+def open_teacher(teacher: str, data: DataConfig) -> Network:
     """The network that teaches: the largest one of a training run, or what `arch=` would name."""
     from supernet.training.checkpoint import is_training_run
 
     from ..console import SourceOptions
     from ..source import open_source
 
-    source = ("largest", SourceOptions(supernet=teacher)) if is_training_run(teacher) else (teacher, None)
-    return open_source(*source).require_trained().require_net()
+    is_run = is_training_run(teacher)
+    options = SourceOptions(supernet=teacher, data=data) if is_run else None
+    return open_source("largest" if is_run else teacher, options).require_trained().require_net()
 
 
 if __name__ == "__main__":

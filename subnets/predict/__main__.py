@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from ..source import Opened
 
 
+# Where the data of a supernet's training lie by now.
+VOLATILE = ("data",)
+
+
 def main() -> None:
     """Run the command."""
     register_slug()
@@ -41,7 +45,7 @@ def run(config: PredictCommand, folder: Path) -> None:
     from ..source import open_source
 
     if (folder / CONFIG_FILE).exists() and (folder / RESULTS_FILE).exists():
-        claim_run_folder(folder, config)
+        claim_run_folder(folder, config, VOLATILE)
         # What could not be read may have been mended: then it is all looked at again.
         if not (folder / UNREAD_FILE).exists():
             print(f"{folder} holds these predictions already; choose another name=... to predict again")
@@ -50,7 +54,7 @@ def run(config: PredictCommand, folder: Path) -> None:
     predictor = open_predictor(config, opened)
     frames = open_frames(config.source, config.predict.limit)
     wanted = config.predict
-    with hold_run_folder(folder, config), ProgressBar("images", frames.total or 0) as bar:
+    with hold_run_folder(folder, config, VOLATILE), ProgressBar("images", frames.total or 0) as bar:
 
         def progress(done: Summary) -> None:
             bar.update(done.frames, f"{done.rate:.1f} images/s, {done.people} people")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 import math
 import os
 from collections import Counter
@@ -85,12 +86,23 @@ class PoseDataset:
         return sum(record.num_people for record in self.records)
 
     def fingerprint(self) -> str:
-        """SHA-256 of what the annotations say: images, joints, boxes; not where they lie."""
-        digest = hashlib.sha256()
+        """SHA-256 of all that the annotations say, with the joints and the view; not where anything lies."""
+        digest = hashlib.sha256(json.dumps(self.skeleton.identity()).encode())
         for record in self.records:
-            source = f" {record.source}" if record.source else ""
-            digest.update(f"{record.image_id} {record.width} {record.height}{source}".encode())
-            for array in (record.keypoints, record.boxes, record.crowd):
+            # Sides in either order, and an image that was not looked at as an upright one: it is the same
+            # data whatever `data.verify` says.
+            sides = sorted((record.width, record.height))
+            told = [
+                record.image_id,
+                record.file_name,
+                *sides,
+                record.crowd_index,
+                bool(record.stored),
+                record.source,
+            ]
+            regions = [[region.polygons, region.rle] for region in record.ignore]
+            digest.update(json.dumps([told, regions], default=_plain).encode())
+            for array in (record.keypoints, record.boxes, record.crowd, record.num_keypoints, record.areas):
                 digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
@@ -242,6 +254,11 @@ def labelled_joints(records: Iterable[Record], num_joints: int) -> dict[str, Boo
         people[record.source] += int(joints.any(axis=1).sum())
     together = np.any([*seen.values(), np.full(num_joints, not people.total())], axis=0)
     return {source: known if people[source] >= FEW else together for source, known in seen.items()}
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no form for: arrays, and the bytes of a mask."""
+    return value.decode("latin-1") if isinstance(value, bytes) else value.tolist()
 
 
 def _image_entry(record: Record) -> dict[str, Any]:

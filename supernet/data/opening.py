@@ -117,8 +117,7 @@ def load_crowdpose(
         InputError: a file is missing or broken; the message names it and what to do.
     """
     options = DataOptions(os.fspath(root), **{"layout": "crowdpose", **settings})
-    options.skeleton = skeleton  # type: ignore[assignment]  # a layout that lies in no file
-    return open_dataset(options, split)
+    return open_dataset(options.of_joints(skeleton), split)
 
 
 def load_coco(root: str | os.PathLike[str], split: str, **settings: Any) -> PoseDataset:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import os
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self, cast
 
 from ..errors import InputError
 from ..options import Options, option
 from .layouts import LAYOUTS
+
+if TYPE_CHECKING:
+    from ..pose.skeletons import Skeleton
 
 VIEWS = ("auto", "upright", "stored")
 ON_ERROR = ("raise", "skip")
@@ -108,6 +114,12 @@ class DataOptions(Options, group="data"):
     cache: str = option("none", among=CACHES)
     workers: int = option(2, least=0)
     augment: AugmentOptions = field(default_factory=AugmentOptions)
+
+    def of_joints(self, skeleton: Skeleton | str | os.PathLike[str] | None) -> Self:
+        """The same data with a layout of joints that need not lie in a file; None leaves what is named."""
+        changed = copy.copy(self)
+        changed.skeleton = cast(str, self.skeleton if skeleton is None else skeleton)
+        return changed
 
 
 @dataclass

@@ -14,6 +14,7 @@ from .options import DataOptions
 from .synthetic.options import SyntheticOptions
 
 if TYPE_CHECKING:
+    from ..pose.skeletons import Skeleton
     from .dataset import PoseDataset
 
 SPLITS = ("train", "val", "test")
@@ -60,10 +61,13 @@ def data_from(known: Any, mend: str = MEND) -> DataConfig:
     return cast(DataConfig, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DataConfig), known)))
 
 
-def data_of_run(known: Any, run: str | os.PathLike[str], mend: str = MEND) -> DataConfig:
+def data_of_run(
+    known: Any, run: str | os.PathLike[str], skeleton: Skeleton | None, mend: str = MEND
+) -> DataConfig:
     """`data_from` of `run`, for a command that was given no data of its own.
 
     Args:
+        skeleton: the joints that the run keeps, whatever became of the file that names them.
         mend: what a user of the command can do where the data are gone.
 
     Raises:
@@ -76,7 +80,7 @@ def data_of_run(known: Any, run: str | os.PathLike[str], mend: str = MEND) -> Da
     there = root.is_file() or any(path.is_file() for path in root.rglob("*"))
     if not there and not (makes and root.is_relative_to(Path.cwd())):
         raise InputError(f"{os.fspath(run)} was trained on data in {config.root}, where nothing is; {mend}")
-    return config
+    return config.of_joints(skeleton)
 
 
 def ensure_data(config: DataConfig) -> Path:

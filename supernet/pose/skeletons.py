@@ -72,6 +72,10 @@ class Skeleton:
             **({} if self.mirrors else {"mirrors": False}),
         }
 
+    def identity(self) -> dict[str, Any]:
+        """What results depend on: all but what the layout is called and which limbs are drawn."""
+        return {key: value for key, value in self.to_dict().items() if key not in ("name", "edges")}
+
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Skeleton:
         """The layout that `record` describes; `flip`, `edges` and `order` hold joint names or indices.

@@ -24,6 +24,8 @@ RUN_LOCK = ".lock"
 # Leaves room for what is added to it while something is unfinished; file systems take 255.
 LONGEST_NAME = 200
 # Settings of every command that change no result: what a plugin adds counts where a setting names it.
+# Where data lie, for commands that compare what they hold (`PoseDataset.fingerprint`).
+WHEREABOUTS = ("data.root", "data.skeleton", "data.poses", "data.render.poses")
 NEVER_COMPARED = ("plugins", "data.workers", "data.cache", "data.verify", "data.render.workers")
 
 

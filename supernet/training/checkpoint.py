@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..data.source import MEND, DataConfig, data_of_run
 from ..errors import InputError, positive_int, shown
 from ..family import layers
 from ..layers.elastic import ElasticDepthwiseConv2d
@@ -105,6 +106,20 @@ class TrainedSupernet:
     path: Path
     skeleton: Skeleton | None = None
     untrained: frozenset[str] = frozenset()
+
+    def data(self, mend: str = MEND) -> DataConfig:
+        """The data that it was trained with, for a command that was given none of its own.
+
+        Args:
+            mend: what a user of the command can do where they are gone.
+
+        Raises:
+            InputError: it does not say which, or see `data_of_run`.
+        """
+        known = self.config.get("data")
+        if not known:
+            raise InputError(f"{self.path} does not say which data it was trained with; {mend}")
+        return data_of_run(known, self.path, self.skeleton, mend)
 
     def provenance(self) -> dict[str, Any]:
         """How it was trained, for the folders of networks that are taken from it."""

@@ -39,8 +39,9 @@ from .state import TrainingState, learning_rate
 from .step import Forward
 from .trainer import M, Scores, Task, Trainer
 
-# The annotations that a run began with.
+# The fingerprints of the splits that a run began with.
 DATA_FILE = "data.json"
+DATA_SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class TrainingJob:
         ranks: the processes that share the work.
         logger: further places for the metrics.
         config: the settings as plain values, kept in each checkpoint.
+        fingerprints: of the splits that were opened; on the first rank only.
 
     Raises:
         InputError: `batch_size`, `seed`, `sigma` or `accumulate` is out of its range.
@@ -67,6 +69,7 @@ class TrainingJob:
     ranks: Ranks
     logger: LoggerOptions = field(default_factory=LoggerOptions)
     config: Mapping[str, Any] = field(default_factory=dict)
+    fingerprints: dict[str, str] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         # Before anything is written: a folder with files of a run holds it to its settings.
@@ -87,22 +90,30 @@ class TrainingJob:
         )
 
     def open_split(self, role: str) -> PoseDataset:
-        """A split of the data; the first rank renders it, if need be, before the others look for it."""
+        """A split of the data; the first rank renders it, if need be, before the others look for it.
+
+        Raises:
+            InputError: the run began with other annotations or joints; they may lie elsewhere by now.
+        """
         if self.ranks.is_main:
             ensure_data(self.data)
         self.ranks.barrier()
-        return open_ready_split(self.data, role)
+        dataset = open_ready_split(self.data, role)
+        if self.ranks.is_main:
+            self.fingerprints[role] = dataset.fingerprint()
+            if self._began_with().get(role, self.fingerprints[role]) != self.fingerprints[role]:
+                raise InputError(
+                    f"run folder {self.folder} was trained on other annotations than those in "
+                    f"{self.data.root}, or for other joints; give the data.root (data.skeleton, data.poses) "
+                    "that it began with, or choose another name=..."
+                )
+        return dataset
 
-    def _require_same_data(self, dataset: PoseDataset) -> None:
-        """Raise InputError if the run began with other annotations; they may lie elsewhere by now."""
-        file, mine = self.folder / DATA_FILE, dataset.fingerprint()
-        if not file.exists():
-            write_json(file, {"schema": 1, "train": mine})
-        elif read_json(file, "data of the run").get("train") != mine:
-            raise InputError(
-                f"run folder {self.folder} was trained on other annotations than those in {self.data.root}; "
-                "give the data.root (and data.poses) that it began with, or choose another name=..."
-            )
+    def _began_with(self) -> Mapping[str, str]:
+        """The fingerprints that the run's folder keeps; none of an older version's, which say less."""
+        file = self.folder / DATA_FILE
+        known = read_json(file, "data of the run") if file.exists() else {}
+        return known if isinstance(known, dict) and known.get("schema") == DATA_SCHEMA else {}
 
     def run(self, task: Task[M], dataset: PoseDataset) -> int:
         """Train, or go on from the last checkpoint of the folder; every rank calls this.
@@ -118,8 +129,8 @@ class TrainingJob:
             InputError: settings, data or an older checkpoint in the folder do not fit, or the disk is full;
                 see `Trainer.fit`.
         """
-        if self.ranks.is_main:
-            self._require_same_data(dataset)
+        if self.ranks.is_main and not self._began_with():
+            write_json(self.folder / DATA_FILE, {"schema": DATA_SCHEMA, **self.fingerprints})
         checkpoints = CheckpointFolder(self.folder / FOLDER, self.options.checkpoint.keep)
         last = self.ranks.share(checkpoints.last())
         if last is not None:

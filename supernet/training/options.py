@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ..errors import InputError
 from ..options import Options, option
+from ..runs.folders import WHEREABOUTS
 
 
 @dataclass
@@ -58,8 +59,7 @@ WIDENING = ("kernel", "depth", "expansion", "width")
 # A raised number of steps goes on with the run; see `TrainingJob.run`.
 RAISED = ("train.steps", "train.epochs")
 # Settings of a command that may differ when its run is taken up again; the others change no result.
-# Where data lie may change; what they hold is compared by `PoseDataset.fingerprint`.
-VOLATILE = (*RAISED, "accelerator", "threads", "logger", "data.root", "data.poses", "data.render.poses")
+VOLATILE = (*RAISED, *WHEREABOUTS, "accelerator", "threads", "logger")
 
 
 @dataclass

@@ -74,13 +74,12 @@ def test_the_storage_is_what_was_written(finished: Path) -> None:
 def test_subnets_are_those_of_the_search(trained: Path, finished: Path) -> None:
     import torch
 
-    from search.run import data_of
     from search.session import open_session
     from subnets import load
     from supernet.cost import count_macs
 
     value = json.loads((finished / "candidates.json").read_text())
-    session = open_session(settings(trained), data_of(settings(trained)))
+    session = open_session(settings(trained))
     for budget in session.problem.budgets:
         net = load(finished / "subnets" / budget.name)
         one = value["candidates"][value["chosen"][budget.name]]

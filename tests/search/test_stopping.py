@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from command import settings
 
-from search.run import data_of, take_part_too
+from search.run import take_part_too
 from search.study.candidate import tries_of
 from supernet.options import EvaluationOptions
 
@@ -25,9 +25,9 @@ def test_helpers_stop_with_the_first_worker(
     # One evaluation takes minutes.
     slow = EvaluationOptions(batch_size=1, calibration_images=4, scales=[1.0] * 5000)
     config = settings(trained, workers=2, evaluation=slow)
-    data, folder = data_of(config), tmp_path / "s"
-    study = open_study(config, open_session(config, data), folder)
-    arguments = (config, data, folder, os.getpid())
+    folder = tmp_path / "s"
+    study = open_study(config, open_session(config), folder)
+    arguments = (config, folder, os.getpid())
 
     def stop_once_it_works(helper: int) -> None:
         end = time.monotonic() + 120

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -18,9 +19,9 @@ pytest.importorskip("torch")
 from subnets.console import SourceOptions
 from subnets.portable.session import OnnxSession
 from subnets.source import open_source
+from supernet.data.source import DataConfig
 from supernet.errors import InputError
 
-ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["threads=1", "data.workers=0", "train.batch_size=2"]
 
 
@@ -73,41 +74,26 @@ def make_data(folder: Path, joints: list[str]) -> list[str]:
     return ["data=coco", f"data.root={folder}", f"data.skeleton={folder / 'own.yaml'}", *splits]
 
 
-# One process for a story's commands: importing torch for each would take most of the time.
-SCRIPT = """
-import json, runpy, sys
-for module, *settings in json.loads(sys.stdin.read()):
-    sys.argv = [module, *settings]
-    try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
-    except SystemExit as stopped:
-        if stopped.code:
-            raise
-"""
 FAST = ["train.steps=1", "train.sampling.largest_first=1", "train.sampling.resolutions=[64]"]
 ONE = ["strategy=random", "search.evaluations=1", "search.batch=1", "search.baseline=0"]
 Commands = list[list[str]]
 
 
-def run(folder: Path, commands: Commands, refused: str | None = None) -> None:
-    """Run the commands in `folder`; the last is refused in one line if `refused` says with which words."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
-        input=json.dumps(commands),
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if refused is None:
-        assert done.returncode == 0, done.stderr
-    else:
-        assert done.returncode == 2, done.stderr
-        line = done.stderr.strip().splitlines()[-1]
-        assert line.startswith("error: ")
-        assert refused in line
+def run(commands: Commands) -> None:
+    """Run commands one after the other, each with the settings of its command line, in this process."""
+    for module, *settings in commands:
+        with patch.object(sys, "argv", [module, *settings]):
+            import_module(module).main()
+
+
+def refused(command: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The line that `command` is refused with."""
+    with pytest.raises(SystemExit) as stopped:
+        run([command])
+    assert stopped.value.code == 2
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert line.startswith("error: ")
+    return line
 
 
 def train(name: str, data: list[str]) -> list[str]:
@@ -124,50 +110,60 @@ def joints_of(folder: Path) -> list[str]:
     return list(skeleton["joints"])
 
 
-def test_joints_travel_with_the_weights_to_a_file(tmp_path: Path) -> None:
-    counts = (1, 13, 14, 17, 21)
-    commands: Commands = []
-    for count in counts:
-        name, picture = f"n{count}", tmp_path / f"data{count}/test/21.jpg"
-        commands += [train(name, make_data(tmp_path / f"data{count}", names(count))), search(name)]
-        commands.append(["subnets.export", f"arch=runs/search/{name}:70pct", f"name={name}", "format=[onnx]"])
-        file = f"arch=runs/export/{name}/model.onnx"
-        commands.append(["subnets.predict", file, f"source={picture}", f"name={name}"])
-    run(tmp_path, commands)
-    for count in counts:
-        joints, runs = names(count), tmp_path / "runs"
-        assert joints_of(runs / f"search/n{count}/subnets/70pct") == joints
-        assert joints_of(runs / f"export/n{count}") == joints
-        # A file alone, as a board has it, names its joints too.
-        session = OnnxSession(runs / f"export/n{count}/model.onnx")
-        assert session.require_manifest().skeleton.joints == tuple(joints)
-        people = json.loads((runs / f"predict/n{count}/predictions.json").read_text())
-        assert all(len(one["keypoints"]) == 3 * count for one in people)
+@pytest.mark.parametrize("count", [1, 13, 14, 17, 21])
+def test_joints_travel_with_the_weights_to_a_board(
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    joints, runs = names(count), tmp_path / "runs"
+    data = make_data(tmp_path / "data", joints)
+    export = ["subnets.export", "arch=runs/search/n:70pct", "name=n", "export.latency_rounds=0"]
+    run([train("n", data), search("n"), export])
+    assert joints_of(runs / "search/n/subnets/70pct") == joints_of(runs / "export/n") == joints
+    # As a board has it: the exported folder alone, run by what lies in it.
+    (runs / "export/n").rename(tmp_path / "board")
+    command = [sys.executable, "board/predict.py", "data/test/21.jpg", "--out", "out"]
+    subprocess.run(command, check=True, env={"PATH": "", "OMP_NUM_THREADS": "1"})
+    assert OnnxSession("board/model.onnx").require_manifest().skeleton.joints == tuple(joints)
+    people = json.loads((tmp_path / "out/predictions.json").read_text())
+    assert all(len(one["keypoints"]) == 3 * count for one in people)
 
 
 def test_every_command_takes_the_joints_along_and_refuses_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     joints = names(14)
     data, other = make_data(tmp_path / "data", joints), make_data(tmp_path / "other", joints[::-1])
-    run(
-        tmp_path,
-        [train("n", data), search("x", *other, "supernet=n")],
-        f"labelled: {', '.join(joints[::-1])}",
-    )
-    found, short = "arch=runs/search/n:70pct", ["train.epochs=1", *SMALL]
-    tuning = ["subnets.finetune", found, "name=f", *other, *short]
-    run(tmp_path, [search("n"), tuning], f"found: {', '.join(joints)}")
-    run(tmp_path, [["subnets.finetune", found, "name=g", *data, *short]])
-    network = next(path.parent for path in (tmp_path / "runs/finetune/g").rglob("meta.json"))
+    run([train("n", data), search("n")])
+    assert f"labelled: {', '.join(joints[::-1])}" in refused(search("x", *other, "supernet=n"), capsys)
+    tuning = ["subnets.finetune", "arch=runs/search/n:70pct", "train.steps=1", *SMALL]
+    assert f"found: {', '.join(joints)}" in refused([*tuning, "name=f", *other], capsys)
+    run([[*tuning, "name=g", *data]])
+    network = next(path.parent for path in Path("runs/finetune/g").rglob("meta.json"))
     assert joints_of(network) == joints
     scoring = ["subnets.evaluate", f"arch={network}"]
-    commands = [[*scoring, "name=v", *data], [*scoring, "name=x", *other]]
-    run(tmp_path, commands, "labels the 14 of 'own14'")
-    # A command without data of its own, such as predict: the line names one that takes them.
-    (tmp_path / "data").rename(tmp_path / "moved")
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(
-        InputError, match=r"nothing is; export it with python -m subnets\.export data=\.\.\. "
-    ):
+    run([[*scoring, "name=v", *data]])
+    assert "labels the 14 of 'own14'" in refused([*scoring, "name=x", *other], capsys)
+
+    # The data and the file of the joints moved: what is in them counts, and weights carry their joints.
+    Path("data").rename("moved")
+    Path("moved/own.yaml").rename("renamed.yaml")
+    own = Path("renamed.yaml").read_text()
+    Path("swapped.yaml").write_text(f"{own}flip: {list(range(14))}\n")
+    splits = [setting for setting in data if "_split=" in setting]
+    moved, swapped = (
+        ["data=coco", "data.root=moved", f"data.skeleton={name}.yaml", *splits]
+        for name in ("renamed", "swapped")
+    )
+    run([train("n", moved), search("n", *moved), [*scoring, "name=v", *moved]])
+    assert "or for other joints" in refused(train("n", swapped), capsys)
+    assert "score of other annotations" in refused([*scoring, "name=v", *swapped], capsys)
+    with pytest.raises(InputError, match="nothing is; choose the data with data="):
         open_source("largest", SourceOptions(supernet="n"))
+    given = DataConfig("moved", "coco", train_split="train", skeleton="renamed.yaml")
+    assert open_source("largest", SourceOptions(supernet="n", data=given)).skeleton.joints == tuple(joints)
+    with pytest.raises(InputError, match=r"those that are given differ in data\.layout, data\.skeleton"):
+        open_source("largest", SourceOptions(supernet="n", data=DataConfig("moved")))
+    Path("moved").rename("data")
+    assert open_source("largest", SourceOptions(supernet="n")).skeleton.joints == tuple(joints)

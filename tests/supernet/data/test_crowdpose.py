@@ -2,12 +2,14 @@ import json
 import pickle
 import shutil
 import zipfile
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
 from supernet.data import DataOptions, load_crowdpose, open_dataset
+from supernet.data.annotations.records import Region
 from supernet.errors import InputError
 
 
@@ -228,3 +230,32 @@ def test_real_sample_images(shared_crowdpose):
     assert (len(dataset), dataset.num_people) == (2, 5)
     for index, record in enumerate(dataset.records):
         assert dataset.read_image(index).shape == (record.height, record.width, 3)
+
+
+def test_a_fingerprint_is_of_what_determines_results_not_of_where_it_lies(crowdpose_root, tmp_path):
+    shutil.copytree(crowdpose_root, tmp_path / "copy")
+    dataset = load_crowdpose(crowdpose_root, "train")
+    layout = dataset.skeleton
+    elsewhere = replace(layout, name="other", edges=())
+    again = load_crowdpose(tmp_path / "copy", "train", skeleton=elsewhere, verify="none")
+    assert again.fingerprint() == dataset.fingerprint()
+    one = dataset.records[0]
+    region = Region(rle={"size": [4, 4], "counts": b"04"})
+    changes = [
+        {"file_name": "b.jpg"},
+        {"source": "b"},
+        {"stored": True},
+        {"crowd_index": 0.125},
+        {"areas": np.ones_like(one.areas)},
+        {"boxes": one.boxes + 1},
+        {"num_keypoints": one.num_keypoints + 1},
+        {"ignore": (region,)},
+        {"ignore": (replace(region, rle={"size": [4, 4], "counts": b"05"}),)},
+        {"ignore": (Region.box(0, 0, 4, 4),)},
+    ]
+    found = {dataset.fingerprint()}
+    for change in changes:
+        again.records = (replace(one, **change), *dataset.records[1:])
+        found.add(again.fingerprint())
+    again.records, again.skeleton = dataset.records, replace(layout, sigmas=(0.1, *layout.sigmas[1:]))
+    assert len({*found, again.fingerprint()}) == len(changes) + 2
