@@ -126,7 +126,7 @@ class EvaluationOptions(Options, group="evaluation"):
         calibration_images: training images that set the batch-norm statistics of a subnet of a supernet.
         memory: gigabytes of prepared images that are kept, all resolutions together; what has no room is
             prepared anew each time.
-        matching: the rule by which peaks join people, hungarian or greedy; null for the network's own.
+        matching: the rule by which peaks join people: hungarian, greedy or first; null for the network's own.
     """
 
     images: int | None = option(None, least=1)

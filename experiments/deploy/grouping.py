@@ -7,9 +7,8 @@ The data are those of the training run `--data` (that of `--supernet` by itself)
 maps; differences are to the Hungarian rule of the reference, with 95% intervals over images. Rows go to
 grouping.json beside this file (or `--out`), one per name and split; old ones of the same name and split go.
 
-Three rules are registered here for comparison alone: `gated` is the Hungarian method in which all pairs from
-the threshold on cost the same, `exact` is the greedy one by exact distances, `first` goes by no distance at
-all: whoever was founded first of those below the threshold.
+Two rules are registered here for comparison alone: `gated` is the Hungarian method in which all pairs from
+the threshold on cost the same, `exact` is the greedy one by exact distances.
 """
 
 from __future__ import annotations
@@ -65,12 +64,6 @@ def exact(distance: np.ndarray, score: np.ndarray, threshold: float) -> tuple[np
     return found[:, 0], found[:, 1]
 
 
-def first(distance: np.ndarray, score: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """The highest peak first, to the person founded first among those left below the threshold."""
-    return exact(np.where(distance < threshold, 0.0, distance), score, threshold)
-
-
-RULES.register("first", first)
 RULES.register("gated", gated)
 RULES.register("exact", exact)
 HUNGARIAN = DecodeOptions(matching="hungarian")
@@ -86,6 +79,8 @@ VARIANTS = {
     "hungarian, threshold 1.5": replace(HUNGARIAN, tag_threshold=1.5),
     "greedy, threshold 0.5": replace(GREEDY, tag_threshold=0.5),
     "greedy, threshold 1.5": replace(GREEDY, tag_threshold=1.5),
+    "first, threshold 1.5": DecodeOptions(matching="first", tag_threshold=1.5),
+    "first, no refinement": DecodeOptions(matching="first", refine=False),
     "hungarian, no refinement": replace(HUNGARIAN, refine=False),
     "greedy, no refinement": replace(GREEDY, refine=False),
 }
@@ -97,25 +92,25 @@ def measure(arguments: argparse.Namespace, split: str) -> dict[str, Any]:
     opened = open_source(arguments.arch, SourceOptions(supernet=arguments.supernet)).require_trained()
     run, skeleton = torch_runtime(opened.require_net(), 1), opened.skeleton
     evaluator = Evaluator(open_split(data, split), EvaluationOptions(images=arguments.images, memory=0))
-    found: dict[str, list[People]] = {name: [] for name in VARIANTS}
+    chosen = arguments.rules or list(VARIANTS)
+    found: dict[str, list[People]] = {name: [] for name in chosen}
     for item in evaluator.prepared(opened.arch.resolution):
         (passes,) = run_passes(run, normalise([item.views[0].pixels]), skeleton, False, opened.head)
-        for name, options in VARIANTS.items():
-            found[name].append(opened.head.people([passes], item.views, skeleton, options))
+        for name in chosen:
+            found[name].append(opened.head.people([passes], item.views, skeleton, VARIANTS[name]))
     results = {name: to_coco_results(each, evaluator.image_ids) for name, each in found.items()}
     dataset = evaluator.dataset
     drawn = bootstrap_ap(
         evaluator.ground_truth, results, dataset.protocol, samples=SAMPLES, skeleton=dataset.skeleton
     )
-    first = next(iter(VARIANTS))
     rows = {}
-    for name in VARIANTS:
+    for name in chosen:
         rows[name] = {
             "AP": round(drawn.figures[name].value, 4),
             "people": round(float(np.mean([len(people) for people in found[name]])), 2),
         }
-        if name != first:
-            change = drawn.differences[first, name]
+        if name != chosen[0]:
+            change = drawn.differences[chosen[0], name]
             rows[name]["difference"] = [round(v, 4) for v in (change.value, change.low, change.high)]
     return {"images": len(dataset), "resolution": opened.arch.resolution, "rules": rows}
 
@@ -130,6 +125,9 @@ def main() -> None:
     parser.add_argument("--data", help="training run whose data to score on")
     parser.add_argument("--splits", nargs="+", default=["val"])
     parser.add_argument("--images", type=int, help="the first so many of a split")
+    parser.add_argument(
+        "--rules", nargs="+", choices=list(VARIANTS), help="only these; the first is the base"
+    )
     parser.add_argument("--name", required=True, help="of the rows")
     parser.add_argument("--out", type=Path, default=RECORD)
     arguments = parser.parse_args()

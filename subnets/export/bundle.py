@@ -31,7 +31,7 @@ REQUIREMENTS = "requirements.txt"
 HEADER = "decode.h"
 PORTING = "porting.md"
 VECTORS = "vectors.npz"
-RULES_IN_C = ("hungarian", "greedy")
+RULES_IN_C = ("hungarian", "greedy", "first")
 _CONDITION = re.compile(r"<!-- (?:if (\w+)|end) -->")
 PORTABLE = Path(portable.__file__).parent
 # The toolkit's packages: `supernet.pose.people` becomes `<PACKAGE>.pose.people`.

@@ -27,7 +27,7 @@ class ExportOptions(Options, group="export"):
             resolution.
         peaks: K > 0 ends the ONNX graph in the K best peaks per joint, with their tags, instead of maps;
             grouping then needs no maps (and cannot look for missed joints in them); 0 keeps the maps.
-        matching: the rule by which its peaks join people, hungarian or greedy; null for the network's own.
+        matching: the rule by which peaks join people: hungarian, greedy or first; null for the network's own.
         opset: the ONNX operator set, for converters that know older ones; with export.peaks 13 or more and
             fixed shapes, for INT8 13 or more.
         tolerance: largest difference of a format from torch, relative to the largest output; INT8 is exempt.

@@ -17,6 +17,7 @@
 
 #define LP_HUNGARIAN 0
 #define LP_GREEDY 1
+#define LP_FIRST 2
 
 /* settings of the network: begin */
 #define LP_JOINTS 14
@@ -249,7 +250,8 @@ static inline void lp_pair(lp_state *s, const float *score, int peaks, int perso
     }
 }
 #else
-/* The highest peak first, to the nearest person left by rounded distance; of equals, who was founded first. */
+/* The highest peak first, to the nearest person left by rounded distance (LP_FIRST: by none); of equals, who was
+   founded first. */
 static inline void lp_pair(lp_state *s, const float *score, int peaks, int persons)
 {
     (void)score;
@@ -259,9 +261,10 @@ static inline void lp_pair(lp_state *s, const float *score, int peaks, int perso
         double nearest = HUGE_VAL;
         for (int person = 0; person < persons; person++) {
             const double distance = s->distance[peak * persons + person];
-            if (s->taken[person] || !(distance < LP_TAG_THRESHOLD) || !(rint(distance) < nearest))
+            const double counted = LP_MATCHING == LP_FIRST ? 0.0 : rint(distance);
+            if (s->taken[person] || !(distance < LP_TAG_THRESHOLD) || !(counted < nearest))
                 continue;
-            nearest = rint(distance);
+            nearest = counted;
             s->chosen[peak] = person;
         }
         if (s->chosen[peak] >= 0)

@@ -19,7 +19,7 @@ class PredictOptions(Options, group="predict"):
         threshold: heatmap value above which a peak is a joint; > 0.
         tag_threshold: largest tag distance at which a joint joins a person; > 0.
         oks_nms: leave out people whose OKS with a better one exceeds this (0..1); null keeps all.
-        matching: the rule by which joints join people, hungarian or greedy; null for the network's own.
+        matching: how joints join people: hungarian, greedy or first; null for the network's own rule.
         max_people: at most this many people in an image.
         min_score: people below this score are left out.
         draw: write pictures (or a video) with the skeletons.

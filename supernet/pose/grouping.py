@@ -29,7 +29,7 @@ class DecodeOptions:
             input scale.
         refine: look for joints that grouping missed where the person's tag says they should be.
         oks_nms: drop people whose OKS with a better one exceeds this (0..1); None keeps all.
-        matching: the rule by which peaks join people: `hungarian` or `greedy` (`supernet.pose.peaks`).
+        matching: the rule by which peaks join people: `hungarian`, `greedy`, `first` (`supernet.pose.peaks`).
     """
 
     max_people: int = 30

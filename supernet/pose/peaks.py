@@ -138,9 +138,16 @@ def greedy(distance_np: Floats, score_n: Floats, tag_threshold: float) -> tuple[
     return np.array(peaks, np.intp), np.array(persons, np.intp)
 
 
+def first(distance_np: Floats, score_n: Floats, tag_threshold: float) -> tuple[Ints, Ints]:
+    """The highest peak first, each with the person founded first among those left below the threshold,
+    whatever the distance: tags say who is possible, and the strongest persons get their joints first.
+    """
+    return greedy(np.where(distance_np < tag_threshold, 0, distance_np), score_n, tag_threshold)
+
+
 RULES: Registry[Rule] = Registry(
     "matching rule",
-    {"hungarian": "supernet.pose.peaks:hungarian", "greedy": "supernet.pose.peaks:greedy"},
+    {name: f"supernet.pose.peaks:{name}" for name in ("hungarian", "greedy", "first")},
 )
 
 

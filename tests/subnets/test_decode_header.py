@@ -18,7 +18,7 @@ from supernet.heads.embedding import merge_passes
 from supernet.pose import DecodeOptions, People, Skeleton, decode, decode_peaks
 
 CROWDPOSE = Skeleton.load("crowdpose")
-RULES = ("hungarian", "greedy")
+RULES = ("hungarian", "greedy", "first")
 
 pytestmark = pytest.mark.skipif(c_decoder.compiler() is None, reason="there is no C compiler")
 
@@ -92,7 +92,7 @@ def test_what_ports_get(
     decoders: dict[str, Decoder], small_net: Subnet, tmp_path: Path, shape: tuple[int, int] | None
 ) -> None:
     """From the vectors alone: pictures to pixels as porting.md tells, outputs to people as decode.h does."""
-    rule = "greedy" if shape is None else "hungarian"
+    rule = "first" if shape is None else "hungarian"
     arch = small_net.arch.to_dict()
     manifest = Manifest("small", 96, CROWDPOSE, shape, arch=arch, matching=rule)
     write_porting(tmp_path, manifest, torch_runtime(small_net), 2)

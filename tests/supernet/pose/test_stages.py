@@ -209,3 +209,7 @@ def test_rules_by_hand() -> None:
     assert joined("greedy", [[0], [0.9], [1.4]]) == [0, 0, 0]
     assert joined("greedy", [[0], [float("nan"), 0.2]]) == [0, 1, 0]
     assert joined("greedy", [[0], []]) == [0]
+    # Whoever was founded first, however near the others are; the threshold holds.
+    assert joined("first", [[0, 0.9], [0.9, 0.0]]) == [0, 1, 0, 1]
+    assert joined("greedy", [[0, 0.9], [0.9, 0.0]]) == [0, 1, 1, 0]
+    assert joined("first", [[0, 3], [2.1, 1.0]]) == [0, 1, 1, 2]
