@@ -78,8 +78,8 @@ class SourceOptions(Options):
     Attributes:
         weights: file of released LitePose weights (.pth or .safetensors) for an architecture given by name
             or file.
-        supernet: a training run whose supernet gives the weights of an architecture given by name or file,
-            or of its `largest` or `smallest`.
+        supernet: a training run, or a supernet that ships, which gives the weights of an architecture given
+            by name or file, or of its `largest` or `smallest`.
         skeleton: joint layout of a network that does not say its own.
         data: where the data that a supernet was trained with lie by now; null takes them where they were.
     """

@@ -19,6 +19,7 @@ from supernet.heads.contract import HEADS, Head
 from supernet.pose.grouping import MATCHING
 from supernet.pose.skeletons import Skeleton, require_same_joints
 from supernet.training.checkpoint import TrainedSupernet, load_supernet
+from supernet.training.shipped import shipped_path
 
 from .console import SourceOptions
 from .export.formats import Format, format_of, formats
@@ -36,11 +37,12 @@ CALIBRATION_IMAGES = 64
 
 
 def from_supernet(arch: str, run: str, data: DataConfig | None = None) -> Opened:
-    """A member of a trained supernet, its batch norms recalibrated on training images.
+    """A member of a trained supernet, its batch norms recalibrated on training images or with the statistics
+    that its file keeps.
 
     Args:
-        arch: `largest`, `smallest`, a zoo name or an architecture file.
-        run: the training run.
+        arch: `largest`, `smallest`, a subnet that the file names, a zoo name or an architecture file.
+        run: the training run, or a supernet that ships.
         data: the command's; where its data is that of the run, it says where that lies by now.
 
     Raises:
@@ -48,8 +50,13 @@ def from_supernet(arch: str, run: str, data: DataConfig | None = None) -> Opened
     """
     trained = load_supernet(run)
     ends = {"largest": trained.space.largest, "smallest": trained.space.smallest}
+    if arch in trained.subnets:
+        return _member(arch, run, trained)
     chosen = ends[arch]() if arch in ends else load_arch(arch)
     trained.net.require(chosen)
+    same = next((name for name, member in trained.subnets.items() if member.arch == chosen), None)
+    if same is not None:
+        return _member(same, run, trained)
     # A supernet's running statistics belong to no subnet.
     train_set = open_split(_training_data(trained, data), "train")
     if trained.net.skeleton is not None:
@@ -64,8 +71,28 @@ def from_supernet(arch: str, run: str, data: DataConfig | None = None) -> Opened
     return Opened(name, chosen, skeleton_of(net), trained=True, net=net, about=about)
 
 
+def _member(name: str, run: str, trained: TrainedSupernet) -> Opened:
+    """A subnet whose statistics the supernet's file keeps."""
+    member = trained.subnets[name]
+    member.apply(trained.net)
+    net = extract(trained.net, member.arch).eval()
+    about = {
+        "name": f"{Path(run).stem}-{name}",
+        "source": f"supernet {run}",
+        **trained.provenance(),
+        **member.about,
+    }
+    return Opened(str(about["name"]), member.arch, skeleton_of(net), trained=True, net=net, about=about)
+
+
 def _training_data(trained: TrainedSupernet, given: DataConfig | None) -> DataConfig:
     """The data that a supernet was trained with, at the root that is given for them now."""
+    if not trained.config.get("data"):
+        # Rendered figures are what commands show without data=...: no photographs' statistics.
+        if given is not None and given.render is None:
+            return given.of_joints(trained.skeleton)
+        kept = ", ".join(trained.subnets)
+        return trained.data(MEND + (f", or take a subnet whose statistics it keeps: {kept}" if kept else ""))
     if given is None or not Path(given.root).exists():
         return trained.data()
     differing = _differing(data_from(trained.config.get("data") or {}), given, trained.skeleton)
@@ -204,9 +231,9 @@ def open_source(arch: str, options: SourceOptions | None = None) -> Opened:
     """Open the network that `arch` names.
 
     Args:
-        arch: a zoo name, an architecture file (.yaml, .json), a network's folder, `RUN:budget` for the
-            subnet that a search run found for a budget, an exported file, or with `options.supernet` also
-            `largest` or `smallest`.
+        arch: a supernet that ships (its first subnet) or NAME:subnet, a zoo name, an architecture file
+            (.yaml, .json), a network's folder, `RUN:budget` for the subnet that a search run found for a
+            budget, an exported file, or with `options.supernet` also `largest` or `smallest`.
 
     Raises:
         InputError: nothing of that name, or weights that do not fit.
@@ -214,6 +241,11 @@ def open_source(arch: str, options: SourceOptions | None = None) -> Opened:
     options = options or SourceOptions()
     if options.weights and options.supernet:
         raise InputError("weights= and supernet= both give weights; choose one")
+    shipped = _shipped(arch)
+    if shipped is not None:
+        if options.weights or options.supernet:
+            raise InputError(f"{arch} has weights of its own; leave out weights= and supernet=")
+        return from_supernet(*shipped)
     path = _search_result(arch) or Path(arch)
     form = None if path.is_dir() else format_of(path)
     if form is not None:
@@ -234,6 +266,21 @@ def _named(arch: str, options: SourceOptions) -> Opened:
     if options.weights:
         return from_official(arch, options.weights, options.skeleton)
     return untrained(arch, options.skeleton)
+
+
+def _shipped(arch: str) -> tuple[str, str] | None:
+    """The subnet and the supernet that `NAME` or `NAME:subnet` means, where a supernet of that name ships.
+
+    Raises:
+        InputError: it names no such subnet.
+    """
+    name, _, subnet = arch.partition(":")
+    if shipped_path(name) is None or Path(arch).exists():
+        return None
+    known = list(load_supernet(shipped_path(name) or name).subnets)
+    if (subnet or known[0]) not in known:
+        raise InputError(f"arch={arch}: supernet {name} has no subnet {subnet!r}; it has {', '.join(known)}")
+    return subnet or known[0], name
 
 
 def _search_result(arch: str) -> Path | None:

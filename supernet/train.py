@@ -25,8 +25,9 @@ class TrainCommand(CommandOptions):
     Attributes:
         name: of the run; its folder is runs/train/<name>.
         space: the name of a space, or a YAML file.
-        init: whose weights the supernet starts from: a training run or checkpoint, or "efficientnet_lite0"
-            from ImageNet; space and joints may differ, and one line says what was taken over.
+        init: whose weights the supernet starts from: a training run or checkpoint, a supernet that ships,
+            or "efficientnet_lite0" from ImageNet; space and joints may differ, and one line says what was
+            taken over.
         seed: of everything random.
         accelerator: auto, cpu, cuda or cuda:1.
         threads: of the CPU per process; None leaves it to torch.

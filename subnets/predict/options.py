@@ -48,14 +48,15 @@ class PredictCommand(SourceOptions, CommandOptions):
 
     Attributes:
         source: an image, a folder of images, a video, or camera:0.
-        arch: the network: a folder, RUN:budget, an .onnx file, or a name with weights= or supernet=.
+        arch: the network: a folder, RUN:budget, an .onnx file, a supernet that ships or NAME:subnet, or a
+            name with weights= or supernet=.
         name: of the run; its folder is runs/predict/<name>.
         runtime: torch, onnxruntime, openvino, or auto (torch, but onnxruntime for an .onnx file).
         threads: of the network; null leaves it to the runtime.
     """
 
     source: str = "???"
-    arch: str = "???"
+    arch: str = "photographs"
     name: str = "default"
     runtime: str = "auto"
     threads: int | None = option(None, least=1)

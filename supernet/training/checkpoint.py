@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from ..pose.skeletons import Skeleton
 from ..runs.files import atomic_path
 from ..runs.snapshot import Snapshot, load_weights, read_snapshot, require_fit, write_snapshot
 from ..space import SearchSpace
+from .shipped import Member, members, shipped_names, shipped_path
 
 FOLDER = "checkpoints"
 BEST = ("best", "best-smallest", "best-largest")
@@ -96,6 +97,7 @@ class TrainedSupernet:
         step: optimizer steps done.
         path: the checkpoint's file.
         skeleton: its joints; None in checkpoints of older versions whose data's is gone.
+        subnets: those that can be used without any image, by name; one that ships has some.
         untrained: layers that nobody trained, such as the head of a backbone from ImageNet.
     """
 
@@ -105,6 +107,7 @@ class TrainedSupernet:
     step: int
     path: Path
     skeleton: Skeleton | None = None
+    subnets: Mapping[str, Member] = field(default_factory=dict)
     untrained: frozenset[str] = frozenset()
 
     def data(self, mend: str = MEND) -> DataConfig:
@@ -141,7 +144,7 @@ def load_supernet(run: str | os.PathLike[str], which: str = "best") -> TrainedSu
     """The supernet that a run trained.
 
     Args:
-        run: a run folder, the name of one in `runs/train`, or a checkpoint file.
+        run: a run folder, the name of one in `runs/train`, a checkpoint file, or a name that ships.
         which: "best" (by the mean val AP of smallest and largest; the last one if none was validated),
             "best-smallest", "best-largest" or "last".
 
@@ -165,7 +168,11 @@ def load_supernet(run: str | os.PathLike[str], which: str = "best") -> TrainedSu
     net = Supernet(space, joints)
     net.skeleton = skeleton
     load_weights(net, supernet_about(net), weights, snapshot.meta, path)
-    return TrainedSupernet(net.eval(), space, config, step, path, skeleton)
+    try:
+        kept = members(snapshot, net)
+    except InputError as error:
+        raise InputError(f"checkpoint {path}: {error}") from None
+    return TrainedSupernet(net.eval(), space, config, step, path, skeleton, kept)
 
 
 def _described(meta: Mapping[str, Any]) -> tuple[SearchSpace, int, int, Mapping[str, Any]]:
@@ -295,7 +302,15 @@ def find_checkpoint(run: str | os.PathLike[str], which: str = "best") -> Path:
         return path
     path = _run_folder(run)
     if not path.is_dir():
-        raise InputError(f"training run {os.fspath(run)!r} does not exist; train one, or give its folder")
+        named = shipped_path(os.fspath(run))
+        if named is None:
+            known = (
+                f" or the name of one that ships ({', '.join(shipped_names())})" if shipped_names() else ""
+            )
+            raise InputError(
+                f"training run {os.fspath(run)!r} does not exist; train one, or give its folder{known}"
+            )
+        return named
     kept = CheckpointFolder(path / FOLDER)
     found = kept.best(which) if which != "last" else kept.last()
     if found is None and which == "best":

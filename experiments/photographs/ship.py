@@ -1,0 +1,81 @@
+"""A trained supernet as the file that ships: half-precision weights, and the statistics of subnets it names.
+
+    python -m experiments.photographs.ship runs/train/photographs /data/real \\
+        experiments/photographs/subnets.json
+
+The JSON file has a mapping per subnet, the first one being the supernet's default: `name`, `arch` (`largest`,
+`middle`, `smallest`, or a description), `resolution`, and `scores`, which the file keeps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from supernet.cost import count_macs, count_params
+from supernet.data.source import DataConfig, open_split
+from supernet.evaluation import calibration_batches
+from supernet.family import Architecture, arch_from_dict
+from supernet.runs.snapshot import write_snapshot
+from supernet.training.checkpoint import TrainedSupernet, load_supernet, supernet_about
+from supernet.training.shipped import SUFFIX, pack, shipped_folder
+
+CALIBRATION = 256
+LICENCE = (
+    "trained on MPII Human Pose, COCO (images under Flickr's terms, annotations CC BY 4.0) and Leeds Sports "
+    "Pose extended, which are for research: so are these weights; started from EfficientNet-Lite0, Apache-2.0"
+)
+
+
+def chosen(trained: TrainedSupernet, wanted: dict[str, Any]) -> Architecture:
+    """The architecture that a mapping of the file means."""
+    ends = ("largest", "middle", "smallest")
+    arch = wanted["arch"]
+    found = getattr(trained.space, arch)() if arch in ends else arch_from_dict(arch)
+    return replace(found, resolution=wanted.get("resolution", found.resolution))
+
+
+def main() -> None:
+    """Write `conf/supernets/NAME.safetensors`."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", help="the training run or a checkpoint")
+    parser.add_argument("root", help="the photographs' folder")
+    parser.add_argument("subnets", type=Path)
+    parser.add_argument("--name", default="photographs")
+    parser.add_argument("--checkpoint", default="last")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    trained = load_supernet(args.run, args.checkpoint)
+    wanted = json.loads(args.subnets.read_text())
+    archs = {entry["name"]: chosen(trained, entry) for entry in wanted}
+    facts = {
+        entry["name"]: {
+            "macs": count_macs(archs[entry["name"]], trained.net.num_joints),
+            "params": count_params(archs[entry["name"]], trained.net.num_joints),
+            **({"scores": entry["scores"]} if "scores" in entry else {}),
+            "licence": LICENCE,
+        }
+        for entry in wanted
+    }
+    train_set = open_split(DataConfig(root=args.root), "train")
+    sides = {arch.resolution for arch in archs.values()}
+    batches = {side: list(calibration_batches(train_set, side, CALIBRATION, 16)) for side in sides}
+    # What a stranger can use of the run's settings: where its data lay is no help.
+    config = {key: trained.config.get(key) for key in ("space", "seed", "train")}
+    about = {**supernet_about(trained.net), "step": trained.step, "config": config, "licence": LICENCE}
+    snapshot = pack(trained.net, archs, batches, about, facts)
+    path = shipped_folder() / f"{args.name}{SUFFIX}"
+    path.parent.mkdir(exist_ok=True)
+    write_snapshot(path, snapshot)
+    print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, {', '.join(archs)}")
+
+
+if __name__ == "__main__":
+    main()
