@@ -88,4 +88,4 @@ def test_a_wheel_alone_finds_people(tmp_path: Path) -> None:
     )
     places = run(sys.executable, "-c", code, cwd=away).stdout.splitlines()[-1].split()
     assert [Path(place).parents[1] for place in places] == [away / "site"] * 2
-    assert isinstance(json.loads((away / "runs/predict/photo/predictions.json").read_text()), list)
+    assert isinstance(json.loads((away / "runs/predict/photo.jpg/predictions.json").read_text()), list)

@@ -2,7 +2,7 @@
 
     python -m experiments.photographs.pictures /data/real [--arch photographs]
 
-`LICENCES.tsv` beside the photographs says which: COCO images under CC BY or CC BY-SA, or without restrictions.
+`LICENCES.tsv` beside them says which: COCO images under CC BY or CC BY-SA, or without known restrictions.
 """
 
 from __future__ import annotations

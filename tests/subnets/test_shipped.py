@@ -20,6 +20,7 @@ from subnets.source import open_source
 from supernet import InputError, SearchSpace, Supernet
 from supernet.calibration import calibrate
 from supernet.data.source import DataConfig, ensure_data
+from supernet.data.synthetic.options import SyntheticOptions
 from supernet.pose import Skeleton
 from supernet.runs.snapshot import Snapshot, read_snapshot, write_snapshot
 from supernet.training import shipped
@@ -81,15 +82,13 @@ def test_a_name_gives_the_subnets_that_were_packed(toy: Path) -> None:
 
 
 def test_another_subnet_needs_images(toy: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"batch norms need images.*: all, little"):
+    with pytest.raises(InputError, match=r"statistics it keeps: all, little"):
         open_source("largest", SourceOptions(supernet="toy"))
     rendered = DataConfig(root=str(tmp_path / "set"))
-    from supernet.data.synthetic.options import SyntheticOptions
-
     render = SyntheticOptions(train=4, val=2, test=2, size=64)
     ensure_data(replace(rendered, render=render))
     # Those that a command renders by itself are no photographs, those that are given may be anything.
-    with pytest.raises(InputError, match="batch norms need images"):
+    with pytest.raises(InputError, match="statistics it keeps"):
         open_source("largest", FinetuneCommand(supernet="toy", data=replace(rendered, render=render)))
     opened = open_source("largest", FinetuneCommand(supernet="toy", data=rendered))
     assert opened.arch == SPACE.largest()
