@@ -20,7 +20,6 @@ import pytest
 from command import run, settings
 
 from search.options import SearchOptions
-from search.run import data_of
 from supernet import Arch, InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -366,7 +365,7 @@ def test_records_that_no_search_wrote(trained: Path, finished: Path, tmp_path: P
 
     text = re.sub(rb',"crc32":"\w+"', b"", (finished / "study.journal").read_bytes())
     config = settings(trained)
-    session = open_session(config, data_of(config))
+    session = open_session(config)
     for told, where, change in FORGED:
         records = [json.loads(line) for line in text.splitlines()]
         change(next(record for record in records if f'"{where}"' in json.dumps(record)))
