@@ -23,12 +23,14 @@ class AuditCommand(CommandOptions):
         name: of the run; its folder is runs/audit/<name>.
         splits: which of train, val and test.
         pixels: decode every image; without, only the annotations are looked at.
+        coco: also write `annotations.json` for every split: what is whole, in COCO's form.
         data: the data set. Broken records are always listed, whatever `data.on_error` says.
     """
 
     name: str = "default"
     splits: list[str] = field(default_factory=lambda: ["train", "val", "test"])
     pixels: bool = True
+    coco: bool = False
     data: DataConfig = field(default_factory=DataConfig)
 
 
@@ -69,7 +71,7 @@ def run(config: AuditCommand, folder: Path) -> None:
                 done += images
                 bar.update(done)
 
-            report = audit(dataset, folder / split, pixels=config.pixels, progress=count)
+            report = audit(dataset, folder / split, pixels=config.pixels, coco=config.coco, progress=count)
         print(report.summary())
     if len(missing) == len(config.splits):
         raise next(iter(missing.values()), InputError("splits=[] names nothing to audit"))

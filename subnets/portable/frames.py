@@ -12,11 +12,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from supernet.data.images.decode import UInt8Image, decode_rgb, exif_orientation
+from supernet.data.images.decode import IMAGE_SUFFIXES, UInt8Image, decode_rgb, exif_orientation
 from supernet.errors import InputError
 from supernet.runs.reading import check_bound, read_bytes
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 # Pictures that not every OpenCV reads.
 UNREAD_SUFFIXES = (".gif", ".avif", ".jp2", ".heic", ".heif", ".jxl", ".dng")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ts")

@@ -126,7 +126,11 @@ class PoseDataset:
 
     def image_name(self, index: int) -> str:
         """Where image `index` lies, for messages."""
-        return self._store.describe(self._member(self.records[index]))
+        return self._store.describe(self.file_name(index))
+
+    def file_name(self, index: int) -> str:
+        """Where image `index` lies below the data set's root."""
+        return self._member(self.records[index])
 
     def read_image(self, index: int) -> UInt8Image:
         """Image `index` as (H, W, 3) uint8 RGB, the view that its labels are on (upright where a tag tells).
@@ -178,7 +182,16 @@ class PoseDataset:
         indices = range(len(self))
         with decode_threads(_THREADS) as pool:
             headers = list(pool.map(header, indices))
-        return settle(self.records, headers, [self.image_name(i) for i in indices], self.exif)
+        names = [self.image_name(index) for index in indices]
+        found = settle(self.records, headers, names, self.exif)
+        same: dict[str, list[int]] = {}
+        for index, name in enumerate(names):
+            same.setdefault(os.path.normpath(name), []).append(index)
+        for group in same.values():
+            for index in group[1:] and group:  # each has some of its people
+                ids = ", ".join(str(self.records[other].image_id) for other in group)
+                found[index] = InputError(f"{names[index]} is the picture of images {ids} alike; join them")
+        return found
 
     def damaged(self, progress: Callable[[int], None] | None = None) -> dict[int, str]:
         """What is wrong with the images that do not decode cleanly, by index; every image is decoded.
@@ -232,7 +245,8 @@ class PoseDataset:
         names = [f"{folder}/{record.file_name}" for folder in self._folders] + [record.file_name]
         if self._last_names_differ and "/" in record.file_name:
             names += [f"{folder}/{os.path.basename(record.file_name)}" for folder in self._folders]
-        return next((name for name in names if self._store.exists(name)), names[0])
+        there = next((name for name in names if self._store.exists(name)), None)
+        return there or next(filter(None, map(self._store.alike, names)), names[0])
 
     def __getstate__(self) -> dict[str, Any]:
         # A spawned worker reads from disk; a forked one never pickles and shares the cache.

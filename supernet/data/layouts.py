@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..registry import Registry
-from ..runs.files import parse_json, parse_yaml, read_json
+from ..runs.files import decoded, parse_json, parse_yaml, read_json
 from .images.store import Store
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ class Split:
 
     Attributes:
         name: for messages, such as "crowdpose-val".
-        documents: what each annotation is called in messages, and its content in COCO's form; several are
-            joined.
+        documents: what each annotation is called in messages, and its content in COCO's form, or a function
+            that gives it for the view that was labelled (`DataOptions.exif`); several are joined.
         folders: where images may lie in the data set; the first that holds one counts.
     """
 
@@ -75,8 +76,6 @@ def read_document(store: Store, file: str) -> tuple[str, Any]:
 
 _JOINED = {"trainval": ("train", "val")}
 _SHORT = {"train": ("train2017",), "val": ("val2017",), "trainval": ("train2017", "val2017")}
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
 def beside(store: Store, files: Sequence[str]) -> list[str]:
@@ -148,76 +147,150 @@ class SyntheticLayout(CrowdPoseLayout):
 class YoloLayout(Layout):
     """YOLO-pose: `data.yaml`, `images/{split}/`, and for each image a `labels/{split}/*.txt`.
 
-    A line of a label file is `class x y w h` and `x y v` (or `x y`) of every joint, as shares of the upright
-    picture; an image without a file, or with an empty one, has nobody.
+    A line of a label file is `class x y w h` and `x y v` (or `x y`) of every joint, as shares of the picture;
+    an image without a file, or with an empty one, has nobody. Paths are looked for by their last parts, so
+    that the `data.yaml` of another computer serves.
     """
 
     protocol = "coco"
 
     def split(self, store: Store, name: str) -> Split:
-        about = parse_yaml(store.read("data.yaml").decode(errors="replace"), store.describe("data.yaml"))
-        classes = about.get("names") if isinstance(about, Mapping) else None
-        if not isinstance(classes, (Mapping, list)) or name not in about:
-            raise InputError(f"{store.describe('data.yaml')} has no names, or no split {name!r}")
-        names = classes if isinstance(classes, Mapping) else dict(enumerate(classes))
+        where = store.describe("data.yaml")
+        about = parse_yaml(decoded(store.read("data.yaml"), where), where)
+        about = about if isinstance(about, Mapping) else {}
+        shape, categories = self._categories(about, where)
+        files = self._images(store, about, name, where)
+        document = partial(self._document, store, files, shape, categories)
+        return Split(f"yolo-{name}", [(where, document)], [])
+
+    def _categories(self, about: Mapping[str, Any], where: str) -> tuple[list[int], list[dict[str, Any]]]:
+        """`kpt_shape` (joints, and 2 or 3 values for each), and the classes as COCO's categories."""
+        names, shape = about.get("names"), about.get("kpt_shape")
+        if not isinstance(names, (Mapping, list)):
+            raise InputError(f"{where} has no names of its classes")
+        names = names if isinstance(names, Mapping) else dict(enumerate(names))
         if not all(str(key).isdecimal() for key in names):
-            raise InputError(f"{store.describe('data.yaml')}: names has {list(names)[:3]} for class numbers")
+            raise InputError(f"{where}: names has {list(names)[:3]} for class numbers")
+        if (
+            not isinstance(shape, list)
+            or len(shape) != 2
+            or type(shape[0]) is not int
+            or shape[1] not in (2, 3)
+        ):
+            raise InputError(f"{where}: kpt_shape is {shape!r:.40}, not [number of joints, 2 or 3]")
         joints = about.get("kpt_names")
         joints = joints if isinstance(joints, Mapping) else dict.fromkeys(names, joints)
-        shape = about.get("kpt_shape")
-        images: list[dict[str, Any]] = []
-        people: list[dict[str, Any]] = []
-        from .images.decode import image_header, upright_size
-
-        for file in self._images(store, about[name]):
-            header = image_header(partial(store.read, file), store.describe(file))
-            width, height = upright_size(header)
-            images.append({"id": len(images) + 1, "file_name": file, "width": width, "height": height})
-            head, _, tail = f"/{file}".rpartition("/images/")
-            label = f"{head}/labels/{tail}".lstrip("/").rpartition(".")[0] + ".txt"
-            lines = store.read(label).decode(errors="replace").splitlines() if store.exists(label) else []
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    person = self._person(
-                        line, shape, width, height, f"{store.describe(label)}: line {number}"
-                    )
-                    people.append({**person, "id": len(people) + 1, "image_id": len(images)})
-        categories = [
-            {"id": int(key), "name": str(value)} | ({"keypoints": joints[key]} if joints.get(key) else {})
-            for key, value in names.items()
+        for key, listed in joints.items():
+            if listed and (not isinstance(listed, list) or len(listed) != shape[0]):
+                raise InputError(f"{where}: kpt_names of class {key} are not the {shape[0]} of kpt_shape")
+        unnamed = [str(joint) for joint in range(shape[0])]
+        alone = [key for key, name in names.items() if name == "person" or len(names) == 1]
+        return shape, [
+            {
+                "id": int(key),
+                "name": str(name),
+                "keypoints": joints.get(key) or (unnamed if key in alone else []),
+                "flip_idx": about.get("flip_idx"),
+            }
+            for key, name in names.items()
         ]
-        document = {"images": images, "annotations": people, "categories": categories}
-        return Split(f"yolo-{name}", [(store.describe("data.yaml"), document)], [])
 
-    def _images(self, store: Store, where: Any) -> list[str]:
+    def _images(self, store: Store, about: Mapping[str, Any], name: str, where: str) -> list[str]:
         """The image files of a split: those of folders, or listed in text files."""
+        from .images.decode import IMAGE_SUFFIXES
+
+        given = about.get(name)
+        places: list[Any] = given if isinstance(given, list) else [given]
+        if not places or not all(isinstance(place, str) and place for place in places):
+            raise InputError(f"{where} names no images for split {name!r} ({name}: {given!r:.40})")
+
+        def pictures(folder: str) -> list[str]:
+            return [file for file in store.list(folder) if file.lower().endswith(IMAGE_SUFFIXES)]
+
+        def here(place: str, there: Callable[[str], Any]) -> str:
+            parts = f"{about.get('path') or ''}/{place}".replace("\\", "/").split("/")
+            parts = [part for part in parts if part not in ("", ".", "..")]
+            ends = ("/".join(parts[first:]) for first in range(len(parts)))
+            return next((end for end in ends if there(end)), place)
+
         found: list[str] = []
-        for place in map(str, where if isinstance(where, list) else [where]):
-            place = os.path.normpath(place.removeprefix("../")).replace("\\", "/")
+        for place in places:
             if place.endswith(".txt"):
-                lines = store.read(place).decode(errors="replace").split("\n")
-                found += [os.path.normpath(line.strip()) for line in lines if line.strip()]
+                file = here(place, store.exists)
+                lines = decoded(store.read(file), store.describe(file)).splitlines()
+                found += [here(line.strip(), store.exists) for line in lines if line.strip()]
             else:
-                found += [name for name in store.list(place) if name.lower().endswith(IMAGE_SUFFIXES)]
+                found += pictures(here(place, pictures))
+        found = list(dict.fromkeys(found))
         if not found:
-            raise InputError(f"{store.root} has no images in {where}, where data.yaml says they are")
+            raise InputError(f"{store.root} has no images in {given}, where {where} says they are")
         return found
 
-    def _person(self, line: str, shape: Any, width: int, height: int, where: str) -> dict[str, Any]:
-        import numpy as np
+    def _document(
+        self, store: Store, files: list[str], shape: list[int], categories: list[dict[str, Any]], view: str
+    ) -> dict[str, Any]:
+        """The label files in COCO's form, of pictures seen in that `view` (`DataOptions.exif`)."""
+        from .images.decode import image_header, upright_size
+        from .images.orientation import undecided
 
-        try:
-            kind, x, y, w, h, *joints = (float(value) for value in line.split())
-            size = 2 if shape == [len(joints) // 2, 2] else 3
-            points = np.reshape(joints, (-1, size)) * ([width, height, 1][:size])
-            if kind != (number := int(kind)):
-                raise ValueError
-        except (ValueError, OverflowError):
-            raise InputError(f"{where} is not class, box and joints of a YOLO-pose label") from None
-        if size == 2:
+        images: list[dict[str, Any]] = []
+        people: list[dict[str, Any]] = []
+        labels = [_label_file(file) for file in files]
+        if not any(map(store.exists, labels)):
+            raise InputError(
+                f"none of the {len(files)} images has a label file such as {store.describe(labels[0])}"
+            )
+        for number, (file, label) in enumerate(zip(files, labels, strict=True), start=1):
+            try:
+                header = image_header(partial(store.read, file), store.describe(file))
+            except InputError:  # which opening names, or leaves out
+                images.append({"id": number, "file_name": file, "width": 1, "height": 1})
+                continue
+            known = store.exists(label)
+            lines = decoded(store.read(label), store.describe(label)).splitlines() if known else []
+            if header.orientation != 1 and view == "auto" and any(line.strip() for line in lines):
+                raise undecided(store.describe(file), header)
+            size = (header.width, header.height) if view == "stored" else upright_size(header)
+            images.append({"id": number, "file_name": file, "width": size[0], "height": size[1]})
+            for place, line in enumerate(lines, start=1):
+                if line.strip():
+                    person = _yolo_person(line, shape, *size)
+                    person |= {"id": len(people) + 1, "image_id": number}
+                    people.append({**person, "where": f"{store.describe(label)}: line {place}"})
+        return {"images": images, "annotations": people, "categories": categories}
+
+
+def _label_file(image: str) -> str:
+    """Where the labels of an image lie: in `labels/` for `images/`, else beside it."""
+    head, images, tail = f"/{image}".rpartition("/images/")
+    return (f"{head}/labels/{tail}" if images else image).lstrip("/").rpartition(".")[0] + ".txt"
+
+
+def _yolo_person(line: str, shape: list[int], width: int, height: int) -> dict[str, Any]:
+    """A line of a label file as COCO's annotation, in pixels; what is no such line goes as it is."""
+    import numpy as np
+
+    values: list[Any] = [_float_of(word) for word in line.split()]
+    kind, box, joints = values[0], values[1:5], values[5:]
+    keypoints: Any = joints
+    if len(joints) != math.prod(shape):
+        keypoints = f"{len(joints)} values, kpt_shape {shape}"
+    elif all(isinstance(value, float) for value in values):
+        points = np.reshape(joints, shape) * [width, height, 1][: shape[1]]
+        if shape[1] == 2:
             points = np.column_stack([points, np.where(points.any(axis=1), 2, 0)])
+        keypoints = points.ravel().tolist()
+        x, y, w, h = box
         box = [(x - w / 2) * width, (y - h / 2) * height, w * width, h * height]
-        return {"category_id": number, "keypoints": points.ravel().tolist(), "bbox": box}
+        kind = int(kind) if kind.is_integer() else kind
+    return {"category_id": kind, "bbox": box, "keypoints": keypoints}
+
+
+def _float_of(word: str) -> float | str:
+    try:
+        return float(word)
+    except ValueError:
+        return word
 
 
 CROWDPOSE, COCO, SYNTHETIC, YOLO = CrowdPoseLayout(), CocoLayout(), SyntheticLayout(), YoloLayout()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..pose.people import AREA_OF_BOX
 from ..pose.protocols import PROTOCOLS, protocol_of
 from ..pose.skeletons import Skeleton
 from .annotations.parse import parse
@@ -45,7 +46,8 @@ def open_dataset(options: DataOptions, split: str) -> PoseDataset:
     found = layout.split(store, split)
     faults = Faults(options.on_error)
     records: list[Record] = []
-    for source, document in found.documents:
+    for source, given in found.documents:
+        document = given(options.exif) if callable(given) else given
         fresh = parse(
             document, source, skeleton, PROTOCOLS.get(protocol).counted(skeleton), faults, options.category
         )
@@ -89,11 +91,14 @@ def _with_areas(name: str, records: list[Record]) -> list[Record]:
     if not lacking:
         return records
     _LOG.warning(
-        "%s: %d annotations have no area, which this protocol scores by; 0.53 of the box is taken",
+        "%s: %d annotations have no area, which this protocol scores by; %g of the box is taken",
         name,
         lacking,
+        AREA_OF_BOX,
     )
-    derived = [np.where(np.isnan(r.areas), 0.53 * r.boxes[:, 2] * r.boxes[:, 3], r.areas) for r in records]
+    derived = [
+        np.where(np.isnan(r.areas), AREA_OF_BOX * r.boxes[:, 2:].prod(axis=1), r.areas) for r in records
+    ]
     return [dataclasses.replace(r, areas=areas) for r, areas in zip(records, derived, strict=True)]
 
 

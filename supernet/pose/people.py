@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating[Any]]
+# Of a person's box, CrowdPose takes so much for the person (crowdposetools).
+AREA_OF_BOX = 0.53
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,13 +71,20 @@ def oks(keypoints: Floats, others: Floats, sigmas: Sequence[float], areas: Float
     return np.asarray(similar.sum(axis=-1) / np.maximum(labelled, 1))
 
 
-def pose_areas(keypoints: Floats) -> Floats:
-    """(P,) areas of the boxes around the joints with positive third value, times 0.53 as CrowdPose does."""
+def joint_boxes(keypoints: Floats) -> Floats:
+    """(P, 4) x, y, width, height of the boxes around the joints with positive third value; 0 without any."""
     found = keypoints[..., 2:] > 0
     lowest = np.where(found, keypoints[..., :2], np.inf).min(axis=1, initial=np.inf)
     highest = np.where(found, keypoints[..., :2], -np.inf).max(axis=1, initial=-np.inf)
-    sides = np.where(found.any(axis=1), highest - lowest, 0)
-    return np.asarray(0.53 * sides[:, 0] * sides[:, 1])
+    anything = found.any(axis=1)
+    low, size = np.where(anything, lowest, 0), np.where(anything, highest, 0)
+    return np.concatenate([low, size - low], axis=1)
+
+
+def pose_areas(keypoints: Floats) -> Floats:
+    """(P,) areas of the boxes around the joints with positive third value, times `AREA_OF_BOX`."""
+    sides = joint_boxes(keypoints)[:, 2:]
+    return np.asarray(AREA_OF_BOX * sides[:, 0] * sides[:, 1])
 
 
 def suppress(

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..registry import Registry
+from .people import AREA_OF_BOX, joint_boxes
 from .skeletons import Skeleton
 
 Record = dict[str, Any]
@@ -121,7 +122,8 @@ class Protocol:
             for key in self.needs:
                 if key not in record:
                     raise InputError(f"{where} has no {key!r}, which the protocol needs for scoring")
-            record.setdefault("bbox", _box(record["keypoints"]))
+            joints = np.reshape(np.asarray(record["keypoints"], float), (1, -1, 3))
+            record.setdefault("bbox", joint_boxes(joints)[0].tolist())
             if len(record["bbox"]) != 4:
                 raise InputError(f"{where} has a bbox that is not x, y, width, height")
             visibility = record["keypoints"][2::3]
@@ -133,11 +135,6 @@ class Protocol:
             raise InputError(
                 f"only {indexed} of {len(truth['images'])} images have a crowdIndex; give all or none"
             )
-
-
-def _box(keypoints: Sequence[float]) -> list[float]:
-    x, y = keypoints[0::3], keypoints[1::3]
-    return [min(x), min(y), max(x) - min(x), max(y) - min(y)]
 
 
 _CROWD_METRICS = ("AP", "AP50", "AP75", "AR", "AR50", "AR75", "AP_easy", "AP_medium", "AP_hard")
@@ -276,7 +273,7 @@ CROWDPOSE = Protocol(
         ),
         "faster-coco-eval": Scorer(_crowdpose_by_faster, "faster_coco_eval"),
     },
-    area=lambda record: float(record["bbox"][3] * record["bbox"][2] * 0.53),
+    area=lambda record: float(record["bbox"][3] * record["bbox"][2] * AREA_OF_BOX),
     uncounted=("head", "neck"),
     levels={"easy": 0.0, "medium": 0.2, "hard": 0.8},
     crowd_index=crowd_index,

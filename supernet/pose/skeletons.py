@@ -99,6 +99,7 @@ class Skeleton:
         joints = tuple(_sequence(record, "joints"))
         index = {joint: i for i, joint in enumerate(joints) if isinstance(joint, str)}
         named = flip_by_name([str(joint) for joint in joints])
+        alone = len(joints) == 1 and sides(tuple(map(str, joints))) == [None]  # its own mirror image
         flip = _sequence(record, "flip") if record.get("flip") is not None else named or range(len(joints))
         order = _sequence(record, "order") if record.get("order") is not None else range(len(joints))
         return cls(
@@ -108,7 +109,7 @@ class Skeleton:
             sigmas=tuple(_sequence(record, "sigmas")),
             edges=tuple(_edge(pair, index) for pair in _sequence(record, "edges")),
             order=tuple(_joint(entry, index, "order") for entry in order),
-            mirrors=bool(record.get("mirrors", record.get("flip") or named or len(joints) == 1)),
+            mirrors=bool(record.get("mirrors", record.get("flip") or named or alone)),
         )
 
     @classmethod

@@ -234,19 +234,23 @@ def read_json(path: str | os.PathLike[str], what: str = "JSON file") -> Any:
     return parse_json(data, f"{what} {path}")
 
 
+def decoded(data: bytes, what: str) -> str:
+    """A text in UTF-8, 16 or 32, with a mark or without; else in Latin-1, as older Windows tools write it."""
+    try:
+        return data.decode(json.detect_encoding(data))
+    except UnicodeDecodeError:
+        _LOG.warning("%s is not in UTF-8; it was read as Latin-1", what)
+        return data.decode("latin-1")
+
+
 def parse_json(data: bytes, what: str) -> Any:
-    """The value in JSON text: UTF-8 (or 16, 32), or Latin-1 as older Windows tools write it.
+    """The value in JSON text, in one of the encodings of `decoded`.
 
     Raises:
         InputError: it is no JSON, or a key is there twice.
     """
     try:
-        try:
-            return json.loads(data, object_pairs_hook=one_key_once)
-        except UnicodeDecodeError:
-            value = json.loads(data.decode("latin-1"), object_pairs_hook=one_key_once)
-            _LOG.warning("%s is not in UTF-8; it was read as Latin-1", what)
-            return value
+        return json.loads(decoded(data, what), object_pairs_hook=one_key_once)
     except json.JSONDecodeError as error:
         raise InputError(f"{what} is not valid JSON ({error}); is it truncated?") from None
     except (ValueError, RecursionError) as error:

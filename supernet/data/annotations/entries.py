@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...pose.people import joint_boxes
 from ...pose.skeletons import Skeleton
 from .records import FloatArray, Region, read_region
 
@@ -92,7 +93,15 @@ def image_entry(entry: Any, usual: Collection[str]) -> ImageEntry:
 
 
 def _inside(name: str) -> str:
-    """A file name below the image folder: of a path on the annotator's own computer only the last part."""
+    """A file name below the image folder: of a path on the annotator's own computer only the last part.
+
+    Label Studio has `/data/local-files/?d=folder/1.jpg`; other tools write addresses, `1.jpg?token=...`.
+    """
+    path, _, query = name.partition("?")
+    if query and "." in path.rpartition("/")[2]:
+        name = path
+    elif query.startswith("d="):
+        name = query[2:]
     parts = name.replace("\\", "/").split("/")  # Label Studio on Windows
     parts = [part for part in parts if part != "."]
     outside = parts[0] == "" or ".." in parts or parts[0].endswith(":")
@@ -136,14 +145,17 @@ def person_entry(
     crowd = bool(entry.get("iscrowd", 0))
     keypoints = _keypoints(entry.get("keypoints"), joints, image)
     labelled = keypoints[:, 2] > 0
-    around = _around(keypoints[labelled, :2])
-    box = _box(entry["bbox"], image) if entry.get("bbox") is not None else around
+    box = _box(entry["bbox"], image) if "bbox" in entry else None
     area = _number(entry["area"], "area") if "area" in entry else math.nan
-    # Tools that make boxes of the joints do so of a single one, too.
-    widened = bool(labelled.any()) and not box[2:].all() and bool(np.abs(box - around).max() <= 1)
+    widened = False
+    if box is None or box[2:].min() < 1:
+        around = joint_boxes(keypoints[None])[0]
+        box = around if box is None else box
+        # Tools that make boxes of the joints do so of a single one, too.
+        widened = bool(labelled.any() and around[2:].min() < 1 and np.abs(box - around).max() <= 1)
     if widened:
         box = _widened(around, AROUND_SHARE * min(image.width, image.height))
-        area = area or math.nan
+        area = area if area >= 1 else math.nan
     count = entry.get("num_keypoints", int(labelled[list(joints.counted)].sum()))
     if not is_integer(count) or not 0 <= count <= len(keypoints):
         raise BadEntry(f"num_keypoints is {count!r:.40}, not an integer in 0..{len(keypoints)}")
@@ -162,7 +174,8 @@ def _check_form(entry: Any, usual: Collection[str]) -> None:
         raise BadEntry(f"is {entry!r:.40}, not an object")
     for key in usual:
         if key not in entry:
-            raise BadEntry(f"has no {key}, unlike the others")
+            nobody = "; [] says that nothing of somebody is to be seen" if key == "keypoints" else ""
+            raise BadEntry(f"has no {key}, unlike the others{nobody}")
     if not is_integer(entry.get("id")):
         raise BadEntry(f"id is {entry.get('id')!r:.40}, not an integer")
 
@@ -179,6 +192,8 @@ def _keypoints(value: Any, joints: Joints, image: ImageEntry) -> FloatArray:
         raise BadEntry(
             f"keypoints: {count} where {skeleton.num_joints} joints need {length}; wrong data.skeleton?"
         )
+    if None in value:  # which some tools write for what is not labelled
+        value = [0 if v is None and not value[place - place % 3 + 2] else v for place, v in enumerate(value)]
     triples = _numbers(value, "keypoints").reshape(-1, 3)
     if not set(value[2::3]) <= {0, 1, 2}:
         raise BadEntry("keypoints: a visibility is none of 0, 1, 2")
@@ -188,13 +203,6 @@ def _keypoints(value: Any, joints: Joints, image: ImageEntry) -> FloatArray:
     if labelled.size and (labelled.min() < -bound or labelled.max() > 2 * bound):
         raise BadEntry(f"keypoints: a joint lies far outside the image of {image.width}x{image.height}")
     return triples[list(joints.order)]
-
-
-def _around(points: FloatArray) -> FloatArray:
-    """The box around labelled joints; all 0 without any."""
-    if not len(points):
-        return np.zeros(4)
-    return np.concatenate([points.min(axis=0), np.ptp(points, axis=0)])
 
 
 def _widened(box: FloatArray, least: float) -> FloatArray:

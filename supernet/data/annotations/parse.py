@@ -23,8 +23,9 @@ from .entries import (
 from .records import Faults, Record
 
 _LOG = logging.getLogger(__name__)
+_WHOLE = frozenset(("id", "image_id", "category_id", "width", "height", "num_keypoints", "iscrowd"))
 _OPTIONAL_IMAGE_KEYS = ("crowdIndex",)
-_OPTIONAL_PERSON_KEYS = ("iscrowd", "num_keypoints", "area")
+_OPTIONAL_PERSON_KEYS = ("keypoints", "iscrowd", "num_keypoints", "area")
 
 
 def parse(
@@ -54,16 +55,17 @@ def parse(
     for key in ("images", "annotations", "categories"):
         if not isinstance(document, Mapping) or not isinstance(document.get(key), list):
             raise InputError(f"{source}: no list {key!r}; is this a COCO keypoint annotation file?")
-    person, others, order = _categories(document["categories"], source, skeleton, category)
+    person, others, order = _categories(_plain(document["categories"]), source, skeleton, category)
     joints = Joints(skeleton, counted, order)
-    images, dropped = _images(document["images"], source, faults)
+    images, dropped = _images(_plain(document["images"]), source, faults)
     seen: set[int] = set()
-    usual = _usual(document["annotations"], _OPTIONAL_PERSON_KEYS)
-    for position, entry in enumerate(document["annotations"]):
-        if isinstance(entry, Mapping) and is_one_of(entry.get("category_id"), others):
+    entries = _plain(document["annotations"])
+    usual = _usual(entries, _OPTIONAL_PERSON_KEYS)
+    for position, entry in enumerate(entries):
+        if isinstance(entry, dict) and is_one_of(entry.get("category_id"), others):
             continue
         name = _name("annotation", entry, position)
-        image_id = entry.get("image_id") if isinstance(entry, Mapping) else None
+        image_id = entry.get("image_id") if isinstance(entry, dict) else None
         if is_one_of(image_id, dropped):
             continue  # its image is listed already
         try:
@@ -95,19 +97,41 @@ def _categories(
     known = {e["id"]: e for e in entries if isinstance(e, Mapping) and is_integer(e.get("id"))}
     if len(known) != len(entries):
         raise InputError(f"{source}: categories must have unique ids")
-    names = ", ".join(str(e.get("name")) for e in known.values())
+    names = [str(e.get("name")) for e in known.values()]
+    with_joints = [e for e in known.values() if e.get("keypoints")]
+    joints = {plain_name(joint) for joint in skeleton.joints}
+    if len(joints) > 1 and not with_joints and joints <= {plain_name(name) for name in names}:
+        raise InputError(
+            f"{source}: each joint is a category of its own, so nothing tells whose it is; "
+            "label people as one category whose keypoints the joints are"
+        )
     people = [e for e in known.values() if wanted in (e.get("name"), str(e["id"]))]
     if wanted is None:
-        people = [e for e in known.values() if e.get("keypoints")]
-        people = people or [e for e in known.values() if e.get("name") == "person" or len(known) == 1]
+        lone = [e for e in known.values() if e.get("name") == "person" or len(known) == 1]
+        people = with_joints or lone
     if len(people) != 1:
-        found = f"has no {wanted!r}" if wanted else f"{len(people)} have them"
+        found = f"none is called {wanted!r}" if wanted else f"{len(people) or 'none'} have them"
         raise InputError(
-            f"{source}: people need one category with keypoints, {found} of {names or 'none'}; "
-            "choose it with data.category=..."
+            f"{source}: people need one category with keypoints, {found}; "
+            f"choose it with data.category=... of: {', '.join(names) or 'none'}"
         )
     order = _order(people[0].get("keypoints") or [], source, skeleton)
+    _check_mirrors(people[0].get("flip_idx"), order, source, skeleton)
     return people[0]["id"], {key for key in known if key != people[0]["id"]}, order
+
+
+def _check_mirrors(flip: Any, order: list[int], source: str, skeleton: Skeleton) -> None:
+    """Raise InputError if a file's mirror image of each joint (YOLO's `flip_idx`) is not the skeleton's."""
+    if flip is None or not skeleton.mirrors:
+        return
+    wanted = [0] * len(order)
+    for joint, place in enumerate(order):
+        wanted[place] = order[skeleton.flip[joint]]
+    if flip != wanted:
+        raise InputError(
+            f"{source}: flip_idx is {flip!r:.80}, but the mirror pairs of skeleton {skeleton.name!r} are "
+            f"{wanted}; the joints are in another order, or one of the two is wrong"
+        )
 
 
 def _order(names: Any, source: str, skeleton: Skeleton) -> list[int]:
@@ -143,16 +167,12 @@ def _images(entries: list[Any], source: str, faults: Faults) -> tuple[dict[int, 
     """The good images by id, and the ids of the bad ones."""
     images: dict[int, ImageEntry] = {}
     dropped: set[int] = set()
-    names: set[str] = set()
     usual = _usual(entries, _OPTIONAL_IMAGE_KEYS)
     for position, entry in enumerate(entries):
         try:
             image = image_entry(entry, usual)
             if image.image_id in images or image.image_id in dropped:
                 raise BadEntry("its id occurs twice")
-            if entry["file_name"] != image.file_name in names:
-                raise BadEntry(f"file_name {entry['file_name']!r:.60} is also that of another image here")
-            names.add(image.file_name)
             images[image.image_id] = image
         except BadEntry as error:
             faults.add(source, _name("image", entry, position), str(error))
@@ -182,7 +202,23 @@ def _record(image: ImageEntry, skeleton: Skeleton) -> Record:
     )
 
 
+def _plain(entries: Iterable[Any]) -> list[Any]:
+    """Copies without nulls, which some tools write for what is not there, and with 96.0 as the integer 96."""
+    return [
+        {
+            key: int(value) if key in _WHOLE and isinstance(value, float) and value.is_integer() else value
+            for key, value in entry.items()
+            if value is not None
+        }
+        if isinstance(entry, Mapping)
+        else entry
+        for entry in entries
+    ]
+
+
 def _name(kind: str, entry: Any, position: int) -> str:
+    if isinstance(entry, Mapping) and isinstance(entry.get("where"), str):  # a file of its own
+        return str(entry["where"])
     key = entry.get("id") if isinstance(entry, Mapping) else None
     return f"{kind} {key}" if is_integer(key) else f"{kind} at position {position}"
 

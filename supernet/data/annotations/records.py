@@ -202,34 +202,60 @@ def _compressed_length(data: bytes) -> int:
     return sum(runs)
 
 
-# The share of people, or of joints, from which on it is no slip of a hand.
-MANY = 0.1
+# The share of people, or of joints, from which on it is no slip of a hand; of what may be right, it is most.
+MANY, MOST = 0.1, 0.5
+# Pictures of at least so many pixels a side tell percentages from pixels.
+_LARGE = 200
 
 
 def nonsense(records: Sequence[Record]) -> list[str]:
     """One line for each kind of nonsense that much of the labelled people have."""
-    counts = np.array([_counts(record) for record in records], np.int64).reshape(-1, 6).sum(axis=0)
-    people, empty, fractions, joints, off_box, off_image = counts.tolist()
+    counts = np.array([_counts(record) for record in records], np.int64).reshape(-1, 9).sum(axis=0)
+    people, empty, fractions, corners, large, percent, joints, off_box, off_image = counts.tolist()
     kinds = (
-        (empty, people, "people have a box of size 0; scoring takes them for nobody"),
-        (fractions, people, "people have joints that look like fractions of the picture; pixels are needed"),
-        (off_image, joints, "labelled joints lie outside of their picture"),
-        (off_box, joints, "labelled joints lie outside of their person's box"),
+        (empty, people, MANY, "people have a box of size 0; scoring takes them for nobody"),
+        (
+            fractions,
+            people,
+            MANY,
+            "people have joints that look like fractions of the picture; pixels are needed",
+        ),
+        (
+            percent,
+            large,
+            MOST,
+            "people have joints that look like percentages of the picture; pixels are needed",
+        ),
+        (
+            corners,
+            people,
+            MANY,
+            "people have boxes that look like two corners; x, y, width, height are needed",
+        ),
+        (off_image, joints, MANY, "labelled joints lie outside of their picture"),
+        (off_box, joints, MANY, "labelled joints lie outside of their person's box"),
     )
-    return [f"{found} of {of} {what}" for found, of, what in kinds if found > MANY * of]
+    return [f"{found} of {of} {what}" for found, of, share, what in kinds if found > share * of]
 
 
 def _counts(record: Record) -> IntArray:
-    """Labelled people, those of size 0 and with fractions; labelled joints, outside of box and picture."""
+    """Labelled people: all, of size 0, with fractions, with corners for a box, in large pictures, with
+    percentages there; labelled joints: all, outside of box and picture.
+    """
     seen = record.keypoints[..., 2] > 0
     people = seen.any(axis=1)
-    xy = record.keypoints[..., :2]
+    xy, picture = record.keypoints[..., :2], np.array([record.width, record.height])
     low, size = record.boxes[:, None, :2], record.boxes[:, None, 2:]
     empty = people & ~(size.prod(axis=-1) > 0)[:, 0]
-    small = people & (np.where(seen[..., None], xy, 0).max(axis=(1, 2), initial=0) <= 1)
+    largest = np.where(seen[..., None], xy, 0).max(axis=(1, 2), initial=0)
+    small = people & (largest <= 1)
+    large = people & (picture.min() >= _LARGE)
     margin = 1 + 0.1 * size
     off_box = seen & ((xy < low - margin) | (xy > low + size + margin)).any(axis=-1)
-    off_image = seen & ((xy < -1) | (xy > (record.width + 1, record.height + 1))).any(axis=-1)
+    off_image = seen & ((xy < -1) | (xy > picture + 1)).any(axis=-1)
     off_box &= ~empty[:, None]
-    rows = (people, empty, small, seen, off_box, off_image)
+    between = ~(seen & ((xy < low - margin) | (xy > size + margin)).any(axis=-1)).any(axis=1)
+    beyond = (low + size > picture + margin).any(axis=(1, 2)) & (low < size).all(axis=(1, 2))
+    corners = people & between & beyond & (size <= picture + margin).all(axis=(1, 2))
+    rows = (people, empty, small, corners, large, large & ~small & (largest <= 100), seen, off_box, off_image)
     return np.array([row.sum() for row in rows], np.int64)

@@ -174,6 +174,7 @@ def audit(
     out_dir: str | os.PathLike[str],
     *,
     pixels: bool = True,
+    coco: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> AuditReport:
     """Look `dataset` over and write `audit.json`, `joints.png` and (with crowd indices) `crowd_index.png`.
@@ -184,6 +185,9 @@ def audit(
         dataset: what to look at.
         out_dir: folder for the files; made if it is not there.
         pixels: decode every image (a few milliseconds each); without, only the annotations are looked at.
+        coco: also write `annotations.json`: what is whole in COCO's form, joints in the skeleton's order,
+            sizes of the views that the labels are on, names below the data set's root. Masks of crowds
+            become their boxes.
         progress: called with 1 for every image that is decoded, from several threads.
     """
     folder = Path(out_dir)
@@ -207,6 +211,13 @@ def audit(
         draw_crowd_index(indices, dataset.name, dataset.protocol, folder / "crowd_index.png")
     draw_joints(report.joints, dataset.name, folder / "joints.png")
     write_json(folder / "audit.json", report.to_dict())
+    if coco:
+        bad = {fault.record for fault in broken}
+        whole = dataset.subset(i for i, r in enumerate(dataset.records) if f"image {r.image_id}" not in bad)
+        truth = whole.ground_truth()
+        for index, entry in enumerate(truth["images"]):
+            entry["file_name"] = whole.file_name(index)
+        write_json(folder / "annotations.json", truth, indent=None)
     return report
 
 

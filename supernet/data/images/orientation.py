@@ -62,7 +62,8 @@ def settle(
             elif view != "auto" and stored == (view == "upright"):
                 raise _contradicted(name, header, view)
             elif stored is None and view == "auto":
-                raise _undecided(name, header, sure.count(False), sure.count(True))
+                known = f"{sure.count(False)} can only be upright, {sure.count(True)} only as stored"
+                raise undecided(name, header, f" (of the other pictures {known})")
             elif stored is None:
                 stored = view == "stored"
             found.append(looked(dataclasses.replace(record, stored=stored), header, name))
@@ -99,12 +100,12 @@ def _stored(record: Record, header: Header) -> bool | None:
     return stored if sized or not holds[not stored] else None
 
 
-def _undecided(name: str, header: Header, upright: int, stored: int) -> InputError:
-    """The refusal of a picture whose labels fit both views, with how many others can be on one alone."""
+def undecided(name: str, header: Header, others: str = "") -> InputError:
+    """The refusal of a picture whose labels fit both views; `others` says what is known of its set."""
     return InputError(
         f"{name} has EXIF orientation {header.orientation}, and its labels fit the picture as stored and "
-        "turned upright alike; say which view they were made on: data.exif=upright (as viewers show it; "
-        f"{upright} pictures can only be that) or data.exif=stored ({stored} pictures)"
+        "turned upright alike; say which view they were made on: data.exif=upright (as viewers show it) or "
+        f"data.exif=stored{others}"
     )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import threading
+import unicodedata
+import urllib.parse
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -32,6 +35,7 @@ class Store:
             )
         zips = [self.root] if self.root.is_file() else sorted(self.root.glob("*.zip"))
         self._zips = tuple(str(path) for path in zips)
+        self._folders: dict[str, dict[str, builtins.list[str]]] = {}
         self._members: dict[str, tuple[int, str]] = {}
         for index, path in enumerate(zips):
             self._index(index, path)
@@ -42,6 +46,22 @@ class Store:
     def exists(self, name: str) -> bool:
         """Whether there is a file `name`."""
         return name in self._members or self._file(name).exists()
+
+    def alike(self, name: str) -> str | None:
+        """The only file there whose name is `name` but for capitals, accents (NFC, NFD) and `%20`, if any."""
+        folder, _, last = name.rpartition("/")
+        if folder not in self._folders:
+            here = self._file(folder)
+            found = {path.name for path in here.iterdir()} if here.is_dir() else set()
+            found |= {
+                PurePosixPath(member).name for member in self._members if member.rpartition("/")[0] == folder
+            }
+            known: dict[str, builtins.list[str]] = {}
+            for one in found:
+                known.setdefault(_loose(one), []).append(one)
+            self._folders[folder] = known
+        names = self._folders[folder].get(_loose(last), [])
+        return f"{folder}/{names[0]}".lstrip("/") if len(names) == 1 else None
 
     def list(self, folder: str) -> list[str]:
         """The names of the files in `folder` and below it, sorted."""
@@ -116,3 +136,7 @@ class Store:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
+
+
+def _loose(name: str) -> str:
+    return unicodedata.normalize("NFC", urllib.parse.unquote(name)).casefold()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from annotated import HEIGHT, WIDTH, document, opened, person, write
+from PIL import Image
 
-from supernet.data import Loader, LoaderOptions, load_coco
+from supernet.data import Loader, LoaderOptions, audit, load_coco, load_crowdpose
 from supernet.errors import InputError
 from supernet.pose import Skeleton
 from supernet.runs.files import read_json
@@ -44,6 +48,25 @@ TOOLS: dict[str, Any] = {
     "an absolute path": lambda d: [i.update(file_name=f"/home/me/{i['id']}.png") for i in d["images"]],
     "a folder of the project": lambda d: [i.update(file_name=f"upload/7/{i['id']}.png") for i in d["images"]],
     "no boxes": no_boxes,
+    "addresses": lambda d: [
+        i.update(file_name=f"https://a.b/c/{i['id']}.png?token=x.y") for i in d["images"]
+    ],
+    "Label Studio's local files": lambda d: [
+        i.update(file_name=f"/data/local-files/?d=c/{i['id']}.png") for i in d["images"]
+    ],
+    "local files without a folder": lambda d: [
+        i.update(file_name=f"/data/local-files/?d={i['id']}.png") for i in d["images"]
+    ],
+    "percent signs": lambda d: [i.update(file_name=f"%3{i['id']}.png") for i in d["images"]],
+    "capitals": lambda d: [i.update(file_name=f"{i['id']}.PNG") for i in d["images"]],
+    "sizes as 96.0, ids as 1.0 (pandas)": lambda d: [
+        entry.update({key: float(entry[key]) for key in ("id", "width", "image_id") if key in entry})
+        for entry in d["images"] + d["annotations"]
+    ],
+    "nulls": lambda d: [
+        entry.update(dict.fromkeys(("area", "segmentation", "iscrowd", "num_keypoints", "crowdIndex")))
+        for entry in d["images"] + d["annotations"]
+    ],
 }
 
 
@@ -58,6 +81,62 @@ def test_files_of_annotation_tools(tmp_path: Path, tool: str) -> None:
     assert dataset.records[0].boxes[0].tolist() == [20, 10, 26, 39]
     assert dataset.num_scored() == 3
     assert len(dataset.records[0].ignore) == ("empty list" in tool)
+
+
+def test_joints_that_are_null_are_not_labelled(tmp_path: Path) -> None:
+    found = document()
+    joints = found["annotations"][0]["keypoints"]
+    joints[3:9] = [None, None, 0, None, None, None]
+    write(tmp_path, found)
+    assert opened(tmp_path).records[0].keypoints[0, 1:3].tolist() == [[0, 0, 0], [0, 0, 0]]
+    joints[5] = 2
+    (tmp_path / "json/crowdpose_train.json").write_text(json.dumps(found))
+    with pytest.raises(InputError, match="annotation 10: keypoints: None is not a number"):
+        opened(tmp_path)
+
+
+@pytest.mark.parametrize("names", [("images/1.png", "1.png"), ("/a/1.png", "/b/1.png"), ("1.png", "1.png")])
+def test_two_entries_that_name_one_picture_are_named(tmp_path: Path, names: tuple[str, str]) -> None:
+    found = document()
+    for entry, name in zip(found["images"], names, strict=False):
+        entry["file_name"] = name
+    write(tmp_path, found)
+    with pytest.raises(InputError, match=r"1\.png is the picture of images 1, 2 alike"):
+        opened(tmp_path)
+    assert [record.image_id for record in opened(tmp_path, on_error="skip").records] == [3]
+    report = audit(opened(tmp_path, verify="none"), tmp_path / "audit")
+    assert [fault.record for fault in report.broken] == ["image 1", "image 2"]
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_names_with_accents_in_either_form(tmp_path: Path, forms: tuple[str, str]) -> None:
+    found = document(images=1)
+    write(tmp_path, found)
+    (tmp_path / "images/1.png").rename(tmp_path / "images" / unicodedata.normalize(forms[0], "ärger.png"))
+    found["images"][0]["file_name"] = unicodedata.normalize(forms[1], "ärger.png")
+    (tmp_path / "json/crowdpose_train.json").write_text(json.dumps(found))
+    for root in (tmp_path, shutil.make_archive(str(tmp_path / "zip/all"), "zip", tmp_path)):
+        assert opened(Path(root)).read_image(0).shape == (HEIGHT, WIDTH, 3)
+    (tmp_path / "images/ÄRGER.png").write_bytes(b"")
+    with pytest.raises(InputError, match="does not exist"):  # two are alike
+        opened(tmp_path)
+
+
+CATEGORIES: dict[str, tuple[list[dict[str, Any]], str | None]] = {
+    "a category of its own": ([{"name": joint} for joint in Skeleton.load("crowdpose").joints], None),
+    "2 have them.*of: person, dog": ([{"name": n, "keypoints": ["a"]} for n in ("person", "dog")], None),
+    "none have them.*of: cat, dog": ([{"name": "cat"}, {"name": "dog"}], None),
+    "none is called 'man'.*of: person": ([{"name": "person"}], "man"),
+}
+
+
+@pytest.mark.parametrize("told", CATEGORIES)
+def test_categories_that_tell_no_people_are_listed(tmp_path: Path, told: str) -> None:
+    found = document()
+    found["categories"] = [{"id": i, **entry} for i, entry in enumerate(CATEGORIES[told][0])]
+    write(tmp_path, found)
+    with pytest.raises(InputError, match=told):
+        opened(tmp_path, category=CATEGORIES[told][1])
 
 
 def test_one_of_several_categories_with_keypoints_is_chosen(tmp_path: Path) -> None:
@@ -80,47 +159,130 @@ def test_where_tools_put_their_files(tmp_path: Path, file: str) -> None:
     assert len(load_coco(tmp_path, str(beside / "batch_7/export.json"), skeleton="crowdpose")) == 3
 
 
+JOINTS = np.reshape(person(1, 1)["keypoints"], (-1, 3)) / (WIDTH, HEIGHT, 1)
+BOX = [0, 33 / WIDTH, 29.5 / HEIGHT, 26 / WIDTH, 39 / HEIGHT]
+
+
+def yolo(root: Path, joints: Any = JOINTS, **about: Any) -> Path:
+    """Three pictures in a YOLO folder, with somebody in the second; its label file."""
+    write(root, document(), "images/train")
+    (root / "labels" / "train").mkdir(parents=True)
+    label = root / "labels/train/2.txt"
+    label.write_text(" ".join(map(str, [*BOX, *np.ravel(joints).tolist()])) + "\n")
+    (root / "labels/train/3.txt").write_text("")
+    known = {"train": "images/train", "kpt_shape": [*np.shape(joints)], "names": ["person"], **about}
+    (root / "data.yaml").write_text(json.dumps(known))
+    return label
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "images/train",
+        "../images/train",
+        "/content/data/mine/images/train",
+        "D:\\mine\\images\\train",
+        ["images/train"],
+        "train.txt",
+        "/home/me/train.txt",
+    ],
+)
 @pytest.mark.parametrize("size", [2, 3])
-@pytest.mark.parametrize("where", ["images/train", "../images/train", "train.txt"])
-def test_yolo_folders(tmp_path: Path, size: int, where: str) -> None:
-    write(tmp_path, document(), "images/train")
-    (tmp_path / "labels" / "train").mkdir(parents=True)
-    joints = np.reshape(person(1, 1)["keypoints"], (-1, 3)) / (WIDTH, HEIGHT, 1)
-    values = [0, 33 / WIDTH, 29.5 / HEIGHT, 26 / WIDTH, 39 / HEIGHT, *joints[:, :size].ravel().tolist()]
-    (tmp_path / "labels/train/2.txt").write_text(" ".join(map(str, values)) + "\n")
-    (tmp_path / "labels/train/3.txt").write_text("")
-    about = {"train": where, "kpt_shape": [14, size], "names": {0: "person"}}
-    (tmp_path / "data.yaml").write_text(json.dumps({**about, "names": ["person"]}))
-    (tmp_path / "train.txt").write_text("".join(f"./images/train/{i}.png\n" for i in (1, 2, 3)))
+def test_yolo_folders(tmp_path: Path, size: int, where: str | list[str]) -> None:
+    yolo(tmp_path, JOINTS[:, :size], train=where, path="../datasets/mine")
+    lines = ("./images/train/1.png", "/home/me/mine/images/train/2.png", "images/train/3.png")
+    (tmp_path / "train.txt").write_text("\n".join(lines))
     dataset = opened(tmp_path, layout="yolo")
     assert [record.num_people for record in dataset.records] == [0, 1, 0]
     np.testing.assert_allclose(dataset.records[1].keypoints[0].ravel(), person(1, 1)["keypoints"])
     np.testing.assert_allclose(dataset.records[1].boxes[0], [20, 10, 26, 39])
-    for wrong in (
-        "0 0.5 x",
-        " ".join(map(str, ["nan", *values[1:]])),
-        " ".join(map(str, [0.7, *values[1:]])),
+
+
+YOLO_FAULTS: dict[str, dict[str, Any]] = {
+    "names has ['a']": {"names": {"a": "person"}},
+    "no names": {"names": None},
+    "kpt_shape is None": {"kpt_shape": None},
+    "kpt_shape is [14]": {"kpt_shape": [14]},
+    "17 joints per person, 14": {"kpt_shape": [17, 3]},
+    "kpt_names of class 0": {"kpt_names": {"0": ["nose"]}},
+    "names no images for split 'train' (train: None)": {"train": None},
+    "no images in images/elsewhere": {"train": "images/elsewhere"},
+    "2.txt: line 1: keypoints: '42 values, kpt_shape [14, 2]'": {"kpt_shape": [14, 2]},
+    "flip_idx": {"flip_idx": [*range(14)]},
+    "flip_idx is [1, 0]": {"flip_idx": [1, 0]},
+}
+
+
+@pytest.mark.parametrize("told", YOLO_FAULTS)
+def test_a_data_yaml_that_contradicts_itself_is_refused(tmp_path: Path, told: str) -> None:
+    label = yolo(tmp_path)
+    known = json.loads((tmp_path / "data.yaml").read_text()) | YOLO_FAULTS[told]
+    (tmp_path / "data.yaml").write_text(json.dumps(known).replace('"0"', "0"))
+    with pytest.raises(InputError, match=re.escape(told)):
+        opened(tmp_path, layout="yolo")
+    label.rename(tmp_path / "labels/2.txt")
+    (tmp_path / "labels/train/3.txt").unlink()
+    (tmp_path / "data.yaml").write_text(json.dumps(known | {"names": ["person"], "kpt_shape": [14, 3]}))
+
+
+@pytest.mark.parametrize("line", ["0 0.5 x", "nan", "0.7", "x", "1", "0 0.5 0.5 0.1 0.1"])
+def test_a_wrong_line_of_a_label_file_is_named_or_left_out(tmp_path: Path, line: str) -> None:
+    label = yolo(tmp_path)
+    label.write_text(label.read_text() + "\n" + line + label.read_text()[1:] * (" " not in line) + "\n")
+    with pytest.raises(InputError, match=r"labels/train/2\.txt: line 3"):
+        opened(tmp_path, layout="yolo")
+    assert [r.file_name for r in opened(tmp_path, layout="yolo", on_error="skip").records] == [
+        "images/train/1.png",
+        "images/train/3.png",
+    ]
+
+
+def test_yolo_labels_that_are_nowhere_and_pictures_that_are_none(tmp_path: Path) -> None:
+    label = yolo(tmp_path)
+    (tmp_path / "images/train/1.png").write_bytes(b"none")
+    with pytest.raises(InputError, match=r"1\.png"):
+        opened(tmp_path, layout="yolo")
+    assert len(opened(tmp_path, layout="yolo", on_error="skip")) == 2
+    label.parent.rename(tmp_path / "texts")
+    with pytest.raises(
+        InputError, match=r"none of the 3 images has a label file such as .*labels/train/1\.txt"
     ):
-        (tmp_path / "labels/train/2.txt").write_text(wrong + "\n")
-        with pytest.raises(InputError, match=r"2\.txt: line 1"):
-            opened(tmp_path, layout="yolo")
-    (tmp_path / "data.yaml").write_text(json.dumps({**about, "names": {"a": "person"}}))
-    with pytest.raises(InputError, match=r"data\.yaml: names has \['a'\]"):
         opened(tmp_path, layout="yolo")
 
 
 def test_yolo_joints_are_put_in_order_by_their_names(tmp_path: Path) -> None:
-    write(tmp_path, document(), "images/train")
-    (tmp_path / "labels" / "train").mkdir(parents=True)
-    joints = np.reshape(person(1, 1)["keypoints"], (-1, 3)) / (WIDTH, HEIGHT, 1)
-    box = [0, 33 / WIDTH, 29.5 / HEIGHT, 26 / WIDTH, 39 / HEIGHT]
-    turned = [*box, *joints[::-1].ravel().tolist()]
-    (tmp_path / "labels/train/2.txt").write_text(" ".join(map(str, turned)) + "\n")
     names = list(Skeleton.load("crowdpose").joints)[::-1]
-    about = {"train": "images/train", "kpt_shape": [14, 3], "names": ["person"], "kpt_names": {0: names}}
-    (tmp_path / "data.yaml").write_text(json.dumps(about).replace('"0"', "0"))
+    flip = [0, 1, *(joint + 1 - 2 * (joint % 2) for joint in range(2, 14))]
+    yolo(tmp_path, JOINTS[::-1], kpt_names=names, flip_idx=flip)
     dataset = opened(tmp_path, layout="yolo")
     np.testing.assert_allclose(dataset.records[1].keypoints[0].ravel(), person(1, 1)["keypoints"])
+
+
+def test_an_audit_writes_clean_coco_of_any_tools_files(tmp_path: Path) -> None:
+    names = list(Skeleton.load("crowdpose").joints)[::-1]
+    yolo(tmp_path, JOINTS[::-1], kpt_names=names)
+    (tmp_path / "images/train/3.png").write_bytes(b"none")
+    first = opened(tmp_path, layout="yolo", on_error="skip", verify="none")
+    report = audit(first, tmp_path / "audit", coco=True)
+    assert [fault.record for fault in report.broken] == ["image 3"]
+    again = load_crowdpose(tmp_path, str(tmp_path / "audit/annotations.json"))
+    assert [record.file_name for record in again.records] == ["images/train/1.png", "images/train/2.png"]
+    assert again.fingerprint() == first.subset([0, 1]).fingerprint()
+    assert read_json(tmp_path / "audit/annotations.json")["categories"][0]["keypoints"] == names[::-1]
+
+
+@pytest.mark.parametrize("view", ["upright", "stored"])
+def test_yolo_shares_are_of_the_view_that_is_given(tmp_path: Path, view: str) -> None:
+    yolo(tmp_path)
+    tags = Image.Exif()
+    tags[0x0112] = 6
+    Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "images/train/2.png", exif=tags)
+    with pytest.raises(InputError, match=r"2\.png has EXIF orientation 6.*data\.exif="):
+        opened(tmp_path, layout="yolo")
+    record = opened(tmp_path, layout="yolo", exif=view).records[1]
+    size = (WIDTH, HEIGHT) if view == "stored" else (HEIGHT, WIDTH)
+    assert (record.width, record.height) == size
+    np.testing.assert_allclose(record.keypoints[0, :, :2], JOINTS[:, :2] * size)
 
 
 @pytest.mark.parametrize("keep", [True, False])

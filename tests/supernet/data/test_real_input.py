@@ -7,10 +7,12 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from annotated import CROWDPOSE, document, opened, person, write
 
 from supernet.data import AugmentOptions, Loader, LoaderOptions, audit
+from supernet.data.annotations.records import Record, nonsense
 from supernet.errors import InputError
 from supernet.pose import Skeleton, score
 
@@ -56,6 +58,7 @@ def test_joints_without_names_are_taken_as_they_come(tmp_path: Path, names: Any)
         (["lhip", "rhip", "lknee", "rknee", "root"], (1, 0, 3, 2, 4)),
         (["left", "right"], (1, 0)),
         (["tail"], (0,)),
+        (["left_wrist"], None),
         (["left_hip", "left_knee", "right_hip"], None),
         (["p1", "p2", "p3"], None),
     ],
@@ -91,6 +94,31 @@ NONSENSE = {
     "outside of their picture": {"keypoints": [120.0, 20.0, 2] * 14, "bbox": [110.0, 10.0, 20.0, 20.0]},
     "outside of their person's box": {"bbox": [60.0, 60.0, 10.0, 10.0]},
 }
+
+
+@pytest.mark.parametrize(
+    ("told", "box", "scale"),
+    [
+        ("two corners", [320, 200, 380, 320], (12.0, 8.0)),
+        ("percentages", [10, 10, 80, 80], (1.0, 1.0)),
+        (None, [320, 200, 60, 120], (12.0, 8.0)),
+    ],
+)
+def test_corners_and_percentages_are_named(
+    told: str | None, box: list[float], scale: tuple[float, float]
+) -> None:
+    keypoints = np.array([[[27 + i % 4, 26 + i, 2] for i in range(14)]], float) * (*scale, 1)
+    if told != "percentages":
+        keypoints[..., :2] = keypoints[..., :2] % 50 + (325, 210)
+    few = np.zeros(1, np.int64)
+    areas = np.full(1, np.nan)
+    boxes = np.array([box], float)
+    records = [
+        Record(i, "1.jpg", 640, 480, np.nan, keypoints, boxes, few, few > 0, areas, few) for i in (1, 2)
+    ]
+    found = nonsense(records)
+    assert len(found) == (told is not None)
+    assert told is None or told in found[0]
 
 
 @pytest.mark.parametrize("told", NONSENSE)
@@ -137,6 +165,17 @@ def test_a_joint_alone_gets_a_box_to_score_by(tmp_path: Path, layout: str, tool:
     for off, ap in ((0, 1), (20, 0)):
         hits = [{"image_id": i, "keypoints": [30.5 + off, 20.25, 1], "score": 0.9} for i in (1, 2, 3)]
         assert score(dataset.ground_truth(), hits, layout, skeleton=dataset.skeleton)["AP"] == ap
+
+
+def test_joints_almost_on_a_line_get_a_box_to_score_by(tmp_path: Path) -> None:
+    found = document(["left_hip", "right_hip"], images=1)
+    joints = [30.0, 20.0, 2, 50.0, 20.4, 2]
+    found["annotations"] = [person(1, 1, keypoints=joints, num_keypoints=2, area=8.0 * 0.04, bbox=None)]
+    write(tmp_path, found)
+    (tmp_path / "two.yaml").write_text("{joints: [left_hip, right_hip], sigmas: [0.1, 0.1], name: two}")
+    record = opened(tmp_path, skeleton=str(tmp_path / "two.yaml")).records[0]
+    np.testing.assert_allclose(record.boxes[0], [30, 16.2, 20, 8])
+    assert np.isnan(record.areas[0])
 
 
 @pytest.mark.parametrize(
