@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from supernet.errors import InputError
-from supernet.family import Activation, Architecture, Layer, family_of, layers, wire
+from supernet.family import Activation, Architecture, Layer, family_of, layers, norm_sources, wire
 from supernet.native.functional import activate, batch_norm_act, depthwise_conv2d
 from supernet.network import ModuleTree, initialise
 from supernet.pose.skeletons import Skeleton, default_skeleton
@@ -46,27 +45,6 @@ class Network(nn.Module):
     def fold_into(self, fused: Any) -> None:
         """Give `fused`, the same network without batch norms, weights with the same outputs."""
         raise NotImplementedError
-
-
-@lru_cache(maxsize=256)
-def norm_sources(arch: Architecture, num_joints: int) -> dict[str, tuple[str, ...]]:
-    """For every layer with a batch norm, the convolutions whose sum it normalises.
-
-    That is the layer's own convolution, or for a bare norm those that are added before it.
-    """
-    known = {layer.name: layer for layer in layers(arch, num_joints)}
-    found: dict[str, tuple[str, ...]] = {}
-
-    # The value that flows is the convolutions whose sum it is.
-    def apply(name: str, sources: tuple[str, ...]) -> tuple[str, ...]:
-        layer = known[name]
-        if layer.norm:
-            found[name] = sources if layer.kind == "norm" else (name,)
-        return (name,)
-
-    images: tuple[str, ...] = ()
-    wire(arch, apply, lambda a, b: a + b, images)
-    return found
 
 
 class DepthwiseConv2d(nn.Conv2d):

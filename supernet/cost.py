@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,32 +31,33 @@ _CHUNK = 2048
 _CHECKED = 8
 
 Part = tuple[Layer, ...]
-PartCost = Callable[[int, Part], float]
 Column = int
 Columns = tuple[Column, ...]
 Places = npt.NDArray[np.intp]
 K = TypeVar("K")
+P = TypeVar("P")
 V = TypeVar("V")
+Split = Callable[[Architecture, int], Mapping[str, P]]
 Reduce = Literal["sum", "max"]
 
 
 @dataclass(frozen=True)
-class PartChoices:
+class PartChoices(Generic[P]):
     """One part of a space's networks and the genes that shape it.
 
     Attributes:
         columns: of those genes, ascending, without the resolution's.
-        parts: per combination of their choices, in mixed radix, the part's layers; () where it is absent.
+        parts: per combination of their choices, in mixed radix, the part; None where it is absent.
     """
 
     columns: Columns
-    parts: tuple[Part, ...]
+    parts: tuple[P | None, ...]
 
 
-def split_parts(found: Iterable[Layer]) -> dict[str, Part]:
+def split_parts(arch: Architecture, num_joints: int) -> dict[str, Part]:
     """Layers by the part that they belong to (see `Layer.part`), in their order."""
     parts: dict[str, list[Layer]] = {}
-    for layer in found:
+    for layer in layers(arch, num_joints):
         parts.setdefault(layer.part or layer.name, []).append(layer)
     return {name: tuple(some) for name, some in parts.items()}
 
@@ -129,30 +130,24 @@ def _filled(
 
 
 @lru_cache(maxsize=8)
-def part_choices(space: SearchSpace, num_joints: int) -> tuple[PartChoices, ...]:
-    """The parts of all networks of `space`.
+def part_choices(space: SearchSpace, num_joints: int, split: Split[P]) -> tuple[PartChoices[P], ...]:
+    """The parts of all networks of `space`; `split(arch, num_joints)` gives those of one by name.
 
     Raises:
         InputError: a part depends on genes in a way that one gene at a time does not show.
     """
 
-    def parts_of(code: Codes) -> dict[str, Part]:
-        return split_parts(layers(space.decode(code[None])[0], num_joints))
+    def parts_of(code: Codes) -> Mapping[str, P | None]:
+        return split(space.decode(code[None])[0], num_joints)
 
-    absent: Part = ()
-    found = {name: PartChoices(*table) for name, table in tabulate(space, parts_of, absent).items()}
-    _check(space, num_joints, found)
-    return tuple(found.values())
-
-
-def _check(space: SearchSpace, num_joints: int, found: Mapping[str, PartChoices]) -> None:
+    found = {name: PartChoices(*table) for name, table in tabulate(space, parts_of, None).items()}
     codes = space.sample_codes(np.random.default_rng(0), _CHECKED)
     for code, arch in zip(codes, space.decode(codes), strict=True):
-        parts = split_parts(layers(arch, num_joints))
+        parts = dict(split(arch, num_joints))
         for name, choices in found.items():
             radix = [int(space.num_choices[column]) for column in choices.columns]
             place = int(np.ravel_multi_index(code[list(choices.columns)].tolist(), radix)) if radix else 0
-            if parts.pop(name, ()) != choices.parts[place]:
+            if parts.pop(name, None) != choices.parts[place]:
                 raise InputError(
                     f"family {space.family}: part {name!r} of its layers depends on several genes at once "
                     "where none of them alone changes it; give its layers names and parts that do not"
@@ -162,6 +157,7 @@ def _check(space: SearchSpace, num_joints: int, found: Mapping[str, PartChoices]
                 f"family {space.family}: part {next(iter(parts))!r} is neither in the largest nor the "
                 "smallest network"
             )
+    return tuple(found.values())
 
 
 def reduced(reduce: Reduce, values: Iterable[float]) -> float:
@@ -172,15 +168,16 @@ def reduced(reduce: Reduce, values: Iterable[float]) -> float:
 class PartTable:
     """The sum of a part-wise cost, or its maximum, over architectures given as codes.
 
-    `cost(resolution, layers of the part)` is evaluated once for each combination of the genes that shape a
-    part. It is 0 or more; 0 for a part that is absent.
+    `cost(resolution, part)`, 0 or more, is evaluated once for each combination of the genes that shape a
+    part. Parts are what `split` makes of a network, such as their layers.
     """
 
     def __init__(
         self,
         space: SearchSpace,
         num_joints: int,
-        cost: PartCost,
+        split: Split[P],
+        cost: Callable[[int, P], float],
         dtype: npt.DTypeLike = np.float64,
         reduce: Reduce = "sum",
     ) -> None:
@@ -189,8 +186,9 @@ class PartTable:
         self._combine = np.add if reduce == "sum" else np.maximum
         first = space.gene_index["resolution"]
         self._terms: list[tuple[Columns, npt.NDArray[Any]]] = []
-        for choices in part_choices(space, positive_int(num_joints, "num_joints")):
-            values = [cost(side, part) for side in space.resolution for part in choices.parts]
+        for choices in part_choices(space, positive_int(num_joints, "num_joints"), split):
+            sides = itertools.product(space.resolution, choices.parts)
+            values = [0 if part is None else cost(side, part) for side, part in sides]
             self._terms.append(((first, *choices.columns), np.array(values, dtype=dtype)))
         self._gather = Gather(space, [columns for columns, _ in self._terms])
 
@@ -316,11 +314,14 @@ class MacsTable(PartTable):
         def cost(resolution: int, part: Part) -> int:
             return sum(layer.macs(resolution, resolution, checked) for layer in part)
 
-        super().__init__(space, num_joints, cost, np.int64)
+        super().__init__(space, num_joints, split_parts, cost, np.int64)
 
 
 class ParamsTable(PartTable):
     """Trainable parameters of many architectures at once, exact: `predict` gives (N,) int64."""
 
     def __init__(self, space: SearchSpace, num_joints: int = 14) -> None:
-        super().__init__(space, num_joints, lambda _, part: sum(layer.params for layer in part), np.int64)
+        def cost(resolution: int, part: Part) -> int:
+            return sum(layer.params for layer in part)
+
+        super().__init__(space, num_joints, split_parts, cost, np.int64)

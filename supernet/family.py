@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from .errors import InputError, as_lists, check_schema, positive_int, read_fields, shown
 from .registry import Registry, conf_names, find_conf
-from .runs.files import read_json, read_yaml, write_yaml
+from .runs.files import is_json, read_json, read_yaml, write_yaml
 
 if TYPE_CHECKING:
     from typing import Self
@@ -100,6 +100,10 @@ class Layer:
             return self.weights * (positions // self.stride**2 if self.kind == "deconv" else positions)
         elementwise = 2 * self.norm + (self.activation is not None)
         return self.weights * positions + elementwise * self.out_channels * positions
+
+
+# A layer of one value, or (None) the sum of two, by their numbers; see `trace`.
+Step = tuple[Layer | None, tuple[int, ...]]
 
 
 class Architecture:
@@ -308,6 +312,36 @@ def wire(arch: Architecture, apply: Callable[[str, T], T], add: Callable[[T, T],
     return family_of(arch).wire(arch, apply, add, images)
 
 
+def trace(arch: Architecture, num_joints: int) -> tuple[list[Step], list[int]]:
+    """The wiring as steps, and the numbers of the outputs: 0 is the images, `i + 1` what step i gives."""
+    known = {layer.name: layer for layer in layers(arch, num_joints)}
+    steps: list[Step] = []
+
+    def run(layer: Layer | None, *inputs: int) -> int:
+        steps.append((layer, inputs))
+        return len(steps)
+
+    outputs = wire(arch, lambda name, x: run(known[name], x), lambda x, y: run(None, x, y), 0)
+    return steps, outputs
+
+
+@lru_cache(maxsize=256)
+def norm_sources(arch: Architecture, num_joints: int) -> dict[str, tuple[str, ...]]:
+    """For every layer with a batch norm, the convolutions whose sum it normalises.
+
+    That is the layer's own convolution, or for a bare norm those that are added before it. Where norms are
+    folded, the first of them has a bias.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    sums: list[tuple[str, ...]] = [()]
+    for layer, inputs in trace(arch, num_joints)[0]:
+        before = tuple(name for value in inputs for name in sums[value])
+        if layer is not None and layer.norm:
+            found[layer.name] = before if layer.kind == "norm" else (layer.name,)
+        sums.append(before if layer is None else (layer.name,))
+    return found
+
+
 def arch_from_dict(value: Any) -> Architecture:
     """The description with this plain form, of any family; a form that names none is LitePose's.
 
@@ -363,11 +397,6 @@ def read_source(source: str | os.PathLike[str], folders: Sequence[str]) -> tuple
         )
     path = path / "arch.yaml" if path.is_dir() else path
     return path, read_json(path, "architecture") if is_json(path) else read_yaml(path, "architecture")
-
-
-def is_json(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is JSON by its name, compressed or not."""
-    return Path(path).name.endswith((".json", ".json.gz"))
 
 
 def check_input_shape(shape: Sequence[int], step: int = STEP) -> tuple[int, int]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from .cost import Columns, Gather, tabulate
 from .errors import InputError
-from .family import Architecture, Layer, family_of, layers, wire
+from .family import Architecture, Layer, family_of, layers, trace
 from .space import Codes, SearchSpace
 
 # Bytes of a weight or of an element of a map.
@@ -74,7 +74,7 @@ class _Map:
 
 
 @dataclass(frozen=True)
-class Step:
+class Live:
     """What is live while one layer or sum runs, in elements per pixel of the input.
 
     Attributes:
@@ -88,41 +88,27 @@ class Step:
     held: dict[str, float]
 
 
-def plan(arch: Architecture, num_joints: int) -> list[Step]:
+def plan(arch: Architecture, num_joints: int) -> Iterator[Live]:
     """The execution of `arch`, layer by layer."""
-    known = {layer.name: layer for layer in layers(arch, num_joints)}
+    steps, outputs = trace(arch, num_joints)
     maps = [_Map(3.0, "images", "images")]
-    runs: list[tuple[str, tuple[int, ...], int, bool]] = []
-
-    def run(part: str, group: str, inputs: tuple[int, ...], size: float, in_place: bool) -> int:
-        for number in inputs:
-            maps[number].last = len(runs)
-        maps.append(_Map(size, part, group))
-        runs.append((part, inputs, len(maps) - 1, in_place))
-        return len(maps) - 1
-
-    def apply(name: str, x: int) -> int:
-        layer = known[name]
-        size = layer.out_channels / layer.scale**2
-        return run(layer.part, layer.group, (x,), size, layer.kind == "norm")
-
-    def add(x: int, y: int) -> int:
-        part = runs[-1][0]
-        return run(part, maps[runs[-1][2]].group, (x, y), maps[x].size, True)
-
-    for number in wire(arch, apply, add, 0):
-        maps[number].last = len(runs)
-    return list(_steps(runs, maps))
-
-
-def _steps(runs: list[tuple[str, tuple[int, ...], int, bool]], maps: list[_Map]) -> Iterator[Step]:
     reads: dict[str, set[int]] = {}
-    for part, inputs, _, _ in runs:
-        reads.setdefault(part, set()).update(inputs)
-    for i, (part, inputs, output, in_place) in enumerate(runs):
-        live = {number for number in range(output) if maps[number].last >= i}
+    for i, (layer, inputs) in enumerate(steps):
+        for value in inputs:
+            maps[value].last = i
+        if layer is not None:
+            maps.append(_Map(layer.out_channels / layer.scale**2, layer.part, layer.group))
+        else:
+            maps.append(_Map(maps[inputs[0]].size, maps[-1].part, maps[-1].group))
+        reads.setdefault(maps[-1].part, set()).update(inputs)
+    for value in outputs:
+        maps[value].last = len(steps)
+    for i, (layer, inputs) in enumerate(steps):
+        part = maps[i + 1].part
+        live = {number for number in range(i + 1) if maps[number].last >= i}
+        in_place = layer is None or layer.kind == "norm"
         if not (in_place and any(maps[number].last == i for number in inputs)):
-            live.add(output)
+            live.add(i + 1)
         own, held = 0.0, dict[str, float]()
         for number in live:
             one = maps[number]
@@ -130,7 +116,7 @@ def _steps(runs: list[tuple[str, tuple[int, ...], int, bool]], maps: list[_Map])
                 own += one.size
             else:
                 held[one.group] = held.get(one.group, 0.0) + one.size
-        yield Step(part, own, held)
+        yield Live(part, own, held)
 
 
 def _profile(arch: Architecture, num_joints: int) -> Profile:

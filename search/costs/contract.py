@@ -22,6 +22,7 @@ from supernet.cost import (
     count_macs,
     count_params,
     reduced,
+    split_parts,
 )
 from supernet.family import Architecture, Layer, layers
 from supernet.memory import MemoryTable, bytes_of, layer_flash, peak_memory
@@ -165,7 +166,7 @@ class LayerCost(Cost):
         def cost(resolution: int, found: Iterable[Layer]) -> float:
             return reduced(self.reduce, (self.of_layer(layer, resolution, settings) for layer in found))
 
-        return PartTable(space, settings.num_joints, cost, self.dtype, self.reduce)
+        return PartTable(space, settings.num_joints, split_parts, cost, self.dtype, self.reduce)
 
     def of_arch(self, arch: Architecture, space: SearchSpace, settings: CostSettings) -> float:
         """The cost of any architecture at its own resolution."""

@@ -12,20 +12,18 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.optimize import lsq_linear
 
-from supernet.cost import PartTable
+from supernet.cost import PartTable, part_choices
 from supernet.errors import InputError
-from supernet.family import Layer
 from supernet.sampling import CostTable
 from supernet.space import Codes, SearchSpace
 
 from ..accuracy.predictor import tau_of
 from ..devices.measurements import Measurements, middle, retest_spread
 from .contract import Cost, CostSettings, Floats
-from .parts import Part, PartModel, network_parts, split_parts
+from .parts import Part, PartModel, network_parts, wired_parts
 
 FILE = "latency.json"
 RUNS = Path("runs/profile")
-GROUPS = ("stem", "stage1", "stage2", "stage3", "stage4", "head1", "head2", "head3", "raw")
 FOLDS = 4
 # A prediction counts as right within the larger of this and twice the spread between rounds.
 WITHIN = 0.10
@@ -62,8 +60,10 @@ class LatencyTable:
         self._model = model or fit_parts(measured)
         self._known: dict[Part, float] = {}
         self.factors = self._fit(measured)
-        self._learn_all()
-        self._table = PartTable(self.space, self.num_joints, self._cost)
+        found = part_choices(self.space, self.num_joints, wired_parts)
+        every = {part for choices in found for part in choices.parts if part is not None}
+        self._learn(part.at(side) for part in every for side in self.space.resolution)
+        self._table = PartTable(self.space, self.num_joints, wired_parts, self._cost)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], space: SearchSpace | None = None) -> LatencyTable:
@@ -86,41 +86,38 @@ class LatencyTable:
         """Non-negative least squares of relative errors, every factor held to the ratio of the totals."""
         archs = measured.space.decode(measured.codes)
         networks = [network_parts(arch, self.num_joints) for arch in archs]
-        self._learn({part for parts in networks for part in parts})
+        self._learn(part for parts in networks for part in parts)
+        groups = ordered_groups(part for parts in networks for part in parts)
         sums = np.array(
-            [[sum(self._known[p] for p in parts if p.group == g) for g in GROUPS] for parts in networks]
-        ).reshape(len(networks), len(GROUPS))
-        factors = np.ones(len(GROUPS) + 1)
+            [[sum(self._known[p] for p in parts if p.group == g) for g in groups] for parts in networks]
+        ).reshape(len(networks), len(groups))
+        factors = np.ones(len(groups) + 1)
         factors[-1] = 0.0
         if len(networks) >= 2:
             times = middle(measured.networks)
             common = float(np.median(times / sums.sum(axis=1)))
             rows = np.column_stack([sums, np.ones(len(networks))]) / times[:, None]
             weight = np.sqrt(HOLD * len(networks))
-            hold = weight * np.eye(len(GROUPS), len(GROUPS) + 1)
-            right = np.concatenate([np.ones(len(networks)), np.full(len(GROUPS), weight * common)])
+            hold = weight * np.eye(len(groups), len(groups) + 1)
+            right = np.concatenate([np.ones(len(networks)), np.full(len(groups), weight * common)])
             factors = lsq_linear(np.vstack([rows, hold]), right, bounds=(0.0, np.inf)).x
-        return dict(zip((*GROUPS, "constant"), map(float, factors), strict=True))
+        return dict(zip((*groups, "constant"), map(float, factors), strict=True))
 
     def _learn(self, parts: Iterable[Part]) -> None:
-        fresh = [part for part in parts if part not in self._known]
+        fresh = [part for part in dict.fromkeys(parts) if part not in self._known]
         if fresh:
             self._known.update(zip(fresh, self._model.predict(fresh).tolist(), strict=True))
 
-    def _learn_all(self) -> None:
-        """Predict all parts of the space in one go."""
-        found: set[Part] = set()
+    def _cost(self, resolution: int, part: Part) -> float:
+        return self.factors[part.group] * self._known[part.at(resolution)]
 
-        def note(resolution: int, layers: Iterable[Layer]) -> float:
-            found.update(split_parts(resolution, layers))
-            return 0.0
 
-        PartTable(self.space, self.num_joints, note)
-        self._learn(sorted(found, key=lambda part: str(part.to_row())))
-
-    def _cost(self, resolution: int, layers: Iterable[Layer]) -> float:
-        parts = split_parts(resolution, layers)
-        return sum(self.factors[part.group] * self._known[part] for part in parts)
+def ordered_groups(parts: Iterable[Part]) -> list[str]:
+    """The groups of `parts` as they come, those of one kind together."""
+    found: dict[str, dict[str, None]] = {}
+    for part in parts:
+        found.setdefault(part.kind, {})[part.group] = None
+    return [group for groups in found.values() for group in groups]
 
 
 def fit_parts(measured: Measurements) -> PartModel:

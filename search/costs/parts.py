@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from functools import lru_cache
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +15,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, WhiteKernel
 
+from supernet.cost import split_parts
 from supernet.errors import InputError
-from supernet.family import Architecture, Layer, layers
+from supernet.family import Architecture, Layer, norm_sources, trace
 
 T = TypeVar("T")
 Floats = npt.NDArray[np.float64]
-# What parts are, by their group without its number; each has a model of its own.
-KINDS = ("stem", "stage", "head", "raw")
+# Layers of a part that its time is told from, in any case.
+FIRST = 3
 
 
 @dataclass(frozen=True)
@@ -29,85 +30,115 @@ class Part:
     """One part at one resolution; equal parts take equal time wherever they stand.
 
     Attributes:
-        group: `stem`, `stage1` .. `stage4`, `head1` .. `head3` or `raw`; equal parts of different groups
-            differ in what surrounds them.
-        resolution: side of the network's square input in pixels.
+        group: `stem`, `stage1`, or what else a family calls it; equal parts of different groups differ in
+            what surrounds them.
+        resolution: side of the network's square input in pixels; 0 while that is open.
         layers: the part's layers, with names that do not tell its place.
+        biased: per layer whether its convolution has a bias once batch norms are folded.
+        reads: (channels, scale) of each map that it takes from other parts.
+        steps: what runs: the place of a layer, or None for a sum, and the numbers of the values it takes:
+            first the maps that are read, then what each step gives.
+        outputs: the numbers of the values that other parts take.
     """
 
     group: str
     resolution: int
     layers: tuple[Layer, ...]
+    biased: tuple[bool, ...]
+    reads: tuple[tuple[int, int], ...]
+    steps: tuple[tuple[int | None, tuple[int, ...]], ...]
+    outputs: tuple[int, ...]
+
+    @property
+    def kind(self) -> str:
+        """The group without its number; parts of one kind share a model of their times."""
+        return self.group.rstrip("0123456789")
 
     @property
     def inputs(self) -> tuple[tuple[int, int], ...]:
-        """(channels, side) of each input map."""
-        first = self.layers[0]
-        if first.kind == "deconv":
-            side = self.resolution // (first.scale * first.stride)
-            return tuple((layer.in_channels, side) for layer in self.layers if layer.kind == "deconv")
-        return ((first.in_channels, self.resolution // (first.scale // first.stride)),)
+        """(channels, side) of each map that it reads."""
+        return tuple((channels, self.resolution // scale) for channels, scale in self.reads)
 
     @property
     def is_residual(self) -> bool:
-        """Whether the part adds its input (a block of stride 1 between equal widths)."""
-        if not self.group.startswith("stage"):
-            return False
-        strides = {layer.stride for layer in self.layers}
-        return strides == {1} and self.layers[0].in_channels == self.layers[-1].out_channels
+        """Whether the part adds a map that it reads."""
+        return any(place is None and min(values) < len(self.reads) for place, values in self.steps)
 
-    def to_row(self) -> list[object]:
-        """Plain form: group, resolution, then the numbers of every layer."""
-        found: list[object] = [self.group, self.resolution]
-        for layer in self.layers:
-            found.append([layer.name, layer.in_channels, layer.out_channels, layer.kernel])
-        return found
+    def at(self, resolution: int) -> Part:
+        """The same at a resolution."""
+        return replace(self, resolution=resolution)
+
+    def run(self, apply: Callable[[Layer, T], T], add: Callable[[T, T], T], inputs: Iterable[T]) -> list[T]:
+        """Its outputs: `apply(layer, value)` computes a layer, `add` a sum."""
+        values = list(inputs)
+        for place, taken in self.steps:
+            if place is None:
+                values.append(add(values[taken[0]], values[taken[1]]))
+            else:
+                values.append(apply(self.layers[place], values[taken[0]]))
+        return [values[number] for number in self.outputs]
 
 
-def split_parts(resolution: int, found: Iterable[Layer]) -> list[Part]:
-    """The parts that `found` (a network's layers, or some of its parts') makes up."""
-    parts = []
-    for name, some in itertools.groupby(found, lambda layer: layer.part):
-        own = tuple(some)
-        if own[0].group.rstrip("0123456789") not in KINDS:
-            raise InputError(
-                f"latency is told for networks of the litepose family; {name or own[0].name!r} is none of "
-                "their parts"
-            )
-        renamed = (
-            replace(layer, name=layer.name.removeprefix(f"{name}."), part="", group="", closes_branch=False)
-            for layer in own
+def wired_parts(arch: Architecture, num_joints: int) -> dict[str, Part]:
+    """The parts of a network by name, of no resolution yet, as its wiring shows them.
+
+    A sum belongs to the part that made one of its terms, if that made or reads the other too; sums between
+    parts belong to none.
+    """
+    steps, outputs = trace(arch, num_joints)
+    # By value, the part that makes it, and (channels, scale).
+    makers: list[str | None] = [None]
+    maps = [(3, 1)]
+    parts = split_parts(arch, num_joints)
+    reads: dict[str, dict[int, None]] = {name: {} for name in parts}
+    made: dict[str, list[int]] = {name: [] for name in parts}
+    for i, (layer, taken) in enumerate(steps):
+        if layer is not None:
+            maker: str | None = layer.part or layer.name
+            maps.append((layer.out_channels, layer.scale))
+        else:
+            maker = makers[max(taken)]
+            if maker is not None and makers[min(taken)] != maker and min(taken) not in reads[maker]:
+                maker = None
+            maps.append(maps[taken[0]])
+        makers.append(maker)
+        if maker is not None:
+            made[maker].append(i)
+            reads[maker] |= {value: None for value in taken if makers[value] != maker}
+    used = set(outputs) | {
+        value for i, (_, taken) in enumerate(steps) for value in taken if makers[i + 1] != makers[value]
+    }
+    biased = {sources[0] for sources in norm_sources(arch, num_joints).values()}
+    found = {}
+    for name, own in parts.items():
+        here = made[name]
+        numbers = {value: i for i, value in enumerate([*reads[name], *(i + 1 for i in here)])}
+        places = {layer.name: place for place, layer in enumerate(own)}
+        found[name] = Part(
+            own[0].group,
+            0,
+            tuple(_nameless(layer, name) for layer in own),
+            tuple(layer.name in biased for layer in own),
+            tuple(maps[value] for value in reads[name]),
+            tuple(
+                (None if layer is None else places[layer.name], tuple(numbers[value] for value in taken))
+                for layer, taken in (steps[i] for i in here)
+            ),
+            tuple(numbers[i + 1] for i in here if i + 1 in used),
         )
-        parts.append(Part(own[0].group, resolution, tuple(renamed)))
-    return parts
+    return found
 
 
-def has_bias(layer: Layer) -> bool:
-    """Whether a layer's convolution has a bias once batch norms are folded (see `subnets.network`)."""
-    return layer.norm if layer.kind != "deconv" else layer.name.endswith("refined")
+@lru_cache(maxsize=8192)
+def _nameless(layer: Layer, part: str) -> Layer:
+    """`layer` of a part with this name, without what tells where that stands."""
+    own = layer.name.removeprefix(f"{part}.") if layer.part else layer.kind
+    return replace(layer, name=own, part="", group="", closes_branch=False)
 
 
 def network_parts(arch: Architecture, num_joints: int) -> list[Part]:
     """The parts of a network at its own resolution."""
-    return split_parts(arch.resolution, layers(arch, num_joints))
-
-
-def wire_part(part: Part, apply: Callable[[str, T], T], add: Callable[[T, T], T], inputs: list[T]) -> list[T]:
-    """Run a part: `apply(layer name, value)` computes a layer, `add` a sum (see `supernet.family.wire`)."""
-    if part.layers[0].kind == "deconv":
-        x = apply("refined", inputs[0])
-        if len(inputs) == 2:
-            x = add(x, apply("raw", inputs[1]))
-        x = apply("norm", x)
-        outputs = [x]
-        rest = part.layers[len(inputs) + 1 :]
-        for layer in rest:
-            x = apply(layer.name, x)
-        return [*outputs, x] if rest else outputs
-    x = inputs[0]
-    for layer in part.layers:
-        x = apply(layer.name, x)
-    return [add(x, inputs[0]) if part.is_residual else x]
+    return [part.at(arch.resolution) for part in wired_parts(arch, num_joints).values()]
 
 
 class PartModel:
@@ -125,10 +156,8 @@ class PartModel:
         if not len(parts) or not (np.isfinite(milliseconds) & (milliseconds > 0)).all():
             raise InputError("latency of parts: expected positive milliseconds of at least one part")
         self._models: dict[str, Process] = {}
-        for kind in KINDS:
-            chosen = [i for i, part in enumerate(parts) if kind_of(part) == kind]
-            if chosen:
-                self._models[kind] = best_process([parts[i] for i in chosen], milliseconds[chosen])
+        for kind, chosen in _by_kind(parts).items():
+            self._models[kind] = best_process([parts[i] for i in chosen], milliseconds[chosen])
 
     def predict(self, parts: Sequence[Part]) -> Floats:
         """(N,) milliseconds.
@@ -137,13 +166,19 @@ class PartModel:
             InputError: no part of a kind was measured.
         """
         found = np.empty(len(parts))
-        for kind in KINDS:
-            chosen = [i for i, part in enumerate(parts) if kind_of(part) == kind]
-            if chosen and kind not in self._models:
-                raise InputError(f"latency of parts: no {kind} part was measured")
-            if chosen:
-                found[chosen] = self._models[kind].predict([parts[i] for i in chosen])
+        for kind, chosen in _by_kind(parts).items():
+            if kind not in self._models:
+                raise InputError(f"latency of parts: no part of kind {kind!r} was measured")
+            found[chosen] = self._models[kind].predict([parts[i] for i in chosen])
         return found
+
+
+def _by_kind(parts: Sequence[Part]) -> dict[str, list[int]]:
+    """The places of the parts of each kind."""
+    found: dict[str, list[int]] = {}
+    for i, part in enumerate(parts):
+        found.setdefault(part.kind, []).append(i)
+    return found
 
 
 def best_process(parts: Sequence[Part], milliseconds: Floats) -> Process:
@@ -173,6 +208,9 @@ class Process:
 
     def __init__(self, parts: Sequence[Part], milliseconds: Floats, levels: tuple[int, ...]) -> None:
         self._levels = levels
+        weighing = {layer.name for part in parts for layer in part.layers if layer.weights}
+        self._described = {name: name in weighing for name in described_layers(parts)}
+        self._num_inputs = max(len(part.reads) for part in parts)
         x = self._features(parts)
         self._center, scale = x.mean(axis=0), x.std(axis=0)
         self._scale = np.where(scale > 1e-9, scale, 1.0)
@@ -202,32 +240,54 @@ class Process:
 
     def _features(self, parts: Sequence[Part]) -> Floats:
         steps = [[float(part.resolution == level) for level in self._levels] for part in parts]
-        return np.column_stack([np.stack([features(part) for part in parts]), np.array(steps)])
+        rows = [features(part, self._described, self._num_inputs) for part in parts]
+        return np.column_stack([np.stack(rows), np.array(steps)])
 
 
-def kind_of(part: Part) -> str:
-    """`stem`, `stage`, `head` or `raw`."""
-    return part.group.rstrip("0123456789")
+def described_layers(parts: Sequence[Part]) -> list[str]:
+    """Names of the layers whose sizes tell the parts of one kind apart: the first ones, and those of the
+    others on which parts differ that are equal in all before.
+    """
+    places: dict[str, int] = {}
+    for part in parts:
+        for place, layer in enumerate(part.layers):
+            places[layer.name] = max(place, places.get(layer.name, 0))
+    names = sorted(places, key=lambda name: places[name])
+    chosen = names[:FIRST]
+    for name in names[FIRST:]:
+        known: dict[Any, Layer | None] = {}
+        for part in parts:
+            own = {layer.name: layer for layer in part.layers}
+            before = part.layers[0].scale, tuple(own.get(other) for other in chosen)
+            if known.setdefault(before, own.get(name)) != own.get(name):
+                chosen.append(name)
+                break
+    return chosen
 
 
-def features(part: Part) -> Floats:
-    """Numbers that decide a part's time: logarithms of each layer's work and of the maps read and written."""
+def features(part: Part, described: Mapping[str, bool], num_inputs: int) -> Floats:
+    """Numbers that decide a part's time: logarithms of each layer's work and of the maps read and written.
+
+    Args:
+        part: the part.
+        described: names of the layers that are described, and whether they have weights; zeros stand for one
+            that the part has not.
+        num_inputs: the most maps that a part of its kind reads.
+    """
+    own = {layer.name: layer for layer in part.layers}
     found: list[float] = [np.log(part.resolution), float(part.is_residual), float(part.layers[0].scale)]
-    first: list[Layer | None] = list(part.layers[:3])
-    inputs: list[tuple[int, int] | None] = list(part.inputs)
-    if kind_of(part) == "head" and len(inputs) == 1:
-        # A deconvolution without a backbone map beside it: zeros stand for that one.
-        first, inputs = [part.layers[0], None, part.layers[1]], [inputs[0], None]
-    for layer in first:
+    for name, weighs in described.items():
+        layer = own.get(name)
         if layer is None:
-            found += [0.0] * 4
+            found += [0.0] * (3 + weighs)
             continue
         side = part.resolution / layer.scale
-        if layer.kind != "norm":
+        if weighs:
             found.append(np.log(layer.macs(part.resolution, part.resolution, "exact")))
         found += [np.log(layer.out_channels * side**2), np.log(layer.out_channels), float(layer.kernel)]
-    found += [np.log(one[0] * one[1] ** 2) if one else 0.0 for one in inputs]
-    found += [np.log(one[0]) if one else 0.0 for one in inputs]
+    absent = [0.0] * (num_inputs - len(part.inputs))
+    found += [np.log(channels * side**2) for channels, side in part.inputs] + absent
+    found += [np.log(channels) for channels, _ in part.inputs] + absent
     # What a convolution library does depends on whether channels fill its vectors.
-    found += [float(layer is not None and layer.out_channels % 16 == 0) for layer in first]
+    found += [float(name in own and own[name].out_channels % 16 == 0) for name in described]
     return np.array(found, dtype=np.float64)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime
 import platform
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -26,8 +28,8 @@ Make = Callable[[], Run]
 Told = Callable[[int], object]
 # Networks in a row without a part that is wanted, after which the design is complete.
 NOTHING_NEW = 40
-# Blocks are most of a network's parts, and most of its time.
-SHARES = {"stem": 0.05, "stage": 0.6, "head": 0.25, "raw": 0.1}
+# Parts of a kind, where there are so many.
+FEWEST = 3
 
 
 @dataclass(frozen=True)
@@ -54,31 +56,48 @@ class Design:
 
 def make_design(space: SearchSpace, num_joints: int, options: MeasureOptions, seed: int) -> Design:
     """Distinct parts of random networks, a share of each kind, and random networks of all sizes."""
-    from ..costs.parts import kind_of
-
     rng = np.random.default_rng([seed, 0])
-    wanted = {kind: max(3, round(share * options.parts)) for kind, share in SHARES.items()}
+    wanted = part_counts(network_parts(space.largest(), num_joints), options.parts)
     found: dict[Part, tuple[Any, int]] = {}
-    counts = dict.fromkeys(SHARES, 0)
+    # Where a kind has fewer different parts than its share, others take its place.
+    spare: dict[Part, tuple[Any, int]] = {}
+    counts = Counter[str]()
     idle = 0
     for row in sample_all_sizes(space, rng, 20 * options.parts):
         before = len(found)
         parts = network_parts(space.decode(row[None])[0], num_joints)
         for place in rng.permutation(len(parts)):
             part = parts[place]
-            if part not in found and counts[kind_of(part)] < wanted[kind_of(part)]:
-                counts[kind_of(part)] += 1
+            if part in found:
+                continue
+            if counts[part.kind] >= wanted.get(part.kind, FEWEST):
+                spare.setdefault(part, (row, int(place)))
+            else:
+                counts[part.kind] += 1
                 found[part] = (row, int(place))
                 # One of each kind per network at most keeps the sizes mixed.
-                if counts[kind_of(part)] % 4 == 0:
+                if counts[part.kind] % 4 == 0:
                     break
         idle = idle + 1 if len(found) == before else 0
         if idle >= NOTHING_NEW:
             break
+    found |= islice(spare.items(), max(0, options.parts - len(found)))
     codes = _networks(space, np.random.default_rng([seed, 1]), options.networks)
     sources = np.stack([row for row, _ in found.values()])
     places = tuple(place for _, place in found.values())
     return Design(sources, places, tuple(found), codes, tuple(space.decode(codes)))
+
+
+def part_counts(largest: Sequence[Part], total: int) -> dict[str, int]:
+    """How many parts of each kind stand for all: as the square root of the layers in the `largest` network.
+
+    Most layers, and most of the time, are those of blocks; yet a stem that is mistold spoils every network.
+    """
+    layers: dict[str, int] = {}
+    for part in largest:
+        layers[part.kind] = layers.get(part.kind, 0) + len(part.layers)
+    roots = {kind: count**0.5 for kind, count in layers.items()}
+    return {kind: max(FEWEST, round(total * root / sum(roots.values()))) for kind, root in roots.items()}
 
 
 def _networks(space: SearchSpace, rng: np.random.Generator, n: int) -> Codes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from subnets.network import Subnet, Unit
 from supernet.errors import InputError
-from supernet.family import Architecture, Layer, layers, wire
+from supernet.family import Architecture, Layer, layers, norm_sources, wire
 from supernet.network import ModuleTree
 
-from ..costs.parts import Part, has_bias, wire_part
+from ..costs.parts import Part
 from .board_script import Run
 from .options import DeviceOptions
 
@@ -28,8 +28,8 @@ IR_VERSION = 8
 class _Graph:
     """Collects nodes and weights."""
 
-    def __init__(self, found: Iterable[Layer]) -> None:
-        self._layers = {layer.name: layer for layer in found}
+    def __init__(self, biased: Collection[str]) -> None:
+        self._biased = biased
         self._rng = np.random.default_rng(0)
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
@@ -53,9 +53,8 @@ class _Graph:
         """A sum."""
         return self.node("Add", x, y)
 
-    def apply(self, name: str, x: str) -> str:
+    def apply(self, layer: Layer, x: str) -> str:
         """A layer with its batch norm folded and its activation."""
-        layer = self._layers[name]
         if layer.kind != "norm":
             x = self._convolution(layer, x)
         if layer.activation == "relu":
@@ -69,7 +68,7 @@ class _Graph:
         if layer.kind == "deconv":
             shape = (layer.in_channels, layer.out_channels, layer.kernel, layer.kernel)
         inputs = [x, self._weight(*shape)]
-        if has_bias(layer):
+        if layer.name in self._biased:
             inputs.append(self._weight(layer.out_channels))
         return self.node(
             "ConvTranspose" if layer.kind == "deconv" else "Conv",
@@ -101,15 +100,21 @@ class _Graph:
 
 def onnx_part(part: Part) -> bytes:
     """One part."""
-    graph = _Graph(part.layers)
+    graph = _Graph(biased_layers(part))
     inputs = {f"x{i}": shape for i, shape in enumerate(part.inputs)}
-    return graph.finish(inputs, wire_part(part, graph.apply, graph.add, list(inputs)))
+    return graph.finish(inputs, part.run(graph.apply, graph.add, inputs))
+
+
+def biased_layers(part: Part) -> set[str]:
+    """Names of its layers that have a bias."""
+    return {layer.name for layer, biased in zip(part.layers, part.biased, strict=True) if biased}
 
 
 def onnx_network(arch: Architecture, num_joints: int) -> bytes:
     """A whole network at its own resolution."""
-    graph = _Graph(layers(arch, num_joints))
-    outputs = wire(arch, graph.apply, graph.add, "images")
+    graph = _Graph({sources[0] for sources in norm_sources(arch, num_joints).values()})
+    known = {layer.name: layer for layer in layers(arch, num_joints)}
+    outputs = wire(arch, lambda name, x: graph.apply(known[name], x), graph.add, "images")
     return graph.finish({"images": (3, arch.resolution)}, outputs)
 
 
@@ -118,16 +123,17 @@ class PartNet(ModuleTree[Unit]):
 
     def __init__(self, part: Part) -> None:
         super().__init__()
-        self.plant(part.layers, lambda layer: Unit(layer, has_bias(layer), False))
+        biased = biased_layers(part)
+        self.plant(part.layers, lambda layer: Unit(layer, layer.name in biased, False))
         self.part = part
         self.eval()
 
     def forward(self, *inputs: Tensor) -> list[Tensor]:
         """The part's outputs for its inputs (1, C, H, W) each."""
-        return wire_part(self.part, self._apply_unit, torch.add, list(inputs))
+        return self.part.run(self._apply_unit, torch.add, inputs)
 
-    def _apply_unit(self, name: str, x: Tensor) -> Tensor:
-        output: Tensor = self.unit(name)(x)
+    def _apply_unit(self, layer: Layer, x: Tensor) -> Tensor:
+        output: Tensor = self.unit(layer.name)(x)
         return output
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError, booleans, check_keys, check_schema, positive_int, positive_ints, shown
-from ..family import LARGEST_SIDE, SCHEMA, Architecture, is_json, read_source
-from ..runs.files import write_json
+from ..family import LARGEST_SIDE, SCHEMA, Architecture, read_source
+from ..runs.files import is_json, write_json
 
 NAME = "litepose"
 STRIDES = (2, 2, 2, 1)

@@ -220,6 +220,11 @@ def _gunzip(data: bytes, what: str) -> bytes:
     return b"".join(parts)
 
 
+def is_json(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is JSON by its name, compressed or not."""
+    return Path(path).name.endswith((".json", ".json.gz"))
+
+
 def read_json(path: str | os.PathLike[str], what: str = "JSON file") -> Any:
     """The value in the JSON file `path` (`.json` or `.json.gz`).
 

@@ -1,4 +1,4 @@
-"""Everything of a plugin together: train, search, export, evaluate and predict by the real commands."""
+"""Everything of a plugin together: train, profile, search, export, evaluate and predict by real commands."""
 
 from __future__ import annotations
 
@@ -40,12 +40,19 @@ def test_from_pictures_to_people(command: Callable[..., Any], tmp_path: Path) ->
     scored = ("train.validation.every=2", "train.validation.calibration=2", "train.validation.subnets=0")
     command("supernet.train", "name=s", "space=space.yaml", *data(tmp_path), *steps, *scored, cwd=tmp_path)
 
+    measured = ("measure.parts=30", "measure.networks=10", "measure.rounds=2", "measure.seconds=0.001")
+    measured += ("space=space.yaml", "num_joints=3")
+    command("search.profile", "name=d", "device=torch", *measured, cwd=tmp_path)
+
     wanted = ("supernet=s", "name=s", "budgets.largest_map=[60%,100%]", "budgets.names=[small,large]")
+    wanted += ("latency=d",)
     few = ("strategy=cheapest", "search.evaluations=4", "search.batch=2", "search.baseline=0")
     command("search.run", *wanted, *few, "evaluation.calibration_images=2", cwd=tmp_path)
     found = json.loads((tmp_path / "runs/search/s/candidates.json").read_text())
     assert set(found["chosen"]) >= {"small"}
-    assert all("largest_map" in candidate["costs"] for candidate in found["candidates"])
+    assert all(
+        candidate["costs"].keys() >= {"largest_map", "latency_ms"} for candidate in found["candidates"]
+    )
 
     chosen = "runs/search/s:small"
     quick = ("format=[toy]", "export.latency_rounds=0", *data(tmp_path))

@@ -17,7 +17,6 @@ from subnets import Subnet
 from supernet import Arch, InputError, SearchSpace
 from supernet.cost import Part, padded_shape, split_parts, tabulate
 from supernet.describe import layer_costs, layer_table, space_table, zoo_table
-from supernet.family import layers
 from supernet.space import Codes
 
 
@@ -183,10 +182,9 @@ def test_an_architecture_tells_many_parts_of_a_table_at_once() -> None:
 
     def at(code: Codes) -> dict[str, Part]:
         seen.append(code.tobytes())
-        return split_parts(layers(space.decode(code[None])[0], 14))
+        return split_parts(space.decode(code[None])[0], 14)
 
-    absent: Part = ()
-    tables = tabulate(space, at, absent)
+    tables = tabulate(space, at, ())
     assert len(set(seen)) == len(seen)
     ends = space.encode([space.largest(), space.smallest()])
     alone = {code.tobytes() for end in ends for _, code in space.neighbours(end)}
