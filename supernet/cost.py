@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Generic, Literal, TypeVar
@@ -14,11 +14,12 @@ import numpy.typing as npt
 from .errors import InputError, positive_int
 from .family import (
     CONVENTIONS,
+    LARGEST_SIDE,
+    STEP,
     Architecture,
     Convention,
     Layer,
     NetworkCost,
-    check_input_shape,
     family_of,
     layers,
     step_of,
@@ -101,28 +102,28 @@ def _filled(
     An architecture tells one entry of every table, so each is chosen to tell as many new ones as it can.
     """
     radix = space.num_choices
+    columns_of = {key: np.array(columns, dtype=np.intp) for key, columns in shaping.items()}
     entries = {
-        key: np.array(list(itertools.product(*map(range, radix[list(columns)]))), dtype=np.int64)
-        for key, columns in shaping.items()
+        key: np.array(list(itertools.product(*map(range, radix[columns]))), dtype=np.int64)
+        for key, columns in columns_of.items()
     }
     missing = {key: np.ones(len(rows), dtype=bool) for key, rows in entries.items()}
     values = {key: [absent] * len(rows) for key, rows in entries.items()}
     # The largest tables first: they decide how many architectures it takes.
     open_keys = sorted(entries, key=lambda key: -len(entries[key]))
     while open_keys:
-        code = radix - 1
-        free = np.ones(len(code), dtype=bool)
+        code, free = radix - 1, np.ones(len(radix), dtype=bool)
+        told: dict[K, int] = {}
         for key in open_keys:
-            columns = list(shaping[key])
+            columns = columns_of[key]
             usable = missing[key] & ((entries[key] == code[columns]) | free[columns]).all(axis=1)
-            first = usable.argmax()
+            first = int(usable.argmax())
             if usable[first]:
                 code[columns] = entries[key][first]
                 free[columns] = False
+                told[key] = first
         found = at(code)
-        for key in open_keys:
-            columns = list(shaping[key])
-            place = int(np.ravel_multi_index(code[columns], radix[columns])) if columns else 0
+        for key, place in told.items():
             values[key][place] = found.get(key, absent)
             missing[key][place] = False
         open_keys = [key for key in open_keys if missing[key].any()]
@@ -295,6 +296,19 @@ def input_size(arch: Architecture, input_shape: tuple[int, int] | None = None) -
         InputError: the network cannot take that shape.
     """
     return check_input_shape(input_shape or arch.input_shape, step_of(arch))
+
+
+def check_input_shape(shape: Sequence[int], step: int = STEP) -> tuple[int, int]:
+    """`shape` (height, width) if it is a multiple of `step` on both sides.
+
+    Raises:
+        InputError: it is not, or it is larger than 4096 on a side.
+    """
+    if len(shape) != 2 or any(not 0 < side <= LARGEST_SIDE or side % step for side in shape):
+        raise InputError(
+            f"input_shape={list(shape)} must be two multiples of {step} up to {LARGEST_SIDE}: height, width"
+        )
+    return shape[0], shape[1]
 
 
 def padded_shape(resolution: int, image_height: int, image_width: int) -> tuple[int, int]:

@@ -397,16 +397,3 @@ def read_source(source: str | os.PathLike[str], folders: Sequence[str]) -> tuple
         )
     path = path / "arch.yaml" if path.is_dir() else path
     return path, read_json(path, "architecture") if is_json(path) else read_yaml(path, "architecture")
-
-
-def check_input_shape(shape: Sequence[int], step: int = STEP) -> tuple[int, int]:
-    """`shape` (height, width) if it is a multiple of `step` on both sides.
-
-    Raises:
-        InputError: it is not, or it is larger than 4096 on a side.
-    """
-    if len(shape) != 2 or any(not 0 < side <= LARGEST_SIDE or side % step for side in shape):
-        raise InputError(
-            f"input_shape={list(shape)} must be two multiples of {step} up to {LARGEST_SIDE}: height, width"
-        )
-    return shape[0], shape[1]

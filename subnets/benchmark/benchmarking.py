@@ -10,8 +10,9 @@ from typing import Any
 
 from rich.table import Table
 
+from supernet.cost import check_input_shape
 from supernet.errors import InputError
-from supernet.family import check_input_shape, step_of
+from supernet.family import step_of
 from supernet.runs.files import atomic_path
 
 from ..export.formats import FORMATS, Job, Run, formats, normal_inputs, readers, with_needs

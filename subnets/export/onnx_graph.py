@@ -16,8 +16,9 @@ import torch
 from torch import nn
 
 from supernet import __version__
+from supernet.cost import check_input_shape
 from supernet.errors import InputError
-from supernet.family import LARGEST_SIDE, STEP, check_input_shape
+from supernet.family import LARGEST_SIDE, STEP
 from supernet.heads.contract import HEADS
 from supernet.runs.files import atomic_path
 

@@ -12,13 +12,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from supernet.cost import check_input_shape
 from supernet.errors import InputError, check_keys, check_schema, positive_ints, read_fields, shown
 from supernet.family import (
     SCHEMA,
     Architecture,
     Family,
     NetworkCost,
-    check_input_shape,
     family_of,
     load_arch,
     step_of,
