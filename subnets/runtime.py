@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 from dataclasses import replace
@@ -26,18 +27,18 @@ if TYPE_CHECKING:
 
 
 def torch_runtime(net: nn.Module, threads: int | None = None, device: str = "cpu") -> Run:
-    """`net` in evaluation mode on `device`, float32, channels last.
+    """A copy of `net` in evaluation mode on `device`, float32, channels last; `net` stays as it is.
 
     `threads` sets torch's thread count, which holds for the whole process.
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    net = net.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    copied = copy.deepcopy(net).to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     def run(images: Floats) -> list[Floats]:
         with torch.inference_mode():
             tensor = torch.from_numpy(images).to(device, memory_format=torch.channels_last)
-            return [output.float().cpu().contiguous().numpy() for output in net(tensor)]
+            return [output.float().cpu().contiguous().numpy() for output in copied(tensor)]
 
     return run
 

@@ -15,7 +15,7 @@ from supernet.data.source import MEND, DataConfig, data_from, open_split
 from supernet.errors import InputError
 from supernet.evaluation import calibration_batches
 from supernet.family import Architecture, arch_from_dict, family_of, load_arch
-from supernet.heads.contract import HEADS, Head
+from supernet.heads.contract import Head, head_of
 from supernet.pose.grouping import MATCHING
 from supernet.pose.skeletons import Skeleton, require_same_joints
 from supernet.training.checkpoint import TrainedSupernet, load_supernet
@@ -177,11 +177,6 @@ class Opened:
     about: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def kind(self) -> str:
-        """The kind of its head."""
-        return self.arch.head_kind
-
-    @property
     def matching(self) -> str:
         """The rule by which its peaks are matched to people."""
         return self.manifest.matching if self.manifest else str(self.about.get("matching", MATCHING))
@@ -189,7 +184,7 @@ class Opened:
     @property
     def head(self) -> Head:
         """What its outputs are."""
-        return HEADS.get(self.kind)
+        return head_of(self.arch)
 
     def require_people(self) -> Opened:
         """Itself.
@@ -200,7 +195,9 @@ class Opened:
         if self.head.finds_person:
             raise InputError(f"{self.name} works on crops of one person; use python -m subnets.topdown")
         if not self.head.finds_people:
-            raise InputError(f"{self.name} gives {self.kind}: it is there for its cost and latency only")
+            raise InputError(
+                f"{self.name} gives {self.arch.head_kind}: it is there for its cost and latency only"
+            )
         return self
 
     def require_net(self) -> Network:

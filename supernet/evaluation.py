@@ -89,17 +89,17 @@ class Evaluator:
         self._held: dict[int, int] = {}
         self._preparing = 0.0
 
-    def __call__(self, run: Run, resolution: int, head: Head | None = None) -> Evaluation:
+    def __call__(self, run: Run, resolution: int, head: Head) -> Evaluation:
         """Run, decode and score.
 
         Args:
             run: (B, 3, H, W) normalised images to the network's outputs.
             resolution: short side of the network's input in pixels.
-            head: of the network; None for associative embedding.
+            head: of the network.
         """
         prepared = self.prepared(resolution)
         start, prepared_before = time.perf_counter(), self._preparing
-        people = infer_prepared(run, prepared, self.dataset.skeleton, self._inference(resolution), head)
+        people = infer_prepared(run, prepared, head, self.dataset.skeleton, self._inference(resolution))
         seconds = time.perf_counter() - start - (self._preparing - prepared_before)
         detections = to_coco_results(people, self.image_ids)
         stats = score(

@@ -26,6 +26,7 @@ from supernet.cost import MacsTable, count_macs
 from supernet.data.source import DataConfig, open_split
 from supernet.errors import InputError
 from supernet.evaluation import Evaluation, Evaluator, SupernetEvaluator
+from supernet.heads.contract import head_of
 from supernet.options import EvaluationOptions
 from supernet.pose.bootstrap import bootstrap_ap
 from supernet.runs.files import read_json, write_json, write_text
@@ -112,7 +113,7 @@ def score_all(
     with ProgressBar("test split", total) as bar:
         for budget in found["chosen"]:
             net = load(f"runs/export/{name}-{budget}")
-            scored[f"chosen {budget}"] = test(torch_runtime(net), net.arch.resolution)
+            scored[f"chosen {budget}"] = test(torch_runtime(net), net.arch.resolution, head_of(net.arch))
             bar.update(len(scored))
         for number, archs in drawn.items():
             for index, arch in enumerate(archs):

@@ -90,7 +90,7 @@ def compare(
         job = make_job(config, opened, Path(folder))
         files = [Path(folder) / item.file for item in write_formats(job, ("onnx", "int8"), config.export)]
         results = {
-            name: evaluator(open_runtime(file, "onnxruntime", 1), opened.arch.resolution)
+            name: evaluator(open_runtime(file, "onnxruntime", 1), opened.arch.resolution, opened.head)
             for name, file in zip(("fp32", "int8"), files, strict=True)
         }
         sizes = [round(file.stat().st_size / 1e6, 3) for file in files]

@@ -29,6 +29,7 @@ from search.strategies.operators import unique_rows
 from supernet import Arch
 from supernet.data.source import DataConfig, data_from, open_split
 from supernet.evaluation import Evaluator, SupernetEvaluator, supernet_run
+from supernet.heads.contract import head_of
 from supernet.options import EvaluationOptions
 from supernet.pose.grouping import DecodeOptions
 from supernet.pose.inference import InferenceOptions, infer_prepared
@@ -69,7 +70,9 @@ class Scorer:
             resolution=arch.resolution, flip=False, batch_size=self.options.batch_size, decode=DECODE
         )
         skeleton = self.evaluator.dataset.skeleton
-        people = infer_prepared(run, self.evaluator.prepared(arch.resolution), skeleton, options)
+        people = infer_prepared(
+            run, self.evaluator.prepared(arch.resolution), head_of(arch), skeleton, options
+        )
         detections = to_coco_results(people, self.evaluator.image_ids)
         stats = score(self._truth, detections, dataset=skeleton.name)
         return [stats[name] for name in ("AP", "AP50", "AR", "AP_easy", "AP_medium")]

@@ -101,7 +101,8 @@ def file_for(name: str, opened: Opened, runtime: str, scratch: Path) -> Path:
         for item in order:
             item.check()
         net, arch = opened.require_net(), opened.arch
-        manifest = Manifest(name, arch.resolution, opened.skeleton, arch=arch.to_dict(), kind=opened.kind)
+        facts: dict[str, Any] = {"step": step_of(arch), "head_kind": arch.head_kind, "arch": arch.to_dict()}
+        manifest = Manifest(name, arch.resolution, opened.skeleton, **facts)
         job = Job(net, _fused(opened), manifest, scratch / name, tuple)
         for item in order:
             target = job.folder / item.file
@@ -145,7 +146,7 @@ def _from_file(image: Path, opened: Opened, run: Run, manifest: Manifest | None,
     peaks = runtime != "torch" and manifest is not None and manifest.peaks > 0
     shape = manifest.input_shape if manifest else None
     predictor = Predictor(
-        run, opened.skeleton, PredictorOptions(opened.arch.resolution, shape, peaks, opened.kind)
+        run, opened.skeleton, PredictorOptions(opened.arch.resolution, shape, peaks, opened.arch.head_kind)
     )
     _, (prepared,) = predictor.prepare(read_rgb(image))
     height, width = prepared.shape[2:]

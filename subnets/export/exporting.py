@@ -100,7 +100,7 @@ def make_job(config: ExportCommand, opened: Opened, folder: Path) -> Job:
     """
     net, options = opened.require_net(), config.export
     if options.peaks and not opened.head.peaks:
-        raise InputError(f"{opened.name} gives {opened.kind} without tags; use export.peaks=0")
+        raise InputError(f"{opened.name} gives {opened.arch.head_kind} without tags; use export.peaks=0")
     shape = None
     if options.shapes != "dynamic":
         height, width = options.input_shape or opened.arch.input_shape
@@ -112,8 +112,9 @@ def make_job(config: ExportCommand, opened: Opened, folder: Path) -> Job:
         resolution=opened.arch.resolution,
         skeleton=opened.skeleton,
         input_shape=shape,
+        step=step_of(net.arch),
         peaks=options.peaks,
-        kind=opened.kind,
+        head_kind=opened.arch.head_kind,
         matching=DecodeOptions(matching=options.matching or opened.matching).matching,
         arch=opened.arch.to_dict(),
         about={**opened.about, "trained": opened.trained},

@@ -107,17 +107,17 @@ def export_onnx(net: nn.Module, path: str | os.PathLike[str], manifest: Manifest
         net: takes (B, 3, H, W); in evaluation mode, batch norms preferably folded (`subnets.network`).
         path: the file to write.
         manifest: goes into the file's metadata; its `input_shape` fixes the input to (1, 3, height,
-            width), without one batch, height and width are free (height and width multiples of 16); its
+            width), without one batch, height and width are free (sides multiples of its `step`); its
             `peaks` end the graph in peaks instead of maps.
         opset: the ONNX operator set that the file is for; its operators mean the same in all that are taken.
 
     Raises:
-        InputError: onnx or onnxscript is not installed, an input shape that is no multiple of 16, or an opset
+        InputError: onnx or onnxscript is not installed, an input shape that is no multiple of `step`, or an opset
             that lacks an operator.
     """
     shape = manifest.input_shape
-    example = torch.zeros(1, 3, *(check_input_shape(shape) if shape else TRACED))
-    outputs = HEADS.get(manifest.kind).outputs(manifest.skeleton.num_joints)
+    example = torch.zeros(1, 3, *(check_input_shape(shape, manifest.step) if shape else TRACED))
+    outputs = HEADS.get(manifest.head_kind).outputs(manifest.skeleton.num_joints)
     model = trace(net, (example,), ("images",), tuple(output.name for output in outputs))
     if shape is None:
         free_axes(model)

@@ -74,7 +74,7 @@ def draw_picture(config: ExportCommand, opened: Opened, path: Path) -> bool:
     if opened.skeleton.joints != dataset.skeleton.joints or not len(dataset):
         return False
     decode = DecodeOptions(matching=config.export.matching or opened.matching)
-    options = PredictorOptions(opened.arch.resolution, head=opened.kind, decode=decode)
+    options = PredictorOptions(opened.arch.resolution, head_kind=opened.arch.head_kind, decode=decode)
     predictor = Predictor(torch_runtime(opened.require_net()), opened.skeleton, options)
     crowded = sorted(range(len(dataset)), key=lambda index: -dataset.records[index].num_people)
     step = max(1, len(crowded) // PICTURES)

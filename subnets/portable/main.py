@@ -88,7 +88,7 @@ def open_predictor(
         resolution=manifest.resolution,
         input_shape=manifest.input_shape,
         peaks=bool(manifest.peaks),
-        head=manifest.kind,
+        head_kind=manifest.head_kind,
         flip=flip,
         min_score=min_score,
         decode=DecodeOptions(threshold=threshold, matching=manifest.matching),

@@ -15,7 +15,8 @@ from supernet.pose.preprocess import IMAGE_MEAN, IMAGE_STD
 from supernet.pose.skeletons import Skeleton
 from supernet.runs.reading import one_key_once
 
-SCHEMA = 1
+# The first called `head_kind` `kind`.
+SCHEMA = 2
 METADATA_KEY = "litepose"
 PREPROCESSING: dict[str, Any] = {
     "colour": "RGB",
@@ -37,10 +38,11 @@ class Manifest:
         name: what to call it.
         resolution: short side of the input in pixels.
         skeleton: the joints of the heatmaps, in order.
-        input_shape: (height, width) when only that input fits; None when any multiple of 16 does.
+        input_shape: (height, width) when only that input fits; None when any multiple of `step` does.
+        step: what both sides of an input are multiples of; 1 where that is not known.
         precision: `fp32` or `int8`.
         peaks: K when the graph ends in the K best peaks per joint instead of maps; 0 otherwise.
-        kind: the name of its head.
+        head_kind: the name of its head.
         matching: the rule by which its peaks are matched to people.
         arch: the architecture in its plain form.
         about: provenance and scores, for people.
@@ -50,9 +52,10 @@ class Manifest:
     resolution: int
     skeleton: Skeleton
     input_shape: tuple[int, int] | None = None
+    step: int = 1
     precision: str = "fp32"
     peaks: int = 0
-    kind: str = "embedding"
+    head_kind: str = "embedding"
     matching: str = MATCHING
     arch: Mapping[str, Any] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
@@ -66,9 +69,10 @@ class Manifest:
                 "resolution": self.resolution,
                 "skeleton": self.skeleton.to_dict(),
                 "input_shape": list(self.input_shape) if self.input_shape else None,
+                "step": self.step,
                 "precision": self.precision,
                 "peaks": self.peaks,
-                "kind": self.kind,
+                "head_kind": self.head_kind,
                 "matching": self.matching,
                 "preprocessing": preprocessing_of(self),
                 "outputs": outputs_of(self),
@@ -83,8 +87,8 @@ class Manifest:
         Raises:
             InputError: its outputs cannot be grouped into people.
         """
-        if not HEADS.get(self.kind).finds_people:
-            raise InputError(f"{self.name} gives {self.kind}, from which no people can be grouped here")
+        if not HEADS.get(self.head_kind).finds_people:
+            raise InputError(f"{self.name} gives {self.head_kind}, from which no people can be grouped here")
         return self
 
     @classmethod
@@ -96,7 +100,7 @@ class Manifest:
         """
         try:
             value = json.loads(text, object_pairs_hook=one_key_once)
-            if value["schema"] != SCHEMA:
+            if value["schema"] not in (1, SCHEMA):
                 raise InputError(
                     f"{where}: schema {value['schema']!r} is not known here ({SCHEMA} is); update the toolkit"
                 )
@@ -106,9 +110,10 @@ class Manifest:
                 resolution=positive_int(value["resolution"], f"{where}: resolution"),
                 skeleton=Skeleton.from_dict(value["skeleton"]),
                 input_shape=(side(shape[0]), side(shape[1])) if shape else None,
+                step=positive_int(value.get("step", 1), f"{where}: step"),
                 precision=str(value["precision"]),
                 peaks=positive_int(value["peaks"], f"{where}: peaks") if value["peaks"] != 0 else 0,
-                kind=str(value.get("kind", "embedding")),
+                head_kind=str(value.get("head_kind", value.get("kind", "embedding"))),
                 matching=str(value.get("matching", MATCHING)),
                 arch=dict(value["arch"]),
                 about=dict(value["about"]),
@@ -134,5 +139,5 @@ def outputs_of(manifest: Manifest) -> dict[str, str]:
             "positions": "(B, J, K, 2) x, y in half-scale pixels (pixel i spans [i, i+1)), parabola-refined",
             "tags": "(B, J, K) associative-embedding tag at each peak",
         }
-    outputs = HEADS.get(manifest.kind).outputs(manifest.skeleton.num_joints)
+    outputs = HEADS.get(manifest.head_kind).outputs(manifest.skeleton.num_joints)
     return {output.name: output.about for output in outputs}

@@ -44,7 +44,7 @@ class PredictorOptions:
         resolution: short side of its input in pixels.
         input_shape: (height, width) of a network that takes only that; None for any.
         peaks: whether its graph ends in peaks instead of maps.
-        head: the name of its head.
+        head_kind: the name of its head.
         flip: also run the mirrored image.
         scales: multi-scale test, multiples of the resolution.
         min_score: people below this score are left out.
@@ -54,7 +54,7 @@ class PredictorOptions:
     resolution: int
     input_shape: tuple[int, int] | None = None
     peaks: bool = False
-    head: str = "embedding"
+    head_kind: str = "embedding"
     flip: bool = False
     scales: tuple[float, ...] = (1.0,)
     min_score: float = 0.0
@@ -81,7 +81,7 @@ class Predictor:
         self.skeleton = skeleton
         self.options = options
         self._run = run
-        self._head = HEADS.get(options.head)
+        self._head = HEADS.get(options.head_kind)
 
     def __call__(self, image: Any) -> People:
         """The people in `image` (H, W, 3) uint8 RGB, in its pixel coordinates.
@@ -110,8 +110,8 @@ class Predictor:
             if len(outputs) != len(PEAKS):
                 raise InputError(f"the network gives {len(outputs)} outputs where peaks have {len(PEAKS)}")
             return item, outputs
-        flip, head = self.options.flip, self._head
-        return item, [run_passes(self._run, images, self.skeleton, flip, head)[0] for images in inputs]
+        known = self._head, self.skeleton, self.options.flip
+        return item, [run_passes(self._run, images, *known)[0] for images in inputs]
 
     def group(self, computed: Any) -> People:
         """Third step: outputs to people."""

@@ -12,14 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from supernet.errors import InputError
-from supernet.runs.reading import read_bytes
+from supernet.runs.reading import one_key_once, read_bytes
 
 from .manifest import METADATA_KEY, Manifest
 
 # What an export says about its files, beside them.
 EXPORT_FILE = "export.json"
-# Of LitePose networks, whose coarsest maps are at 1/16; other families have multiples of it.
-STEP = 16
 Floats = NDArray[np.float32]
 
 
@@ -69,9 +67,10 @@ class OnnxSession:
         try:
             outputs = self._session.run(None, {self._input: images})
         except Exception as error:  # as above
-            if any(side % STEP for side in images.shape[2:]):
+            step = self.manifest.step if self.manifest else 1
+            if any(side % step for side in images.shape[2:]):
                 raise InputError(
-                    f"{self.path} takes images whose sides are multiples of {STEP}, "
+                    f"{self.path} takes images whose sides are multiples of {step}, "
                     f"none of shape {images.shape}"
                 ) from None
             line = " ".join(str(error).split())
@@ -104,7 +103,8 @@ def _check_unchanged(path: Path) -> None:
         InputError: they differ.
     """
     try:
-        formats = json.loads(read_bytes(path.with_name(EXPORT_FILE)))["formats"]
+        text = read_bytes(path.with_name(EXPORT_FILE))
+        formats = json.loads(text, object_pairs_hook=one_key_once)["formats"]
         known = [item.get("sha256") for item in formats if item.get("file") == path.name]
     except (InputError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return  # an export of an older version, or the file alone

@@ -90,7 +90,7 @@ def open_predictor(config: PredictCommand, opened: Opened) -> Predictor:
         resolution=opened.arch.resolution,
         input_shape=manifest.input_shape if manifest else None,
         peaks=bool(manifest and manifest.peaks),
-        head=opened.kind,
+        head_kind=opened.arch.head_kind,
         flip=wanted.flip,
         scales=tuple(wanted.scales),
         min_score=wanted.min_score,

@@ -11,7 +11,10 @@ import torch
 from torch import Tensor
 
 from supernet.data.dataset import PoseDataset
+from supernet.data.targets import Targets
 from supernet.errors import InputError
+from supernet.heads.contract import head_of
+from supernet.heads.losses import PoseLoss
 from supernet.pose.preprocess import normalise
 from supernet.runs.progress import ProgressBar, StopRequest
 from supernet.training.checkpoint import FOLDER, CheckpointFolder
@@ -55,8 +58,8 @@ class PersonBatches:
         if not self.people:
             raise InputError(f"{dataset.name} labels nobody to train on")
 
-    def __call__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Crops (B, 3, H, W), heatmaps (B, J, H/4, W/4) and which of them count (B, J) of `step`."""
+    def __call__(self, step: int) -> tuple[Tensor, Targets]:
+        """Crops (B, 3, H, W) of `step`, and heatmaps (B, J, H/4, W/4) with those that count (B, J)."""
         rng = np.random.default_rng([self._seed, step])
         crops, heats, counted = [], [], []
         for place in rng.integers(len(self.people), size=self._size):
@@ -70,13 +73,9 @@ class PersonBatches:
             counted.append(counts)
         arrays = (normalise(crops), np.stack(heats), np.stack(counted))
         images, heats_bjhw, counted_bj = (torch.from_numpy(array) for array in arrays)
-        return images, heats_bjhw, counted_bj
-
-
-def crop_loss(heats_bjhw: Tensor, wanted_bjhw: Tensor, counted_bj: Tensor) -> Tensor:
-    """Mean squared error of the heatmaps of the joints that count."""
-    errors_bj = (heats_bjhw - wanted_bjhw).square().mean((2, 3))
-    return (errors_bj * counted_bj).sum() / counted_bj.sum().clamp(min=1)
+        mask_bhw = torch.ones_like(heats_bjhw[:, 0])
+        nobody = torch.zeros(len(crops), 0, heats_bjhw.shape[1], 3, dtype=torch.int64)
+        return images, Targets((heats_bjhw,), (mask_bhw,), nobody, counted_bj)
 
 
 def train_crops(
@@ -88,24 +87,23 @@ def train_crops(
         the number of the signal that stopped it after saving, or 0.
     """
     about = {"arch": net.arch.to_dict(), "num_joints": net.num_joints}
-    state = TrainingState(net, options, about)
+    state, loss = TrainingState(net, options, about), PoseLoss(head_of(net.arch))
     checkpoints = CheckpointFolder(folder / FOLDER, keep=1)
     last = checkpoints.last()
     if last is not None:
         state.restore(last)
     with StopRequest() as stop, ProgressBar("training", steps, state.step) as bar:
         while state.step < steps:
-            images, wanted, counted = batches(state.step)
+            images, targets = batches(state.step)
             state.gradient.zero()
-            (heats,) = net(images.contiguous(memory_format=torch.channels_last))
-            loss = crop_loss(heats, wanted, counted)
-            loss.backward()  # type: ignore[no-untyped-call]
+            error, _ = loss(net(images.contiguous(memory_format=torch.channels_last)), targets)
+            error.backward()  # type: ignore[no-untyped-call]
             state.gradient.clip(options.clip)
             for group in state.optimizer.param_groups:
                 group["lr"] = learning_rate(options, state.step, steps)
             state.optimizer.step()
             state.step += 1
-            bar.update(state.step, f"loss {loss.item():.5f}")
+            bar.update(state.step, f"loss {error.item():.5f}")
             if state.step == steps or state.step % SAVE_EVERY == 0 or stop.signal:
                 checkpoints.save(state.step, state.snapshot({}))
             if stop.signal and state.step < steps:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import InputError
 from ..pose.people import Floats
 from ..pose.skeletons import Skeleton
 from .contract import Head, Output
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..data.batch import Batch
+    from ..data.targets import Targets
+    from ..training.options import LossOptions
+    from .losses import Terms
 
 
 class Heatmaps(Head):
@@ -21,6 +31,13 @@ class Heatmaps(Head):
     def outputs(self, num_joints: int) -> tuple[Output, ...]:
         about = "(B, J, H/4, W/4) heatmaps of the person in the middle of the crop"
         return (Output("heatmaps", num_joints, 4, about),)
+
+    def terms(self, outputs: Sequence[Tensor], targets: Targets, options: LossOptions) -> Terms:
+        assert targets.labelled is not None, "it is known of every joint whether it is in the crop"
+        (heats_bjhw,), (wanted_bjhw,), counted_bj = outputs, targets.heats, targets.labelled
+        errors_bj = (heats_bjhw - wanted_bjhw).square().mean((2, 3))
+        error = (errors_bj * counted_bj).sum() / counted_bj.sum().clamp(min=1)
+        return {"heat_heatmaps": (options.heat[0], error)}
 
     def person(self, passes: Sequence[Sequence[Floats]], skeleton: Skeleton) -> Floats:
         heats_bjhw = passes[0][0]
@@ -50,7 +67,7 @@ def best_pixels(heats_bjhw: Floats, scale: int) -> Floats:
 
 
 class Fields(Head):
-    """Lightweight OpenPose's heatmaps and part affinity fields for COCO's joints: for cost only."""
+    """Lightweight OpenPose's heatmaps and part affinity fields for COCO's joints: for its cost alone."""
 
     name = "fields"
     finds_people = False
@@ -60,6 +77,9 @@ class Fields(Head):
             Output("heatmaps", 19, 8, "(B, 19, H/8, W/8) heatmaps: joints, neck, background"),
             Output("fields", 38, 8, "(B, 38, H/8, W/8) part affinity fields"),
         )
+
+    def targets(self, batch: Batch, sigma: float) -> Targets:
+        raise InputError(f"a head of {self.name} is there for cost and latency: nothing is learned from it")
 
 
 HEATMAPS = Heatmaps()

@@ -149,7 +149,7 @@ def infer(
     images: Iterable[Any],
     skeleton: Skeleton | str | os.PathLike[str] = "crowdpose",
     options: InferenceOptions | None = None,
-    head: Head | None = None,
+    head: str = "embedding",
 ) -> list[People]:
     """The people in each image, in its own pixel coordinates.
 
@@ -160,7 +160,7 @@ def infer(
         images: (H, W, 3) uint8 RGB arrays, of any sizes.
         skeleton: the joints of the heatmaps.
         options: resolution, flip and multi-scale test, batching, decoding.
-        head: of the network; None for associative embedding.
+        head: the name of the network's.
 
     Returns:
         One `People` per image, in order. The result does not depend on how images fall into batches, as far
@@ -170,19 +170,18 @@ def infer(
         InputError: something that is no image, or outputs that do not fit the skeleton.
     """
     options = options or InferenceOptions()
-    return infer_prepared(run, _prepare(images, options), skeleton, options, head)
+    return infer_prepared(run, _prepare(images, options), HEADS.get(head), skeleton, options)
 
 
 def infer_prepared(
     run: Run,
     prepared: Iterable[Prepared],
+    head: Head,
     skeleton: Skeleton | str | os.PathLike[str] = "crowdpose",
     options: InferenceOptions | None = None,
-    head: Head | None = None,
 ) -> list[People]:
     """`infer` on images that `prepare` made ready."""
     layout, options = Skeleton.load(skeleton), options or InferenceOptions()
-    head = head or HEADS.get("embedding")
     found: dict[int, People] = {}
     waiting: dict[tuple[tuple[int, int], ...], list[tuple[int, Prepared]]] = {}
     for index, item in enumerate(prepared):
@@ -203,7 +202,7 @@ def _infer_batch(
     passes = []
     for place in range(len(batch[0][1].views)):
         images = normalise([item.views[place].pixels for _, item in batch])
-        passes.append(run_passes(run, images, skeleton, options.flip, head))
+        passes.append(run_passes(run, images, head, skeleton, options.flip))
     return {
         index: head.people([view[number] for view in passes], item.views, skeleton, options.decode)
         for number, (index, item) in enumerate(batch)
@@ -211,7 +210,7 @@ def _infer_batch(
 
 
 def run_passes(
-    run: Run, images: Floats, skeleton: Skeleton, flip: bool = True, head: Head | None = None
+    run: Run, images: Floats, head: Head, skeleton: Skeleton, flip: bool = True
 ) -> list[list[list[Floats]]]:
     """For every image the outputs (channels, h, w) of one pass, or with `flip` of a second, mirrored one too.
 
@@ -220,7 +219,6 @@ def run_passes(
     """
     if flip and not skeleton.mirrors:
         raise InputError(f"flip needs the mirror pairs of skeleton {skeleton.name!r}; give it its flip")
-    head = head or HEADS.get("embedding")
     passes = []
     for inputs in (images, np.ascontiguousarray(images[..., ::-1]))[: 1 + flip]:
         outputs = [to_array(output) for output in run(inputs)]

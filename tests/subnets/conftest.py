@@ -47,7 +47,9 @@ def small_onnx(small_net: Subnet, tmp_path_factory: pytest.TempPathFactory) -> P
     """`small_net` as an ONNX file of free shape."""
     path = tmp_path_factory.mktemp("onnx") / "model.onnx"
     skeleton = Skeleton.load("crowdpose")
-    export_onnx(fuse(small_net), path, Manifest("small", 96, skeleton, arch=small_net.arch.to_dict()))
+    export_onnx(
+        fuse(small_net), path, Manifest("small", 96, skeleton, step=16, arch=small_net.arch.to_dict())
+    )
     return path
 
 

@@ -22,7 +22,10 @@ def test_torch_runtime_gives_the_networks_outputs(small_net: Subnet) -> None:
     images = np.random.default_rng(0).standard_normal((2, 3, 64, 96), dtype=np.float32)
     with torch.no_grad():
         expected = [output.numpy() for output in small_net(torch.from_numpy(images))]
+    small_net.train()
     outputs = open_runtime(small_net)(images)
+    assert small_net.training
+    small_net.eval()
     assert [output.dtype for output in outputs] == [np.float32, np.float32]
     assert relative_difference(outputs, expected) < 1e-5
 

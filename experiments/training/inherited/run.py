@@ -27,6 +27,7 @@ from supernet import Arch
 from supernet.cost import count_macs
 from supernet.data.source import open_split
 from supernet.evaluation import Evaluator
+from supernet.heads.contract import head_of
 from supernet.options import EvaluationOptions
 from supernet.runs.environment import environment
 from supernet.runs.files import read_json, write_json
@@ -80,7 +81,7 @@ def row(given: argparse.Namespace, trained: TrainedSupernet, arch: Arch, number:
     subprocess.run([sys.executable, *arguments], check=True)
     test = Evaluator(open_split(data, "test"), EvaluationOptions())
     net = load(Path("runs/finetune") / name / "subnet")
-    tuned = test(open_runtime(net, "torch"), arch.resolution).stats["AP"]
+    tuned = test(open_runtime(net, "torch"), arch.resolution, head_of(arch)).stats["AP"]
     figures = {"inherited": round(inherited, 4), "finetuned": round(tuned, 4)}
     found = {"macs": count_macs(arch), "resolution": arch.resolution, **figures}
     write_json(done, found)

@@ -22,6 +22,7 @@ from subnets.source import open_source
 from supernet import InputError
 from supernet.data.source import open_split
 from supernet.evaluation import Evaluator
+from supernet.heads.contract import head_of
 from supernet.options import EvaluationOptions
 from supernet.runs.log import read_log
 from supernet.training.distributed import Ranks
@@ -71,7 +72,7 @@ def test_networks_with_tags_train_decode_and_score(family, tiny_data, tmp_path):
     trained = load(tmp_path / "subnet")
     assert trained.about["trained"] is True
     evaluator = Evaluator(open_split(tiny_data, "test"), EvaluationOptions(images=2))
-    found = evaluator(open_runtime(trained, "torch"), 64)
+    found = evaluator(open_runtime(trained, "torch"), 64, head_of(trained.arch))
     assert set(found.stats) >= {"AP", "AP_hard"}
 
 

@@ -107,12 +107,12 @@ def test_both_countings_agree_with_the_closed_forms_on_a_litepose_network():
 
 def test_onnx_computes_the_same_at_every_shape(net, tmp_path):
     kind = net.arch.head_kind
-    manifest = Manifest("small", 64, Skeleton.load("crowdpose"), arch=net.arch.to_dict(), kind=kind)
+    manifest = Manifest("small", 64, Skeleton.load("crowdpose"), arch=net.arch.to_dict(), head_kind=kind)
     export_onnx(fused_network(net), tmp_path / "a.onnx", manifest)
     run = open_runtime(tmp_path / "a.onnx", "onnxruntime", threads=1)
     inputs = normal_inputs([(1, 3, 96, 64), (2, 3, 64, 128)])
     assert largest_difference(run, torch_runtime(net), inputs) < 2e-4
-    assert run.manifest.kind == kind
+    assert run.manifest.head_kind == kind
     if kind != "embedding":
         with pytest.raises(InputError, match=f"small gives {kind}, from which no people can be grouped"):
             run.manifest.require_people()

@@ -27,10 +27,11 @@ from subnets.topdown.crops import (
     warp_crop,
 )
 from subnets.topdown.options import CropOptions, TopDownCommand, TopDownOptions
-from subnets.topdown.training import PersonBatches, crop_loss, train_crops
+from subnets.topdown.training import PersonBatches, train_crops
 from supernet import InputError
 from supernet.data.options import AugmentOptions
 from supernet.data.source import open_split
+from supernet.heads.losses import PoseLoss
 from supernet.heads.single import HEATMAPS
 from supernet.pose import Skeleton
 from supernet.pose.people import People
@@ -106,9 +107,9 @@ def test_training_lowers_the_loss_and_resumes_exactly(tiny_data, tmp_path, monke
     assert all(torch.equal(value, theirs[name]) for name, value in mine.items())
 
     def loss_of(net):
-        images, wanted, counted = batches(1000)
+        images, targets = batches(1000)
         with torch.no_grad():
-            return crop_loss(net.train()(images)[0], wanted, counted)
+            return PoseLoss(HEATMAPS)(net.train()(images), targets)[0]
 
     assert loss_of(whole) < 0.6 * loss_of(fresh())
 
@@ -150,7 +151,8 @@ def test_mirror_images_follow_the_data_unless_said_otherwise(tiny_data):
         batch[name] = PersonBatches(dataset, SHAPE, 3, 0, still)(0)
     assert (batch["never"][0] - batch["always"][0].flip(3)).abs().max() < 0.1
     mirror = list(dataset.skeleton.flip)
-    assert torch.allclose(batch["never"][1], batch["always"][1][:, mirror].flip(3), atol=1e-5)
+    (never,), (always,) = (batch[name][1].heats for name in ("never", "always"))
+    assert torch.allclose(never, always[:, mirror].flip(3), atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from PIL import Image
 from subnets.portable.frames import open_frames
 from supernet.data.images.decode import decode_rgb
 from supernet.errors import InputError
+from supernet.heads.embedding import EMBEDDING
 from supernet.pose import Skeleton
 from supernet.pose.inference import run_passes
 from supernet.runs.files import read_json, read_yaml
@@ -168,4 +169,4 @@ def test_a_telephones_photograph_is_predicted_upright(tmp_path: Path) -> None:
 def test_nothing_is_averaged_with_a_mirror_image_that_nobody_knows() -> None:
     skeleton = Skeleton.from_dict({"joints": ["a", "b"], "sigmas": [0.1, 0.1]})
     with pytest.raises(InputError, match="mirror"):
-        run_passes(lambda images: [], np.zeros((1, 3, 64, 64), np.float32), skeleton, flip=True)
+        run_passes(lambda images: [], np.zeros((1, 3, 64, 64), np.float32), EMBEDDING, skeleton, flip=True)

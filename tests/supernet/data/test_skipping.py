@@ -15,6 +15,7 @@ from supernet import InputError
 from supernet.data.opening import open_dataset
 from supernet.data.options import DataOptions
 from supernet.evaluation import Evaluator, calibration_batches
+from supernet.heads.embedding import EMBEDDING
 from supernet.options import EvaluationOptions
 from supernet.training.distributed import Ranks
 from supernet.training.options import ValidationOptions
@@ -40,7 +41,7 @@ def test_an_image_that_breaks_on_reading_is_left_out_and_named(crowdpose_root, c
     assert "image 103" in caplog.text
     assert evaluator.image_ids == [100, 101, 102, *range(104, 110)]
     assert {one["id"] for one in evaluator.ground_truth["images"]} == set(evaluator.image_ids)
-    assert evaluator(empty_maps, 64).stats["AP"] == 0
+    assert evaluator(empty_maps, 64, EMBEDDING).stats["AP"] == 0
     batches = list(calibration_batches(opened(crowdpose_root, "skip"), 64, images=10, batch_size=3))
     assert [batch.shape for batch in batches] == [(3, 3, 64, 64)] * 3
 
@@ -63,7 +64,7 @@ def test_an_image_too_long_for_the_network_is_left_out_and_listed(crowdpose_root
     with caplog.at_level(logging.WARNING):
         evaluator = Evaluator(opened(crowdpose_root, "skip"), EvaluationOptions())
     assert evaluator.image_ids == [100, 101, 102, *range(105, 110)]
-    assert evaluator(empty_maps, 64).stats["AP"] == 0
+    assert evaluator(empty_maps, 64, EMBEDDING).stats["AP"] == 0
     assert [one.record for one in evaluator.dataset.skipped] == ["image 104", "image 103"]
     assert evaluator.described == "crowdpose-train, 8 images (2 records left out)"
     for told in ("400 x 10 pixels is over 32 times as long as wide", "103.jpg"):
@@ -103,7 +104,7 @@ def test_without_skipping_it_is_an_error(crowdpose_root):
     (crowdpose_root / "images/103.jpg").write_bytes(b"no picture")
     evaluator = Evaluator(opened(crowdpose_root, "raise"), EvaluationOptions())
     with pytest.raises(InputError, match=r"103\.jpg"):
-        evaluator(empty_maps, 64)
+        evaluator(empty_maps, 64, EMBEDDING)
 
 
 def test_nothing_left_is_an_error(crowdpose_root):

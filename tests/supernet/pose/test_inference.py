@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from supernet.errors import InputError
-from supernet.heads.embedding import merge_passes
+from supernet.heads.embedding import EMBEDDING, merge_passes
 from supernet.pose import (
     InferenceOptions,
     People,
@@ -194,7 +194,7 @@ def test_batches_change_nothing() -> None:
         assert len(together) == len(images)
         assert all(np.array_equal(a.keypoints, b.keypoints) for a, b in zip(single, together, strict=True))
         assert max(shape[0] for shape in net.shapes) <= batch_size
-        again = infer_prepared(Marks(), prepare(images, options), options=options)
+        again = infer_prepared(Marks(), prepare(images, options), EMBEDDING, options=options)
         assert all(np.array_equal(a.keypoints, b.keypoints) for a, b in zip(single, again, strict=True))
     assert infer(Marks(), []) == []
 
