@@ -128,4 +128,4 @@ def resampled(run: Run, truth: Path) -> tuple[float, Floats]:
     """AP of a run on all images, and on the same resamples of them for every run."""
     found = {run.name: run.scores / "detections" / f"{run.network.name}.json"}
     result = bootstrap_ap(truth, found, samples=SAMPLES, confidence=CONFIDENCE)
-    return result.figures[run.name].value, result.draws[run.name]
+    return result.metrics[run.name].value, result.draws[run.name]

@@ -149,7 +149,7 @@ def compare(
                 "macs": chosen["costs"]["macs"],
                 "val_AP": chosen["stats"]["AP"],
                 **scored[key].stats,
-                "AP_interval": [resampled.figures[key].low, resampled.figures[key].high],
+                "AP_interval": [resampled.metrics[key].low, resampled.metrics[key].high],
                 "random_AP": random_ap,
                 "random_macs": [count_macs(arch, found["num_joints"]) for arch in drawn[number]],
                 "random_median": float(np.median(random_ap)),

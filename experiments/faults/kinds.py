@@ -50,8 +50,10 @@ def score_detections(arguments: Sequence[str]) -> None:
 
 
 def load_tabular(arguments: Sequence[str]) -> None:
-    """The library's reading of a tabular benchmark."""
-    from search.tabular import TabularBenchmark
+    """The reading of a tabular benchmark."""
+    sys.path.append(str(Path(__file__).resolve().parents[1] / "search"))
+    from tabular import TabularBenchmark
+
     from supernet import InputError, SearchSpace
 
     try:

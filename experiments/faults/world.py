@@ -183,7 +183,7 @@ def tabular(folder: Path) -> None:
     codes = np.stack([axis.ravel() for axis in grid], axis=1)
     codes = np.unique(space.encode(space.decode(codes)), axis=0)
     scores = np.random.default_rng(0).uniform(0.1, 0.6, (len(codes), 2)).astype(np.float32)
-    np.savez(folder / "table.npz", codes=codes, scores=scores, figures=np.array(["AP", "AP50"]))
+    np.savez(folder / "table.npz", codes=codes, scores=scores, metrics=np.array(["AP", "AP50"]))
 
 
 def settings(folder: Path) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from tabular import TabularBenchmark
 
 from search.costs.contract import Floats
 from search.strategies.contract import load_strategy
@@ -26,7 +27,6 @@ from search.strategies.plan import PlanOptions
 from search.study.storage import open_storage, quiet_optuna
 from search.study.study import SearchStudy
 from search.study.worker import search
-from search.tabular import TabularBenchmark
 from supernet import SearchSpace
 from supernet.space import Codes
 

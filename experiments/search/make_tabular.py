@@ -146,7 +146,7 @@ def score_part(given: argparse.Namespace) -> None:
     left = [i for i in order if np.isnan(scores[i, 0])]
     fixed = {
         "codes": codes.astype(np.uint8),
-        "figures": np.array(FIGURES),
+        "metrics": np.array(FIGURES),
         "macs": Costs.standard(space, scorer.trained.net.num_joints).predict(codes)[:, 0],
         "provenance": np.array(scorer.provenance(" ".join(["python", *sys.argv]))),
     }

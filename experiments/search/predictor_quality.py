@@ -55,13 +55,13 @@ def one_draw(costs: Costs, codes: np.ndarray, ap: Floats, seed: int) -> dict[str
 def main(table: str, name: str, draws: int = 10) -> None:
     with np.load(table, allow_pickle=False) as file:
         codes, scores = file["codes"].astype(np.int64), file["scores"].astype(np.float64)
-        figures = file["figures"].tolist()
+        metrics = file["metrics"].tolist()
     done = np.isfinite(scores[:, 0])
     codes, scores = codes[done], scores[done]
     ap = scores[:, 0]
     costs = Costs.standard(SearchSpace.load(name), 14)
     found = [one_draw(costs, codes, ap, seed) for seed in range(draws)]
-    halves = [scores[:, figures.index(f"AP_{half}_half")] for half in ("first", "second")]
+    halves = [scores[:, metrics.index(f"AP_{half}_half")] for half in ("first", "second")]
     result = {
         "space": name,
         "measured": MEASURED,

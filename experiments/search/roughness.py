@@ -22,7 +22,7 @@ HERE = Path(__file__).resolve().parent
 
 def main(table: Path) -> None:
     with np.load(table, allow_pickle=False) as file:
-        codes, scores, figures = file["codes"], file["scores"].astype(np.float64), file["figures"].tolist()
+        codes, scores, metrics = file["codes"], file["scores"].astype(np.float64), file["metrics"].tolist()
     # One column per choice but the first of its gene.
     choices = [
         codes[:, gene] == choice
@@ -32,7 +32,7 @@ def main(table: Path) -> None:
     pairs = [one & other for one, other in itertools.combinations(choices, 2)]
     terms = np.column_stack([np.ones(len(codes)), *choices, *pairs]).astype(np.float64)
     result = {}
-    for name, values in zip(figures, scores.T, strict=True):
+    for name, values in zip(metrics, scores.T, strict=True):
         weights, _, rank, _ = np.linalg.lstsq(terms, values, rcond=None)
         fitted = terms @ weights
         left = ((values - fitted) ** 2).sum() / (len(values) - rank)

@@ -81,7 +81,7 @@ def _scored(
         score = NetScore.from_dict(read_json(path, "score"), str(path))
         mine = {"weights": digest_of(opened, config.runtime), "annotations": dataset.fingerprint()}
         for what, digest in mine.items():
-            if score.conditions.get(f"{what}_sha256") != digest:
+            if score.environment.get(f"{what}_sha256") != digest:
                 raise InputError(
                     f"{path} is the score of other {what} than {name} has now; choose another name=..."
                 )
@@ -123,7 +123,7 @@ def evaluate(
     evaluator = Evaluator(dataset, options, config.scorer, decode)
     run = run_of(opened, config.runtime, config.threads)
     result = evaluator(run, opened.arch.resolution, opened.head)
-    conditions = {
+    environment = {
         "data": dataset.name,
         "split": config.split,
         "runtime": runtime_of(opened, config.runtime),
@@ -139,7 +139,7 @@ def evaluate(
     diagnosis = diagnose(evaluator.ground_truth, result.detections, dataset.protocol, dataset.skeleton)
     scored = evaluator.dataset
     score = net_score(
-        name, opened.arch, result.stats, diagnosis, len(scored), result.seconds, conditions, scored.skipped
+        name, opened.arch, result.stats, diagnosis, len(scored), result.seconds, environment, scored.skipped
     )
     return score, result.detections, diagnosis
 

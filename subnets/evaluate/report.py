@@ -19,7 +19,7 @@ from supernet.pose.diagnosis import COLOURS, JOINT_TYPES, Diagnosis
 from supernet.pose.protocols import main_metric
 from supernet.runs.files import atomic_path, write_json, write_text
 
-SCHEMA = 1
+SCHEMA = 2
 # In the diagnosis, AP as it is.
 AS_IT_IS = "as it is"
 
@@ -37,7 +37,7 @@ class NetScore:
         images: scored.
         milliseconds: of network and grouping per image (mean over the run; preparation left out).
         diagnosis: what is wrong with the poses (`supernet.pose.diagnosis.Diagnosis.to_dict`).
-        conditions: runtime, threads, protocol.
+        environment: runtime, threads, protocol.
         skipped: records of the split that were left out (`data.on_error=skip`): source, record, reason.
     """
 
@@ -49,7 +49,7 @@ class NetScore:
     images: int
     milliseconds: float
     diagnosis: dict[str, Any]
-    conditions: dict[str, Any]
+    environment: dict[str, Any]
     skipped: list[dict[str, str]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -65,15 +65,15 @@ class NetScore:
         """
         fields = dict(value) if isinstance(value, Mapping) else {}
         if fields.pop("schema", None) != SCHEMA:
-            raise InputError(f"{where}: its schema is not known here ({SCHEMA} is)")
+            raise InputError(f"{where}: its schema is not known here ({SCHEMA} is); remove it to score again")
         try:
             score = cls(**fields)
             joints = [joint[kind] for joint in score.diagnosis["joints"].values() for kind in JOINT_TYPES]
             people = [score.diagnosis[key] for key in ("people", "matched", "background", "misordered")]
             counts = [score.macs, score.macs_litepose, score.params, score.images, *joints, *people]
-            figures = dict(score.diagnosis["figures"])
-            numbers = [figures[AS_IT_IS], *figures.values(), *score.stats.values(), score.milliseconds]
-            kinds = ((score.name, str), (score.conditions, Mapping), (score.skipped, list))
+            metrics = dict(score.diagnosis["metrics"])
+            numbers = [metrics[AS_IT_IS], *metrics.values(), *score.stats.values(), score.milliseconds]
+            kinds = ((score.name, str), (score.environment, Mapping), (score.skipped, list))
             whole = all(isinstance(one, kind) for one, kind in kinds) and len(score.stats) > 0
             whole = whole and all(type(count) is int for count in counts)
             whole = whole and all(type(number) in (int, float) for number in numbers)
@@ -103,7 +103,7 @@ def net_score(
     diagnosis: Diagnosis,
     images: int,
     seconds: float,
-    conditions: Mapping[str, Any],
+    environment: Mapping[str, Any],
     skipped: Sequence[Skipped] = (),
 ) -> NetScore:
     """Put together a row."""
@@ -117,7 +117,7 @@ def net_score(
         images=images,
         milliseconds=1000 * seconds / images,
         diagnosis=diagnosis.to_dict(),
-        conditions=dict(conditions),
+        environment=dict(environment),
         skipped=[asdict(fault) for fault in skipped],
     )
 
@@ -169,7 +169,7 @@ def cost_table(scores: Sequence[NetScore]) -> Table:
     table = _table("cost at the square input, and time of network and grouping", columns)
     for score in scores:
         costs = (f"{score.macs / 1e9:.3f}", f"{score.macs_litepose / 1e9:.3f}", f"{score.params / 1e6:.3f}")
-        table.add_row(score.name, *costs, f"{score.milliseconds:.1f}", str(score.conditions.get("runtime")))
+        table.add_row(score.name, *costs, f"{score.milliseconds:.1f}", str(score.environment.get("runtime")))
     return table
 
 
@@ -189,11 +189,11 @@ def error_table(scores: Sequence[NetScore]) -> Table:
 
 def gain_table(scores: Sequence[NetScore]) -> Table:
     """What AP would gain without each kind of error, in percentage points."""
-    kinds = [kind for kind in scores[0].diagnosis["figures"] if kind != AS_IT_IS]
+    kinds = [kind for kind in scores[0].diagnosis["metrics"] if kind != AS_IT_IS]
     table = _table("AP that each kind of error costs, percentage points", kinds)
     for score in scores:
-        figures = score.diagnosis["figures"]
-        table.add_row(score.name, *(f"{100 * (figures[kind] - figures[AS_IT_IS]):+.1f}" for kind in kinds))
+        metrics = score.diagnosis["metrics"]
+        table.add_row(score.name, *(f"{100 * (metrics[kind] - metrics[AS_IT_IS]):+.1f}" for kind in kinds))
     return table
 
 

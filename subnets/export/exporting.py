@@ -239,7 +239,7 @@ def _record(
         "name": opened.name,
         "weights_sha256": weights_digest(opened.require_net()),
         "formats": [w.to_dict() for w in written],
-        "latency": {"conditions": dict(where), "milliseconds": [timing.to_dict() for timing in timings]},
+        "latency": {"environment": dict(where), "milliseconds": [timing.to_dict() for timing in timings]},
         "scores": [{**vars(score), "stats": dict(score.stats)} for score in scores],
     }
 

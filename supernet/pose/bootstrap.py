@@ -83,7 +83,7 @@ def average_precision(matches: Matches, weights: Floats) -> Floats:
     if people == 0:
         return np.full(THRESHOLDS, np.nan)
     share = weights[matches.image]
-    figures = np.zeros(THRESHOLDS)
+    found = np.zeros(THRESHOLDS)
     for threshold in range(THRESHOLDS):
         counted = share * matches.counts[threshold]
         true = np.cumsum(counted * matches.hit[threshold])
@@ -91,8 +91,8 @@ def average_precision(matches: Matches, weights: Floats) -> Floats:
         precision = true / (seen + np.spacing(1))
         envelope = np.maximum.accumulate(precision[::-1])[::-1]
         reached = np.searchsorted(true / people, RECALLS, side="left")
-        figures[threshold] = np.append(envelope, 0)[reached].mean()
-    return figures
+        found[threshold] = np.append(envelope, 0)[reached].mean()
+    return found
 
 
 _THRESHOLDS = {"AP": slice(None), "AP50": slice(0, 1), "AP75": slice(5, 6)}
@@ -117,7 +117,7 @@ class Bootstrap:
     """AP of several detectors on the same images.
 
     Attributes:
-        figures: name to AP.
+        metrics: name to AP.
         differences: (first, second) to AP of the second minus AP of the first, on the same resamples: paired,
             so that what makes images easy or hard for both cancels.
         samples: number of resamples.  confidence: share that the intervals cover.
@@ -125,7 +125,7 @@ class Bootstrap:
             paired statistics are made of.
     """
 
-    figures: dict[str, Interval]
+    metrics: dict[str, Interval]
     differences: dict[tuple[str, str], Interval]
     samples: int
     confidence: float
@@ -178,12 +178,12 @@ def bootstrap_ap(
                 for _ in range(samples)
             ]
         )
-    figures = {name: _interval(value, draws[name], confidence) for name, value in values.items()}
+    metrics = {name: _interval(value, draws[name], confidence) for name, value in values.items()}
     differences = {
         (first, second): _interval(values[second] - values[first], draws[second] - draws[first], confidence)
         for first, second in itertools.combinations(values, 2)
     }
-    return Bootstrap(figures, differences, samples, confidence, draws)
+    return Bootstrap(metrics, differences, samples, confidence, draws)
 
 
 def _resample(rng: np.random.Generator, images: int) -> Floats:

@@ -99,7 +99,7 @@ class Diagnosis:
         people: people to find.  matched: of these, people some detection means.
         background: detections that mean nobody.
         misordered: people whose best pose is not the highest-scored one that means them.
-        figures: AP "as it is", and what it would be with one kind of error mended: "jitter", "inversion",
+        metrics: AP "as it is", and what it would be with one kind of error mended: "jitter", "inversion",
             "swap", "miss" (those joints put right), "score" (each detection scored by its OKS), "background"
             (left out).
     """
@@ -111,7 +111,7 @@ class Diagnosis:
     matched: int
     background: int
     misordered: int
-    figures: dict[str, float]
+    metrics: dict[str, float]
 
     def table(self) -> str:
         """Per-joint shares and what each kind of error costs, as Markdown."""
@@ -127,8 +127,8 @@ class Diagnosis:
             shares = " | ".join(f"{100 * count / max(int(counts.sum()), 1):.1f}" for count in counts)
             lines.append(f"| {name} | {int(counts.sum())} | {similarity:.3f} | {shares} |")
         lines += ["", "| kind of error | AP without it | gain |", "|---|---|---|"]
-        for name, value in self.figures.items():
-            lines.append(f"| {name} | {value:.4f} | {value - self.figures['as it is']:+.4f} |")
+        for name, value in self.metrics.items():
+            lines.append(f"| {name} | {value:.4f} | {value - self.metrics['as it is']:+.4f} |")
         lines += [
             "",
             f"{self.matched} of {self.people} people matched; {self.background} detections of nobody;"
@@ -151,7 +151,7 @@ class Diagnosis:
             "matched": self.matched,
             "background": self.background,
             "misordered": self.misordered,
-            "figures": self.figures,
+            "metrics": self.metrics,
         }
 
 
@@ -194,7 +194,7 @@ def diagnose(
         matched=sum(int((image.owner >= 0).sum()) for image in images),
         background=sum(int((image.similarity.max(axis=1, initial=0) < LOCALISED).sum()) for image in images),
         misordered=sum(_misordered(image) for image in images),
-        figures=_figures(truth, images, dataset, layout),
+        metrics=_metrics(truth, images, dataset, layout),
     )
 
 
@@ -220,7 +220,7 @@ def _misordered(image: ImageErrors) -> int:
     return count
 
 
-def _figures(
+def _metrics(
     truth: Record, images: Sequence[ImageErrors], dataset: str, skeleton: Skeleton
 ) -> dict[str, float]:
     """The protocol's first metric (AP) as it is and with each kind of error mended alone."""
@@ -228,9 +228,9 @@ def _figures(
     def ap(found: list[Record]) -> float:
         return next(iter(score(truth, found, dataset, skeleton=skeleton).values()))
 
-    figures = {"as it is": ap([record for image in images for record in image.found])}
+    metrics = {"as it is": ap([record for image in images for record in image.found])}
     for kind in JOINT_TYPES[1:]:
-        figures[kind] = ap([record for image in images for record in _mended(image, JOINT_TYPES.index(kind))])
+        metrics[kind] = ap([record for image in images for record in _mended(image, JOINT_TYPES.index(kind))])
     rescored, clean = [], []
     for image in images:
         best = image.similarity.max(axis=1, initial=0)
@@ -238,7 +238,7 @@ def _figures(
             {**record, "score": float(value)} for record, value in zip(image.found, best, strict=True)
         ]
         clean += [record for record, value in zip(image.found, best, strict=True) if value >= LOCALISED]
-    return {**figures, "score": ap(rescored), "background": ap(clean)}
+    return {**metrics, "score": ap(rescored), "background": ap(clean)}
 
 
 def _mended(image: ImageErrors, kind: int) -> list[Record]:
@@ -286,10 +286,10 @@ def plot_diagnosis(diagnosis: Diagnosis, path: str | os.PathLike[str], title: st
     shares.invert_yaxis()
     shares.set(xlim=(0, 100), xlabel="share of labelled joints of matched people (%)")
     shares.legend(loc="upper center", bbox_to_anchor=(0.5, 1.12), ncols=len(JOINT_TYPES), frameon=False)
-    base = diagnosis.figures["as it is"]
-    kinds = [kind for kind in diagnosis.figures if kind != "as it is"]
+    base = diagnosis.metrics["as it is"]
+    kinds = [kind for kind in diagnosis.metrics if kind != "as it is"]
     bars = gains.barh(
-        kinds, [diagnosis.figures[kind] - base for kind in kinds], color=[COLOURS[kind] for kind in kinds]
+        kinds, [diagnosis.metrics[kind] - base for kind in kinds], color=[COLOURS[kind] for kind in kinds]
     )
     gains.bar_label(bars, fmt="%+.3f", padding=3)
     gains.margins(x=0.18)

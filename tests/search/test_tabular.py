@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tabular import TabularBenchmark
 
 from search.accuracy.predictor import fit_predictor, tau_of
 from search.costs.contract import Costs
@@ -17,7 +18,6 @@ from search.strategies.problem import History
 from search.study.storage import open_storage
 from search.study.study import SearchStudy
 from search.study.worker import search
-from search.tabular import TabularBenchmark
 from supernet import InputError, SearchSpace
 from supernet.space import Codes
 
@@ -145,7 +145,7 @@ def test_what_is_no_table_of_the_space(table: TabularBenchmark, tmp_path: Path) 
 def test_a_damaged_table_is_one_line(how: str, tmp_path: Path) -> None:
     data, file = bytearray(FILE.read_bytes()), tmp_path / "damaged.npz"
     with np.load(FILE) as kept:
-        arrays = {name: kept[name] for name in ("codes", "scores", "figures")}
+        arrays = {name: kept[name] for name in ("codes", "scores", "metrics")}
     scores = arrays.pop("scores")
     changed = {
         "three axes": scores[:, :, None],

@@ -54,7 +54,7 @@ def test_several_networks_side_by_side(
     assert list(rows[0])[1:10] == NINE
     assert [rows[0][key] for key in NINE] == [rows[1][key] for key in NINE]
     record = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert [row["conditions"]["runtime"] for row in record["networks"]] == ["torch", "onnxruntime"]
+    assert [row["environment"]["runtime"] for row in record["networks"]] == ["torch", "onnxruntime"]
     assert record["networks"][0]["images"] == 3
     assert isinstance(json.loads((tmp_path / "out" / "detections" / "net.json").read_text()), list)
     assert cv2.imread(str(tmp_path / "out" / "results.png")) is not None
@@ -155,8 +155,8 @@ def test_scorer_and_suppression_are_settings(
         settings = {"scorer": "faster-coco-eval", "oks_nms": oks_nms, "evaluation": options}
         run(command(tiny_data, str(folder), **settings), tmp_path / name)
         found[name] = json.loads((tmp_path / name / "detections" / "net.json").read_text())
-        conditions = json.loads((tmp_path / name / "networks" / "net.json").read_text())["conditions"]
-        assert conditions["matching"] == (rule or MATCHING)
+        environment = json.loads((tmp_path / name / "networks" / "net.json").read_text())["environment"]
+        assert environment["matching"] == (rule or MATCHING)
     assert set(asked) == {"faster-coco-eval"}
     assert 0 < len(found["some"]) < len(found["all"])
 

@@ -40,11 +40,11 @@ def resampled(truth: dict[str, Any], found: list[dict[str, Any]], weights: np.nd
 
 def test_unit_weights_give_the_golden_ap() -> None:
     matches = matches_of(GT, DT, "crowdpose")
-    figures = average_precision(matches, np.ones(len(matches.people)))
+    metrics = average_precision(matches, np.ones(len(matches.people)))
     stats = score(GT, DT)
-    assert figures.mean() == pytest.approx(stats["AP"], abs=1e-12)
-    assert figures[0] == pytest.approx(stats["AP50"], abs=1e-12)
-    assert figures[5] == pytest.approx(stats["AP75"], abs=1e-12)
+    assert metrics.mean() == pytest.approx(stats["AP"], abs=1e-12)
+    assert metrics[0] == pytest.approx(stats["AP50"], abs=1e-12)
+    assert metrics[5] == pytest.approx(stats["AP75"], abs=1e-12)
 
 
 @pytest.mark.parametrize("dataset", ["crowdpose", "coco"])
@@ -56,10 +56,10 @@ def test_weights_equal_scoring_the_resampled_set(dataset: str, seed: int) -> Non
     for number, record in enumerate(found):
         record["score"] = 0.5 + number * 1e-3  # without ties, whose order a resample may change
     weights = rng.integers(0, 3, len(truth["images"])).astype(float)
-    figures = average_precision(matches_of(truth, found, dataset), weights)
+    metrics = average_precision(matches_of(truth, found, dataset), weights)
     expected = score(*resampled(truth, found, weights), dataset)
-    assert figures.mean() == pytest.approx(expected["AP"], abs=1e-12)
-    assert figures[5] == pytest.approx(expected["AP75"], abs=1e-12)
+    assert metrics.mean() == pytest.approx(expected["AP"], abs=1e-12)
+    assert metrics[5] == pytest.approx(expected["AP75"], abs=1e-12)
 
 
 def test_intervals_and_paired_differences() -> None:
@@ -68,19 +68,19 @@ def test_intervals_and_paired_differences() -> None:
     close, far = (pose_cases.detections(np.random.default_rng(1), truth, noise) for noise in (0.03, 0.08))
     names = {"close": close, "again": [dict(record) for record in close], "far": far}
     result = bootstrap_ap(truth, names, samples=200, seed=3)
-    assert result.figures["close"].value == pytest.approx(score(truth, close)["AP"], abs=1e-12)
-    for interval in result.figures.values():
+    assert result.metrics["close"].value == pytest.approx(score(truth, close)["AP"], abs=1e-12)
+    for interval in result.metrics.values():
         assert interval.low < interval.value < interval.high
     same = result.differences["close", "again"]
     assert (same.value, same.low, same.high) == (0, 0, 0)
     apart = result.differences["close", "far"]
     assert apart.value < 0
-    single = result.figures["close"], result.figures["far"]
+    single = result.metrics["close"], result.metrics["far"]
     assert apart.high - apart.low < sum(each.high - each.low for each in single)
     assert bootstrap_ap(truth, names, samples=200, seed=3) == result
     assert bootstrap_ap(truth, names, samples=200, seed=4) != result
     wide, narrow = (
-        bootstrap_ap(truth, {"a": far}, confidence=c, samples=200).figures["a"] for c in (0.95, 0.5)
+        bootstrap_ap(truth, {"a": far}, confidence=c, samples=200).metrics["a"] for c in (0.95, 0.5)
     )
     assert wide.low < narrow.low < narrow.high < wide.high
 
@@ -90,8 +90,8 @@ def test_other_metrics_and_edges() -> None:
     truth = pose_cases.annotations(rng, COCO)
     found = pose_cases.detections(rng, truth)
     fifty = bootstrap_ap(truth, {"a": found, "none": []}, "coco", metric="AP50", samples=20)
-    assert fifty.figures["a"].value == pytest.approx(score(truth, found, "coco")["AP50"], abs=1e-12)
-    assert fifty.figures["none"].value == fifty.figures["none"].high == 0
+    assert fifty.metrics["a"].value == pytest.approx(score(truth, found, "coco")["AP50"], abs=1e-12)
+    assert fifty.metrics["none"].value == fifty.metrics["none"].high == 0
     with pytest.raises(InputError, match="nobody to find"):
         bootstrap_ap({**truth, "annotations": []}, {"a": []}, "coco")
     with pytest.raises(InputError, match="unknown metric"):

@@ -92,11 +92,11 @@ def test_scores_background_and_what_mending_gains() -> None:
     ]
     diagnosis = diagnose(truth, found)
     assert (diagnosis.background, diagnosis.misordered, diagnosis.matched) == (1, 1, 2)
-    assert diagnosis.figures["as it is"] == score(truth, found)["AP"]
-    assert diagnosis.figures["score"] == 1
-    assert diagnosis.figures["background"] > diagnosis.figures["as it is"]
-    assert diagnosis.figures["miss"] == diagnosis.figures["as it is"]
-    moved = diagnose(truth, [detection(shifted, 0.9), detection(poses[1], 0.4)]).figures
+    assert diagnosis.metrics["as it is"] == score(truth, found)["AP"]
+    assert diagnosis.metrics["score"] == 1
+    assert diagnosis.metrics["background"] > diagnosis.metrics["as it is"]
+    assert diagnosis.metrics["miss"] == diagnosis.metrics["as it is"]
+    moved = diagnose(truth, [detection(shifted, 0.9), detection(poses[1], 0.4)]).metrics
     assert moved["jitter"] == 1 > moved["score"] > moved["as it is"] == moved["swap"]
 
 
@@ -105,7 +105,7 @@ def test_random_sets_add_up() -> None:
     truth = pose_cases.annotations(rng, CROWDPOSE)
     found = pose_cases.detections(rng, truth)
     diagnosis = diagnose(truth, found)
-    assert diagnosis.figures["as it is"] == score(truth, found)["AP"]
+    assert diagnosis.metrics["as it is"] == score(truth, found)["AP"]
     assert 0 < diagnosis.matched <= diagnosis.people
     assert (diagnosis.counts.sum(axis=1) <= diagnosis.matched).all()
     perfect = [
@@ -131,7 +131,7 @@ def test_table_json_and_picture(tmp_path: Path) -> None:
     )
     assert len([line for line in lines if line.startswith("| left_")]) == 6
     assert any(line.startswith("| as it is | ") for line in lines)
-    assert json.loads(json.dumps(diagnosis.to_dict()))["figures"] == diagnosis.figures
+    assert json.loads(json.dumps(diagnosis.to_dict()))["metrics"] == diagnosis.metrics
     assert json.dumps(diagnose(truth, []).to_dict())
     plot_diagnosis(diagnosis, tmp_path / "errors.png", "detector")
     assert cv2.imread(str(tmp_path / "errors.png")).std() > 10

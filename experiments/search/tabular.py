@@ -10,15 +10,14 @@ from functools import cached_property
 
 import numpy as np
 
+from search.costs.budgets import BudgetOptions, resolve_budgets
+from search.costs.contract import Costs, Floats
+from search.strategies.front import hypervolume_2d
+from search.strategies.problem import Problem
 from supernet.errors import InputError
 from supernet.family import Architecture
 from supernet.runs.reading import read_bytes
 from supernet.space import Codes, SearchSpace
-
-from .costs.budgets import BudgetOptions, resolve_budgets
-from .costs.contract import Costs, Floats
-from .strategies.front import hypervolume_2d
-from .strategies.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class TabularBenchmark:
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as file:
                 codes, scores = file["codes"], file["scores"].astype(np.float64, casting="same_kind")
-                column = file["figures"].tolist().index(metric)
+                column = file["metrics"].tolist().index(metric)
                 ap = scores[:, column]
         # A damaged archive ends in whatever numpy, zipfile or the parser of its headers raise.
         except Exception as error:
