@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from supernet._lazy import lazy_names
+from supernet.registry import lazy_names
 
 if TYPE_CHECKING:
     from .costs.contract import MacsTable as MacsTable

@@ -1,4 +1,4 @@
-"""Static networks: plain modules of one architecture, built, initialised and folded."""
+"""Static networks: plain modules of one architecture, built, extracted from a supernet, folded."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from torch import Tensor, nn
 
 from supernet.errors import InputError
 from supernet.family import Activation, Architecture, Layer, family_of, layers, norm_sources, wire
+from supernet.layers.elastic import ElasticUnit
 from supernet.native.functional import activate, batch_norm_act, depthwise_conv2d
-from supernet.network import ModuleTree, initialise
+from supernet.network import ModuleTree, Supernet, initialise
 from supernet.pose.skeletons import Skeleton, default_skeleton
+
+NORM_TENSORS = ("weight", "bias", "running_mean", "running_var")
 
 
 class Network(nn.Module):
@@ -161,6 +164,34 @@ def build(arch: Architecture, num_joints: int = 14, seed: int = 0) -> Network:
     net = empty_network(arch, num_joints)
     net.initialise(torch.Generator().manual_seed(seed))
     return net
+
+
+def extract(net: Supernet, arch: Architecture) -> Subnet:
+    """The subnet `arch` of `net` as a static network in `net`'s training or evaluation mode.
+
+    Kernel transforms are baked into plain weights; batch-norm statistics are copied as they are, so calibrate
+    first.
+
+    Raises:
+        InputError: `arch` is not in the supernet's space.
+    """
+    net.require(arch)
+    reference = next(net.parameters())
+    subnet = Subnet(arch, net.num_joints).to(device=reference.device, dtype=reference.dtype)
+    subnet.skeleton = net.skeleton or subnet.skeleton
+    with torch.no_grad():
+        for layer in layers(arch, net.num_joints):
+            copy_unit(net.unit(layer.name), subnet.unit(layer.name), layer)
+    return subnet.train(net.training)
+
+
+def copy_unit(source: ElasticUnit, target: Unit, layer: Layer) -> None:
+    """Copy what `layer` uses of the elastic `source` into the plain `target`."""
+    if source.conv is not None and target.conv is not None:
+        target.conv.weight.copy_(source.conv.active_weight(layer))
+    if source.norm is not None and target.norm is not None:
+        for name in NORM_TENSORS:
+            getattr(target.norm, name).copy_(getattr(source.norm, name)[: layer.out_channels])
 
 
 def fuse(net: Network) -> Network:

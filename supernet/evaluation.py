@@ -27,8 +27,8 @@ from .options import EvaluationOptions
 from .pose.grouping import DecodeOptions
 from .pose.inference import InferenceOptions, Prepared, Run, infer_prepared, prepare
 from .pose.preprocess import check_shape
+from .pose.protocols import score
 from .pose.results import to_coco_results
-from .pose.scoring import score
 
 _LOG = logging.getLogger(__name__)
 

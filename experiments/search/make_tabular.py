@@ -33,8 +33,8 @@ from supernet.heads.contract import head_of
 from supernet.options import EvaluationOptions
 from supernet.pose.grouping import DecodeOptions
 from supernet.pose.inference import InferenceOptions, infer_prepared
+from supernet.pose.protocols import score
 from supernet.pose.results import to_coco_results
-from supernet.pose.scoring import score
 from supernet.runs.files import atomic_path
 from supernet.space import Codes, SearchSpace
 from supernet.training.checkpoint import load_supernet

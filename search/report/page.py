@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from subnets.extract import extract
 from subnets.folder import load, save
+from subnets.network import extract
 from supernet.runs.files import write_bytes, write_text
 
 from ..accuracy.predictor import RatedPredictor

@@ -1,5 +1,5 @@
 """`python -m subnets.finetune`: a subnet trained on from its inherited weights."""
 
-from supernet._lazy import lazy_names
+from supernet.registry import lazy_names
 
 lazy_names(__name__, {"main": "__main__"})

@@ -1,5 +1,5 @@
 """`python -m subnets.predict`: people in images, folders, videos and cameras."""
 
-from supernet._lazy import lazy_names
+from supernet.registry import lazy_names
 
 lazy_names(__name__, {"main": "__main__"})

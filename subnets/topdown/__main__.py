@@ -94,7 +94,7 @@ def trained(config: TopDownCommand, net: Network, dataset: PoseDataset, folder: 
     from supernet.calibration import calibrate_by
 
     from ..folder import load, save
-    from .training import PersonBatches, train_crops
+    from .crops import PersonBatches, train_crops
 
     options, target = config.topdown, folder / NETWORK
     if not target.exists():

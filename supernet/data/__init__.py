@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._lazy import lazy_names
+from ..registry import lazy_names
 
 if TYPE_CHECKING:
     from .annotations.records import Record as Record

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._lazy import lazy_names
+from ..registry import lazy_names
 
 if TYPE_CHECKING:
     from .bootstrap import Bootstrap as Bootstrap
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from .people import suppress as suppress
     from .preprocess import View as View
     from .preprocess import preprocess as preprocess
+    from .protocols import score as score
     from .results import to_coco_results as to_coco_results
-    from .scoring import score as score
     from .skeletons import Skeleton as Skeleton
 
 lazy_names(
@@ -56,7 +56,7 @@ lazy_names(
         "View": "preprocess",
         "preprocess": "preprocess",
         "to_coco_results": "results",
-        "score": "scoring",
+        "score": "protocols",
         "bootstrap_ap": "bootstrap",
         "Bootstrap": "bootstrap",
         "Interval": "bootstrap",

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .people import Floats
-from .protocols import Protocol, pycocotools_evaluator
+from .protocols import Protocol, open_truth, pycocotools_evaluator
 from .results import Detections, GroundTruth, Record, read_detections
-from .scoring import open_truth
 from .skeletons import Skeleton
 
 Bools = NDArray[np.bool_]

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .people import Floats, joint_similarity, oks
-from .protocols import Protocol
+from .protocols import Protocol, open_truth, score
 from .results import Detections, GroundTruth, Record, read_detections
-from .scoring import open_truth, score
 from .skeletons import Skeleton
 
 JOINT_TYPES = ("good", "jitter", "inversion", "swap", "miss")

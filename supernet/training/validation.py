@@ -14,8 +14,7 @@ from ..evaluation import Evaluator, SupernetEvaluator, readable
 from ..family import Architecture
 from ..network import Supernet
 from ..options import EvaluationOptions
-from ..pose.protocols import main_metric
-from ..pose.scoring import score
+from ..pose.protocols import main_metric, score
 from ..runs.log import RunLog
 from ..sampling import fixed_subnets
 from ..space import SearchSpace

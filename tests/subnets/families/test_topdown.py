@@ -17,17 +17,18 @@ from subnets.families.static import StaticArch
 from subnets.network import build
 from subnets.topdown.__main__ import open_topdown, run, starting_network
 from subnets.topdown.crops import (
+    PersonBatches,
     crop_of_box,
     crop_targets,
     find_people,
     in_image,
     predicted_boxes,
     score_people,
+    train_crops,
     true_boxes,
     warp_crop,
 )
 from subnets.topdown.options import CropOptions, TopDownCommand, TopDownOptions
-from subnets.topdown.training import PersonBatches, train_crops
 from supernet import InputError
 from supernet.data.options import AugmentOptions
 from supernet.data.source import open_split
@@ -98,7 +99,7 @@ def test_training_lowers_the_loss_and_resumes_exactly(tiny_data, tmp_path, monke
         return batches(step)
 
     with monkeypatch.context() as patch:
-        patch.setattr("subnets.topdown.training.SAVE_EVERY", 2)
+        patch.setattr("subnets.topdown.crops.SAVE_EVERY", 2)
         with pytest.raises(RuntimeError, match="killed"):
             train_crops(broken, fails, OPTIMIZER, 20, tmp_path / "broken")
     broken = fresh()

@@ -12,7 +12,7 @@ import pytest
 
 from supernet.data.opening import open_dataset
 from supernet.data.options import DataOptions
-from supernet.pose.scoring import score
+from supernet.pose.protocols import score
 from supernet.pose.skeletons import Skeleton
 
 TONGS = Skeleton.from_dict(

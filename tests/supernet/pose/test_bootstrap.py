@@ -12,8 +12,8 @@ import pytest
 from supernet.errors import InputError
 from supernet.pose import Skeleton, bootstrap_ap, score
 from supernet.pose.bootstrap import average_precision, find_matches
+from supernet.pose.protocols import open_truth
 from supernet.pose.results import read_detections
-from supernet.pose.scoring import open_truth
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 GT, DT = GOLDEN / "crowdpose_open_gt.json.gz", GOLDEN / "crowdpose_open_dt.json.gz"
