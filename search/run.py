@@ -97,6 +97,7 @@ def take_part_too(config: SearchCommand, folder: Path, parent: int) -> None:
 
 def take_part(session: Session, study: SearchStudy) -> None:
     """Search until it has ended, with a progress bar."""
+    from supernet.pose.protocols import PROTOCOLS
     from supernet.runs.progress import ProgressBar
 
     from .study.worker import search
@@ -107,11 +108,12 @@ def take_part(session: Session, study: SearchStudy) -> None:
     if study.done:
         print(f"going on from {study.done} finished evaluations", file=sys.stderr)
 
+    metric = PROTOCOLS.get(session.evaluate.evaluator.dataset.protocol).metrics[0]
     with ProgressBar("search", total, study.done) as bar:
 
         def progress(done: int, best: float) -> None:
             if done:
-                bar.update(done, f"best AP {best:.3f}")
+                bar.update(done, f"best {metric} {best:.3f}")
 
         search(study, session.problem, session.strategy, session.evaluate, session.options, progress)
 

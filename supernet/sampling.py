@@ -103,7 +103,6 @@ def _phase(gene: Gene, order: tuple[str, ...]) -> int:
     return order.index(gene.kind if gene.kind in order else "width")
 
 
-Costs = npt.NDArray[Any]
 # A tilt t turns a uniform u into u ** exp(-t): t < 0 leans towards small choices, t > 0 towards large ones.
 _MAX_TILT = 4.0
 _GENE_SPREAD = 0.7
@@ -117,7 +116,7 @@ _HITS = 8
 class CostTable(Protocol):
     """Anything that predicts a cost from codes: MACs, parameters, latency."""
 
-    def predict(self, codes: Codes) -> Costs:
+    def predict(self, codes: Codes) -> npt.NDArray[Any]:
         """(N,) costs of (N, G) codes."""
         ...
 
@@ -154,7 +153,7 @@ def sample_near(
     seen = _Range(target)
     found: dict[bytes, npt.NDArray[np.int64]] = {}
 
-    def consider(codes: Codes) -> Costs:
+    def consider(codes: Codes) -> npt.NDArray[Any]:
         costs = table.predict(codes)
         seen.add(costs)
         for row in codes[(costs >= low) & (costs <= high)]:
@@ -201,7 +200,7 @@ class _Range:
         self.low, self.high = np.inf, -np.inf
         self.below, self.above = -np.inf, np.inf
 
-    def add(self, costs: Costs) -> None:
+    def add(self, costs: npt.NDArray[Any]) -> None:
         """Take `costs` into account."""
         self.low, self.high = min(self.low, float(costs.min())), max(self.high, float(costs.max()))
         self.below = max([self.below, *costs[costs <= self.target].tolist()])

@@ -76,14 +76,14 @@ class Outcome:
         unscored = sum(not _is_scored(candidate) for candidate in self.candidates)
         if unscored:
             found.append(
-                f"{unscored} of {len(self.candidates)} networks have no score (AP below 0: the images have "
-                "nobody to find); they are never chosen"
+                f"{unscored} of {len(self.candidates)} networks have no score ({self.metric} below 0: the "
+                "images have nobody to find); they are never chosen"
             )
         scores = {candidate.ap for candidate in self.candidates}
         if len(self.candidates) > 1 and len(scores) == 1:
             found.append(
-                f"all {len(self.candidates)} networks score AP {scores.pop():.4f}: nothing can be chosen "
-                "among equals; train the supernet longer, or score on more images"
+                f"all {len(self.candidates)} networks score {self.metric} {scores.pop():.4f}: nothing can be "
+                "chosen among equals; train the supernet longer, or score on more images"
             )
         return tuple(found)
 
@@ -119,7 +119,7 @@ class Outcome:
     def to_csv(self) -> str:
         """One line per candidate: number, origin, its metrics, costs, marks, genes."""
         genes = [gene.name for gene in self.problem.space.genes]
-        metrics = list(self.candidates[0].stats or {}) if self.candidates else ["AP"]
+        metrics = list(self.candidates[0].stats or {}) if self.candidates else [self.metric]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         marks = ["on_front", "chosen_for"]

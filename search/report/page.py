@@ -47,7 +47,7 @@ def write_report(
     for axis in outcome.problem.axes:
         picture = accuracy_against_cost(outcome, axis)
         write_bytes(folder / f"accuracy_{axis}.png", picture)
-        parts.append(image(picture, f"AP against {axis} of every candidate"))
+        parts.append(image(picture, f"{outcome.metric} against {axis} of every candidate"))
     parts += ["<h2>Chosen subnets</h2>", chosen_table(outcome)]
     parts += analysis_parts(outcome, folder)
     parts += ["<h2>Environment</h2>", environment_table(environment, outcome)]
@@ -61,6 +61,7 @@ def analysis_parts(outcome: Outcome, folder: Path) -> list[str]:
     """Progress, predictor and genes, as far as the candidates are enough to tell."""
     searched = [one for one in outcome.candidates if one.origin in (SEARCH, WARM)]
     pictures: dict[str, tuple[bytes, str]] = {}
+    metric = outcome.metric
     parts: list[str] = []
     if searched:
         volumes = hypervolumes(outcome.problem, searched)
@@ -68,11 +69,14 @@ def analysis_parts(outcome: Outcome, folder: Path) -> list[str]:
         pictures["progress"] = (picture, "Progress of the front's hypervolume")
     fitted = fit_all(outcome)
     if fitted is not None:
-        picture = predicted_against_measured(*fitted)
-        pictures["predictor"] = (picture, "Predicted against measured AP, by models that had not seen them")
+        picture = predicted_against_measured(*fitted, metric)
+        pictures["predictor"] = (
+            picture,
+            f"Predicted against measured {metric}, by models that had not seen them",
+        )
         effects = gene_effects(outcome.problem, fitted[0])
-        picture = gene_bars(effects, outcome.problem.costs.names[0])
-        pictures["genes"] = (picture, "What the genes move, by predicted AP")
+        picture = gene_bars(effects, outcome.problem.costs.names[0], metric)
+        pictures["genes"] = (picture, f"What the genes move, by predicted {metric}")
     for name, (picture, text) in pictures.items():
         write_bytes(folder / f"{name}.png", picture)
         parts += [f"<h2>{html.escape(text)}</h2>", image(picture, text)]

@@ -49,7 +49,7 @@ def accuracy_against_cost(outcome: Outcome, axis: str) -> bytes:
             if cost == axis:
                 axes.axvline(limit / scale, color=RED, linewidth=0.8, linestyle=":", alpha=0.6)
     axes.set_xlabel(unit)
-    axes.set_ylabel("validation AP (%)")
+    axes.set_ylabel(f"validation {outcome.metric} (%)")
     axes.margins(x=0.06, y=0.09)
     axes.grid(alpha=0.25)
     axes.legend(loc="lower right", fontsize=9)
@@ -108,7 +108,7 @@ def png(figure: Figure) -> bytes:
 MOST_GENES = 16
 
 
-def predicted_against_measured(predictor: RatedPredictor, measured: Floats) -> bytes:
+def predicted_against_measured(predictor: RatedPredictor, measured: Floats, metric: str) -> bytes:
     """Scatter of held-out predictions."""
     figure, axes = new_figure(5.2, 4.8)
     both = 100 * np.concatenate([predictor.held_out, measured])
@@ -119,20 +119,20 @@ def predicted_against_measured(predictor: RatedPredictor, measured: Floats) -> b
     axes.set_title(
         f"{predictor.model}: tau {predictor.quality.tau:.2f} ({low:.2f} to {high:.2f})", fontsize=10
     )
-    axes.set_xlabel("measured AP (%)")
-    axes.set_ylabel("predicted AP (%), held out")
+    axes.set_xlabel(f"measured {metric} (%)")
+    axes.set_ylabel(f"predicted {metric} (%), held out")
     axes.grid(alpha=0.25)
     return png(figure)
 
 
-def gene_bars(effects: Sequence[GeneEffect], cost: str) -> bytes:
-    """AP and cost that each gene moves, side by side: each has a scale of its own."""
+def gene_bars(effects: Sequence[GeneEffect], cost: str, metric: str) -> bytes:
+    """The metric and cost that each gene moves, side by side: each has a scale of its own."""
     shown = list(effects)[:MOST_GENES][::-1]
     figure, _ = new_figure(8.0, 0.9 + 0.27 * len(shown))
     figure.clear()
     left, right = figure.subplots(1, 2, sharey=True)
     left.barh([e.name for e in shown], [100 * e.ap for e in shown], color=BLUE)
-    left.set_xlabel("AP, points")
+    left.set_xlabel(f"{metric}, points")
     right.barh([e.name for e in shown], [100 * e.cost for e in shown], color=ORANGE)
     right.set_xlabel(f"{cost}, % of the range")
     for axes in (left, right):

@@ -22,7 +22,7 @@ PORTED = (
 
 
 @dataclass(frozen=True)
-class Scores:
+class SplitScores:
     """Metrics of one precision on one split.
 
     Attributes:
@@ -70,7 +70,7 @@ class Written:
 
 
 @dataclass(frozen=True)
-class CardFacts:
+class Card:
     """All that a card tells.
 
     Attributes:
@@ -93,49 +93,49 @@ class CardFacts:
     written: Sequence[Written]
     timings: Sequence[Timing] = ()
     environment: Mapping[str, Any] = field(default_factory=dict)
-    scores: Sequence[Scores] = ()
+    scores: Sequence[SplitScores] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
     picture: bool = False
     bundle: bool = True
     porting: bool = False
 
 
-def card_text(facts: CardFacts) -> str:
+def card_text(card: Card) -> str:
     """The card as Markdown."""
     parts = [
-        f"# {facts.manifest.name}",
-        _summary(facts),
-        f"![People found by this network]({PICTURE})" if facts.picture else "",
+        f"# {card.manifest.name}",
+        _summary(card),
+        f"![People found by this network]({PICTURE})" if card.picture else "",
         "## Size and cost",
-        _costs(facts.arch, facts.manifest.skeleton.num_joints),
+        _costs(card.arch, card.manifest.skeleton.num_joints),
         "## Files",
-        _files(facts.written),
-        *(["## Latency", _latency(facts)] if facts.timings else []),
-        *(["## Scores", *(_scores(facts.scores))] if facts.scores else []),
-        *(["## Use", _use(facts)] if facts.bundle else []),
+        _files(card.written),
+        *(["## Latency", _latency(card)] if card.timings else []),
+        *(["## Scores", *(_scores(card.scores))] if card.scores else []),
+        *(["## Use", _use(card)] if card.bundle else []),
         "## Input and output",
-        _interface(facts.manifest),
-        *([PORTED] if facts.porting else []),
+        _interface(card.manifest),
+        *([PORTED] if card.porting else []),
         "## Where it comes from",
-        _provenance(facts.about),
+        _provenance(card.about),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _summary(facts: CardFacts) -> str:
+def _summary(card: Card) -> str:
     text = (
-        f"{_kind(facts)} for multi-person 2D pose estimation, {facts.arch.resolution} pixels, "
-        f"{facts.manifest.skeleton.num_joints} joints ({facts.manifest.skeleton.name})."
+        f"{_kind(card)} for multi-person 2D pose estimation, {card.arch.resolution} pixels, "
+        f"{card.manifest.skeleton.num_joints} joints ({card.manifest.skeleton.name})."
     )
     return (
         text
-        if facts.trained
+        if card.trained
         else f"{text} **Its weights are random**: size and speed are real, what it finds is not."
     )
 
 
-def _kind(facts: CardFacts) -> str:
-    family = facts.manifest.arch.get("family")
+def _kind(card: Card) -> str:
+    family = card.manifest.arch.get("family")
     return "A LitePose network" if family is None else f"A comparison network (family {family})"
 
 
@@ -189,18 +189,18 @@ def _files(written: Sequence[Written]) -> str:
     return f"{table}\n\nDifferences are relative to the largest output; they were measured during the export."
 
 
-def _latency(facts: CardFacts) -> str:
+def _latency(card: Card) -> str:
     rows = [
-        [t.name, f"{t.median:.1f}", f"{t.low:.1f} to {t.high:.1f}", f"{t.best:.1f}"] for t in facts.timings
+        [t.name, f"{t.median:.1f}", f"{t.low:.1f} to {t.high:.1f}", f"{t.best:.1f}"] for t in card.timings
     ]
     head = ["runtime", "median ms", "10th to 90th percentile", "fastest"]
-    rounds = len(facts.timings[0].milliseconds)
-    height, width = facts.manifest.input_shape or facts.arch.input_shape
+    rounds = len(card.timings[0].milliseconds)
+    height, width = card.manifest.input_shape or card.arch.input_shape
     note = f"One {height} x {width} image, network alone, {rounds} interleaved rounds."
-    return f"{_table(head, rows)}\n\n{note} {environment_line(facts.environment)}."
+    return f"{_table(head, rows)}\n\n{note} {environment_line(card.environment)}."
 
 
-def _scores(scores: Sequence[Scores]) -> list[str]:
+def _scores(scores: Sequence[SplitScores]) -> list[str]:
     keys = list(dict.fromkeys(key for score in scores for key in score.stats))
     rows = [
         [score.what, score.data, score.protocol, *(_percent(score.stats.get(key)) for key in keys)]
@@ -213,7 +213,7 @@ def _percent(value: float | None) -> str:
     return "-" if value is None or value < 0 else f"{100 * value:.1f}"
 
 
-def _use(facts: CardFacts) -> str:
+def _use(card: Card) -> str:
     return f"""This folder needs neither this toolkit nor torch:
 
 ```sh
@@ -225,7 +225,7 @@ python predict.py photo.jpg --out found        # or a folder, a video, camera:0
 from litepose_runtime.portable.main import open_predictor   # with this folder on sys.path
 
 people = open_predictor("model.onnx")(rgb_image)  # (H, W, 3) uint8 RGB
-people.keypoints  # (P, {facts.manifest.skeleton.num_joints}, 3): x, y, score in image pixels
+people.keypoints  # (P, {card.manifest.skeleton.num_joints}, 3): x, y, score in image pixels
 ```"""
 
 

@@ -26,7 +26,7 @@ from ..portable.session import EXPORT_FILE, file_digest
 from ..runtime import torch_runtime
 from ..source import Opened
 from .bundle import RULES_IN_C, write_bundle, write_porting
-from .card import PICTURE, CardFacts, Scores, Written, card_text
+from .card import PICTURE, Card, SplitScores, Written, card_text
 from .formats import (
     FORMATS,
     Floats,
@@ -62,7 +62,7 @@ def export(config: ExportCommand, opened: Opened, formats: Sequence[str], folder
         timings = measure_latency(job, written, config.export)
         scores = [*inherited_scores(opened.about), *measure_scores(config, opened, job, written)]
         picture = draw_picture(config, opened, temporary / PICTURE)
-        facts = CardFacts(
+        card = Card(
             manifest=job.manifest,
             arch=opened.arch,
             trained=opened.trained,
@@ -75,12 +75,12 @@ def export(config: ExportCommand, opened: Opened, formats: Sequence[str], folder
             bundle=_is_bundled(config, opened, written),
             porting=config.export.bundle and opened.head.portable and job.manifest.matching in RULES_IN_C,
         )
-        if facts.bundle:
+        if card.bundle:
             write_bundle(temporary, opened.head)
-        if facts.porting:
+        if card.porting:
             write_porting(temporary, job.manifest, _reference(job), config.export.vectors)
-        write_text(temporary / CARD_FILE, card_text(facts))
-        record = _record(opened, written, timings, scores, facts.environment)
+        write_text(temporary / CARD_FILE, card_text(card))
+        record = _record(opened, written, timings, scores, card.environment)
         for kept, item in zip(record["formats"], written, strict=True):
             if (temporary / item.file).is_file():
                 kept["sha256"] = file_digest(temporary / item.file)
@@ -231,7 +231,7 @@ def _record(
     opened: Opened,
     written: Sequence[Written],
     timings: Sequence[Timing],
-    scores: Sequence[Scores],
+    scores: Sequence[SplitScores],
     where: Mapping[str, Any],
 ) -> dict[str, Any]:
     return {

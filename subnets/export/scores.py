@@ -18,7 +18,7 @@ from ..portable.predicting import DRAW_JOINT, DRAW_SCORE
 from ..portable.predictor import Predictor, PredictorOptions
 from ..runtime import check_joints, fitting_options, torch_runtime
 from ..source import Opened
-from .card import Scores, Written
+from .card import SplitScores, Written
 from .formats import FORMATS, Job, Run
 from .options import ExportCommand
 
@@ -28,19 +28,19 @@ PICTURES = 6
 CELL = (300, 300)
 
 
-def inherited_scores(about: Mapping[str, Any]) -> list[Scores]:
+def inherited_scores(about: Mapping[str, Any]) -> list[SplitScores]:
     """The scores that the network brings along."""
     found = []
     for key, what in INHERITED.items():
         stats = about.get(key)
         if isinstance(stats, Mapping) and isinstance(next(iter(stats.values()), None), int | float):
-            found.append(Scores("as it came (torch)", what, "as recorded there", dict(stats)))
+            found.append(SplitScores("as it came (torch)", what, "as recorded there", dict(stats)))
     return found
 
 
 def measure_scores(
     config: ExportCommand, opened: Opened, job: Job, written: Sequence[Written]
-) -> list[Scores]:
+) -> list[SplitScores]:
     """Torch and the written formats on the test split, if `export.score_images` asks for it."""
     grouped = opened.head.finds_people and not job.manifest.peaks
     if config.export.score_images == 0 or not opened.trained or not grouped:
@@ -57,7 +57,9 @@ def measure_scores(
         runs[f"{label} ({item.runtime})"] = form.open(job.folder / item.file, None)
     data = f"{config.data.root}: {evaluator.described}"
     return [
-        Scores(name, data, "one scale, no flip", evaluator(run, opened.arch.resolution, opened.head).stats)
+        SplitScores(
+            name, data, "one scale, no flip", evaluator(run, opened.arch.resolution, opened.head).stats
+        )
         for name, run in runs.items()
     ]
 

@@ -62,6 +62,7 @@ class Frames:
         rate: frames per second of a video or camera, else 0.
         failures: what could not be read, one line each, filled while iterating; a folder goes on after a
             broken image, and a video that ends early is noted here.
+        deeper: how many folders are in a folder; they are not looked into.
     """
 
     kind: str
@@ -70,6 +71,7 @@ class Frames:
     rate: float
     read: Callable[[list[str]], Iterator[Frame]]
     failures: list[str] = field(default_factory=list)
+    deeper: int = 0
 
     def __iter__(self) -> Iterator[Frame]:
         return self.read(self.failures)
@@ -127,8 +129,10 @@ def _folder(folder: Path, limit: int | None) -> Frames:
     files = sorted(folder.iterdir())
     paths = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES][:limit]
     others = [path for path in files if path.suffix.lower() in UNREAD_SUFFIXES]
+    deeper = sum(path.is_dir() for path in files)
     if not paths:
         told = f"; {others[0].name} is not read, convert it to JPEG or PNG" if others else ""
+        told += f"; {not_looked_into(deeper)}" if deeper else ""
         raise InputError(f"folder {folder} holds no images ({', '.join(IMAGE_SUFFIXES)}){told}")
     stems = [path.stem for path in paths]
     numbered = all(stem.isdecimal() for stem in stems) and len({int(stem) for stem in stems}) == len(stems)
@@ -143,7 +147,12 @@ def _folder(folder: Path, limit: int | None) -> Frames:
                 continue
             yield Frame(index, int(path.stem) if numbered else index + 1, path.name, image, turned)
 
-    return Frames("folder", folder.resolve().name, len(paths), 0.0, read)
+    return Frames("folder", folder.resolve().name, len(paths), 0.0, read, deeper=deeper)
+
+
+def not_looked_into(folders: int) -> str:
+    """That so many folders in the source were passed over."""
+    return f"deeper folders ({folders}) are not looked into; give each of them as a source"
 
 
 def _video(path: Path, limit: int | None) -> Frames:

@@ -12,7 +12,7 @@ from pathlib import Path
 from supernet.errors import InputError
 from supernet.pose.grouping import DecodeOptions
 
-from .frames import open_frames
+from .frames import not_looked_into, open_frames
 from .predicting import DRAW_SCORE, Summary, predict
 from .predictor import Predictor, PredictorOptions
 from .session import OnnxSession
@@ -123,6 +123,7 @@ def summary_lines(summary: Summary, folder: Path) -> list[str]:
         f"{summary.frames} images, {summary.people} people of score {summary.draw_score:g} or more "
         f"(and {summary.weaker} below), {summary.rate:.1f} images/s; results in {folder}",
         f"ms per image (steps overlap): {busy}",
+        *[not_looked_into(summary.deeper)] * (summary.deeper > 0),
     ]
 
 

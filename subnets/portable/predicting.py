@@ -136,6 +136,7 @@ class Summary:
         busy: seconds that each step worked; they overlap, so their sum may exceed `seconds`.
         failures: what could not be read, one line each.
         interrupted: whether the user stopped it before its end (a camera has none).
+        deeper: folders in the source, which are not looked into.
     """
 
     frames: int = 0
@@ -146,6 +147,7 @@ class Summary:
     busy: dict[str, float] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     interrupted: bool = False
+    deeper: int = 0
 
     @property
     def lacking(self) -> list[str]:
@@ -194,7 +196,7 @@ def predict(
     Raises:
         InputError: the source gives nothing, a video cannot be looked at, or the folder cannot be written to.
     """
-    summary = Summary(failures=frames.failures, draw_score=draw_score)
+    summary = Summary(failures=frames.failures, draw_score=draw_score, deeper=frames.deeper)
     start = time.perf_counter()
     with open_outputs(folder, frames, ours) as outputs:
         steps = _Steps(predictor, frames.kind, drawn, _Meter() if meter else None, draw_score, summary.busy)

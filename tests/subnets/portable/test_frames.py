@@ -115,6 +115,9 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
         open_frames(tmp_path / "none.jpg")
     with pytest.raises(InputError, match="holds no images"):
         open_frames(tmp_path)
+    (tmp_path / "day" / "one").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"holds no images .*; deeper folders \(1\) are not looked into"):
+        open_frames(tmp_path)
     with pytest.raises(InputError, match="camera 96 cannot be opened"):
         open_frames("camera:96")
     for limit in (0, -1):

@@ -184,6 +184,8 @@ def test_an_interrupt_keeps_what_was_found(tmp_path: Path) -> None:
     )
     assert summary.interrupted
     assert summary_lines(summary, tmp_path)[0].startswith("stopped by hand")
+    summary.deeper = 2
+    assert summary_lines(summary, tmp_path)[-1].startswith("deeper folders (2) are not looked into")
     assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())) == 2
 
 
