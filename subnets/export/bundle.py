@@ -61,13 +61,17 @@ def write_bundle(folder: Path, head: Head) -> list[str]:
     Returns:
         the toolkit's modules that were copied.
     """
-    modules = portable_modules(head)
+    modules, own = portable_modules(head), type(head).__module__
     for name in modules:
-        target = folder / PACKAGE / _relative(name)
+        target = folder / PACKAGE / Path(*_moved_name(name).split(".")[1:]).with_suffix(".py")
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(_moved(_source(name).read_text(encoding="utf-8")), encoding="utf-8")
+        target.write_text(_moved(_source(name).read_text(encoding="utf-8"), own), encoding="utf-8")
     for package in sorted({path.parent for path in (folder / PACKAGE).rglob("*.py")} | {folder / PACKAGE}):
         (package / "__init__.py").write_text(_NOTE, encoding="utf-8")
+    if own.partition(".")[0] not in _ROOTS:
+        # A head of somebody's own is registered when its module is imported.
+        registers = f"{_NOTE}\nimport {_moved_name(own)}  # noqa: F401\n"
+        (folder / PACKAGE / "__init__.py").write_text(registers, encoding="utf-8")
     (folder / SCRIPT).write_text(_SCRIPT, encoding="utf-8")
     (folder / REQUIREMENTS).write_text(_NEEDS, encoding="utf-8")
     return modules
@@ -205,12 +209,12 @@ def portable_modules(head: Head) -> list[str]:
 
 
 def imported(name: str) -> Iterator[str]:
-    """The toolkit's modules that the top level of module `name` imports."""
+    """The modules of the toolkit, and of its own package, that the top level of module `name` imports."""
     for node in ast.parse(_source(name).read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ImportFrom):
             package = name.rsplit(".", node.level)[0] if node.level else ""
             module = ".".join(part for part in (package, node.module or "") if part)
-            if module.partition(".")[0] in _ROOTS:
+            if module.partition(".")[0] in (*_ROOTS, name.partition(".")[0]):
                 yield module
 
 
@@ -221,10 +225,17 @@ def _source(name: str) -> Path:
     return Path(spec.origin)
 
 
-def _relative(name: str) -> Path:
-    return Path(*name.split(".")[1:]).with_suffix(".py")
+def _moved_name(name: str) -> str:
+    root, _, rest = name.partition(".")
+    return f"{PACKAGE}.{rest if root in _ROOTS else name}"
 
 
-def _moved(source: str) -> str:
-    """`source` with absolute imports of the toolkit, and modules that registries name, in the package."""
-    return re.sub(rf"(^from |\")(?:{'|'.join(_ROOTS)})\.", rf"\1{PACKAGE}.", source, flags=re.MULTILINE)
+def _moved(source: str, own: str) -> str:
+    """`source` with absolute imports of the toolkit and of the package of the module `own`, and modules that
+    registries name, in the package.
+    """
+    source = re.sub(rf"(^from |\")(?:{'|'.join(_ROOTS)})\.", rf"\1{PACKAGE}.", source, flags=re.MULTILINE)
+    root = own.partition(".")[0]
+    if root in _ROOTS:
+        return source
+    return re.sub(rf"^from {root}(?=[. ])", f"from {PACKAGE}.{root}", source, flags=re.MULTILINE)

@@ -53,8 +53,9 @@ class Head(ABC):
         finds_people: whether people are found in a whole image; `people` does it.
         finds_person: whether one person is found in a crop around them; `person` does it.
         peaks: whether an exported graph can end in the best peaks of its maps, with their tags.
-        portable: whether its module, one of this toolkit's, is copied into exported folders and finds people
-            there with numpy, SciPy and OpenCV alone.
+        portable: whether its module is copied into exported folders and finds people there: whatever it
+            imports at its top is numpy, SciPy, OpenCV, or a module of this toolkit or its own package of
+            which that holds too.
     """
 
     name: ClassVar[str]

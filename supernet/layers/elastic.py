@@ -62,42 +62,28 @@ class ElasticConv2d(nn.Module):
 
     Args:
         largest: the layer at its largest size.
+        transposed: whether it is a transposed convolution, whose weight is (in, out, k, k).
     """
 
-    def __init__(self, largest: Layer) -> None:
+    def __init__(self, largest: Layer, transposed: bool = False) -> None:
         super().__init__()
-        shape = (largest.out_channels, largest.in_channels, largest.kernel, largest.kernel)
-        self.weight = nn.Parameter(torch.empty(shape))
+        self._transposed = transposed
+        self.weight = nn.Parameter(torch.empty(*self._sizes(largest), largest.kernel, largest.kernel))
+
+    def _sizes(self, layer: Layer) -> tuple[int, int]:
+        sizes = layer.out_channels, layer.in_channels
+        return sizes[::-1] if self._transposed else sizes
 
     def active_weight(self, layer: Layer) -> Tensor:
-        """(out, in, k, k) weight of `layer`."""
+        """(out, in, k, k) weight of `layer`, transposed (in, out, k, k)."""
+        first, second = self._sizes(layer)
         # Contiguous, so that the kernel that runs is the one that a plain layer of this size would use.
-        return self.weight[: layer.out_channels, : layer.in_channels].contiguous()
+        return self.weight[:first, :second].contiguous()
 
     def forward(self, x: Tensor, layer: Layer) -> Tensor:
-        """(B, in, H, W) to (B, out, H / stride, W / stride)."""
-        return F.conv2d(x, self.active_weight(layer), stride=layer.stride, padding=layer.padding)
-
-
-class ElasticConvTranspose2d(nn.Module):
-    """Transposed convolution without bias whose active weight is a corner of the largest one.
-
-    Args:
-        largest: the layer at its largest size.
-    """
-
-    def __init__(self, largest: Layer) -> None:
-        super().__init__()
-        shape = (largest.in_channels, largest.out_channels, largest.kernel, largest.kernel)
-        self.weight = nn.Parameter(torch.empty(shape))
-
-    def active_weight(self, layer: Layer) -> Tensor:
-        """(in, out, k, k) weight of `layer`."""
-        return self.weight[: layer.in_channels, : layer.out_channels].contiguous()
-
-    def forward(self, x: Tensor, layer: Layer) -> Tensor:
-        """(B, in, H, W) to (B, out, stride * H, stride * W)."""
-        return F.conv_transpose2d(x, self.active_weight(layer), stride=layer.stride, padding=layer.padding)
+        """(B, in, H, W) to (B, out, H / stride, W / stride), transposed (B, out, stride * H, stride * W)."""
+        run = F.conv_transpose2d if self._transposed else F.conv2d
+        return run(x, self.active_weight(layer), stride=layer.stride, padding=layer.padding)
 
 
 class ElasticDepthwiseConv2d(nn.Module):
@@ -141,7 +127,7 @@ class ElasticDepthwiseConv2d(nn.Module):
         return depthwise_conv2d(x, self.active_weight(layer), layer.stride, layer.padding)
 
 
-ElasticConv = ElasticConv2d | ElasticDepthwiseConv2d | ElasticConvTranspose2d
+ElasticConv = ElasticConv2d | ElasticDepthwiseConv2d
 
 
 class ElasticUnit(nn.Module):
@@ -160,7 +146,7 @@ class ElasticUnit(nn.Module):
         elif largest.kind == "depthwise":
             self.conv = ElasticDepthwiseConv2d(largest, kernels)
         elif largest.kind == "deconv":
-            self.conv = ElasticConvTranspose2d(largest)
+            self.conv = ElasticConv2d(largest, transposed=True)
         self.norm = ElasticBatchNorm2d(largest.out_channels) if largest.norm else None
 
     def forward(self, x: Tensor, layer: Layer) -> Tensor:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -125,6 +126,35 @@ def video(path: Path, codec: str) -> bytes:
         writer.write(rng.integers(0, 255, (48, 64, 3), np.uint8))
     writer.release()
     return path.read_bytes()
+
+
+OWN_HEAD = """
+from supernet.heads.contract import HEADS, Head, Output
+from mine.names import NAME
+
+class Mine(Head):
+    name = NAME
+    portable = True
+
+    def outputs(self, num_joints):
+        return (Output("maps", num_joints, 4),)
+
+HEADS.register(NAME, Mine())
+"""
+
+
+def test_a_head_of_ones_own_travels_with_what_it_imports(
+    consumer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    for name, text in (("__init__", ""), ("names", 'NAME = "traveller"\n'), ("head", OWN_HEAD)):
+        (tmp_path / "mine" / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    import_module("mine.head")
+    write_bundle(consumer / "own", HEADS.get("traveller"))
+    code = "import sys; sys.path.insert(0, 'own'); from litepose_runtime.heads.contract import HEADS; "
+    done = python(consumer, "-c", f"{code}print(HEADS.get('traveller').outputs(3)[0].channels)")
+    assert done.stdout.split() == ["3"], done.stderr
 
 
 def test_what_travels_is_portable(consumer: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from supernet.family import Layer
-from supernet.layers.elastic import ElasticBatchNorm2d, ElasticConv2d, ElasticConvTranspose2d
+from supernet.layers.elastic import ElasticBatchNorm2d, ElasticConv2d
 
 CONV = Layer("x", "conv", 10, 6, 3, 2, True, None, 2)
 DECONV = Layer("x", "deconv", 10, 6, 4, 2, False, None, 1)
@@ -29,7 +29,7 @@ def test_convolution() -> None:
 
 
 def test_deconvolution() -> None:
-    elastic = ElasticConvTranspose2d(DECONV)
+    elastic = ElasticConv2d(DECONV, transposed=True)
     nn.init.normal_(elastic.weight)
     small = replace(DECONV, in_channels=7, out_channels=4)
     plain = nn.ConvTranspose2d(7, 4, 4, 2, 1, bias=False)
