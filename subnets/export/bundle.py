@@ -169,7 +169,7 @@ def predictor_of(run: Run, manifest: Manifest) -> Predictor:
     """A network as `predict.py` uses it."""
     decode = DecodeOptions(matching=manifest.matching)
     shape, peaks = manifest.input_shape, bool(manifest.peaks)
-    settings = PredictorOptions(manifest.resolution, shape, peaks, manifest.kind, decode=decode)
+    settings = PredictorOptions(manifest.resolution, shape, peaks, manifest.head_kind, decode=decode)
     return Predictor(run, manifest.skeleton, settings)
 
 

@@ -73,7 +73,7 @@ def export(config: ExportCommand, opened: Opened, formats: Sequence[str], folder
             about={**opened.about, "exported": f"litepose-ofa {__version__}, arch={config.arch}"},
             picture=picture,
             bundle=_is_bundled(config, opened, written),
-            porting=config.export.bundle and opened.head.portable and job.manifest.matching in RULES_IN_C,
+            porting=config.export.bundle and opened.head.peaks and job.manifest.matching in RULES_IN_C,
         )
         if card.bundle:
             write_bundle(temporary, opened.head)
