@@ -63,7 +63,7 @@ class MeasureOptions(Options, group="measure"):
     """
 
     parts: int = option(300, least=30)
-    networks: int = option(40, least=10)
+    networks: int = option(20, least=10)
     rounds: int = option(3, least=2)
     seconds: float = option(0.1, above=0)
 

@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 
 import toy  # noqa: E402
 
+from search.costs.parts import network_parts  # noqa: E402
 from subnets import build, extract, load, save  # noqa: E402
 from subnets.network import fuse  # noqa: E402
 from supernet import InputError, SearchSpace, Supernet  # noqa: E402
@@ -47,6 +48,16 @@ def hand_counted(arch: toy.ToyArch, joints: int) -> tuple[int, int]:
     weights += [(2 * joints * coarse, quarter), (joints * fine, half)]
     norms = 2 * (fine + coarse + arch.depth * coarse)
     return sum(count * positions for count, positions in weights), sum(count for count, _ in weights) + norms
+
+
+def test_what_is_timed_alone_follows_from_the_wiring() -> None:
+    found = network_parts(toy.ToyArch(64, (4, 8), 2), JOINTS)
+    fine, coarse, first, second, quarter, half = found
+    assert first == second
+    assert [part.is_residual for part in found] == [False, False, True, True, False, False]
+    assert [part.inputs for part in found[:3]] == [((3, 64),), ((4, 32),), ((8, 16),)]
+    assert [part.biased for part in (fine, coarse, quarter, half)] == [(True,), (True,), (False,), (False,)]
+    assert first.run(lambda layer, x: 10 * x, lambda x, y: x + y, [1]) == [11]
 
 
 def test_the_space_follows_from_the_fields(space: SearchSpace) -> None:
