@@ -22,7 +22,7 @@ from supernet.runs.files import write_text
 
 from .. import portable
 from ..portable.manifest import Manifest, outputs_of
-from ..portable.predictor import Predictor, PredictorOptions, Run
+from ..portable.predictor import Predictor, Run
 
 PACKAGE = "litepose_runtime"
 ENTRY = "subnets.portable.main"
@@ -165,14 +165,6 @@ def vectors(predictor: Predictor, manifest: Manifest, count: int) -> dict[str, A
     return arrays
 
 
-def predictor_of(run: Run, manifest: Manifest) -> Predictor:
-    """A network as `predict.py` uses it."""
-    decode = DecodeOptions(matching=manifest.matching)
-    shape, peaks = manifest.input_shape, bool(manifest.peaks)
-    settings = PredictorOptions(manifest.resolution, shape, peaks, manifest.head_kind, decode=decode)
-    return Predictor(run, manifest.skeleton, settings)
-
-
 def write_porting(folder: Path, manifest: Manifest, run: Run, count: int) -> None:
     """Write what a port to another language needs into `folder`: `decode.h`, `porting.md` and, of `count`
     pictures, `vectors.npz`.
@@ -188,7 +180,7 @@ def write_porting(folder: Path, manifest: Manifest, run: Run, count: int) -> Non
     write_text(folder / PORTING, porting_text(manifest, decode))
     if count:
         with (folder / VECTORS).open("wb") as stream:
-            np.savez_compressed(stream, **vectors(predictor_of(run, manifest), manifest, count))
+            np.savez_compressed(stream, **vectors(Predictor.of(run, manifest), manifest, count))
 
 
 def portable_modules(head: Head) -> list[str]:

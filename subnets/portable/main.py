@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from supernet.errors import InputError
-from supernet.pose.grouping import DecodeOptions
 
 from .frames import not_looked_into, open_frames
 from .predicting import DRAW_SCORE, Summary, predict
-from .predictor import Predictor, PredictorOptions
+from .predictor import Predictor
 from .session import OnnxSession
 
 EXIT_BAD_INPUT = 2
@@ -84,16 +83,7 @@ def open_predictor(
     """
     session = OnnxSession(model, threads)
     manifest = session.require_manifest().require_people()
-    settings = PredictorOptions(
-        resolution=manifest.resolution,
-        input_shape=manifest.input_shape,
-        peaks=bool(manifest.peaks),
-        head_kind=manifest.head_kind,
-        flip=flip,
-        min_score=min_score,
-        decode=DecodeOptions(threshold=threshold, matching=manifest.matching),
-    )
-    return Predictor(session, manifest.skeleton, settings)
+    return Predictor.of(session, manifest, threshold, flip=flip, min_score=min_score)
 
 
 def _run(options: argparse.Namespace) -> int:

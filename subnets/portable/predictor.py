@@ -16,6 +16,8 @@ from supernet.pose.people import People
 from supernet.pose.preprocess import View, check_image, normalise, place, preprocess
 from supernet.pose.skeletons import Skeleton
 
+from .manifest import Manifest
+
 
 def letterbox(image: Any, shape: tuple[int, int]) -> View:
     """`image` (H, W, 3) uint8 RGB as large as it fits into (height, width) = `shape`, centred on black.
@@ -82,6 +84,16 @@ class Predictor:
         self.options = options
         self._run = run
         self._head = HEADS.get(options.head_kind)
+
+    @classmethod
+    def of(cls, run: Run, manifest: Manifest, threshold: float = 0.1, **options: Any) -> Predictor:
+        """One that does what `manifest` says; `options` are further ones of `PredictorOptions`."""
+        decode = DecodeOptions(threshold=threshold, matching=manifest.matching)
+        shape, peaks = manifest.input_shape, bool(manifest.peaks)
+        settings = PredictorOptions(
+            manifest.resolution, shape, peaks, manifest.head_kind, decode=decode, **options
+        )
+        return cls(run, manifest.skeleton, settings)
 
     def __call__(self, image: Any) -> People:
         """The people in `image` (H, W, 3) uint8 RGB, in its pixel coordinates.
