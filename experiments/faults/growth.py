@@ -44,7 +44,7 @@ class Instant:
 
 def opened(where: str) -> tuple[Problem, SearchStudy]:
     """The problem, and the study in its journal."""
-    costs = Costs.standard(SearchSpace.load("litepose"), 14)
+    costs = Costs.of(SearchSpace.load("litepose"))
     problem = Problem(costs, tuple(resolve_budgets(BudgetOptions({"macs": (0.5, 1.0)}), costs)), 14)
     return problem, SearchStudy(open_storage(where), "growth", problem, {}, StudyOptions(poll=0.01), where)
 

@@ -72,7 +72,7 @@ def measure(problem: Problem, codes: Codes, ap: Floats, name: str) -> dict[str, 
 
 def main() -> None:
     space = SearchSpace.load("litepose")
-    costs = Costs.standard(space, 14)
+    costs = Costs.of(space)
     problem = Problem(costs, tuple(resolve_budgets(BudgetOptions({"macs": tuple(BUDGETS)}), costs)), 14)
     codes = space.sample_codes(np.random.default_rng(0), MEASURED)
     ap = formula(costs, codes)

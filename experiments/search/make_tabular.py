@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from search.costs.contract import Costs
+from search.costs.contract import Costs, CostSettings
 from search.strategies.operators import unique_rows
 from supernet import Arch
 from supernet.data.source import DataConfig, data_from, open_split
@@ -147,7 +147,7 @@ def score_part(given: argparse.Namespace) -> None:
     fixed = {
         "codes": codes.astype(np.uint8),
         "metrics": np.array(FIGURES),
-        "macs": Costs.standard(space, scorer.trained.net.num_joints).predict(codes)[:, 0],
+        "macs": Costs.of(space, CostSettings(scorer.trained.net.num_joints)).predict(codes)[:, 0],
         "provenance": np.array(scorer.provenance(" ".join(["python", *sys.argv]))),
     }
     saved = begin = time.monotonic()

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from search.costs.budgets import BudgetOptions, resolve_budgets
-from search.costs.contract import Costs, Floats
+from search.costs.contract import Costs, CostSettings, Floats
 from search.strategies.front import hypervolume_2d
 from search.strategies.problem import Problem
 from supernet.errors import InputError
@@ -48,7 +48,7 @@ class TabularBenchmark:
         self.space = space
         self.codes = codes = codes.astype(np.int64)
         self.ap = ap
-        self.costs = Costs.standard(space, num_joints)
+        self.costs = Costs.of(space, CostSettings(num_joints))
         self.macs = self.costs.predict(codes)[:, 0]
         self._ap_of = {row.tobytes(): float(value) for row, value in zip(codes, ap, strict=True)}
 

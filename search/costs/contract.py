@@ -289,7 +289,9 @@ class Costs:
         self._ends: Floats = self.predict(space.encode([space.smallest(), space.largest()]))
 
     @classmethod
-    def of(cls, space: SearchSpace, settings: CostSettings, wanted: Iterable[str] = ()) -> Costs:
+    def of(
+        cls, space: SearchSpace, settings: CostSettings = CostSettings(), wanted: Iterable[str] = ()
+    ) -> Costs:
         """MACs, parameters, latency if there is a table of it, and the costs `wanted` that can be told here.
 
         Raises:
@@ -302,18 +304,6 @@ class Costs:
             if table is not None:
                 tables[name] = table
         return cls(space, tables, settings)
-
-    @classmethod
-    def standard(
-        cls,
-        space: SearchSpace,
-        num_joints: int,
-        convention: str = "exact",
-        extra: Mapping[str, CostTable] | None = None,
-    ) -> Costs:
-        """MACs and parameters, and the tables of `extra`."""
-        settings = CostSettings(num_joints, convention)
-        return cls(space, {**cls.of(space, settings).tables, **(extra or {})}, settings)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -39,7 +39,7 @@ def test_a_strategy(command: Command, supernet: Path) -> None:
     from search.costs.budgets import BudgetOptions, resolve_budgets
     from search.costs.contract import Costs
 
-    costs = Costs.standard(SearchSpace.load("nano"), 14)
+    costs = Costs.of(SearchSpace.load("nano"))
     problem = Problem(costs, tuple(resolve_budgets(BudgetOptions({"macs": ("80%",)}), costs)), 14)
     strategy = load_strategy("cheapest", problem, {"draws": 32})
     assert isinstance(strategy, Cheapest)

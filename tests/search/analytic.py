@@ -54,7 +54,7 @@ class Formula:
 
 
 def tiny_problem(fractions: tuple[float, ...] = FRACTIONS, space: str = "tiny") -> Problem:
-    costs = Costs.standard(SearchSpace.load(space), 14)
+    costs = Costs.of(SearchSpace.load(space))
     options = BudgetOptions({"macs": tuple(fractions)})
     return Problem(costs, tuple(resolve_budgets(options, costs)), 14)
 

@@ -22,7 +22,7 @@ from supernet.registry import conf_folder
 
 @pytest.fixture(scope="module")
 def costs() -> Costs:
-    return Costs.standard(SearchSpace.load("litepose"), 14)
+    return Costs.of(SearchSpace.load("litepose"))
 
 
 def limits(costs: Costs, **options: Any) -> dict[str, dict[str, float]]:
@@ -67,7 +67,7 @@ def test_an_amount_without_brackets_is_one_budget(costs: Costs) -> None:
 
 
 def test_the_papers_counting() -> None:
-    costs = Costs.standard(SearchSpace.load("litepose"), 14, "litepose")
+    costs = Costs.of(SearchSpace.load("litepose"), CostSettings(convention="litepose"))
     options = BudgetOptions({"macs": ("litepose-xs",)}, convention="litepose")
     assert round(dict(resolve_budgets(options, costs)[0].limits)["macs"] / 1e9, 4) == 1.2023
 
@@ -142,7 +142,7 @@ def test_memory_is_written_in_bytes(costs: Costs) -> None:
 
 def test_contradictory_limits_name_the_range() -> None:
     space = SearchSpace.load("tiny")
-    costs = Costs.standard(space, 14)
+    costs = Costs.of(space)
 
     class Reversed:
         """A cost that falls as MACs rise, so that two limits can contradict each other."""
@@ -150,7 +150,7 @@ def test_contradictory_limits_name_the_range() -> None:
         def predict(self, codes: np.ndarray) -> np.ndarray:
             return 1e9 / costs.predict(codes)[:, 0]
 
-    both = Costs.standard(space, 14, extra={"latency_ms": Reversed()})
+    both = Costs(space, {**costs.tables, "latency_ms": Reversed()}, costs.settings)
     smallest = costs.of_smallest()[0]
     named = {"odd": {"macs": 1.1 * smallest, "latency_ms": 0.5 * 1e9 / smallest}}
     with pytest.raises(InputError, match=r"budget 'odd' .*reachable.*no architecture of space 'tiny'"):

@@ -117,7 +117,7 @@ def test_a_space_that_is_used_up_ends_the_search() -> None:
     whole.update(stem=[8], head=[[16], [16], [16, 24]])
     from search.costs.contract import Costs
 
-    small = Problem(Costs.standard(SearchSpace.from_dict(whole), 14), ())
+    small = Problem(Costs.of(SearchSpace.from_dict(whole)), ())
     assert small.space.size() == 4
     for name in ("random", "evolution", "predictor"):
         assert len(run(small, name, options=PlanOptions(0, 30, 3))) == 4

@@ -115,7 +115,7 @@ def test_a_sampler_that_does_not_fit_is_one_line(
 def test_the_accuracy_predictor_ranks_what_it_has_not_seen(file: Path, least: float) -> None:
     with np.load(file) as arrays:
         codes, ap = arrays["codes"].astype(np.int64), arrays["scores"][:, 0].astype(np.float64)
-    costs = Costs.standard(SearchSpace.load("nano"), 14)
+    costs = Costs.of(SearchSpace.load("nano"))
     order = np.random.default_rng(0).permutation(len(codes))
     drawn, held = order[:300], order[300:]
     predictor = fit_predictor(costs, codes[drawn], ap[drawn], models=("gp_ard",))
