@@ -195,9 +195,9 @@ def same_people(manifest: Manifest, wanted: Arrays, number: str, outputs: list[A
     """Whether `outputs` give the people of picture `number`: the same joints within `NEAR` pixels."""
     import numpy as np
 
-    from .export.bundle import predictor_of
+    from .portable.predictor import Predictor
 
-    predictor = predictor_of(lambda images: outputs, manifest)
+    predictor = Predictor.of(lambda images: outputs, manifest)
     people = predictor(wanted[f"image_{number}"]).keypoints
     own = wanted[f"people_{number}"]
     if people.shape != own.shape or not np.array_equal(people[..., 2] > 0, own[..., 2] > 0):

@@ -111,7 +111,7 @@ def maps_of(arguments: argparse.Namespace) -> list[list[np.ndarray]]:
     run = torch_runtime(opened.require_net(), 1)
     evaluator = Evaluator(open_split(data, "test"), EvaluationOptions(images=arguments.images, memory=0))
     return [
-        run_passes(run, normalise([item.views[0].pixels]), SKELETON, False, opened.head)[0][0]
+        run_passes(run, normalise([item.views[0].pixels]), opened.head, SKELETON, False)[0][0]
         for item in evaluator.prepared(opened.arch.resolution)
     ]
 

@@ -95,7 +95,7 @@ def measure(arguments: argparse.Namespace, split: str) -> dict[str, Any]:
     chosen = arguments.rules or list(VARIANTS)
     found: dict[str, list[People]] = {name: [] for name in chosen}
     for item in evaluator.prepared(opened.arch.resolution):
-        (passes,) = run_passes(run, normalise([item.views[0].pixels]), skeleton, False, opened.head)
+        (passes,) = run_passes(run, normalise([item.views[0].pixels]), opened.head, skeleton, False)
         for name in chosen:
             found[name].append(opened.head.people([passes], item.views, skeleton, VARIANTS[name]))
     results = {name: to_coco_results(each, evaluator.image_ids) for name, each in found.items()}
@@ -106,7 +106,7 @@ def measure(arguments: argparse.Namespace, split: str) -> dict[str, Any]:
     rows = {}
     for name in chosen:
         rows[name] = {
-            "AP": round(drawn.figures[name].value, 4),
+            "AP": round(drawn.metrics[name].value, 4),
             "people": round(float(np.mean([len(people) for people in found[name]])), 2),
         }
         if name != chosen[0]:

@@ -112,8 +112,8 @@ def export_onnx(net: nn.Module, path: str | os.PathLike[str], manifest: Manifest
         opset: the ONNX operator set that the file is for; its operators mean the same in all that are taken.
 
     Raises:
-        InputError: onnx or onnxscript is not installed, an input shape that is no multiple of `step`, or an opset
-            that lacks an operator.
+        InputError: onnx or onnxscript is not installed, an input shape that is no multiple of `step`, or an
+            opset that lacks an operator.
     """
     shape = manifest.input_shape
     example = torch.zeros(1, 3, *(check_input_shape(shape, manifest.step) if shape else TRACED))

@@ -180,9 +180,9 @@ def test_a_folder_without_onnx_file_is_told_to_export(
         {"skipped": 3},
         {"diagnosis": {"joints": {"neck": 3}}},
         {"diagnosis": {"people": "1"}},
-        {"diagnosis": {"figures": {"miss": 0.6}}},
-        {"diagnosis": {"figures": {"as it is": 0.5, "miss": None}}},
-        {"diagnosis": {"figures": 3}},
+        {"diagnosis": {"metrics": {"miss": 0.6}}},
+        {"diagnosis": {"metrics": {"as it is": 0.5, "miss": None}}},
+        {"diagnosis": {"metrics": 3}},
     ],
 )
 def test_a_damaged_score_is_named(damage: Any) -> None:
@@ -190,7 +190,7 @@ def test_a_damaged_score_is_named(damage: Any) -> None:
 
     joints = {"neck": dict.fromkeys(JOINT_TYPES, 1)}
     people = {"people": 1, "matched": 1, "background": 0, "misordered": 0}
-    diagnosis = {"joints": joints, **people, "figures": {"as it is": 0.5, "miss": 0.6}}
+    diagnosis = {"joints": joints, **people, "metrics": {"as it is": 0.5, "miss": 0.6}}
     score = NetScore("e", {"AP": 0.5}, 1, 1, 1, 1, 0.5, diagnosis, {})
     whole = score.to_dict()
     assert NetScore.from_dict(whole, "e.json") == score
