@@ -30,7 +30,7 @@ from supernet.data.source import DataConfig, open_split
 from supernet.evaluation import Evaluator, SupernetEvaluator
 from supernet.family import load_arch
 from supernet.options import EvaluationOptions
-from supernet.pose.scoring import score
+from supernet.pose.protocols import score
 from supernet.training.checkpoint import load_supernet
 
 LEFT_OUT = ("head", "neck")

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from subnets.console import SourceOptions
-from subnets.extract import extract
 from subnets.finetune.options import FinetuneCommand
+from subnets.network import extract
 from subnets.predict.__main__ import run
 from subnets.predict.options import PredictCommand
 from subnets.source import open_source
