@@ -197,19 +197,13 @@ def sides(joints: tuple[str, ...]) -> list[tuple[str, str] | None]:
     words = {"left": "left", "right": "right"}
     found = [_by_word(name, words) or _by_affix(name) or _by_word(name, _LETTERS) for name in names]
     plain = ["_".join(name) for name in names]
-    rest, partner = (
-        {name for name, side in zip(plain, found, strict=True) if not side},
-        str.maketrans("lr", "rl"),
-    )
-    return [
-        side
-        or (
-            (_LETTERS[name[0]], name[1:])
-            if name[:1] in _LETTERS and name[0].translate(partner) + name[1:] in rest
-            else None
-        )
-        for name, side in zip(plain, found, strict=True)
-    ]
+    rest = {name for name, side in zip(plain, found, strict=True) if not side}
+
+    def by_letter(name: str) -> tuple[str, str] | None:
+        partner = name[:1].translate(str.maketrans("lr", "rl")) + name[1:]
+        return (_LETTERS[name[0]], name[1:]) if name[:1] in _LETTERS and partner in rest else None
+
+    return [side or by_letter(name) for name, side in zip(plain, found, strict=True)]
 
 
 def _by_word(words: list[str], known: Mapping[str, str]) -> tuple[str, str] | None:
