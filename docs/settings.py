@@ -64,7 +64,8 @@ def nested(settings: type) -> dict[str, type]:
     found = {}
     for name, hint in typing.get_type_hints(settings).items():
         kinds = [hint, *typing.get_args(hint)]
-        found.update((name, kind) for kind in kinds if dataclasses.is_dataclass(kind))
+        title = f"{name}.NAME" if typing.get_origin(hint) is dict else name
+        found.update((title, kind) for kind in kinds if dataclasses.is_dataclass(kind))
     return found
 
 
@@ -85,7 +86,7 @@ def rows(settings: type) -> Iterator[str]:
 
 def page() -> str:
     """The whole text."""
-    parts, groups = [HEAD], dict[tuple[str, type], None]()
+    parts, groups = [HEAD], dict[type, dict[str, None]]()
 
     def table(title: str, settings: type) -> None:
         body = "\n".join(rows(settings))
@@ -93,14 +94,14 @@ def page() -> str:
 
     def collect(prefix: str, settings: type) -> None:
         for name, kind in nested(settings).items():
-            groups[(f"{prefix}{name}", kind)] = None
+            groups.setdefault(kind, {})[f"{prefix}{name}"] = None
             collect(f"{prefix}{name}.", kind)
 
     for module, settings in commands().items():
         table(f"`python -m {module}`", settings)
         collect("", settings)
-    for name, kind in groups:
-        table(f"`{name}.*`", kind)
+    for kind, names in groups.items():
+        table(", ".join(f"`{name}.*`" for name in names), kind)
     return "\n".join(part for part in parts if part)
 
 

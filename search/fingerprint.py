@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -49,8 +50,8 @@ def trained_on(
     """
     if known:
         training = data_from(known).of_joints(skeleton)
-        there, here = Path(training.root).resolve(), Path(data.root).resolve()
-        if there == here or not there.exists():
+        there, here = ([root.resolve() for root in one.roots()] for one in (training, data))
+        if there == here or not all(root.exists() for root in there):
             training = replace(data, train_split=training.train_split)
         # What is broken, or other data without a split of that name, is no reason not to search.
         with contextlib.suppress(InputError):
@@ -64,10 +65,9 @@ def leak_warning(trained_on: PoseDataset, scored_on: PoseDataset) -> str | None:
     A search scored on training images prefers subnets that remember them; the paper's scores and these would
     not be comparable either.
     """
-    # Other data sets use the same numbers for other images.
-    seen = {(record.image_id, record.file_name) for record in trained_on.records}
-    scored = {(record.image_id, record.file_name) for record in scored_on.records}
-    shared = sorted(image_id for image_id, _ in scored & seen)
+    seen = {name for image in _names(trained_on) for name in image}
+    named = zip(scored_on.records, _names(scored_on), strict=True)
+    shared = sorted(record.image_id for record, names in named if not seen.isdisjoint(names))
     if not shared:
         return None
     some = ", ".join(str(image) for image in shared[:SHOWN])
@@ -76,6 +76,17 @@ def leak_warning(trained_on: PoseDataset, scored_on: PoseDataset) -> str | None:
         f"were trained on (image ids {some}{', ...' if len(shared) > SHOWN else ''}); train on a split "
         "of its own (data.train_split=train) for scores that mean something"
     )
+
+
+def _names(dataset: PoseDataset) -> list[tuple[tuple[int, str], str]]:
+    """By what each image is known: its number and name, and its file; a mix may change the former.
+
+    Other data sets use the same numbers for other images.
+    """
+    return [
+        ((record.image_id, record.file_name), os.path.realpath(dataset.image_name(index)))
+        for index, record in enumerate(dataset.records)
+    ]
 
 
 def released(space: SearchSpace) -> Named:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from supernet.calibration import calibrate, calibrate_by
-from supernet.data.source import MEND, DataConfig, data_from, open_split
+from supernet.data.source import MEND, DataConfig, data_from, joints_of, open_split
 from supernet.errors import InputError
 from supernet.evaluation import calibration_batches
 from supernet.family import Architecture, arch_from_dict, family_of, load_arch
@@ -93,7 +93,7 @@ def _training_data(trained: TrainedSupernet, given: DataConfig | None) -> DataCo
             return given.of_joints(trained.skeleton)
         kept = ", ".join(trained.subnets)
         return trained.data(MEND + (f", or take a subnet whose statistics it keeps: {kept}" if kept else ""))
-    if given is None or not Path(given.root).exists():
+    if given is None or not all(root.exists() for root in given.roots()):
         return trained.data()
     differing = _differing(data_from(trained.config.get("data") or {}), given, trained.skeleton)
     if differing:
@@ -105,14 +105,15 @@ def _differing(known: DataConfig, given: DataConfig, skeleton: Skeleton | None) 
     """The settings by which those of a run and those that are given mean other data, wherever they lie."""
 
     def meaning(data: DataConfig) -> dict[str, object]:
-        # Where poses lie is no part of what is rendered, nor who renders it.
-        render = data.render and replace(data.render, poses=None, workers=0)
-        joints = data.skeleton if skeleton is None else Skeleton.load(data.skeleton).joints
-        plain = {name: getattr(data, name) for name in ("layout", "train_split", "category")}
-        return {**plain, "render": render, "skeleton": joints}
+        found: dict[str, object] = {"skeleton": data.skeleton if skeleton is None else joints_of(data).joints}
+        for name, part in {"": data, **{f"sources.{key}.": one for key, one in data.sources.items()}}.items():
+            found |= {f"{name}{key}": getattr(part, key) for key in ("layout", "train_split", "category")}
+            # Where poses lie is no part of what is rendered, nor who renders it.
+            found[f"{name}render"] = part.render and replace(part.render, poses=None, workers=0)
+        return found
 
     there, here = meaning(known.of_joints(skeleton)), meaning(given)
-    return [f"data.{name}" for name in there if there[name] != here[name]]
+    return [f"data.{name}" for name in {**there, **here} if there.get(name) != here.get(name)]
 
 
 def from_official(arch: str, weights: str, skeleton: str) -> Opened:

@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import fields, is_dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, cast, get_args, get_type_hints
+from typing import Any, NoReturn, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import hydra
 import yaml
@@ -93,7 +93,10 @@ def _hint_of(schema: type, key: str) -> object:
     hint: Any = schema
     for part in key.split("."):
         kinds = [kind for kind in (hint, *get_args(hint)) if is_dataclass(kind)]
-        hint = get_type_hints(kinds[0]).get(part) if kinds else None
+        if get_origin(hint) is dict:
+            hint = get_args(hint)[1]
+        else:
+            hint = get_type_hints(kinds[0]).get(part) if kinds else None
     return hint
 
 

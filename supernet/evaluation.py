@@ -189,6 +189,27 @@ class SupernetEvaluator:
         return self._calibration[resolution]
 
 
+def scores_by_source(
+    dataset: PoseDataset, detections: Iterable[dict[str, Any]], scorer: str = "auto"
+) -> dict[str, dict[str, float]]:
+    """The metrics on the images of each source alone; nothing where there is one, or nobody to find.
+
+    Args:
+        dataset: what was scored.
+        detections: COCO keypoint results on it.
+        scorer: as for `supernet.pose.score`.
+    """
+    parts = {source: dataset.subset(indices) for source, indices in dataset.by_source().items()}
+    found: dict[str, dict[str, float]] = {}
+    for source, part in parts.items() if len(parts) > 1 else ():
+        if part.num_scored():
+            ids = {record.image_id for record in part.records}
+            own = [one for one in detections if one["image_id"] in ids]
+            truth = part.ground_truth()
+            found[source] = score(truth, own, part.protocol, scorer=scorer, skeleton=part.skeleton)
+    return found
+
+
 def scored_part(dataset: PoseDataset, images: int | None) -> PoseDataset:
     """The `readable` ones of the first `images` images of `dataset` (None for all): what `Evaluator` scores.
 

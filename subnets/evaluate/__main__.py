@@ -105,7 +105,7 @@ def evaluate(
         InputError: the runtime is missing, or the graph ends in peaks, which flip and multi-scale tests
         cannot merge.
     """
-    from supernet.evaluation import Evaluator
+    from supernet.evaluation import Evaluator, scores_by_source
     from supernet.pose.diagnosis import diagnose
     from supernet.pose.grouping import DecodeOptions
 
@@ -139,7 +139,15 @@ def evaluate(
     diagnosis = diagnose(evaluator.ground_truth, result.detections, dataset.protocol, dataset.skeleton)
     scored = evaluator.dataset
     score = net_score(
-        name, opened.arch, result.stats, diagnosis, len(scored), result.seconds, environment, scored.skipped
+        name,
+        opened.arch,
+        result.stats,
+        diagnosis,
+        len(scored),
+        result.seconds,
+        environment,
+        scored.skipped,
+        scores_by_source(scored, result.detections, config.scorer),
     )
     return score, result.detections, diagnosis
 

@@ -39,6 +39,7 @@ class NetScore:
         diagnosis: what is wrong with the poses (`supernet.pose.diagnosis.Diagnosis.to_dict`).
         environment: runtime, threads, protocol.
         skipped: records of the split that were left out (`data.on_error=skip`): source, record, reason.
+        sources: the metrics on the images of each source alone, where there are several.
     """
 
     name: str
@@ -51,6 +52,7 @@ class NetScore:
     diagnosis: dict[str, Any]
     environment: dict[str, Any]
     skipped: list[dict[str, str]] = field(default_factory=list)
+    sources: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -105,6 +107,7 @@ def net_score(
     seconds: float,
     environment: Mapping[str, Any],
     skipped: Sequence[Skipped] = (),
+    sources: Mapping[str, dict[str, float]] | None = None,
 ) -> NetScore:
     """Put together a row."""
     num_joints = len(diagnosis.joints)
@@ -119,6 +122,7 @@ def net_score(
         diagnosis=diagnosis.to_dict(),
         environment=dict(environment),
         skipped=[asdict(fault) for fault in skipped],
+        sources=dict(sources or {}),
     )
 
 
@@ -143,6 +147,7 @@ def tables(scores: Sequence[NetScore], title: str) -> list[Table]:
     """Metrics, costs, kinds of error, what they cost, and joints."""
     return [
         metric_table(scores, title),
+        *([source_table(scores)] if scores[0].sources else []),
         cost_table(scores),
         error_table(scores),
         gain_table(scores),
@@ -160,6 +165,15 @@ def metric_table(scores: Sequence[NetScore], title: str) -> Table:
             text = f"{100 * value:.1f}" if value >= 0 else "-"
             cells.append(f"[bold]{text}[/bold]" if len(scores) > 1 and value == best[key] else text)
         table.add_row(score.name, *cells)
+    return table
+
+
+def source_table(scores: Sequence[NetScore]) -> Table:
+    """The main metric on the images of each source alone, in percent."""
+    metric = main_metric(scores[0].stats)[0]
+    table = _table(f"{metric} by source, %", scores[0].sources)
+    for score in scores:
+        table.add_row(score.name, *(f"{100 * found[metric]:.1f}" for found in score.sources.values()))
     return table
 
 

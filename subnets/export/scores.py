@@ -55,7 +55,7 @@ def measure_scores(
         form = FORMATS.get(item.format)
         label = form.precision if form.precision == "fp32" else form.precision.upper()
         runs[f"{label} ({item.runtime})"] = form.open(job.folder / item.file, None)
-    data = f"{config.data.root}: {evaluator.described}"
+    data = f"{', '.join(map(str, config.data.roots()))}: {evaluator.described}"
     return [
         SplitScores(
             name, data, "one scale, no flip", evaluator(run, opened.arch.resolution, opened.head).stats
@@ -70,7 +70,7 @@ def draw_picture(config: ExportCommand, opened: Opened, path: Path) -> bool:
 
     A data set is not rendered or fetched for a picture.
     """
-    if not opened.trained or not Path(config.data.root).exists():
+    if not opened.trained or not all(root.exists() for root in config.data.roots()):
         return False
     dataset = open_split(config.data, "test")
     if opened.skeleton.joints != dataset.skeleton.joints or not len(dataset):

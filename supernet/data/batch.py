@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
@@ -96,6 +96,7 @@ class BatchMaker:
         augment: the augmentation's ranges.
         sigma: of the heatmaps; no region is masked within 3 sigma of a labelled joint.
         scales: of the masks.
+        augments: the augmentation's ranges of those sources of a mix that have their own.
     """
 
     dataset: PoseDataset
@@ -103,6 +104,7 @@ class BatchMaker:
     augment: AugmentOptions
     sigma: float
     scales: Sequence[int] = (4, 2)
+    augments: Mapping[str, AugmentOptions] = field(default_factory=dict)
 
     def __call__(self, step: int, resolution: int) -> Batch:
         """The batch of `step` at `resolution`.
@@ -120,8 +122,9 @@ class BatchMaker:
         skipped: list[Skipped] = []
         for row, draw in enumerate(draws):
             rng = self.plan.rng(draw)
-            pieces = self._fill(images[row], draw, rng, skipped)
-            photograph(images[row], rng, self.augment)
+            augment = self.augments.get(self.dataset.records[draw.index].mixed, self.augment)
+            pieces = self._fill(images[row], draw, rng, augment, skipped)
+            photograph(images[row], rng, augment)
             keypoints = np.concatenate([piece.keypoints for piece in pieces])
             crowd = np.concatenate([piece.record.crowd for piece in pieces])
             people.append(_present(keypoints, crowd, resolution))
@@ -148,19 +151,24 @@ class BatchMaker:
         return self.dataset.by_source()
 
     def _fill(
-        self, out: UInt8Image, draw: Draw, rng: np.random.Generator, skipped: list[Skipped]
+        self,
+        out: UInt8Image,
+        draw: Draw,
+        rng: np.random.Generator,
+        augment: AugmentOptions,
+        skipped: list[Skipped],
     ) -> list[_Piece]:
         """Warp the drawn image into the crop `out`, in a mosaic with others of its source."""
         pieces: list[_Piece] = []
         flip = self.dataset.skeleton.flip
-        for part in mosaic(rng, len(out), self.augment, max(self.scales)):
+        for part in mosaic(rng, len(out), augment, max(self.scales)):
             if pieces:
                 others = self._by_source[pieces[0].record.source]
                 draw = Draw(draw.epoch, int(others[rng.integers(len(others))]))
             index, image = self._read(draw, skipped)
             record = self.dataset.records[index]
             height, width = image.shape[:2]
-            drawn = sample(rng, width, height, len(out), self.augment, part)
+            drawn = sample(rng, width, height, len(out), augment, part)
             warp_image(image, drawn, out=drawn.cell.of(out))
             labelled = self.dataset.labelled[record.source]
             labelled = labelled[list(flip)] if drawn.flip else labelled

@@ -8,8 +8,8 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from .annotations.records import BoolArray, Record, Skipped
 from .images.decode import Header, UInt8Image, damaged_images, decode_rgb, decode_threads, image_header
 from .images.orientation import Looked, looked, settle
 from .images.store import Store
+
+if TYPE_CHECKING:
+    from .options import MixSource
 
 _THREADS = 8
 # A source with fewer labelled people does not tell which joints it never labels.
@@ -35,8 +38,11 @@ class PoseDataset:
         protocol: how it is scored (`supernet.pose.protocols.PROTOCOLS`).
         records: one per image.
         labelled: by the source of images (J,) which joints count there (`labelled_joints`).
+        sources: of a mix, by the name with which the source of its images begins.
         skipped: what was left out on opening, with `on_error="skip"`.
         swapped: ids of images whose annotation had width and height swapped (mended in `records`).
+        store: the files.
+        cached: decoded images by image id, which `read_image` gives instead of reading.
         exif: the view that labels of images with an EXIF orientation were made on, if it is known: "upright",
             "stored" or "auto".
     """
@@ -60,12 +66,13 @@ class PoseDataset:
         self.records = tuple(records)
         self.on_error = on_error
         self.exif = exif
+        self.sources: Mapping[str, MixSource] = {}
         self.skipped: list[Skipped] = []
         self.swapped: list[int] = []
         self.labelled = labelled_joints(self.records, skeleton.num_joints)
-        self._store = store
+        self.store = store
         self._folders = tuple(folders)
-        self._cache: dict[int, UInt8Image] = {}
+        self.cached: dict[int, UInt8Image] = {}
         last_names = {os.path.basename(record.file_name) for record in self.records}
         self._last_names_differ = len(last_names) == len(self.records)
 
@@ -84,6 +91,11 @@ class PoseDataset:
     def num_people(self) -> int:
         """All annotations, crowds and unlabelled people included."""
         return sum(record.num_people for record in self.records)
+
+    @property
+    def num_labelled(self) -> int:
+        """Annotations with a labelled joint."""
+        return sum(int((record.keypoints[..., 2] > 0).any(axis=1).sum()) for record in self.records)
 
     def fingerprint(self) -> str:
         """SHA-256 of all that the annotations say, with the joints and the view; not where anything lies."""
@@ -126,7 +138,7 @@ class PoseDataset:
 
     def image_name(self, index: int) -> str:
         """Where image `index` lies, for messages."""
-        return self._store.describe(self.file_name(index))
+        return self.store.describe(self.file_name(index))
 
     def file_name(self, index: int) -> str:
         """Where image `index` lies below the data set's root."""
@@ -142,11 +154,11 @@ class PoseDataset:
                 its labels fit two views.
         """
         record = self.records[index]
-        if record.image_id in self._cache:
-            return self._cache[record.image_id]
+        if record.image_id in self.cached:
+            return self.cached[record.image_id]
         name = self._member(record)
-        data = self._store.read(name)
-        described = f"{self._store.describe(name)} (image {record.image_id})"
+        data = self.store.read(name)
+        described = f"{self.store.describe(name)} (image {record.image_id})"
         # The header first: a mangled one may announce gigabytes.
         header = image_header(lambda size: data if size < 0 else data[:size], described)
         if record.stored is None:
@@ -168,7 +180,7 @@ class PoseDataset:
             InputError: the file is missing or no image.
         """
         name = self._member(self.records[index])
-        return image_header(lambda size: self._store.read(name, size), self._store.describe(name))
+        return image_header(lambda size: self.store.read(name, size), self.store.describe(name))
 
     def look(self) -> list[Looked | InputError]:
         """For each image what its header says of its record, or what is wrong with it."""
@@ -200,7 +212,7 @@ class PoseDataset:
             progress: called with 1 for every image that is done, from several threads.
         """
         names = [self._member(record) for record in self.records]
-        found = damaged_images(self._store, names, progress=progress)
+        found = damaged_images(self.store, names, progress=progress)
         return {index: found[name] for index, name in enumerate(names) if name in found}
 
     def subset(self, indices: Iterable[int]) -> PoseDataset:
@@ -212,10 +224,10 @@ class PoseDataset:
 
     def with_cache(self, images: dict[int, UInt8Image]) -> PoseDataset:
         """The same data set with decoded images by image id, which `read_image` gives instead of reading."""
-        cached = copy.copy(self)
-        cached.skipped = list(self.skipped)
-        cached._cache = images
-        return cached
+        part = copy.copy(self)
+        part.skipped = list(self.skipped)
+        part.cached = images
+        return part
 
     def ground_truth(self, image_ids: Iterable[int] | None = None) -> dict[str, Any]:
         """The annotations in COCO's JSON form, for the scorer; only those of `image_ids` when given.
@@ -228,7 +240,7 @@ class PoseDataset:
         category = {"id": 1, "name": "person", "supercategory": "person"}
         return {
             "images": [_image_entry(record) for record in records],
-            "annotations": [entry for record in records for entry in _people_entries(record)],
+            "annotations": [entry for record in records for entry in people_entries(record)],
             "categories": [{**category, "keypoints": list(self.skeleton.joints), "skeleton": edges}],
         }
 
@@ -241,16 +253,16 @@ class PoseDataset:
         return [known[image_id] for image_id in wanted]
 
     def _member(self, record: Record) -> str:
-        """Where the image lies: below the split's folders or the data set's own, or by its last name."""
+        """Where the image lies in `store`: below the folders, the data set's own, or by its last name."""
         names = [f"{folder}/{record.file_name}" for folder in self._folders] + [record.file_name]
         if self._last_names_differ and "/" in record.file_name:
             names += [f"{folder}/{os.path.basename(record.file_name)}" for folder in self._folders]
-        there = next((name for name in names if self._store.exists(name)), None)
-        return there or next(filter(None, map(self._store.alike, names)), names[0])
+        there = next((name for name in names if self.store.exists(name)), None)
+        return there or next(filter(None, map(self.store.alike, names)), names[0])
 
     def __getstate__(self) -> dict[str, Any]:
         # A spawned worker reads from disk; a forked one never pickles and shares the cache.
-        return {**self.__dict__, "_cache": {}}
+        return {**self.__dict__, "cached": {}}
 
 
 def labelled_joints(records: Iterable[Record], num_joints: int) -> dict[str, BoolArray]:
@@ -288,7 +300,8 @@ def _image_entry(record: Record) -> dict[str, Any]:
     return entry
 
 
-def _people_entries(record: Record) -> Iterable[dict[str, Any]]:
+def people_entries(record: Record) -> Iterable[dict[str, Any]]:
+    """The annotations of one image in COCO's JSON form."""
     for index in range(record.num_people):
         entry = {
             "id": int(record.annotation_ids[index]),

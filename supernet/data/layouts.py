@@ -15,7 +15,7 @@ from ..runs.files import decoded, parse_json, parse_yaml, read_json
 from .images.store import Store
 
 if TYPE_CHECKING:
-    from .source import DataConfig
+    from .options import SourceOptions
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,13 @@ class Layout:
 
     Attributes:
         protocol: how data of one's own joints are scored where `data.protocol` does not say it.
+        has_people: whether there are any.
     """
 
     protocol = "crowdpose"
+    has_people = True
 
-    def prepare(self, config: DataConfig) -> None:
+    def prepare(self, config: SourceOptions) -> None:
         """Make what is not there yet; safe to call from several processes at once."""
         if config.render is not None:
             from .synthetic.dataset import ensure
@@ -135,10 +137,32 @@ class CocoLayout(Layout):
         return next((name for name in (own, *others) if store.exists(name)), own)
 
 
+class EmptyLayout(Layout):
+    """Pictures in which there is nobody: those in the folder of the split, or of the data set."""
+
+    has_people = False
+
+    def split(self, store: Store, name: str) -> Split:
+        from .images.decode import IMAGE_SUFFIXES, image_header, upright_size
+
+        files = [file for file in store.list(name) or store.list("") if file.lower().endswith(IMAGE_SUFFIXES)]
+        if not files:
+            raise InputError(f"{store.root} has no pictures")
+        images = []
+        for number, file in enumerate(files, start=1):
+            try:
+                size = upright_size(image_header(partial(store.read, file), store.describe(file)))
+            except InputError:  # which opening names, or leaves out
+                size = (1, 1)
+            images.append({"id": number, "file_name": file, "width": size[0], "height": size[1]})
+        document = {"images": images, "annotations": [], "categories": [{"id": 1, "name": "person"}]}
+        return Split(f"empty-{name}", [(str(store.root), document)], [])
+
+
 class SyntheticLayout(CrowdPoseLayout):
     """Scenes in the CrowdPose layout that are rendered first."""
 
-    def prepare(self, config: DataConfig) -> None:
+    def prepare(self, config: SourceOptions) -> None:
         from .synthetic.options import SyntheticOptions
 
         super().prepare(replace(config, render=config.render or SyntheticOptions()))
@@ -294,6 +318,8 @@ def _float_of(word: str) -> float | str:
 
 
 CROWDPOSE, COCO, SYNTHETIC, YOLO = CrowdPoseLayout(), CocoLayout(), SyntheticLayout(), YoloLayout()
+EMPTY = EmptyLayout()
 LAYOUTS: Registry[Layout] = Registry(
-    "layout", {name: f"{__name__}:{name.upper()}" for name in ("crowdpose", "coco", "synthetic", "yolo")}
+    "layout",
+    {name: f"{__name__}:{name.upper()}" for name in ("crowdpose", "coco", "synthetic", "yolo", "empty")},
 )

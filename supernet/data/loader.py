@@ -66,14 +66,18 @@ class Loader:
                 resolution is no multiple of 16.
         """
         self.dataset = _trained_on(dataset, options.keep_empty)
-        self.plan = BatchPlan(len(self.dataset), options.batch_size, options.seed, rank, world)
+        sources = _sources(self.dataset)
+        count = sum(count for _, count in sources) or len(self.dataset)
+        self.plan = BatchPlan(count, options.batch_size, options.seed, rank, world, sources)
         self.skipped: list[Skipped] = []
         self._resolution = resolutions if callable(resolutions) else _drawn(options.seed, tuple(resolutions))
         self._device = torch.device(device)
-        augment = augment or AugmentOptions()
+        augments = {name: one.augment for name, one in dataset.sources.items() if one.augment is not None}
+        augments |= {"": augment or AugmentOptions()}
         if not dataset.skeleton.mirrors:
-            augment = replace(augment, flip=0.0)
-        self._make = BatchMaker(self.dataset, self.plan, augment, options.sigma, tuple(dict.fromkeys(scales)))
+            augments = {name: replace(one, flip=0.0) for name, one in augments.items()}
+        different = tuple(dict.fromkeys(scales))
+        self._make = BatchMaker(self.dataset, self.plan, augments.pop(""), options.sigma, different, augments)
         self._steps = _Steps(self._resolution)
         if start_method is None and threading.active_count() > 1:
             start_method = "spawn"
@@ -168,22 +172,35 @@ def lost_workers_told() -> Iterator[None]:
         ) from None
 
 
-def with_people(dataset: PoseDataset) -> PoseDataset:
-    """`dataset` without the images that have no labelled person."""
-    return dataset.subset(i for i, r in enumerate(dataset.records) if (r.keypoints[..., 2] > 0).any())
-
-
 def _trained_on(dataset: PoseDataset, keep_empty: bool) -> PoseDataset:
-    people = with_people(dataset)
-    if len(people) < len(dataset):
+    """`dataset` without the images that have no labelled person, unless they are to be kept."""
+    keeping = {name for name, source in dataset.sources.items() if source.keep_empty}
+    empty = [not (record.keypoints[..., 2] > 0).any() for record in dataset.records]
+    kept = [
+        index
+        for index, record in enumerate(dataset.records)
+        if keep_empty or not empty[index] or record.mixed in keeping
+    ]
+    if any(empty):
+        left_out = len(dataset) - len(kept)
         _LOG.warning(
-            "%s: %d of %d images label nobody and are %s",
+            "%s: %d of %d images label nobody; %d are left out (keep_empty=true keeps them), %d trained on",
             dataset.name,
-            len(dataset) - len(people),
+            sum(empty),
             len(dataset),
-            "trained on too" if keep_empty else "left out (data.keep_empty=true keeps them)",
+            left_out,
+            sum(empty) - left_out,
         )
-    return dataset if keep_empty else people
+    return dataset.subset(kept)
+
+
+def _sources(dataset: PoseDataset) -> list[tuple[list[int], int]]:
+    """Of a mix, the indices of each source's images, and how many of them are in a pass."""
+    found: dict[str, list[int]] = {}
+    for index, record in enumerate(dataset.records):
+        found.setdefault(record.mixed, []).append(index)
+    weights = dataset.sources
+    return [(own, max(1, round(weights[name].weight * len(own)))) for name, own in found.items() if weights]
 
 
 class _Failure:

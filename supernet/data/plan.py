@@ -19,7 +19,7 @@ _AUGMENT_STREAM = 3
 
 @dataclass(frozen=True)
 class Draw:
-    """One place in a batch: image `index` of the data set, as seen in its `epoch`-th pass (both from 0)."""
+    """One place in a batch: image `index` of the data set, seen for the `epoch`-th time (both from 0)."""
 
     epoch: int
     index: int
@@ -34,10 +34,13 @@ class BatchPlan:
     size will do.
 
     Attributes:
-        num_images: images in the data set.
+        num_images: images of a pass.
         batch_size: images per step over all ranks.
         seed: >= 0.
         rank, world: this process and how many there are; rank r takes the r-th part of each batch.
+        sources: of a mix, the indices of each source's images and how many of them are in a pass: one after
+            the other and from the first again, whatever that number is; together `num_images`. Without,
+            every image is in every pass once.
 
     Raises:
         InputError: the data set is empty, or the batch does not divide among the ranks.
@@ -48,6 +51,7 @@ class BatchPlan:
     seed: int = 0
     rank: int = 0
     world: int = 1
+    sources: Sequence[tuple[Sequence[int], int]] = ()
 
     def __post_init__(self) -> None:
         if self.num_images < 1:
@@ -72,8 +76,16 @@ class BatchPlan:
         """This rank's part of the batch of `step` (from 0)."""
         share = self.batch_size // self.world
         first = step * self.batch_size + self.rank * share
-        places = (divmod(place, self.num_images) for place in range(first, first + share))
-        return tuple(Draw(epoch, int(_order(self.seed, epoch, self.num_images)[at])) for epoch, at in places)
+        return tuple(self._draw(*divmod(place, self.num_images)) for place in range(first, first + share))
+
+    def _draw(self, epoch: int, at: int) -> Draw:
+        place = int(_order(self.seed, epoch, self.num_images)[at])
+        for indices, count in self.sources:
+            if place < count:
+                seen, which = divmod(epoch * count + place, len(indices))
+                return Draw(seen, indices[which])
+            place -= count
+        return Draw(epoch, place)
 
     def rng(self, draw: Draw) -> np.random.Generator:
         """The generator of one image's augmentation in one epoch."""

@@ -4,46 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import InputError, shown
 from .layouts import LAYOUTS, Layout
-from .options import DataOptions
-from .synthetic.options import SyntheticOptions
+from .options import UNION, DataOptions
 
 if TYPE_CHECKING:
     from ..pose.skeletons import Skeleton
     from .dataset import PoseDataset
 
-SPLITS = ("train", "val", "test")
+# What a command calls its settings of data.
+DataConfig = DataOptions
 MEND = "choose the data with data=... data.root=..."
-
-
-@dataclass
-class DataConfig(DataOptions):
-    """Where the data comes from.
-
-    Attributes:
-        render: options of the data set to render into `root`; None reads what is there.
-        poses: CrowdPose or COCO annotation file whose groups of people the renderer draws; None draws its
-            own.
-    """
-
-    render: SyntheticOptions | None = None
-    poses: str | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.poses is not None and self.render is None:
-            raise InputError("data.poses is for rendered data; use data=synthetic")
-
-    def split_name(self, role: str) -> str:
-        """The data set's own name of the split that plays `role` (train, val or test)."""
-        if role not in SPLITS:
-            raise InputError(f"split {role!r} is not one of {', '.join(SPLITS)}")
-        return str(getattr(self, f"{role}_split"))
 
 
 def data_from(known: Any, mend: str = MEND) -> DataConfig:
@@ -75,18 +49,27 @@ def data_of_run(
             be a stranger's, and says no more than where its data were.
     """
     config = data_from(known, mend)
-    root = Path(config.root).resolve()
-    makes = config.render is not None or type(LAYOUTS.get(config.layout)).prepare is not Layout.prepare
-    there = root.is_file() or any(path.is_file() for path in root.rglob("*"))
-    if not there and not (makes and root.is_relative_to(Path.cwd())):
-        raise InputError(f"{os.fspath(run)} was trained on data in {config.root}, where nothing is; {mend}")
+    for part in config.parts():
+        root = Path(part.root).resolve()
+        makes = part.render is not None or type(LAYOUTS.get(part.layout)).prepare is not Layout.prepare
+        there = root.is_file() or any(path.is_file() for path in root.rglob("*"))
+        if not there and not (makes and root.is_relative_to(Path.cwd())):
+            raise InputError(f"{os.fspath(run)} was trained on data in {part.root}, where nothing is; {mend}")
     return config.of_joints(skeleton)
 
 
-def ensure_data(config: DataConfig) -> Path:
-    """Make the data set if its layout can and it is not there yet; its root either way."""
-    LAYOUTS.get(config.layout).prepare(config)
-    return Path(config.root)
+def joints_of(config: DataConfig) -> Skeleton:
+    """The joints that the data are read with."""
+    from ..pose.skeletons import Skeleton
+    from .mix import join_joints
+
+    return join_joints(config)[0] if config.sources else Skeleton.load(config.skeleton)
+
+
+def ensure_data(config: DataConfig) -> None:
+    """Make the data sets that are not there yet and whose layouts can."""
+    for part in config.parts():
+        LAYOUTS.get(part.layout).prepare(part)
 
 
 def open_split(config: DataConfig, role: str) -> PoseDataset:
@@ -106,6 +89,9 @@ def open_ready_split(config: DataConfig, role: str) -> PoseDataset:
     Raises:
         InputError: as `open_split`.
     """
+    from .mix import open_mix
     from .opening import open_dataset
 
-    return open_dataset(config, config.split_name(role))
+    if config.skeleton == UNION and not config.sources:
+        raise InputError(f"data.skeleton={UNION} is for a mix; give its data sets with data.sources")
+    return open_mix(config, role) if config.sources else open_dataset(config, config.split_name(role))

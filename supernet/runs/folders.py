@@ -7,6 +7,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,17 @@ except ImportError:  # Windows
 RUN_LOCK = ".lock"
 # Leaves room for what is added to it while something is unfinished; file systems take 255.
 LONGEST_NAME = 200
-# Settings of every command that change no result: what a plugin adds counts where a setting names it.
 # Where data lie, for commands that compare what they hold (`PoseDataset.fingerprint`).
-WHEREABOUTS = ("data.root", "data.skeleton", "data.poses", "data.render.poses")
-NEVER_COMPARED = ("plugins", "data.workers", "data.cache", "data.verify", "data.render.workers")
+WHEREABOUTS = tuple(
+    f"{data}.{place}"
+    for data in ("data", "data.sources.*")
+    for place in ("root", "skeleton", "poses", "render.poses")
+)
+# Settings of every command that change no result: what a plugin adds counts where a setting names it.
+NEVER_COMPARED = (
+    *("plugins", "data.workers", "data.cache", "data.verify", "data.render.workers"),
+    *("data.sources.*.cache", "data.sources.*.render.workers"),
+)
 
 
 @contextlib.contextmanager
@@ -115,7 +123,7 @@ def claim_run_folder(folder: Path, config: object, volatile: tuple[str, ...] = (
     Args:
         folder: the run folder.
         config: the command's config dataclass.
-        volatile: dotted keys that may differ between starts (workers, devices, logging).
+        volatile: dotted keys that may differ between starts (workers, devices, logging); * is any part.
 
     Returns:
         True if the folder was there already with the same config (so: resume), False if it is new.
@@ -168,7 +176,7 @@ def _difference(old: Any, new: Any, ignored: tuple[str, ...], prefix: str = "") 
         found = []
         for key in [*old, *(key for key in new if key not in old)]:
             dotted = f"{prefix}.{key}" if prefix else str(key)
-            if dotted not in ignored:
+            if not any(fnmatchcase(dotted, pattern) for pattern in ignored):
                 found += _difference(old.get(key), new.get(key), ignored, dotted)
         return found
     return [] if old == new else [f"{prefix}: {_short(old)} there, {_short(new)} now"]

@@ -102,9 +102,10 @@ class TrainingJob:
         if self.ranks.is_main:
             self.fingerprints[role] = dataset.fingerprint()
             if self._began_with().get(role, self.fingerprints[role]) != self.fingerprints[role]:
+                roots = ", ".join(map(str, self.data.roots()))
                 raise InputError(
                     f"run folder {self.folder} was trained on other annotations than those in "
-                    f"{self.data.root}, or for other joints; give the data.root (data.skeleton, data.poses) "
+                    f"{roots}, or for other joints; give the data.root (data.skeleton, data.poses) "
                     "that it began with, or choose another name=..."
                 )
         return dataset

@@ -37,7 +37,8 @@ def draw_curves(folder: Path) -> Path | None:
     axes[0].set(xlabel="step", ylabel="training loss", yscale="log")
     if scores:
         metric = logged_metric(scores[-1])
-        names = [name for name in scores[-1] if name.partition("/")[0] == metric]
+        # Not those of the single sources of a mix, `AP/<source>/<subnet>`.
+        names = [name for name in scores[-1] if name.split("/")[0] == metric and name.count("/") < 2]
         for name in names:
             points = [(line["step"], 100 * line[name]) for line in scores if name in line]
             axes[1].plot(

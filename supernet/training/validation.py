@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..data.dataset import PoseDataset
-from ..evaluation import Evaluator, SupernetEvaluator, readable
+from ..evaluation import Evaluator, SupernetEvaluator, readable, scores_by_source
 from ..family import Architecture
 from ..network import Supernet
 from ..options import EvaluationOptions
@@ -52,12 +52,18 @@ class SharedScoring:
         self.evaluator = Evaluator(share, protocol) if len(share) else None
 
     def gather(self, detections: Detections) -> tuple[Detections, dict[str, float]]:
-        """Everybody's detections, and on every rank the metrics that they score together."""
+        """Everybody's detections, and on every rank the metrics that they score together.
+
+        The main metric on the images of each source alone is there too, as `AP/<source>`, if there are some.
+        """
         everything = [one for part in self._ranks.gather(detections) for one in part]
         stats: dict[str, float] = {}
         if self._ranks.is_main:
             truth, layout = self.dataset.ground_truth(), self.dataset.skeleton
             stats = score(truth, everything, self.dataset.protocol, skeleton=layout)
+            metric = main_metric(stats)[0]
+            sources = scores_by_source(self.dataset, everything)
+            stats |= {f"{metric}/{source}": found[metric] for source, found in sources.items()}
         return everything, self._ranks.share(stats)
 
 
@@ -121,8 +127,13 @@ def validation_archs(space: SearchSpace, count: int, seed: int) -> dict[str, Arc
 
 
 def followed(stats: Mapping[str, float]) -> dict[str, float]:
-    """What a log keeps of a score: the main metric (AP) and, where there is one, AR."""
-    return {name: round(stats[name], 5) for name in (main_metric(stats)[0], "AR") if name in stats}
+    """What a log keeps of a score: the main metric (AP), also by source, and, where there is one, AR."""
+    main = main_metric(stats)[0]
+    return {
+        name: round(value, 5)
+        for name, value in stats.items()
+        if name in (main, "AR") or name.startswith(f"{main}/")
+    }
 
 
 def best_scores(metrics: Mapping[str, float], metric: str = "AP") -> dict[str, float]:

@@ -13,6 +13,7 @@ from command import run, settings
 
 from search.fingerprint import leak_warning, trained_on
 from supernet import InputError
+from supernet.data.options import MixSource
 from supernet.data.source import DataConfig, open_split
 
 
@@ -27,7 +28,13 @@ def test_a_leak_is_told(
     train, val = open_split(data, "train"), open_split(data, "val")
     assert leak_warning(train, val) is None
     assert "data leak: 4 of 4 images" in str(leak_warning(val, val))
+    # The images of a mix have other names than alone.
+    mix = open_split(replace(data, sources={"one": MixSource(root=data.root)}), "val")
+    assert mix.records[0].file_name != val.records[0].file_name
+    assert "data leak: 4 of 4 images" in str(leak_warning(mix, val))
     # Equal numbers of other images are no leak.
+    shutil.copytree(trained / "data", tmp_path / "other")
+    val = open_split(replace(data, root=str(tmp_path / "other")), "val")
     val.records = tuple(replace(record, file_name=f"other/{record.file_name}") for record in val.records)
     assert leak_warning(open_split(data, "val"), val) is None
     leaky = replace(data, val_split="train")

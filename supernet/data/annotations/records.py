@@ -78,6 +78,11 @@ class Record:
         """P."""
         return len(self.boxes)
 
+    @property
+    def mixed(self) -> str:
+        """The data set of a mix that it comes from."""
+        return self.source.partition("/")[0]
+
 
 @dataclass(frozen=True)
 class Skipped:

@@ -9,6 +9,7 @@ import unicodedata
 import urllib.parse
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -64,8 +65,8 @@ class Store:
         return f"{folder}/{names[0]}".lstrip("/") if len(names) == 1 else None
 
     def list(self, folder: str) -> list[str]:
-        """The names of the files in `folder` and below it, sorted."""
-        start = folder.rstrip("/") + "/"
+        """The names of the files in `folder` ("": the root) and below it, sorted."""
+        start = folder.rstrip("/") + "/" if folder else ""
         here = self._file(folder)
         found = {path.relative_to(self.root).as_posix() for path in here.rglob("*") if path.is_file()}
         return sorted(found | {name for name in self._members if name.startswith(start)})
@@ -140,3 +141,38 @@ class Store:
 
 def _loose(name: str) -> str:
     return unicodedata.normalize("NFC", urllib.parse.unquote(name)).casefold()
+
+
+class Stores(Store):
+    """Several stores as one: `name/file` is `file` of the store `name`."""
+
+    def __init__(self, stores: Mapping[str, Store]) -> None:
+        self._stores = dict(stores)
+
+    def exists(self, name: str) -> bool:
+        store, file = self._of(name)
+        return store.exists(file)
+
+    def describe(self, name: str) -> str:
+        store, file = self._of(name)
+        return store.describe(file)
+
+    def alike(self, name: str) -> str | None:
+        store, file = self._of(name)
+        found = store.alike(file)
+        return None if found is None else f"{name.partition('/')[0]}/{found}"
+
+    def read(self, name: str, size: int = -1) -> bytes:
+        store, file = self._of(name)
+        return store.read(file, size)
+
+    def list(self, folder: str) -> list[str]:
+        store, file = self._of(folder)
+        return [f"{folder.partition('/')[0]}/{found}" for found in store.list(file)]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__
+
+    def _of(self, name: str) -> tuple[Store, str]:
+        key, _, file = name.partition("/")
+        return self._stores[key], file

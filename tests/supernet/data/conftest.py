@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from supernet.data.options import MixSource
 from supernet.pose.skeletons import Skeleton
 
 SHARED = Path(__file__).parents[4] / "shared"
@@ -80,16 +81,48 @@ def crowdpose_root(tmp_path):
     return tmp_path
 
 
+def write_coco(root, split, skeleton, count, rng):
+    """A split of `count` images in the COCO layout."""
+    doc = document(rng, skeleton, count, 100)
+    for entry in doc["annotations"]:
+        entry["area"] = 0.5 * entry["bbox"][2] * entry["bbox"][3]
+    write_images(root / split, doc, rng)
+    write_json(root / "annotations" / f"person_keypoints_{split}.json", doc)
+
+
 @pytest.fixture
 def coco_root(tmp_path):
     """A folder in the COCO layout with a val2017 split of 6 images."""
-    rng = np.random.default_rng(4)
-    doc = document(rng, Skeleton.load("coco"), 6, 100)
-    for entry in doc["annotations"]:
-        entry["area"] = 0.5 * entry["bbox"][2] * entry["bbox"][3]
-    write_images(tmp_path / "val2017", doc, rng)
-    write_json(tmp_path / "annotations" / "person_keypoints_val2017.json", doc)
+    write_coco(tmp_path, "val2017", Skeleton.load("coco"), 6, np.random.default_rng(4))
     return tmp_path
+
+
+MPII = """
+joints: [r_ankle, r_knee, r_hip, l_hip, l_knee, l_ankle, pelvis, thorax, upper_neck, head_top, 
+  r_wrist, r_elbow, r_shoulder, l_shoulder, l_elbow, l_wrist]
+sigmas: [0.09, 0.09, 0.1, 0.1, 0.09, 0.09, 0.1, 0.08, 0.08, 0.08, 0.06, 0.07, 0.08, 0.08, 0.07, 0.06]
+edges: [[upper_neck, head_top], [r_hip, pelvis]]
+"""
+
+
+@pytest.fixture
+def sources(crowdpose_root, tmp_path):
+    """For `data.sources`: CrowdPose, COCO, MPII's joints, with equal image ids; two pictures of nobody."""
+    rng = np.random.default_rng(6)
+    file = tmp_path / "mpii.yaml"
+    file.write_text(MPII)
+    for split, count in (("train", 6), ("val", 3)):
+        write_coco(tmp_path / "coco", split, Skeleton.load("coco"), count, rng)
+        write_coco(tmp_path / "mpii", split, Skeleton.load(file), count, rng)
+    (tmp_path / "nobody").mkdir()
+    for key in range(2):
+        cv2.imwrite(str(tmp_path / f"nobody/{key}.png"), np.full((40, 60, 3), 90 + key, np.uint8))
+    return {
+        "crowd": MixSource(root=str(crowdpose_root)),
+        "coco": MixSource(root=str(tmp_path / "coco"), layout="coco", skeleton="coco"),
+        "mpii": MixSource(root=str(tmp_path / "mpii"), layout="coco", skeleton=str(file)),
+        "nobody": MixSource(root=str(tmp_path / "nobody"), layout="empty", keep_empty=True, val_split=None),
+    }
 
 
 @pytest.fixture

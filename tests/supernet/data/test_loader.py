@@ -138,9 +138,9 @@ def test_content_does_not_depend_on_the_workers(crowdpose_root, augment):
     assert digests(dataset, 0, 6, workers=2, start_method="fork", augment=augment) == alone
     assert digests(dataset, 3, 6, augment=augment) == alone[3:]
     cached = open_dataset(DataOptions(root=str(crowdpose_root), cache="memory"), "train")
-    before = {key: image.copy() for key, image in cached._cache.items()}
+    before = {key: image.copy() for key, image in cached.cached.items()}
     assert digests(cached, 0, 6, augment=augment) == alone
-    assert all(np.array_equal(image, before[key]) for key, image in cached._cache.items())
+    assert all(np.array_equal(image, before[key]) for key, image in cached.cached.items())
 
 
 def test_content_does_not_depend_on_how_workers_start(crowdpose_root):
