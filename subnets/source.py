@@ -23,9 +23,8 @@ from supernet.training.shipped import shipped_path
 
 from .console import SourceOptions
 from .export.formats import Format, format_of, formats
-from .extract import extract
 from .folder import META_FILE, load
-from .network import Network, Subnet, build
+from .network import Network, Subnet, build, extract
 from .official import import_weights
 from .portable.manifest import Manifest
 
