@@ -197,8 +197,8 @@ class YoloLayout(Layout):
             raise InputError(f"{where}: names has {list(names)[:3]} for class numbers")
         if (
             not isinstance(shape, list)
-            or len(shape) != 2
-            or type(shape[0]) is not int
+            or [*map(type, shape)] != [int, int]
+            or shape[0] < 1
             or shape[1] not in (2, 3)
         ):
             raise InputError(f"{where}: kpt_shape is {shape!r:.40}, not [number of joints, 2 or 3]")
@@ -235,7 +235,7 @@ class YoloLayout(Layout):
             parts = f"{about.get('path') or ''}/{place}".replace("\\", "/").split("/")
             parts = [part for part in parts if part not in ("", ".", "..")]
             ends = ("/".join(parts[first:]) for first in range(len(parts)))
-            return next((end for end in ends if there(end)), place)
+            return next((end for end in ends if there(end)), "/".join(parts))
 
         found: list[str] = []
         for place in places:

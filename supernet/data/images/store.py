@@ -30,7 +30,7 @@ class Store:
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
-        if not self.root.exists():
+        if not os.path.exists(self.root):  # of names that are too long as well
             raise InputError(
                 f"data folder {self.root} does not exist; set data.root to the data set's folder or zip"
             )
@@ -46,14 +46,14 @@ class Store:
 
     def exists(self, name: str) -> bool:
         """Whether there is a file `name`."""
-        return name in self._members or self._file(name).exists()
+        return name in self._members or os.path.exists(self._file(name))
 
     def alike(self, name: str) -> str | None:
         """The only file there whose name is `name` but for capitals, accents (NFC, NFD) and `%20`, if any."""
         folder, _, last = name.rpartition("/")
         if folder not in self._folders:
             here = self._file(folder)
-            found = {path.name for path in here.iterdir()} if here.is_dir() else set()
+            found = {path.name for path in here.iterdir()} if os.path.isdir(here) else set()
             found |= {
                 PurePosixPath(member).name for member in self._members if member.rpartition("/")[0] == folder
             }
@@ -68,12 +68,13 @@ class Store:
         """The names of the files in `folder` ("": the root) and below it, sorted."""
         start = folder.rstrip("/") + "/" if folder else ""
         here = self._file(folder)
-        found = {path.relative_to(self.root).as_posix() for path in here.rglob("*") if path.is_file()}
+        files = (path for path in here.rglob("*") if path.is_file()) if os.path.isdir(here) else ()
+        found = {path.relative_to(self.root).as_posix() for path in files}
         return sorted(found | {name for name in self._members if name.startswith(start)})
 
     def describe(self, name: str) -> str:
         """`name` as a path that a person can find: `root/name`, or `archive.zip:member`."""
-        if name in self._members and not self._file(name).is_file():
+        if name in self._members and not os.path.isfile(self._file(name)):
             archive, member = self._members[name]
             return f"{self._zips[archive]}:{member}"
         return str(self._file(name))
@@ -86,7 +87,7 @@ class Store:
         """
         try:
             file = self._file(name)
-            if name in self._members and not file.is_file():
+            if name in self._members and not os.path.isfile(file):
                 return self._read_member(name, size)
             return read_bytes(file, "file", size)
         except (

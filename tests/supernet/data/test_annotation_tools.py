@@ -203,6 +203,8 @@ YOLO_FAULTS: dict[str, dict[str, Any]] = {
     "no names": {"names": None},
     "kpt_shape is None": {"kpt_shape": None},
     "kpt_shape is [14]": {"kpt_shape": [14]},
+    "kpt_shape is [0, 3]": {"kpt_shape": [0, 3]},
+    "kpt_shape is [14, 3.0]": {"kpt_shape": [14, 3.0]},
     "17 joints per person, 14": {"kpt_shape": [17, 3]},
     "kpt_names of class 0": {"kpt_names": {"0": ["nose"]}},
     "names no images for split 'train' (train: None)": {"train": None},
@@ -215,14 +217,18 @@ YOLO_FAULTS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("told", YOLO_FAULTS)
 def test_a_data_yaml_that_contradicts_itself_is_refused(tmp_path: Path, told: str) -> None:
-    label = yolo(tmp_path)
+    yolo(tmp_path)
     known = json.loads((tmp_path / "data.yaml").read_text()) | YOLO_FAULTS[told]
     (tmp_path / "data.yaml").write_text(json.dumps(known).replace('"0"', "0"))
     with pytest.raises(InputError, match=re.escape(told)):
         opened(tmp_path, layout="yolo")
-    label.rename(tmp_path / "labels/2.txt")
-    (tmp_path / "labels/train/3.txt").unlink()
-    (tmp_path / "data.yaml").write_text(json.dumps(known | {"names": ["person"], "kpt_shape": [14, 3]}))
+
+
+def test_yolo_pictures_outside_of_the_folder_are_not_taken(tmp_path: Path) -> None:
+    yolo(tmp_path / "set", train=str(tmp_path / "other"))
+    write(tmp_path, document(), "other")
+    with pytest.raises(InputError, match=r"has no images in .*other"):
+        opened(tmp_path / "set", layout="yolo")
 
 
 @pytest.mark.parametrize("line", ["0 0.5 x", "nan", "0.7", "x", "1", "0 0.5 0.5 0.1 0.1"])

@@ -157,6 +157,10 @@ def test_cache_gives_the_same_images(crowdpose_root):
         (lambda d: d["images"][1].update(id=100), "image 100: its id occurs twice"),
         (lambda d: d["images"][1].update(file_name="a/.."), "image 101: file_name"),
         (lambda d: d["images"][1].update(file_name="none.jpg"), "image 101: .*none.jpg does not exist"),
+        (
+            lambda d: d["images"][1].update(file_name=f"{'n' * 300}.jpg"),
+            "image 101: .*nnn.jpg cannot be read",
+        ),
         (lambda d: d["images"][1].pop("width"), "image 101: width is None"),
         (lambda d: d["images"].__setitem__(1, 5), "image at position 1: is 5, not an object"),
         (lambda d: d["images"][1].update(crowdIndex="x"), "image 101: crowdIndex: 'x' is not a number"),
