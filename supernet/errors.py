@@ -16,7 +16,13 @@ class InputError(ValueError):
     Library code raises it; the commands print it without a traceback and exit with status 2.
     """
 
+    def __str__(self) -> str:
+        text = super().__str__()
+        return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
 
+
+# Signs of a message: what a file holds is cut in the middle, the thing and the mend stay.
+LONGEST = 1000
 LARGEST_SIZE = 65536
 # Cost tables hold every combination of up to four neighbouring choices.
 MAX_CHOICES = 32

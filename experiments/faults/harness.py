@@ -99,6 +99,7 @@ def run(entry: Entry, arguments: Sequence[str], folder: Path, settings: Any = No
     begin = time.monotonic()
     child = start(entry, arguments, folder, settings)
     hung, spent, last = False, 0.0, begin
+    seen: dict[int, float] = {}
     while True:
         pid, status, usage = os.wait4(child, os.WNOHANG)
         if pid:
@@ -107,6 +108,8 @@ def run(entry: Entry, arguments: Sequence[str], folder: Path, settings: Any = No
         now, (state, used) = time.monotonic(), _state(child)
         if used > spent or state == "R":
             spent, last = used, now
+        if now - last > LIMIT_SECONDS and (helpers := _helpers(child)) != seen:
+            last, seen = now, helpers  # it waits for processes of its own, which got little of the machine
         if used > LIMIT_SECONDS or now - last > LIMIT_SECONDS or now - begin > CLOCK_SECONDS:
             hung = True
             with contextlib.suppress(ProcessLookupError):
@@ -141,6 +144,16 @@ def _state(pid: int) -> tuple[str, float]:
     except (FileNotFoundError, ProcessLookupError):
         return "", 0.0
     return fields[0], sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def _helpers(leader: int) -> dict[int, float]:
+    """The processor time that each process of a group has had."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            if entry.name.isdecimal() and os.getpgid(int(entry.name)) == leader:
+                found[int(entry.name)] = _state(int(entry.name))[1]
+    return found
 
 
 def _become(
@@ -231,13 +244,15 @@ def _call(entry: Entry, arguments: Sequence[str], settings: Any = None) -> int:
     return 0
 
 
-def learn_modules(entry: Entry, arguments: Sequence[str], folder: Path, kept: Path) -> Run:
+def learn_modules(
+    entry: Entry, arguments: Sequence[str], folder: Path, kept: Path, settings: Any = None
+) -> Run:
     """Run a command, import here what it imported there, and keep the names in the file `kept`."""
     listing = folder.parent / "modules.txt"
 
     def body(given: Sequence[str]) -> int:
         try:
-            return _call(entry, given)
+            return _call(entry, given, settings)
         finally:
             listing.write_text("\n".join(name for name in sys.modules if name not in known))
 
@@ -247,6 +262,16 @@ def learn_modules(entry: Entry, arguments: Sequence[str], folder: Path, kept: Pa
         file.write(listing.read_text() + "\n")
     import_learned(listing)
     return done
+
+
+# What nearly every command needs: imported once before anything is run.
+HEAVY = ("torch", "cv2", "optuna", "scipy.stats", "matplotlib.figure", "hydra.main", "search.session")
+
+
+def import_heavy() -> None:
+    """Import here what a child would import first, and this process after it."""
+    for name in HEAVY:
+        importlib.import_module(name)
 
 
 def import_learned(listing: Path) -> None:

@@ -36,7 +36,7 @@ import harness
 from run import digest_of, undamaged
 from world import EVALUATE, EXPORT, FINETUNE, SEARCH, TRAIN
 
-LIMIT = 180.0
+LIMIT = 600.0
 RENDER = ("train=24", "val=6", "test=6", "size=64", "workers=2")
 
 

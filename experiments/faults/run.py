@@ -67,6 +67,7 @@ class Campaign:
     def __init__(self, scratch: Path, quick: bool = False) -> None:
         self.scratch = scratch
         self.quick = quick
+        harness.import_heavy()
         self.world = undamaged(scratch, quick)
         self.modules = self.world / "modules.txt"
         harness.import_learned(self.modules)
@@ -124,13 +125,14 @@ class Campaign:
             folder = self._copied(variant)
             if not files_of(variant, folder):
                 raise SystemExit(f"{key}: there is no {variant.file}")
-            done = harness.learn_modules(variant.entry, variant.arguments, folder, self.modules)
+            settings = self._settings(kind, number)
+            done = harness.learn_modules(variant.entry, variant.arguments, folder, self.modules, settings)
             if done.code:
                 raise SystemExit(f"{key}: the undamaged file fails:\n{done.err}")
             if not self.quick:
                 # Once more, now that nothing has to be imported: its memory is the measure.
                 folder = self._copied(variant)
-                done = harness.run(variant.entry, variant.arguments, folder)
+                done = harness.run(variant.entry, variant.arguments, folder, settings)
             self._references[key] = done, digests(variant, folder, done)
             kept.parent.mkdir(exist_ok=True)
             kept.write_text(json.dumps({"run": asdict(done), "digests": self._references[key][1]}))

@@ -109,6 +109,7 @@ def search(
     Returns:
         all candidates of the finished search.
     """
+    told = Told(problem)
     while True:
         candidate = study.claim()
         if candidate is not None:
@@ -116,7 +117,7 @@ def search(
             if progress:
                 progress(study.done, study.best)
             continue
-        if _advance(study, problem, strategy, options):
+        if _advance(study, told, strategy, options):
             return study.candidates()
         if progress:
             progress(study.done, study.best)
@@ -129,7 +130,7 @@ def _evaluate_one(study: SearchStudy, problem: Problem, candidate: Candidate, ev
     study.finish(candidate, stats)
 
 
-def _advance(study: SearchStudy, problem: Problem, strategy: Strategy, options: PlanOptions) -> bool:
+def _advance(study: SearchStudy, told: Told, strategy: Strategy, options: PlanOptions) -> bool:
     """Plan the next round, or wait for whoever is busy; True once the search has ended."""
     plans = study.plans()
     if plans and plans[-1].kind == "end":
@@ -145,7 +146,7 @@ def _advance(study: SearchStudy, problem: Problem, strategy: Strategy, options: 
         plans, candidates = study.plans(), study.candidates()
         if study.enqueue(plans, candidates) or not _all_finished(candidates):
             return False
-        plan = next_plan(problem, strategy, options, history_of(problem, candidates), plans)
+        plan = next_plan(told.problem, strategy, options, told.history(candidates), plans)
         study.add_plan(len(plans), plan)
         study.enqueue([*plans, plan], candidates)
         return plan.kind == "end"
@@ -155,9 +156,31 @@ def _all_finished(candidates: Sequence[Candidate]) -> bool:
     return all(candidate.state in ("done", "failed") for candidate in candidates)
 
 
-def history_of(problem: Problem, candidates: Sequence[Candidate]) -> History:
-    """What the candidates tell a strategy: those on which nobody could be scored (AP -1) tell nothing."""
-    told = [one for one in candidates if one.state == "done" and one.ap >= 0]
-    codes = np.array([one.row for one in told], dtype=np.int64).reshape(-1, len(problem.space.genes))
-    known = frozenset(one.row.tobytes() for one in candidates)
-    return History(codes, np.array([one.ap for one in told]), problem.costs.predict(codes), known)
+class Told:
+    """What the candidates of a search tell a strategy, each of them taken in once.
+
+    Those on which nobody could be scored (AP -1) tell nothing.
+
+    Args:
+        problem: what is searched.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem, self._seen = problem, 0
+        self._known: set[bytes] = set()
+        self._history = History.empty(problem)
+
+    def history(self, candidates: Sequence[Candidate]) -> History:
+        """The history of all candidates, every one of them finished; the next time there may be more."""
+        fresh, before = candidates[self._seen :], self._history
+        told = [one for one in fresh if one.state == "done" and one.ap >= 0]
+        codes = np.array([one.row for one in told], dtype=np.int64).reshape(-1, len(self.problem.space.genes))
+        self._seen = len(candidates)
+        self._known |= {one.row.tobytes() for one in fresh}
+        self._history = History(
+            np.concatenate([before.codes, codes]),
+            np.concatenate([before.ap, [one.ap for one in told]]),
+            np.concatenate([before.costs, self.problem.costs.predict(codes)]),
+            frozenset(self._known),
+        )
+        return self._history

@@ -179,9 +179,4 @@ def _difference(old: Any, new: Any, ignored: tuple[str, ...], prefix: str = "") 
             if not any(fnmatchcase(dotted, pattern) for pattern in ignored):
                 found += _difference(old.get(key), new.get(key), ignored, dotted)
         return found
-    return [] if old == new else [f"{prefix}: {_short(old)} there, {_short(new)} now"]
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return [] if old == new else [f"{prefix}: {old!r} there, {new!r} now"]

@@ -5,33 +5,31 @@ from __future__ import annotations
 import json
 import os
 import struct
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(Path(__file__).resolve().parents[2] / "experiments" / "faults"))
+
+import harness
+
 MARKER = "CODE_WAS_RUN"
 
 
-def run(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "SECRET": "geheim"}
-    command = [sys.executable, "-m", module, *arguments]
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120
-    )
-
-
-def refused(done: subprocess.CompletedProcess[str], folder: Path) -> str:
-    """The one line of a refusal; no code was run, and no environment variable told."""
-    assert done.returncode == 2, done.stderr
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1, done.stderr
-    assert "Traceback" not in done.stderr
+def refused(folder: Path, module: str, *arguments: str) -> str:
+    """The one line in which a command refuses; no code was run, and no environment variable told."""
+    done = harness.run(module, arguments, folder)
+    assert done.verdict() == "refused", done.err
     assert not list(folder.rglob(MARKER))
-    assert "geheim" not in done.stdout + done.stderr
-    return errors[0]
+    assert "geheim" not in done.out + done.err
+    return done.line()
+
+
+@pytest.fixture(autouse=True)
+def secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "geheim")
+    harness.import_heavy()
 
 
 @pytest.mark.parametrize(
@@ -44,15 +42,14 @@ def refused(done: subprocess.CompletedProcess[str], folder: Path) -> str:
 )
 def test_yaml_runs_no_code(tmp_path: Path, value: str) -> None:
     (tmp_path / "space.yaml").write_text(f"schema: 1\nname: x\nstem: {value}\n")
-    refused(run(tmp_path, "supernet.describe", "space=space.yaml"), tmp_path)
+    refused(tmp_path, "supernet.describe", "space=space.yaml")
 
 
 def test_settings_run_no_code(tmp_path: Path) -> None:
     (tmp_path / "settings" / "data").mkdir(parents=True)
     text = f"root: {{_target_: os.system, command: touch {MARKER}}}\n"
     (tmp_path / "settings" / "data" / "mine.yaml").write_text(text)
-    done = run(tmp_path, "supernet.audit", "--config-dir", "settings", "data=mine", "splits=[val]")
-    refused(done, tmp_path)
+    refused(tmp_path, "supernet.audit", "--config-dir", "settings", "data=mine", "splits=[val]")
 
 
 def checkpoint(folder: Path, data: dict[str, object]) -> None:
@@ -75,8 +72,7 @@ def checkpoint(folder: Path, data: dict[str, object]) -> None:
 def test_a_checkpoint_reads_no_environment_variable(tmp_path: Path, name: str) -> None:
     (tmp_path / "here").mkdir()
     checkpoint(tmp_path / "here", {name: "${oc.env:SECRET}"})
-    done = run(tmp_path / "here", "search.run", "supernet=run", "budgets.macs=[0.5]")
-    refused(done, tmp_path)
+    refused(tmp_path / "here", "search.run", "supernet=run", "budgets.macs=[0.5]")
 
 
 @pytest.mark.parametrize("way", ["absolute", "relative"])
@@ -85,8 +81,8 @@ def test_a_checkpoint_makes_no_data_elsewhere(tmp_path: Path, way: str) -> None:
     (tmp_path / "here").mkdir()
     small = {"train": 1, "val": 1, "test": 1, "size": 64}
     checkpoint(tmp_path / "here", {"root": root, "render": small})
-    done = run(tmp_path / "here", "search.run", "supernet=run", "budgets.macs=[0.5]")
-    assert "where nothing is; choose the data" in refused(done, tmp_path)
+    line = refused(tmp_path / "here", "search.run", "supernet=run", "budgets.macs=[0.5]")
+    assert "where nothing is; choose the data" in line
     assert not (tmp_path / "elsewhere").exists()
 
 

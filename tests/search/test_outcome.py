@@ -16,7 +16,7 @@ from search.strategies.contract import load_strategy
 from search.strategies.plan import BASELINE, REFERENCE, SEARCH, WARM, Plan, PlanOptions, next_plan
 from search.strategies.problem import History, Problem
 from search.study.candidate import Candidate
-from search.study.worker import history_of
+from search.study.worker import Told
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_who_could_not_be_scored_is_never_chosen(problem: Problem) -> None:
     assert numbers(outcome.front) == [1]
     assert {one.number for one in outcome.chosen.values()} == {1}
     assert [text.split()[:3] for text in outcome.warnings] == [["2", "of", "3"]]
-    history = history_of(problem, found)
+    history = Told(problem).history(found)
     assert (history.ap.tolist(), len(history.known)) == ([0.0], 3)
     none = Outcome.of(problem, found[:1], [])
     assert (none.front, none.chosen) == ((), {})

@@ -134,3 +134,13 @@ def test_only_the_users_faults_are_told_in_one_line() -> None:
     assert is_users(InputError("bad"))
     assert is_users(OSError(errno.EROFS, "Read-only file system", "runs"))
     assert not is_users(FileNotFoundError(errno.ENOENT, "No such file or directory", "x"))
+
+
+def test_a_huge_value_is_cut_in_the_middle_of_the_line(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(f"steps: {'x' * 5000}\nworkers: 0\n")
+    (tmp_path / "log.jsonl").touch()
+    with pytest.raises(InputError) as caught:
+        claim_run_folder(tmp_path, Settings())
+    assert len(str(caught.value)) == 1005
+    assert str(tmp_path) in str(caught.value)
+    assert str(caught.value).endswith("choose another name=..., or remove the folder")
