@@ -25,8 +25,8 @@ from supernet.training.pictures import people_of
 
 SHOWN = 6
 LICENCES = {
-    "Attribution License": "CC BY",
-    "Attribution-ShareAlike License": "CC BY-SA",
+    "Attribution License": "CC BY 2.0",
+    "Attribution-ShareAlike License": "CC BY-SA 2.0",
     "No known copyright restrictions": "no known restrictions",
 }
 

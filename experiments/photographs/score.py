@@ -30,6 +30,8 @@ from supernet.data.source import DataConfig, open_split
 from supernet.evaluation import Evaluator, SupernetEvaluator
 from supernet.family import load_arch
 from supernet.options import EvaluationOptions
+from supernet.pose.diagnosis import diagnose
+from supernet.pose.grouping import DecodeOptions
 from supernet.pose.protocols import score
 from supernet.training.checkpoint import load_supernet
 
@@ -76,17 +78,24 @@ def main() -> None:
     parser.add_argument("--detections", nargs="*", default=[])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--images", type=int)
+    parser.add_argument("--flip", action="store_true", help="average with the mirrored image")
+    parser.add_argument("--threshold", type=float, default=0.1, help="of a joint's peak")
+    parser.add_argument("--diagnose", action="store_true", help="what is wrong with the poses as well")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     data = DataConfig(root=args.root)
     dataset = common_joints(open_split(data, args.split))
-    options = EvaluationOptions(calibration_images=CALIBRATION, images=args.images)
-    evaluator = Evaluator(dataset, options)
+    options = EvaluationOptions(calibration_images=CALIBRATION, images=args.images, flip=args.flip)
+    evaluator = Evaluator(dataset, options, decode=DecodeOptions(threshold=args.threshold))
     results = []
 
     def tell(name: str, found: list[dict[str, Any]], **more: Any) -> None:
         stats = score(evaluator.ground_truth, found, dataset.protocol)
+        if args.diagnose:
+            more["diagnosis"] = diagnose(
+                evaluator.ground_truth, found, dataset.protocol, dataset.skeleton
+            ).to_dict()
         results.append(
             {"name": name, **{key: round(value, 4) for key, value in stats.items()}, **more}
             | {f"AP_{key}": value for key, value in by_source(evaluator.dataset, found).items()}
@@ -94,7 +103,8 @@ def main() -> None:
         print(json.dumps(results[-1]), flush=True)
 
     for path in args.detections:
-        tell(Path(path).stem, json.loads(Path(path).read_text()))
+        found = json.loads(Path(path).read_text())
+        tell(Path(path).stem, [person for person in found if person["image_id"] in evaluator.image_ids])
     if args.arch and not args.supernet:
         for text in args.arch:
             opened = open_source(text).require_trained()
