@@ -1,9 +1,11 @@
 """Training images per second and worker, beside the usual recipe, with a breakdown of where the time goes.
 
     python experiments/benchmarks/loader/run.py [IMAGE.jpg ANNOTATIONS.json]
+    python experiments/benchmarks/loader/run.py augmented IMAGE.jpg ANNOTATIONS.json
 
 Reads 64 copies of one 640x480 JPEG (a photo when given, else a drawn texture) with people of random poses, or
-with those of 640x480 images of a CrowdPose annotation file. Writes result.json beside this file.
+with those of 640x480 images of a CrowdPose annotation file. Writes result.json beside this file, or
+augmented.json with the processor time of a worker with what photographs get besides the warp.
 """
 
 from __future__ import annotations
@@ -41,9 +43,33 @@ BATCH = 16
 ROUNDS = 7
 
 
+# What docs/data.md proposes for photographs.
+COLOUR = {"brightness": 0.2, "contrast": 0.3, "saturation": 0.4, "hue": 10.0, "grey": 0.05}
+PHOTOMETRIC = {**COLOUR, "blur": 1.5, "jpeg": 0.3}
+AUGMENTED = {
+    "warp": AugmentOptions(),
+    "warp, colour": AugmentOptions(**COLOUR),
+    "warp, colour, blur, JPEG": AugmentOptions(**PHOTOMETRIC),
+    "warp, half of them mosaics": AugmentOptions(mosaic=0.5),
+    "all of it": AugmentOptions(**PHOTOMETRIC, mosaic=0.5),
+    "warp, all of them mosaics": AugmentOptions(mosaic=1.0),
+}
+
+
 def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+    if sys.argv[1:2] == ["augmented"]:
+        with tempfile.TemporaryDirectory() as folder:
+            dataset = make(Path(folder), Path(sys.argv[2]).read_bytes(), people(sys.argv[3]))
+            result = {
+                "schema": 1,
+                "ms_of_processor_time_per_image": augmented(dataset),
+                "load": os.getloadavg()[0],
+            }
+        print(json.dumps(result, indent=1))
+        write_json(Path(__file__).parent / "augmented.json", result)
+        return
     photo = Path(sys.argv[1]).read_bytes() if len(sys.argv) > 1 else texture()
     with tempfile.TemporaryDirectory() as folder:
         dataset = make(Path(folder), photo, people(sys.argv[2] if len(sys.argv) > 2 else None))
@@ -143,6 +169,21 @@ def breakdown(dataset: PoseDataset) -> dict[str, float]:
             rounds.append((time.process_time() - start) / len(draws))
         result[name] = round(1000 * min(rounds), 3)
     return result
+
+
+def augmented(dataset: PoseDataset) -> dict[str, float]:
+    """Processor time of a worker's batch per image, the settings in turns."""
+    loaders = {
+        name: Loader(dataset, LoaderOptions(batch_size=BATCH), (RESOLUTION,), augment=options)
+        for name, options in AUGMENTED.items()
+    }
+    times: dict[str, list[float]] = {name: [] for name in loaders}
+    for step in range(ROUNDS + 1):
+        for name, loader in loaders.items():
+            start = time.process_time()
+            loader.batch(step)
+            times[name].append((time.process_time() - start) / BATCH)
+    return {name: round(1000 * statistics.median(measured[1:]), 2) for name, measured in times.items()}
 
 
 def throughput(dataset: PoseDataset, workers: int, steps: int = 30) -> float:
