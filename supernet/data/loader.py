@@ -197,10 +197,9 @@ def _trained_on(dataset: PoseDataset, keep_empty: bool) -> PoseDataset:
 def _sources(dataset: PoseDataset) -> list[tuple[list[int], int]]:
     """Of a mix, the indices of each source's images, and how many of them are in a pass."""
     found: dict[str, list[int]] = {}
-    for index, record in enumerate(dataset.records):
+    for index, record in enumerate(dataset.records if dataset.sources else ()):
         found.setdefault(record.mixed, []).append(index)
-    weights = dataset.sources
-    return [(own, max(1, round(weights[name].weight * len(own)))) for name, own in found.items() if weights]
+    return [(own, max(1, round(dataset.sources[name].weight * len(own)))) for name, own in found.items()]
 
 
 class _Failure:

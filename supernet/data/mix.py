@@ -61,7 +61,7 @@ def open_mix(options: DataOptions, role: str) -> PoseDataset:
     mix = PoseDataset(
         f"{'+'.join(opened)}-{role}",
         skeleton,
-        _with_crowd_indices(records, skeleton, PROTOCOLS.get(protocol)),
+        _with_crowd_indices(records, PROTOCOLS.get(protocol)),
         Stores({name: part.store for name, part in opened.items()}),
         [],
         protocol=protocol,
@@ -110,9 +110,8 @@ def join_joints(options: DataOptions) -> tuple[Skeleton, dict[str, Places]]:
                 f"(the source's: {', '.join(called)}; the mix's: {', '.join(skeleton.joints)})"
             )
         theirs = [own[name].joints.index(called[joint]) for joint in found]
-        joints[name] = Places(
-            len(everything), [place for place in found.values() if place is not None], theirs
-        )
+        mine = [place for place in found.values() if place is not None]
+        joints[name] = Places(len(everything), mine, theirs)
     return skeleton, joints
 
 
@@ -123,8 +122,14 @@ def _names(source: str, own: Skeleton, renamed: Mapping[str, str | None]) -> dic
             f"data.sources.{source}.joints names {unknown[0]!r}, which is none of its joints: "
             f"{', '.join(own.joints)}"
         )
-    named = [(renamed.get(joint, joint), joint) for joint in own.joints]
-    return {name: joint for name, joint in named if name is not None}
+    found: dict[str, str] = {}
+    for joint in own.joints:
+        name = renamed.get(joint, joint)
+        if name in found:
+            raise InputError(f"data.sources.{source}.joints makes both {found[name]} and {joint} {name!r}")
+        if name is not None:
+            found[name] = joint
+    return found
 
 
 def _keys(joints: Sequence[str]) -> list[tuple[str, str]]:
@@ -246,7 +251,7 @@ def _shift(taken: Sequence[int], fresh: Sequence[int]) -> int:
     return 0 if set(taken).isdisjoint(fresh) else 1 + max(taken) - min(fresh)
 
 
-def _with_crowd_indices(records: list[Record], skeleton: Skeleton, protocol: Protocol) -> list[Record]:
+def _with_crowd_indices(records: list[Record], protocol: Protocol) -> list[Record]:
     """The records with a crowd index each, as the protocol defines it, if only some have one."""
     known = [not np.isnan(record.crowd_index) for record in records]
     if protocol.crowd_index is None or all(known) or not any(known):

@@ -203,6 +203,10 @@ def test_what_a_mix_is_covers_all_sources(sources):
             r"source mpii of the mix: head_top could be more than one joint.*r_ankle.*left_shoulder",
         ),
         (
+            lambda s: {"mpii": replace(s["mpii"], joints={"thorax": "pelvis"})},
+            r"data\.sources\.mpii\.joints makes both pelvis and thorax 'pelvis'",
+        ),
+        (
             lambda s: {"mpii": replace(s["mpii"], joints={"chest": None})},
             r"data\.sources\.mpii\.joints names 'chest'.*r_ankle",
         ),
