@@ -254,8 +254,7 @@ def main() -> None:
             name, index = names[number % len(names)], number // len(names)
             outcome, what = kills.case(name, chosen.seed, index)
             rows.append({"command": name, "index": index, "done": what, "outcome": outcome})
-            if outcome != "well":
-                print(f"{name} {index}: {what} -> {outcome}", flush=True)
+            print(f"{name} {index}: {what} -> {outcome}", flush=True)
     counts = {
         name: Counter(row["outcome"] == "well" for row in rows if row["command"] == name) for name in names
     }

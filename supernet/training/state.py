@@ -226,9 +226,21 @@ class TrainingState(Generic[M]):
                 raise InputError(f"checkpoint {path} has no moving average; set train.optimizer.ema=0")
             load_weights(self.ema.net, self.about, average, meta, path)
         load_optimizer(self.net, self.optimizer, snapshot.tensors)
+        try:
+            self._describe(meta)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise InputError(
+                f"checkpoint {path} does not say where its run stood ({error}); remove it to go on from the "
+                "one before"
+            ) from None
+
+    def _describe(self, meta: Mapping[str, Any]) -> None:
+        if not all(count > 0 for _, count in meta["meters"].values()):
+            raise ValueError("meters without a count")
         self.meters = Meters(meta["meters"])
         self.step = int(meta["step"])
         self.total = int(meta.get("total", 0))
-        self.skipped = (int(meta["skipped"][0]), int(meta["skipped"][1]))
+        in_all, in_a_row = map(int, meta["skipped"])
+        self.skipped = (in_all, in_a_row)
         self.best = {name: (float(score), int(step)) for name, (score, step) in meta["best"].items()}
         self.channels_sorted = bool(meta["channels_sorted"])

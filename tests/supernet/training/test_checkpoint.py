@@ -109,6 +109,27 @@ def test_another_schema_is_refused(state, tmp_path):
         read_snapshot(tmp_path / "new")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"skipped": "record"},
+        {"skipped": [1]},
+        {"skipped": None},
+        {"best": {"best": 3}},
+        {"best": []},
+        {"meters": {"loss": [1.0, 0]}},
+        {"meters": 3},
+        {"step": None},
+        {"total": "x"},
+    ],
+)
+def test_a_state_of_the_wrong_form_is_named(state, saved, space, change):
+    known = state.snapshot({})
+    write_snapshot(saved, Snapshot(known.tensors, {**known.meta, **change}))
+    with pytest.raises(InputError, match=r"step-000000007\.safetensors does not say where its run stood"):
+        make_state(Supernet(space)).restore(saved)
+
+
 @pytest.mark.parametrize("size", [0, 4, 100, 5000, -1])
 def test_a_truncated_file_is_named(saved, size):
     data = saved.read_bytes()
