@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from supernet.cli import launch
 from supernet.errors import InputError
-from supernet.runs.folders import claim_run_folder
+from supernet.runs.folders import hold_run_folder
 
 from .devices.options import ProfileCommand
 
@@ -34,16 +34,18 @@ def run(config: ProfileCommand, folder: Path) -> None:
     prior = open_prior(config.device, space, config.num_joints)
     if prior is not None:
         design = design.without_parts()
-    resumed = claim_run_folder(folder, config, ("device.csv", "device.label"))
     table = folder / FILE
-    if resumed and table.exists():
-        print(f"{table} is there already; remove the folder, or choose another name=..., to measure again")
-    elif config.device.runtime == "board" and config.device.csv is None:
-        write_board_folder(config, space_folder=folder / "board", design=design)
-        return
-    else:
-        measure(config, design, prior).save(table)
-    summary(table, folder)
+    with hold_run_folder(folder, config, ("device.csv", "device.label")) as resumed:
+        if resumed and table.exists():
+            print(
+                f"{table} is there already; remove the folder, or choose another name=..., to measure again"
+            )
+        elif config.device.runtime == "board" and config.device.csv is None:
+            write_board_folder(config, space_folder=folder / "board", design=design)
+            return
+        else:
+            measure(config, design, prior).save(table)
+        summary(table, folder)
 
 
 def write_board_folder(config: ProfileCommand, space_folder: Path, design: Design) -> None:

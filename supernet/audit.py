@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .cli import launch
 from .data.source import DataConfig
 from .errors import InputError
 from .options import CommandOptions
-from .runs.folders import claim_run_folder
+from .runs.folders import hold_run_folder
+
+if TYPE_CHECKING:
+    from .data.dataset import PoseDataset
 
 # What may differ when a run folder is used again: it does not change what a split's audit says.
 VOLATILE = ("splits", "data.on_error")
@@ -55,26 +59,28 @@ def run(config: AuditCommand, folder: Path) -> None:
         config.data.split_name(split)
     ensure_data(config.data)
     data = replace(config.data, on_error="skip", verify="none", cache="none")
+    opened: dict[str, PoseDataset] = {}
     missing: dict[str, InputError] = {}
     for split in config.splits:
         try:
-            dataset = open_ready_split(data, split)
+            opened[split] = open_ready_split(data, split)
         except InputError as error:
             missing[split] = error
-            continue
-        claim_run_folder(folder, config, VOLATILE)
-        done = 0
-        with ProgressBar(f"audit {split}", len(dataset)) as bar:
-
-            def count(images: int, bar: ProgressBar = bar) -> None:
-                nonlocal done
-                done += images
-                bar.update(done)
-
-            report = audit(dataset, folder / split, pixels=config.pixels, coco=config.coco, progress=count)
-        print(report.summary())
-    if len(missing) == len(config.splits):
+    if not opened:
         raise next(iter(missing.values()), InputError("splits=[] names nothing to audit"))
+    with hold_run_folder(folder, config, VOLATILE):
+        for split, dataset in opened.items():
+            done = 0
+            with ProgressBar(f"audit {split}", len(dataset)) as bar:
+
+                def count(images: int, bar: ProgressBar = bar) -> None:
+                    nonlocal done
+                    done += images
+                    bar.update(done)
+
+                pixels, coco = config.pixels, config.coco
+                report = audit(dataset, folder / split, pixels=pixels, coco=coco, progress=count)
+            print(report.summary())
     print(f"details and pictures: {folder}")
     if missing:
         listed = "; ".join(f"{split}: {error}" for split, error in missing.items())

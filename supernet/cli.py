@@ -64,14 +64,18 @@ def plain_arguments(arguments: Sequence[str], schema: type, command: str, positi
     groups = primary_groups(command)
     found = []
     for before, argument in zip(["", *arguments], arguments, strict=False):
-        if argument.startswith("-") or before in (*_WITH_VALUE, *_FOLDER_FLAGS):
-            found.append(argument)
+        # A dot is in no flag.
+        is_file = bool(positional) and "." in argument and os.path.exists(argument)
+        if (argument.startswith("-") and not is_file) or before in (*_WITH_VALUE, *_FOLDER_FLAGS):
+            found += [argument] if argument != "--" else []
             continue
         key, equals, value = argument.partition("=")
         prefix = re.match(r"[+~]*", key)
         key = key[prefix.end() if prefix else 0 :]
         if positional and (not equals or os.path.exists(argument)):
             key, equals, value, prefix = positional, "=", argument, None
+        if key in groups and value.lower() == "null":
+            raise InputError(f"{argument}: leave it out, or choose from {', '.join(conf_names(key))}")
         start = prefix[0] if prefix and key not in groups else ""
         if not equals:
             found.append(argument)
@@ -105,6 +109,8 @@ def _plain_value(key: str, value: str, hint: object, multirun: bool) -> str:
     is_text = hint is str or set(get_args(hint)) == {str, type(None)}
     if is_text and value.startswith("~"):
         value = os.path.expanduser(value)
+    if is_text and "${" in value and os.path.lexists(value):
+        return _quoted(value.replace("${", "\\${"))
     try:
         (parsed,) = OverridesParser.create().parse_overrides([f"{key}={value}"])
     except HydraException:
@@ -242,7 +248,8 @@ def launch(command: str, schema: type[C], body: Callable[[C, Path], object], pos
             run(_task(command, body))()
     except InterpolationResolutionError as error:
         # The run folder's name is made of settings before the command sees them.
-        fail(InputError(_MISSING.sub(rf"{command} needs \1=...; see --help", _RESOLVING.sub("", str(error)))))
+        told = _MISSING.sub(rf"{command} needs \1=...; see --help", _RESOLVING.sub("", str(error)))
+        fail(InputError(told.replace("not found", "not found: ${...} in a value means another setting")))
     except UnicodeError as error:
         wrong = next((path for path, text in _own_settings() if text is None), "a file of settings")
         fail(InputError(f"{wrong} is not UTF-8 text: {error}"))
@@ -342,7 +349,8 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         return f"nothing more can be written ({error.strerror}); make room and start the same command again"
     if isinstance(error, OSError) and not isinstance(error, HydraException):
-        return f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}"
+        mend = "; raise ulimit -n" if error.errno in (errno.EMFILE, errno.ENFILE) else ""
+        return f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}{mend}"
     parts: list[str] = []
     link: BaseException | None = error
     while link is not None and len(parts) < 2:
@@ -352,8 +360,3 @@ def one_line(error: BaseException) -> str:
         link = link.__cause__
     message = ": ".join(parts) or type(error).__name__
     return message + launcher_mend(message)
-
-
-def is_first_rank() -> bool:
-    """Whether this process is alone, or the first of those that torchrun started."""
-    return os.environ.get("RANK", "0") == "0"

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from subnets.console import slug
+from subnets.console import register_slug, slug
 from subnets.export.options import ExportCommand
 from subnets.predict.options import PredictCommand
-from supernet.cli import plain_arguments
+from supernet import audit
+from supernet.cli import launch, one_line, plain_arguments
+from supernet.data.loader import require_open_files
 from supernet.errors import InputError
-from supernet.runs.folders import check_run_name
+from supernet.runs.folders import check_run_name, claim_run_folder
 from supernet.train import TrainCommand
 
 NAMES = ["photo (1).png", "été.png", "写真.png", "it's.png", "a=b.png", "a,b.png", 'q"x.png', 'a\\"s.png']
@@ -61,11 +65,69 @@ def test_what_hydra_reads_stays(monkeypatch: pytest.MonkeyPatch) -> None:
         plain_arguments(["arch=[a (1),b]"], ExportCommand, "export")
 
 
-@pytest.mark.parametrize("name", ["photo (1).png", "写真.png"])
-def test_a_picture_of_any_name_is_found(name: str, tmp_path: Path) -> None:
-    done = run(tmp_path, "subnets.predict", name, "arch=nowhere", "--cfg", "job")
-    assert done.returncode == 0, done.stderr
-    assert f"source: {name}\n" in done.stdout
+@pytest.mark.parametrize("name", ["photo (1).png", "写真.png", "-p.jpg", "p${y}.jpg"])
+def test_a_picture_of_any_name_is_found(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[tuple[PredictCommand, Path]] = []
+    monkeypatch.chdir(tmp_path)
+    Path(name).touch()
+    monkeypatch.setattr(sys, "argv", ["predict", name, "arch=nowhere"])
+    register_slug()
+    launch("predict", PredictCommand, lambda config, folder: found.append((config, folder)), "source")
+    ((config, folder),) = found
+    assert (config.source, folder.name) == (name, slug(name))
+    claim_run_folder(folder, config)
+    assert claim_run_folder(folder, config)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["data.root=null"], "data.root=null"),
+        (["data=null"], "data=null: leave it out, or choose from coco, crowdpose"),
+        (["name=a${b}"], "Interpolation key 'b' not found: ${...} in a value means another setting"),
+    ],
+)
+def test_what_means_nothing_is_one_line(
+    arguments: list[str],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["audit", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        audit.main()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert (stopped.value.code, told in line, line.startswith("error: ")) == (2, True, True)
+
+
+@pytest.mark.parametrize("flags", [["--help"], ["-h", "-m"]])
+def test_help_shows_the_settings_as_they_would_be(
+    flags: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["audit", *flags, "data=coco"])
+    audit.main()
+    header, _, rest = capsys.readouterr().out.partition("\nplugins: []\n")
+    settings, _, footer = rest.partition("\nAny value above")
+    assert header.startswith("python -m supernet.audit (litepose-audit)")
+    assert yaml.safe_load(settings)["data"]["layout"] == "coco"
+    assert "runs/audit/NAME" in footer
+    monkeypatch.setattr(sys, "argv", ["audit", *flags, "data=nothing"])
+    with pytest.raises(SystemExit) as stopped:
+        audit.main()
+    told = capsys.readouterr()
+    assert (stopped.value.code, told.out) == (2, "")
+    assert "coco" in told.err
+
+
+def test_too_few_open_files_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert one_line(OSError(errno.EMFILE, "Too many open files")).endswith("raise ulimit -n")
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (40, 40))
+    require_open_files(0)
+    with pytest.raises(InputError, match=r"data\.workers=2 needs 64 open files, and 40 are allowed; raise"):
+        require_open_files(2)
 
 
 def test_names_of_other_scripts_do_not_share_a_folder() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 WITHOUT = """
 import os, sys
-sys.modules["fcntl"] = None
+sys.modules["fcntl"] = sys.modules["resource"] = None
 for name in ("sched_getaffinity", "sched_setaffinity", "sysconf", "geteuid", "getuid", "fork"):
     delattr(os, name)
 plain_open = os.open

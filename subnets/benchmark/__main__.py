@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from supernet.cli import launch
 from supernet.errors import InputError
-from supernet.runs.folders import claim_run_folder
+from supernet.runs.folders import hold_run_folder
 
 from ..console import as_list, distinct_slugs, register_slug
 from .options import BenchmarkCommand
@@ -38,25 +38,24 @@ def run(config: BenchmarkCommand, folder: Path) -> None:
     from .benchmarking import draw, latency_table, open_runs, timed
     from .timing import interleave
 
-    if (folder / RESULTS_FILE).exists():
-        raise InputError(f"{folder} holds measurements already; choose another name=...")
     networks = dict(zip(distinct_slugs(archs), (open_source(arch, config) for arch in archs), strict=True))
     with tempfile.TemporaryDirectory() as scratch:
         runs = open_runs(networks, runtimes, config.threads, Path(scratch))
         wanted = config.benchmark
         measured = {name: timed(wanted, networks[name[0]], name[1], run_) for name, run_ in runs.items()}
-        claim_run_folder(folder, config)
         titles = {" / ".join(name): item.call for name, item in measured.items()}
-        timings = interleave(titles, wanted.rounds, wanted.warmup, wanted.seed, lead_in=1)
-    where = environment(config.threads)
-    rows = [
-        _row(name, networks[name[0]], item.input_shape, timing)
-        for (name, item), timing in zip(measured.items(), timings, strict=True)
-    ]
-    write_json(
-        folder / RESULTS_FILE, {"schema": SCHEMA, "environment": where, "what": _what(config), "rows": rows}
-    )
-    draw(folder / "results.png", timings, _what(config))
+        with hold_run_folder(folder, config):
+            if (folder / RESULTS_FILE).exists():
+                raise InputError(f"{folder} holds measurements already; choose another name=...")
+            timings = interleave(titles, wanted.rounds, wanted.warmup, wanted.seed, lead_in=1)
+            where = environment(config.threads)
+            rows = [
+                _row(name, networks[name[0]], item.input_shape, timing)
+                for (name, item), timing in zip(measured.items(), timings, strict=True)
+            ]
+            record = {"schema": SCHEMA, "environment": where, "what": _what(config), "rows": rows}
+            write_json(folder / RESULTS_FILE, record)
+            draw(folder / "results.png", timings, _what(config))
     console = open_console()
     console.print(latency_table(rows, _what(config)))
     console.print(environment_line(where))

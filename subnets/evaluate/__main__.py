@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from supernet.cli import launch
 from supernet.errors import InputError
-from supernet.runs.folders import WHEREABOUTS, claim_run_folder
+from supernet.runs.folders import WHEREABOUTS, hold_run_folder
 
 from ..console import as_list, distinct_slugs, register_slug
 from .options import EvaluateCommand
@@ -53,10 +53,10 @@ def run(config: EvaluateCommand, folder: Path) -> None:
     DecodeOptions(oks_nms=config.oks_nms, matching=config.evaluation.matching or MATCHING)
     PROTOCOLS.get(dataset.protocol).usable(config.scorer, dataset.skeleton)
     dataset = scored_part(dataset, config.evaluation.images)  # once for all networks
-    again = claim_run_folder(folder, config, VOLATILE)
-    scores = [_scored(config, folder, dataset, name, network) for name, network in opened.items()]
-    write_report(folder, scores)
     console = open_console()
+    with hold_run_folder(folder, config, VOLATILE) as again:
+        scores = [_scored(config, folder, dataset, name, network) for name, network in opened.items()]
+        write_report(folder, scores)
     if again:
         console.print(f"{folder} was started before; what it had was reused")
     for table in tables(scores, f"{dataset.name}, {scores[0].images} images"):

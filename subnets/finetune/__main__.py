@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-from supernet.cli import is_first_rank, launch
-from supernet.runs.folders import hold_run_folder
+from supernet.cli import launch
 from supernet.runs.progress import exit_if_stopped
-from supernet.training.options import VOLATILE
 
 from ..console import register_slug
 from .options import FinetuneCommand
@@ -28,31 +25,20 @@ def main() -> None:
 
 def run(config: FinetuneCommand, folder: Path) -> None:
     """Fine-tune in `folder`, or go on there; prints val AP before and after."""
-    import torch
-    from omegaconf import OmegaConf
-
-    from supernet.training.distributed import open_ranks
-    from supernet.training.job import TrainingJob
+    from supernet.training.job import open_job
 
     from ..console import open_console
     from ..source import open_source
     from .finetuning import finetune, fresh, result_table
 
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
+    config.limit_threads()
     opened = open_source(config.arch, config)
     net = fresh(opened, config.seed) if config.scratch else opened.require_trained().require_net()
     teacher = open_teacher(config.teacher, config.data) if config.teacher else None
-    held = hold_run_folder(folder, config, VOLATILE) if is_first_rank() else nullcontext()
-    with held, open_ranks(config.accelerator) as ranks:
-        plain = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.structured(config)))
-        job = TrainingJob(
-            folder, config.data, config.train, config.seed, ranks, logger=config.logger, config=plain
-        )
+    with open_job(config, folder) as job:
         signal = finetune(job, net, teacher)
-        is_main = ranks.is_main
     exit_if_stopped(signal, folder)
-    if is_main:
+    if job.ranks.is_main:
         open_console().print(result_table(folder))
 
 

@@ -114,7 +114,7 @@ def scored(
     """The metrics on the split, from the result file if it is there already.
 
     Raises:
-        InputError: the file is the score of other weights or other boxes.
+        InputError: the file is the score of other weights, boxes or annotations.
     """
     from supernet.heads.contract import head_of
     from supernet.runs.files import read_json, write_json
@@ -124,11 +124,12 @@ def scored(
     from .crops import boxes_digest, find_people, score_people
 
     path, options = folder / RESULT, config.topdown
-    digests = {"weights_sha256": weights_digest(net), "boxes_sha256": boxes_digest(boxes)}
+    of = {"weights": weights_digest(net), "boxes": boxes_digest(boxes), "annotations": dataset.fingerprint()}
+    digests = {f"{what}_sha256": digest for what, digest in of.items()}
     if path.exists():
         known = read_json(path, "top-down result")
-        for key, what in (("weights_sha256", "weights"), ("boxes_sha256", "boxes")):
-            if known.get(key) != digests[key]:
+        for what, digest in of.items():
+            if known.get(f"{what}_sha256") != digest:
                 raise InputError(f"{path} is the score of other {what}; choose another name=...")
         return dict(known["stats"])
     count = len(dataset) if options.images is None else min(options.images, len(dataset))

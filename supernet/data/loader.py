@@ -21,6 +21,11 @@ from .dataset import PoseDataset
 from .options import AugmentOptions, LoaderOptions
 from .plan import BatchPlan, step_resolution
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -107,7 +112,12 @@ class Loader:
         return self._steps.resolution(step)
 
     def start(self) -> None:
-        """Start the workers now, before this process gets threads of its own."""
+        """Start the workers now, before this process gets threads of its own.
+
+        Raises:
+            InputError: they would need more open files than are allowed.
+        """
+        require_open_files(self._loader.num_workers)
         for _ in self.batches(0, 0):
             pass
 
@@ -147,6 +157,19 @@ class Loader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def require_open_files(workers: int) -> None:
+    """Raise InputError if so many workers need more open files than are allowed: they would fall silent."""
+    if resource is None or not workers:
+        return
+    # Every tensor of a batch that waits is one.
+    allowed, needed = resource.getrlimit(resource.RLIMIT_NOFILE)[0], 32 + 16 * workers
+    if 0 < allowed < needed:
+        raise InputError(
+            f"data.workers={workers} needs {needed} open files, and {allowed} are allowed; raise ulimit -n, "
+            "or take fewer workers"
+        )
 
 
 @contextmanager

@@ -154,15 +154,17 @@ def claim_run_folder(folder: Path, config: object, volatile: tuple[str, ...] = (
 
 
 @contextmanager
-def hold_run_folder(folder: Path, config: object, volatile: tuple[str, ...] = ()) -> Iterator[None]:
+def hold_run_folder(folder: Path, config: object, volatile: tuple[str, ...] = ()) -> Iterator[bool]:
     """`claim_run_folder`, and keep other processes out of it until the block, or this process, ends.
+
+    Yields:
+        what `claim_run_folder` returns.
 
     Raises:
         InputError: another process works in it, or see `claim_run_folder`.
     """
     with alone_in(folder):
-        claim_run_folder(folder, config, volatile)
-        yield
+        yield claim_run_folder(folder, config, volatile)
 
 
 def _files(folder: Path) -> set[str]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from omegaconf import OmegaConf
 from torch import Tensor
 
 from ..data.dataset import PoseDataset
@@ -20,6 +23,7 @@ from ..family import Architecture
 from ..heads.contract import head_of, require_people
 from ..network import Supernet
 from ..runs.files import clear_when_full, read_json, write_json
+from ..runs.folders import hold_run_folder
 from ..runs.log import LOG, RunLog, open_sinks
 from ..sampling import SubnetSchedule
 from ..sorting import sort_channels
@@ -31,8 +35,8 @@ from .checkpoint import (
     supernet_about,
     take_over,
 )
-from .distributed import Ranks
-from .options import LoggerOptions, PrecisionOptions, TrainOptions
+from .distributed import Ranks, open_ranks
+from .options import VOLATILE, JobOptions, LoggerOptions, PrecisionOptions, TrainOptions
 from .pictures import draw_curves
 from .pretrained import load_start
 from .state import TrainingState, learning_rate
@@ -199,6 +203,20 @@ class TrainingJob:
             print(f"going on in {self.folder} from step {done} of {total}", file=sys.stderr)
         else:
             print(f"training {total} steps in {self.folder}", file=sys.stderr)
+
+
+@contextmanager
+def open_job(config: JobOptions, folder: Path) -> Iterator[TrainingJob]:
+    """The job of a command in its run folder, which no other process may work in until the block ends.
+
+    Raises:
+        InputError: see `hold_run_folder`, `open_ranks` and `TrainingJob`.
+    """
+    is_first = os.environ.get("RANK", "0") == "0"  # alone, or the first of those that torchrun started
+    held = hold_run_folder(folder, config, VOLATILE) if is_first else nullcontext()
+    with held, open_ranks(config.accelerator) as ranks:
+        plain = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.structured(config)))
+        yield TrainingJob(folder, config.data, config.train, config.seed, ranks, config.logger, plain)
 
 
 def _on_full_disk(last: Path | None) -> str:

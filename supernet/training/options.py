@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..data.source import DataConfig
 from ..errors import InputError
-from ..options import Options, option
+from ..options import CommandOptions, Options, option
 from ..runs.folders import WHEREABOUTS
 
 
@@ -227,3 +228,33 @@ class TrainOptions(Options, group="train"):
     def total_steps(self, num_images: int) -> int:
         """Optimizer steps of the whole run over `num_images` training images."""
         return self.steps or max(1, round(self.epochs * num_images / self.batch_size))
+
+
+@dataclass
+class JobOptions(CommandOptions):
+    """Settings of the commands that train.
+
+    Attributes:
+        name: of the run; its folder is runs/COMMAND/<name>.
+        seed: of everything random.
+        accelerator: auto, cpu, cuda or cuda:1.
+        threads: of the CPU per process; null leaves it to torch.
+        data: its train split is trained on, its val split scores.
+        train: the recipe.
+        logger: places for the metrics besides log.jsonl.
+    """
+
+    name: str = "default"
+    seed: int = option(0, least=0)
+    accelerator: str = "auto"
+    threads: int | None = option(None, least=1)
+    data: DataConfig = field(default_factory=DataConfig)
+    train: TrainOptions = field(default_factory=TrainOptions)
+    logger: LoggerOptions = field(default_factory=LoggerOptions)
+
+    def limit_threads(self) -> None:
+        """Hold torch to `threads` in this process."""
+        import torch
+
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)

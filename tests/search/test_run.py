@@ -227,6 +227,7 @@ def test_warm_start_from_a_damaged_search(
         ({"budgets": {"latency_ms": [3]}}, "name a measured device with latency="),
         ({"latency": "nowhere.json"}, "latency table nowhere.json does not exist"),
         ({"accelerator": "abacus"}, "accelerator=abacus cannot be used"),
+        ({"accelerator": "meta"}, "accelerator=meta cannot be used"),
         ({"warm_start": ["litepose-s"]}, "litepose-s is not in space 'nano': resolution 448"),
         ({"warm_start": ["missing.yaml"]}, "missing.yaml does not exist"),
     ],

@@ -5,19 +5,27 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
 import pytest
 
+from search import profile
+from search.devices.options import ProfileCommand
 from subnets import Subnet, build, save
+from subnets.benchmark import __main__ as benchmark
+from subnets.benchmark.options import BenchmarkCommand, BenchmarkOptions
 from subnets.evaluate.__main__ import run
 from subnets.evaluate.options import EvaluateCommand
 from subnets.export.onnx_graph import export_onnx
 from subnets.network import fuse
 from subnets.portable.manifest import Manifest
-from supernet import Arch, InputError, evaluation
+from supernet import Arch, InputError, audit, evaluation
+from supernet.audit import AuditCommand
 from supernet.data.source import DataConfig, ensure_data
 from supernet.options import EvaluationOptions
 from supernet.pose import Skeleton, score
@@ -199,3 +207,37 @@ def test_a_damaged_score_is_named(damage: Any) -> None:
         broken["diagnosis"] = {**whole["diagnosis"], **damage["diagnosis"]}
     with pytest.raises(InputError, match=r"^e\.json"):
         NetScore.from_dict(broken, "e.json")
+
+
+def test_one_process_at_a_time_works_in_a_folder(
+    small_folder: Path, tiny_data: DataConfig, tmp_path: Path
+) -> None:
+    """A record lock is the process's: another one has to hold it."""
+    timing = BenchmarkOptions(rounds=1, warmup=0)
+    measuring = BenchmarkCommand(arch=str(small_folder), runtime="torch", threads=1, benchmark=timing)
+    starts: dict[str, Callable[[Path], None]] = {
+        "evaluate": lambda folder: run(command(tiny_data, str(small_folder)), folder),
+        "audit": lambda folder: audit.run(AuditCommand(splits=["val"], data=tiny_data), folder),
+        "benchmark": lambda folder: benchmark.run(measuring, folder),
+        "profile": lambda folder: profile.run(ProfileCommand(space="nano"), folder),
+    }
+    code = (
+        "import contextlib, pathlib, sys; from supernet.runs.folders import alone_in\n"
+        "with contextlib.ExitStack() as stack:\n"
+        "    [stack.enter_context(alone_in(pathlib.Path(name))) for name in sys.argv[1:]]\n"
+        "    print('held', flush=True); sys.stdin.read()"
+    )
+    pipe, words = subprocess.PIPE, [sys.executable, "-c", code, *starts]
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True, cwd=tmp_path) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        for name, start in starts.items():
+            with pytest.raises(InputError, match=f"another process works in run folder .*{name}; wait"):
+                start(tmp_path / name)
+        other.communicate("")
+    # One after the other: an audit looks anew, measurements are kept.
+    for _ in range(2):
+        starts["audit"](tmp_path / "audit")
+    starts["benchmark"](tmp_path / "benchmark")
+    with pytest.raises(InputError, match="holds measurements already"):
+        starts["benchmark"](tmp_path / "benchmark")
