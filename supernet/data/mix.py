@@ -176,9 +176,8 @@ def _union(own: Mapping[str, Skeleton], names: Mapping[str, Mapping[str, str]]) 
                 f"data.sources.{source}.joints (its: {', '.join(called)}; theirs: {', '.join(joints)})"
             )
         skeleton = own[source]
-        title = {
-            called[name]: name if place is None else joints[place] for name, place in found.items()
-        }  # what the mix calls the source's joints
+        # What the mix calls the source's joints.
+        title = {called[name]: name if place is None else joints[place] for name, place in found.items()}
         for place in skeleton.order:
             joint = skeleton.joints[place]
             if joint in title and title[joint] not in order:
@@ -188,7 +187,12 @@ def _union(own: Mapping[str, Skeleton], names: Mapping[str, Mapping[str, str]]) 
             if name not in joints:
                 joints.append(name)
                 sigmas.append(skeleton.sigmas[place])
-            flip.setdefault(name, title.get(skeleton.joints[skeleton.flip[place]], name))
+            mirror = skeleton.joints[skeleton.flip[place]]
+            if mirror not in title:
+                raise InputError(
+                    f"data.sources.{source}.joints leaves out {mirror}, but not {joint}, its mirror"
+                )
+            flip.setdefault(name, title[mirror])
         for ends in skeleton.edges:
             a, b = (title.get(skeleton.joints[end], "") for end in ends)
             if a and b:

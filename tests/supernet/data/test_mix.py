@@ -203,6 +203,10 @@ def test_what_a_mix_is_covers_all_sources(sources):
             r"source mpii of the mix: head_top could be more than one joint.*r_ankle.*left_shoulder",
         ),
         (
+            lambda s: {"coco": replace(s["coco"], joints={"left_eye": None})},
+            r"data\.sources\.coco\.joints leaves out left_eye, but not right_eye, its mirror",
+        ),
+        (
             lambda s: {"mpii": replace(s["mpii"], joints={"thorax": "pelvis"})},
             r"data\.sources\.mpii\.joints makes both pelvis and thorax 'pelvis'",
         ),
