@@ -7,6 +7,9 @@ The data are those of the training run `--data` (that of `--supernet` by itself)
 maps; differences are to the Hungarian rule of the reference, with 95% intervals over images. Rows go to
 grouping.json beside this file (or `--out`), one per name and split; old ones of the same name and split go.
 
+With `--rendered ANNOTATIONS --images N` the maps are drawn around real poses instead, with tags as good as
+`--spread` says: what a long-trained network may come to.
+
 Two rules are registered here for comparison alone: `gated` is the Hungarian method in which all pairs from
 the threshold on cost the same, `exact` is the greedy one by exact distances.
 """
@@ -24,14 +27,16 @@ import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 
+from experiments.benchmarks.decode.rendered import Noise, ground_truth, render, scenes
 from subnets.console import SourceOptions
 from subnets.runtime import torch_runtime
 from subnets.source import open_source
 from supernet.data.source import data_from, open_split
 from supernet.evaluation import Evaluator
+from supernet.heads.embedding import merge_passes
 from supernet.options import EvaluationOptions
-from supernet.pose import DecodeOptions, People, bootstrap_ap, to_coco_results
-from supernet.pose.inference import run_passes
+from supernet.pose import DecodeOptions, People, Skeleton, bootstrap_ap, decode, to_coco_results
+from supernet.pose.inference import run_passes, to_image
 from supernet.pose.peaks import RULES
 from supernet.pose.preprocess import normalise
 from supernet.runs.environment import environment
@@ -68,6 +73,7 @@ RULES.register("gated", gated)
 RULES.register("exact", exact)
 HUNGARIAN = DecodeOptions(matching="hungarian")
 GREEDY = DecodeOptions(matching="greedy")
+SHIPPED = ("hungarian", "greedy", "first")
 VARIANTS = {
     "hungarian": HUNGARIAN,
     "greedy": GREEDY,
@@ -115,12 +121,38 @@ def measure(arguments: argparse.Namespace, split: str) -> dict[str, Any]:
     return {"images": len(dataset), "resolution": opened.arch.resolution, "rules": rows}
 
 
+def rendered(annotations: Path, spread: float, people: int, count: int) -> dict[str, Any]:
+    """AP of the shipped rules on maps drawn around real poses, whose tags are 1 apart and spread so much."""
+    group = scenes(json.loads(annotations.read_text()), people, count, 0)
+    skeleton = Skeleton.load("crowdpose")
+    found: dict[str, list[People]] = {name: [] for name in SHIPPED}
+    for index, scene in enumerate(group):
+        rng = np.random.default_rng([7, people, index])
+        passes = render(scene, Noise(tag_spread=spread), rng)[:1]
+        heat, tags = merge_passes(passes, skeleton.flip)
+        for name in SHIPPED:
+            (each,) = decode(heat[None], tags[None], skeleton, VARIANTS[name])
+            found[name].append(to_image(each, scene.view, heat.shape[1:]))
+    results = {name: to_coco_results(each, range(1, count + 1)) for name, each in found.items()}
+    drawn = bootstrap_ap(ground_truth(group), results, samples=SAMPLES)
+    rows: dict[str, Any] = {name: {"AP": round(drawn.figures[name].value, 4)} for name in SHIPPED}
+    for name in SHIPPED[1:]:
+        change = drawn.differences[SHIPPED[0], name]
+        rows[name]["difference"] = [round(v, 4) for v in (change.value, change.low, change.high)]
+    return {"images": count, "people": people, "tag spread": spread, "rules": rows}
+
+
 def main() -> None:
     """Measure, print, and write the record."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("arch", help="a network's folder or name, as for the commands")
+    parser.add_argument("arch", nargs="?", help="a network's folder or name, as for the commands")
+    parser.add_argument(
+        "--rendered", type=Path, help="instead: annotations to draw maps of, without a network"
+    )
+    parser.add_argument("--spread", type=float, default=0.15, help="of the tags of drawn maps")
+    parser.add_argument("--people", type=int, default=3, help="in each drawn image")
     parser.add_argument("--supernet", help="training run that the weights of a name come from")
     parser.add_argument("--data", help="training run whose data to score on")
     parser.add_argument("--splits", nargs="+", default=["val"])
@@ -134,8 +166,11 @@ def main() -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     record = read_json(arguments.out) if arguments.out.exists() else {"networks": {}}
-    for split in arguments.splits:
-        row = measure(arguments, split)
+    for split in ["drawn"] if arguments.rendered else arguments.splits:
+        if arguments.rendered:
+            row = rendered(arguments.rendered, arguments.spread, arguments.people, arguments.images)
+        else:
+            row = measure(arguments, split)
         record["networks"].setdefault(arguments.name, {})[split] = {**row, "conditions": environment(1)}
         write_json(arguments.out, record)
         print(arguments.name, split, json.dumps(row, indent=1), flush=True)

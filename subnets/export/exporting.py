@@ -62,6 +62,8 @@ def export(config: ExportCommand, opened: Opened, formats: Sequence[str], folder
         timings = measure_latency(job, written, config.export)
         scores = [*inherited_scores(opened.about), *measure_scores(config, opened, job, written)]
         picture = draw_picture(config, opened, temporary / PICTURE)
+        # A head or a rule of the user's own needs the user's code.
+        known = config.export.bundle and job.manifest.matching in RULES_IN_C
         card = Card(
             manifest=job.manifest,
             arch=opened.arch,
@@ -72,8 +74,8 @@ def export(config: ExportCommand, opened: Opened, formats: Sequence[str], folder
             scores=scores,
             about={**opened.about, "exported": f"litepose-ofa {__version__}, arch={config.arch}"},
             picture=picture,
-            bundle=_is_bundled(config, opened, written),
-            porting=config.export.bundle and opened.head.peaks and job.manifest.matching in RULES_IN_C,
+            bundle=known and opened.head.portable and any(item.format == "onnx" for item in written),
+            porting=known and opened.head.peaks,
         )
         if card.bundle:
             write_bundle(temporary, opened.head)
@@ -86,10 +88,6 @@ def export(config: ExportCommand, opened: Opened, formats: Sequence[str], folder
                 kept["sha256"] = file_digest(temporary / item.file)
         write_json(temporary / EXPORT_FILE, record)
     return written
-
-
-def _is_bundled(config: ExportCommand, opened: Opened, written: Sequence[Written]) -> bool:
-    return config.export.bundle and opened.head.portable and any(item.format == "onnx" for item in written)
 
 
 def make_job(config: ExportCommand, opened: Opened, folder: Path) -> Job:
