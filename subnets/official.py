@@ -17,6 +17,7 @@ from torch import Tensor
 
 from supernet.errors import InputError, shown
 from supernet.family import Architecture, family_of, layers, load_arch
+from supernet.pose.grouping import REFERENCE_MATCHING
 from supernet.runs.reading import check_unpacked
 
 from .folder import read_safetensors, require_match, save
@@ -58,6 +59,8 @@ _HARMLESS: list[Any] = [
 def import_weights(sub: Subnet, weights: Mapping[str, Any] | str | os.PathLike[str]) -> None:
     """Load released LitePose weights into `sub` in place; if anything does not fit, `sub` stays as it was.
 
+    Its peaks are matched to people by the reference's rule from then on (`about["matching"]`).
+
     Args:
         sub: a network with batch norms, of the architecture and joint count that the weights are for.
         weights: a state dict or the path of a `.pth.tar`, `.pth` or `.safetensors` file, read without
@@ -88,6 +91,7 @@ def import_weights(sub: Subnet, weights: Mapping[str, Any] | str | os.PathLike[s
     with torch.no_grad():
         for name, target in present.items():
             target.copy_(tensors[name])
+    sub.about["matching"] = REFERENCE_MATCHING
 
 
 def export_weights(sub: Subnet) -> dict[str, Tensor]:

@@ -127,9 +127,8 @@ def from_official(arch: str, weights: str, skeleton: str) -> Opened:
     import_weights(net, weights)
     net.skeleton = layout
     name = Path(arch).stem
-    return Opened(
-        name, description, layout, trained=True, net=net, about={"name": name, "source": f"weights {weights}"}
-    )
+    about = {**net.about, "name": name, "source": f"weights {weights}"}
+    return Opened(name, description, layout, trained=True, net=net, about=about)
 
 
 def untrained(arch: str, skeleton: str) -> Opened:

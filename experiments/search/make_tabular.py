@@ -41,7 +41,7 @@ from supernet.training.checkpoint import load_supernet
 
 SAVE_EVERY = 60.0
 FIGURES = ("AP", "AP50", "AR", "AP_first_half", "AP_second_half")
-DECODE = DecodeOptions(threshold=0.2, max_people=8, refine=False)
+DECODE = DecodeOptions(threshold=0.2, max_people=8, refine=False, matching="hungarian")
 
 
 class Scorer:

@@ -10,7 +10,7 @@ from typing import Any
 
 from supernet.errors import InputError, positive_int
 from supernet.heads.contract import HEADS
-from supernet.pose.grouping import MATCHING
+from supernet.pose.grouping import MATCHING, REFERENCE_MATCHING
 from supernet.pose.preprocess import IMAGE_MEAN, IMAGE_STD
 from supernet.pose.skeletons import Skeleton
 from supernet.runs.reading import one_key_once
@@ -114,7 +114,7 @@ class Manifest:
                 precision=str(value["precision"]),
                 peaks=positive_int(value["peaks"], f"{where}: peaks") if value["peaks"] != 0 else 0,
                 head_kind=str(value.get("head_kind", value.get("kind", "embedding"))),
-                matching=str(value.get("matching", MATCHING)),
+                matching=str(value.get("matching", REFERENCE_MATCHING)),
                 arch=dict(value["arch"]),
                 about=dict(value["about"]),
             )

@@ -13,8 +13,11 @@ from .peaks import RULES, Ints, Peaks, find_missing, find_peaks, match, refine_p
 from .people import Floats, People, suppress
 from .skeletons import Skeleton
 
-# The rule that matches peaks to people where nothing names another.
-MATCHING = "hungarian"
+# The rule that matches peaks to people where nothing names another: best for networks that are trained here
+# (experiments/deploy).
+MATCHING = "greedy"
+# That of the reference implementation, for released weights and files that name none.
+REFERENCE_MATCHING = "hungarian"
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,9 @@ class Image:
         """The people in image coordinates."""
         heat = self.heat[rules.peaks]
         tags = self.own_tags if rules.peaks == "half" else self.tags["full"]
-        options = DecodeOptions(max_people=rules.most, nms_window=rules.window, refine=False)
+        options = DecodeOptions(
+            max_people=rules.most, nms_window=rules.window, refine=False, matching="hungarian"
+        )
         with mock.patch("supernet.pose.grouping.refine_position", SHIFTS[rules.shift]):
             found = decode(heat[None], tags[None], SKELETON, options)[0]
         if rules.heat is None:

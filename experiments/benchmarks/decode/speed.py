@@ -38,7 +38,7 @@ SKELETON = Skeleton.load("crowdpose")
 def fast(passes: Passes, view: View) -> People:
     """Raw outputs to people in image coordinates, as `supernet.pose.infer` does it."""
     heat, tags = merge_passes(passes, SKELETON.flip)
-    people = decode(heat[None], tags[None], SKELETON)[0]
+    people = decode(heat[None], tags[None], SKELETON, DecodeOptions(matching="hungarian"))[0]
     return to_image(people, view, heat.shape[1:])
 
 
@@ -66,7 +66,8 @@ def breakdown(passes: Passes) -> dict[str, float]:
     sampled = timed("tags", lambda: sample_tags(tags, peaks.joint, peaks.row, peaks.column, heat.shape[1:]))
     timed("sub-pixel", lambda: refine_position(heat, peaks))
     timed("matching", lambda: match(peaks.joint, peaks.score, sampled, SKELETON.order, 30, 1.0))
-    people = decode(heat[None], tags[None], SKELETON, DecodeOptions(refine=False))[0]
+    bare = DecodeOptions(refine=False, matching="hungarian")
+    people = decode(heat[None], tags[None], SKELETON, bare)[0]
     missing = people.keypoints[..., 2] == 0
     timed("refinement", lambda: find_missing(heat, tags, missing, people.tags))
     return seconds

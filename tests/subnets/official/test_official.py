@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from subnets import Subnet, build, load
 from subnets.network import fuse
 from subnets.official import convert, export_weights, import_weights, read_official
+from subnets.source import open_source
 from supernet import Arch, InputError, SearchSpace
 from supernet.cost import count_macs, count_params
 
@@ -226,6 +227,8 @@ def test_conversion_to_a_folder(mixed: Any, tmp_path: Path) -> None:
     again = load(tmp_path / "nets" / "mixed")
     assert_same(snapshot(net), snapshot(again))
     assert again.about["weights"] == "final_state.pth.tar"
+    # Released weights are scored by the reference's rule of matching, whatever the default.
+    assert open_source(str(tmp_path / "nets" / "mixed")).matching == "hungarian"
     with torch.no_grad():
         output = again(mixed.images())[0].numpy()[:, :, ::8, ::8]
     assert np.abs(output - mixed.outputs[0]).max() <= 1e-5 * np.abs(mixed.outputs[0]).max()

@@ -121,7 +121,8 @@ def test_same_people_as_the_literal_decoder(seed: int, refine: bool) -> None:
     heat, tags = noisy_maps(seed)
     poses, scores = literal.decode(heat, tags, CROWDPOSE, window=3, refine=refine)
     order = np.argsort(-scores, kind="stable")[:30]
-    people = decode(heat[None], tags[None], options=DecodeOptions(refine=refine))[0]
+    options = DecodeOptions(refine=refine, matching="hungarian")
+    people = decode(heat[None], tags[None], options=options)[0]
     assert np.allclose(people.scores, scores[order], atol=1e-6)
     assert np.allclose(people.keypoints[..., 2], poses[order][..., 2], atol=1e-6)
     # Quarter-pixel steps on one side, a parabola on the other: never further apart than the same pixel allows
@@ -181,8 +182,9 @@ def test_limits_and_thresholds() -> None:
     heat, tags = clean_maps(poses, np.arange(6)[:, None] * 2.0, (96, 128))
     assert len(decode(heat[None], tags[None], options=DecodeOptions(max_people=2))[0]) == 2
     assert len(decode(heat[None], tags[None], options=DecodeOptions(threshold=0.25))[0]) == 3
-    merged = decode(heat[None], tags[None] * 0.01, options=DecodeOptions(tag_threshold=0.001))[0]
-    assert len(merged) > 6
+    drifting = tags[None] + 0.01 * np.arange(14)[:, None, None, None]
+    assert len(decode(heat[None], drifting)[0]) == 6
+    assert len(decode(heat[None], drifting, options=DecodeOptions(tag_threshold=0.001))[0]) == 30
     for wrong in (
         {"max_people": 0},
         {"threshold": 0},
