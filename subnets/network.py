@@ -13,7 +13,7 @@ from supernet.family import Activation, Architecture, Layer, family_of, layers, 
 from supernet.layers.elastic import ElasticUnit
 from supernet.native.functional import activate, batch_norm_act, depthwise_conv2d
 from supernet.network import ModuleTree, Supernet, initialise
-from supernet.pose.skeletons import Skeleton, default_skeleton
+from supernet.pose.skeletons import Skeleton
 
 NORM_TENSORS = ("weight", "bias", "running_mean", "running_var")
 
@@ -28,8 +28,7 @@ class Network(nn.Module):
 
     Attributes:
         arch, num_joints, fused: as given.
-        skeleton: the joint layout of the outputs, if known: CrowdPose's for 14 joints, COCO's for 17; assign
-            another.
+        skeleton: the joint layout of the outputs, None until it is assigned: their number says nothing.
         about: facts that travel with the network (source, scores), kept by `save` and `load`.
     """
 
@@ -38,7 +37,7 @@ class Network(nn.Module):
         self.arch = arch
         self.num_joints = num_joints
         self.fused = fused
-        self.skeleton: Skeleton | None = default_skeleton(num_joints)
+        self.skeleton: Skeleton | None = None
         self.about: dict[str, Any] = {}
 
     def initialise(self, generator: torch.Generator) -> None:
@@ -178,7 +177,7 @@ def extract(net: Supernet, arch: Architecture) -> Subnet:
     net.require(arch)
     reference = next(net.parameters())
     subnet = Subnet(arch, net.num_joints).to(device=reference.device, dtype=reference.dtype)
-    subnet.skeleton = net.skeleton or subnet.skeleton
+    subnet.skeleton = net.skeleton
     with torch.no_grad():
         for layer in layers(arch, net.num_joints):
             copy_unit(net.unit(layer.name), subnet.unit(layer.name), layer)

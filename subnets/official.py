@@ -18,6 +18,7 @@ from torch import Tensor
 from supernet.errors import InputError, shown
 from supernet.family import Architecture, family_of, layers, load_arch
 from supernet.pose.grouping import REFERENCE_MATCHING
+from supernet.pose.skeletons import Skeleton
 from supernet.runs.reading import check_unpacked
 
 from .folder import read_safetensors, require_match, save
@@ -38,6 +39,8 @@ def official_names(arch: Architecture, num_joints: int) -> dict[str, str]:
     return names
 
 
+# The joint layouts that weights were released for.
+RELEASED_FOR = ("crowdpose", "coco")
 # Set by nn.DataParallel and DistributedDataParallel.
 _PREFIX = "module."
 _DTYPES = (
@@ -133,6 +136,8 @@ def convert(
     if not isinstance(weights, Mapping):
         sub.about["weights"] = Path(weights).name
     sub.about["source"] = "released LitePose weights"
+    released = [Skeleton.load(name) for name in RELEASED_FOR]
+    sub.skeleton = next((one for one in released if one.num_joints == num_joints), None)
     save(sub, folder)
     return sub.eval()
 

@@ -295,8 +295,3 @@ _COCO = Skeleton(
 )  # fmt: skip
 
 _BUILT_IN = {skeleton.name: skeleton for skeleton in (_CROWDPOSE, _COCO)}
-
-
-def default_skeleton(num_joints: int) -> Skeleton | None:
-    """The built-in layout of a network for this number of joints, where nobody says more."""
-    return next((one for one in _BUILT_IN.values() if one.num_joints == num_joints), None)

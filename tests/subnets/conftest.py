@@ -29,6 +29,7 @@ def small_arch() -> Arch:
 def small_net(small_arch: Arch) -> Subnet:
     """A network of `small_arch` with calibrated norms."""
     net = build(small_arch, num_joints=14, seed=3)
+    net.skeleton = Skeleton.load("crowdpose")
     generator = torch.Generator().manual_seed(3)
     calibrate_by(net, net, [torch.randn(4, 3, 96, 96, generator=generator) for _ in range(2)])
     return net.eval()

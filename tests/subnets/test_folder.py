@@ -27,6 +27,7 @@ def net(disturb: Callable[[Any, int], None]) -> Subnet:
     net = build(SMALL, seed=2).eval()
     disturb(net, 0)
     net.unit("stem.conv").norm.num_batches_tracked.fill_(7)  # type: ignore[union-attr, operator]
+    net.skeleton = Skeleton.load("crowdpose")
     return net
 
 

@@ -163,7 +163,7 @@ def test_every_command_takes_the_joints_along_and_refuses_others(
         open_source("largest", SourceOptions(supernet="n"))
     given = DataConfig("moved", "coco", train_split="train", skeleton="renamed.yaml")
     assert open_source("largest", SourceOptions(supernet="n", data=given)).skeleton.joints == tuple(joints)
-    with pytest.raises(InputError, match=r"those that are given differ in data\.layout, data\.skeleton"):
+    with pytest.raises(InputError, match=r"those that are given differ in data\.skeleton, data\.layout"):
         open_source("largest", SourceOptions(supernet="n", data=DataConfig("moved")))
     Path("moved").rename("data")
     assert open_source("largest", SourceOptions(supernet="n")).skeleton.joints == tuple(joints)
