@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from ..errors import InputError
 from .files import read_yaml, remove_litter, write_text
@@ -136,6 +137,9 @@ def claim_run_folder(folder: Path, config: object, volatile: tuple[str, ...] = (
     remove_litter(folder)
     if file.exists():
         there, here = read_yaml(file, "run config"), OmegaConf.to_container(OmegaConf.create(text))
+        # What an older version did not know had its default.
+        with contextlib.suppress(OmegaConfBaseException, ValueError):
+            there = OmegaConf.to_container(OmegaConf.merge(OmegaConf.structured(type(config)), there))
         changed = _difference(there, here, (*NEVER_COMPARED, *volatile))
         # A start that failed before it made anything holds no one to its settings.
         if changed and _files(folder) != {CONFIG_FILE}:

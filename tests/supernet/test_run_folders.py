@@ -28,6 +28,11 @@ def test_the_same_settings_go_on_and_others_are_refused(tmp_path: Path) -> None:
     assert claim_run_folder(folder, Settings(workers=4), volatile=("workers",))
     with pytest.raises(InputError, match=r"started with other settings \(steps: 1 there, 2 now\)"):
         claim_run_folder(folder, Settings(steps=2, workers=4))
+    # Kept by a version that did not know `workers`: they had their default.
+    (folder / "config.yaml").write_text("steps: 1")
+    assert claim_run_folder(folder, Settings())
+    with pytest.raises(InputError, match=r"other settings \(workers: 0 there, 4 now\)"):
+        claim_run_folder(folder, Settings(workers=4))
 
 
 def test_a_start_that_made_nothing_holds_no_one_to_its_settings(tmp_path: Path) -> None:
