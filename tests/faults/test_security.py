@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import struct
 import sys
 from pathlib import Path
 
@@ -53,26 +51,26 @@ def test_settings_run_no_code(tmp_path: Path) -> None:
 
 
 def checkpoint(folder: Path, data: dict[str, object]) -> None:
-    """A checkpoint as a stranger may send it: a description and a tensor."""
-    meta = {
-        "kind": "litepose-ofa training checkpoint", "schema": 1, "version": "0", "step": 1, "num_joints": 14,
-        "space": {}, "config": {"data": data},
-    }  # fmt: skip
-    header = {
-        "__metadata__": {"checkpoint": json.dumps(meta)},
-        "model.x": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
-    }
-    text = json.dumps(header).encode()
+    """A checkpoint as a stranger may send it: whole but for what it says about its data."""
+    from supernet import SearchSpace, Supernet
+    from supernet.pose import Skeleton
+    from supernet.runs.snapshot import Snapshot, write_snapshot
+    from supernet.training.checkpoint import supernet_about
+
+    net = Supernet(SearchSpace.load("nano"), 14)
+    net.skeleton = Skeleton.load("crowdpose")
+    tensors = {f"model.{name}": value.detach() for name, value in net.named_parameters()}
     path = folder / "run" / "checkpoints" / "step-000000001.safetensors"
     path.parent.mkdir(parents=True)
-    path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(4))
+    write_snapshot(path, Snapshot(tensors, {"step": 1, "config": {"data": data}, **supernet_about(net)}))
 
 
 @pytest.mark.parametrize("name", ["root", "poses"])
 def test_a_checkpoint_reads_no_environment_variable(tmp_path: Path, name: str) -> None:
     (tmp_path / "here").mkdir()
     checkpoint(tmp_path / "here", {name: "${oc.env:SECRET}"})
-    refused(tmp_path / "here", "search.run", "supernet=run", "budgets.macs=[0.5]")
+    line = refused(tmp_path / "here", "search.run", "supernet=run", "budgets.macs=[0.5]")
+    assert "config" in line or "data" in line
 
 
 @pytest.mark.parametrize("way", ["absolute", "relative"])
