@@ -321,7 +321,8 @@ def skeleton_of(net: Network) -> Skeleton:
     """
     if net.skeleton is None:
         raise InputError(
-            f"the network's folder does not name its {net.num_joints} joints; add a skeleton to meta.json"
+            f"the network's folder does not name its {net.num_joints} joints; give the network a "
+            "skeleton before save(), or add one to meta.json"
         )
     return net.skeleton
 

@@ -14,6 +14,7 @@ import pytest
 from subnets import build, save
 from supernet import Arch, Stage
 from supernet.calibration import calibrate_by
+from supernet.pose import Skeleton
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -26,6 +27,7 @@ def exported(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path
     folder = tmp_path_factory.mktemp("format")
     stages = (Stage(8, (3, 5), (4, 4)), Stage(16, (7,), (4,)), Stage(24, (3,), (4,)), Stage(40, (5,), (4,)))
     net = build(Arch(96, 8, stages, (16, 16, 16)), num_joints=14, seed=3)
+    net.skeleton = Skeleton.load("crowdpose")
     calibrate_by(net, net, [torch.randn(4, 3, 96, 96, generator=torch.Generator().manual_seed(3))])
     save(net.eval(), folder / "small", {"name": "small"})
     options = ["export.latency_rounds=0", "export.bundle=false", "export.options={toy:{compressed:true}}"]

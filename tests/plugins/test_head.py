@@ -84,7 +84,7 @@ def test_its_exported_file_says_what_it_gives_and_finds_the_same_person(
     folder = root / "runs/export/largest"
     model = onnx.load(folder / "model.onnx")
     record = json.loads({item.key: item.value for item in model.metadata_props}["litepose"])
-    assert record["kind"] == "toy"
+    assert record["head_kind"] == "toy"
     assert record["outputs"] == {"maps": "(B, J, H/4, W/4) heatmaps"}
     assert not (folder / "predict.py").exists(), "a bundle has the modules of built-in heads only"
     found = []

@@ -32,8 +32,10 @@ def run(folder: Path, module: str, *settings: str) -> subprocess.CompletedProces
 
 @pytest.mark.parametrize("module", COMMANDS)
 def test_every_command_imports_plugins_first(module: str, tmp_path: Path) -> None:
-    needed = ["source=x.jpg"] if module == "subnets.predict" else []
-    needed += ["arch=x"] if module.startswith("subnets") else []
+    needed = {"subnets.predict": ["source=x.jpg"], "subnets.compare": ["folder=x", "other=y.npz"]}.get(
+        module, []
+    )
+    needed += ["arch=x"] if module.startswith("subnets") and module != "subnets.compare" else []
     done = run(tmp_path, module, *needed, "plugins=[absent]")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from supernet.data.source import DataConfig, open_split
 from supernet.evaluation import Evaluator, supernet_run
+from supernet.heads.contract import head_of
 from supernet.options import EvaluationOptions
 from supernet.training.checkpoint import load_supernet
 
 
 def test_prepared_images_keep_within_their_memory(trained: Path) -> None:
     net = load_supernet(str(trained / "run"), "best").net.eval()
-    run = supernet_run(net, net.space.largest())
+    run, head = supernet_run(net, net.space.largest()), head_of(net.space.largest())
     val = open_split(DataConfig(root=str(trained / "data"), workers=0), "val")
 
     def evaluator(memory: float) -> Evaluator:
@@ -24,9 +25,9 @@ def test_prepared_images_keep_within_their_memory(trained: Path) -> None:
     bound = size[64] / 2 + size[128]
     some = evaluator(bound / 1e9)
     for resolution in (128, 64, 128):
-        wanted = whole(run, resolution).detections
+        wanted = whole(run, resolution, head).detections
         for each in (some, none):
-            assert each(run, resolution).detections == wanted
+            assert each(run, resolution, head).detections == wanted
         held = [one for kept in some._prepared.values() for one in kept.values()]
         assert sum(one.views[0].pixels.nbytes for one in held) <= bound
     # A resolution does not take all from another.

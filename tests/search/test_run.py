@@ -395,7 +395,7 @@ def test_another_file_is_no_journal(tmp_path: Path) -> None:
         assert notes.read_text() == text
         assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
     (tmp_path / "endless.journal").symlink_to("/dev/zero")
-    with pytest.raises(InputError, match="it is no regular file"):
+    with pytest.raises(InputError, match="is a link; give the file itself"):
         open_storage(tmp_path / "endless.journal")
 
 

@@ -112,6 +112,7 @@ def test_a_score_of_other_weights_is_not_taken_for_this_ones(
     run(config, tmp_path / "out")
     shutil.rmtree(folder)
     other: Subnet = build(small_arch, num_joints=14, seed=4)
+    other.skeleton = Skeleton.load("crowdpose")
     save(other, folder)
     with pytest.raises(InputError, match="is the score of other weights than net has now"):
         run(config, tmp_path / "out")
@@ -137,6 +138,7 @@ def test_random_weights_and_other_joints_are_refused(
     with pytest.raises(InputError, match="plain has random weights"):
         run(command(tiny_data, str(tmp_path / "plain.yaml")), tmp_path / "out")
     coco: Subnet = build(small_arch, num_joints=17)
+    coco.skeleton = Skeleton.load("coco")
     save(coco, tmp_path / "coco")
     with pytest.raises(InputError, match=r"finds the 17 joints of 'coco', .* labels the 14 of 'crowdpose'"):
         run(command(tiny_data, str(tmp_path / "coco")), tmp_path / "out")

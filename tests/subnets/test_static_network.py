@@ -10,7 +10,6 @@ import torch
 from subnets import build
 from supernet import Arch, InputError, SearchSpace
 from supernet.cost import count_params
-from supernet.pose.skeletons import Skeleton
 
 SMALL = SearchSpace.load("tiny").smallest()
 
@@ -36,10 +35,8 @@ def test_seed_decides_the_weights() -> None:
     assert not torch.equal(first["stem.conv.conv.weight"], other["stem.conv.conv.weight"])
 
 
-def test_skeleton_follows_the_joints() -> None:
-    assert build(SMALL).skeleton == Skeleton.load("crowdpose")
-    assert build(SMALL, 17).skeleton == Skeleton.load("coco")
-    assert build(SMALL, 5).skeleton is None
+def test_a_number_of_joints_says_nothing_of_their_names() -> None:
+    assert [build(SMALL, joints).skeleton for joints in (14, 17, 5)] == [None] * 3
 
 
 def test_a_copy_is_independent() -> None:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from warm import Warm
 
 from supernet import SearchSpace
 from supernet.data.options import LoaderOptions
@@ -118,10 +119,14 @@ def environment() -> dict[str, str]:
 @pytest.fixture(scope="session")
 def launch(command, environment):
     """`launch(folder, *overrides)`: run the real command in `folder` and return the finished process."""
+    warm = Warm(environment)
 
     def run(folder: Path, *overrides: str, **options) -> subprocess.CompletedProcess[str]:
+        words = command(*overrides, **options)
+        if words[1:3] == ["-m", "supernet.train"]:
+            return warm.run(words[2], words[3:], folder)
         return subprocess.run(
-            command(*overrides, **options),
+            words,
             cwd=folder,
             env=environment,
             capture_output=True,
@@ -129,7 +134,8 @@ def launch(command, environment):
             timeout=240,
         )
 
-    return run
+    yield run
+    warm.close()
 
 
 @pytest.fixture
