@@ -16,7 +16,7 @@ demo: $(BASE)
 	$(BIN)/python experiments/demo/run.py
 
 test: $(TEST) lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(TEST)
 	$(BIN)/ruff check .
