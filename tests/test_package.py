@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -13,8 +12,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-
-from supernet.training.shipped import shipped_names
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = sorted(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"])
@@ -42,7 +39,7 @@ def away(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_commands_answer_and_train_away_from_the_checkout(away: Path) -> None:
+def test_commands_answer_train_and_find_people_away_from_the_checkout(away: Path) -> None:
     for script in SCRIPTS:
         help_text = run(away / "venv/bin" / script, "--help", cwd=away).stdout
         assert "python -m " in help_text, f"{script} --help shows no example"
@@ -59,33 +56,6 @@ def test_commands_answer_and_train_away_from_the_checkout(away: Path) -> None:
         cwd=away,
     )
     assert (away / "runs/train/tiny-run/config.yaml").is_file()
-
-
-@pytest.mark.skipif(not shipped_names(), reason="no supernet ships")
-def test_a_wheel_alone_finds_people(tmp_path: Path) -> None:
-    """The wheel away from the checkout, on the dependencies of this environment: no data, no training."""
-    source, away = tmp_path / "source", tmp_path / "away"
-    for package in ("conf", "search", "subnets", "supernet"):
-        shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / file, source)
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "--no-compile",
-    ]
-    run(*pip, "--target", away / "site", source, cwd=tmp_path)
     cv2.imwrite(str(away / "photo.jpg"), np.random.default_rng(0).integers(0, 255, (200, 160, 3), np.uint8))
-    code = (
-        "import sys; sys.path.insert(0, 'site'); sys.argv = ['predict', 'source=photo.jpg', 'threads=1']; "
-        "from subnets.predict.__main__ import main; main(); "
-        "import subnets, conf; print(subnets.__file__, conf.__file__)"
-    )
-    places = run(sys.executable, "-c", code, cwd=away).stdout.splitlines()[-1].split()
-    assert [Path(place).parents[1] for place in places] == [away / "site"] * 2
+    run(away / "venv/bin/litepose-predict", "source=photo.jpg", cwd=away)  # by the supernet that ships
     assert isinstance(json.loads((away / "runs/predict/photo.jpg/predictions.json").read_text()), list)
