@@ -19,9 +19,8 @@ from sklearn.linear_model import BayesianRidge
 from supernet.registry import Registry
 from supernet.space import Codes, SearchSpace
 
-from ..costs.contract import Costs
+from ..costs.contract import Costs, Floats, log_cost
 
-Floats = npt.NDArray[np.float64]
 # So that a round is planned in seconds however long the search: rows that a Gaussian process holds, and those
 # that its hyperparameters are fitted on.
 MOST_ROWS, MOST_ROWS_TO_FIT = 1024, 256
@@ -59,7 +58,7 @@ class Features:
             if chosen:
                 columns.append(np.sum(chosen, axis=0) / len(chosen))
         low, width = self._span
-        logs = (np.log(np.maximum(self._costs.predict(codes), 1e-12)) - low) / width
+        logs = (log_cost(self._costs.predict(codes)) - low) / width
         return np.column_stack([*columns, logs])
 
 
@@ -72,7 +71,7 @@ def _unit_scale(choices: tuple[int, ...]) -> Floats:
 
 
 def _log_span(costs: Costs) -> tuple[Floats, Floats]:
-    low, high = np.log(np.maximum(costs.of_smallest(), 1e-12)), np.log(np.maximum(costs.of_largest(), 1e-12))
+    low, high = log_cost(costs.of_smallest()), log_cost(costs.of_largest())
     return low, np.where(high > low, high - low, 1.0)
 
 

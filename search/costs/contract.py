@@ -272,6 +272,11 @@ def format_cost(name: str, value: float) -> str:
     return COSTS.get(name).format(value)
 
 
+def log_cost(values: npt.ArrayLike) -> Floats:
+    """The natural logarithm of costs of any shape; what costs nothing counts as 1e-12 of its unit."""
+    return np.asarray(np.log(np.maximum(values, 1e-12)))
+
+
 class Costs:
     """The costs of a search, one column each, in the order of `names`.
 

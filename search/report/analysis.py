@@ -10,7 +10,7 @@ import numpy as np
 from supernet.space import Codes
 
 from ..accuracy.predictor import FEWEST, AccuracyPredictor, RatedPredictor, fit_predictor
-from ..costs.contract import Floats
+from ..costs.contract import Floats, log_cost
 from ..strategies.front import hypervolume_2d
 from ..strategies.operators import unique_rows
 from ..strategies.problem import Problem
@@ -81,9 +81,9 @@ def hypervolumes(problem: Problem, candidates: Sequence[Candidate]) -> Floats:
     The axes are the logarithm of the first cost and AP; the reference point is the space's largest cost and
     no AP.
     """
-    cost = np.log(cost_rows(problem, candidates)[:, problem.costs.column(problem.axes[0])])
+    cost = log_cost(cost_rows(problem, candidates)[:, problem.costs.column(problem.axes[0])])
     points = np.column_stack([cost, [-candidate.ap for candidate in candidates]])
-    ends = np.log([problem.costs.of_smallest(), problem.costs.of_largest()])
+    ends = log_cost([problem.costs.of_smallest(), problem.costs.of_largest()])
     right = max(float(ends[:, problem.costs.column(problem.axes[0])].max()), float(cost.max()) + 1e-9)
     areas = np.array([hypervolume_2d(points[: i + 1], (right, 0.0)) for i in range(len(points))])
     return np.asarray(areas / areas[-1] if len(areas) and areas[-1] > 0 else areas)

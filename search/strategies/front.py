@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from supernet.space import Codes
 
+from ..costs.contract import Floats, log_cost
 from .operators import crossover, mutate, sample_all_sizes, shrink, unique_rows
 from .problem import Problem
 
-Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 
@@ -148,5 +148,5 @@ def _feasible(problem: Problem, rng: np.random.Generator, codes: Codes) -> Codes
 
 
 def _evaluated(problem: Problem, score: Score, codes: Codes) -> tuple[Codes, Floats]:
-    costs = np.log(np.maximum(problem.on_axes(problem.costs.predict(codes)), 1e-12))
+    costs = log_cost(problem.on_axes(problem.costs.predict(codes)))
     return codes, np.column_stack([costs, -score(codes)])

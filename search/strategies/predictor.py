@@ -10,7 +10,7 @@ from supernet.space import Codes
 
 from ..accuracy.models import MODELS
 from ..accuracy.predictor import FEWEST, AccuracyPredictor, fit_model, fit_predictor
-from ..costs.contract import Floats
+from ..costs.contract import Floats, log_cost
 from .contract import names_option, number_option, whole_option
 from .front import FrontOptions, evolve_front
 from .operators import sample_all_sizes, sample_feasible, unique_rows
@@ -39,9 +39,9 @@ def choose_batch(
         (m, G) codes, m <= count.
     """
     costs = problem.costs.predict(pool)
-    logs = np.log(np.maximum(problem.on_axes(costs), 1e-12))
+    logs = log_cost(problem.on_axes(costs))
     hope = mean + kappa * deviation
-    known_logs = np.log(np.maximum(problem.on_axes(history.costs), 1e-12))
+    known_logs = log_cost(problem.on_axes(history.costs))
     known_ap = history.ap
     known_costs = history.costs
     free = np.ones(len(pool), dtype=bool)
@@ -157,7 +157,7 @@ class PredictorStrategy:
         pool = pool[unique_rows(pool, set(history.known))]
         if len(pool) <= count:
             return sample_feasible(space, rng, count, problem.feasible, set(history.known))
-        cost = np.log(problem.on_axes(problem.costs.predict(pool))[:, 0])
+        cost = log_cost(problem.on_axes(problem.costs.predict(pool))[:, 0])
         order = scattered(self._initial)[len(history) : len(history) + count]
         free = np.ones(len(pool), dtype=bool)
         chosen = []

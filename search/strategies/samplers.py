@@ -18,6 +18,7 @@ from optuna.trial import TrialState, create_trial
 from supernet.errors import InputError
 from supernet.space import Codes
 
+from ..costs.contract import log_cost
 from .operators import sample_feasible
 from .problem import History, Problem
 
@@ -77,7 +78,7 @@ class OptunaStrategy:
         sampler = self._make(**{**seeded, **self._options})
         directions = [StudyDirection.MAXIMIZE, *(StudyDirection.MINIMIZE for _ in self._problem.axes)]
         study = optuna.create_study(sampler=sampler, directions=directions)
-        costs = np.log(np.maximum(self._problem.on_axes(history.costs), 1e-12))
+        costs = log_cost(self._problem.on_axes(history.costs))
         for codes, ap, paid in zip(history.codes.tolist(), history.ap.tolist(), costs.tolist(), strict=True):
             params = dict(zip(self._genes, codes, strict=True))
             study.add_trial(create_trial(state=TrialState.RUNNING, params=params, distributions=self._genes))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from analytic import Formula, tiny_problem
 from sklearn.gaussian_process import GaussianProcessRegressor
 
 from search.accuracy.models import MOST_ROWS, GaussianProcess, RelevanceGaussianProcess
+from search.costs.contract import Costs, log_cost
+from search.report.analysis import hypervolumes
 from search.strategies.predictor import PredictorStrategy, choose_batch, scattered
-from search.strategies.problem import History
+from search.strategies.problem import History, Problem
+from supernet.space import Codes
 
 
 def test_scattered_order() -> None:
@@ -33,6 +38,33 @@ def test_first_design_is_spread_over_all_costs(batch: int) -> None:
     logs = np.sort(np.log(problem.on_axes(problem.costs.predict(codes))[:, 0]))
     steps = np.diff(logs) / np.ptp(logs)
     assert steps.max() < 2.5 / 15, "no part of the range is left out"
+
+
+class Spared:
+    """MACs beyond those of the smallest subnet, which costs nothing."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.table, self.least = problem.costs.tables["macs"], problem.costs.of_smallest()[0]
+
+    def predict(self, codes: Codes) -> np.ndarray:
+        return self.table.predict(codes) - self.least
+
+
+def test_a_cost_may_be_zero() -> None:
+    whole = tiny_problem()
+    costs = Costs(whole.space, {"macs": Spared(whole)}, whole.costs.settings)
+    problem = Problem(costs, ())
+    assert costs.of_smallest().tolist() == [0.0]
+    assert log_cost([0.0, 1.0, np.e]).tolist() == [np.log(1e-12), 0.0, 1.0]
+    design = PredictorStrategy(problem, initial=16).ask(History.empty(problem), 16, np.random.default_rng(0))
+    assert len(np.unique(design, axis=0)) == 16
+    codes = problem.space.encode([problem.space.smallest(), problem.space.largest()])
+    cheap, dear = (
+        SimpleNamespace(ap=ap, costs={"macs": value})
+        for ap, value in zip((0.25, 0.5), costs.predict(codes)[:, 0], strict=True)
+    )
+    volumes = hypervolumes(problem, [dear, cheap])
+    assert volumes.tolist() == [pytest.approx(0, abs=1e-6), 1.0]
 
 
 @pytest.mark.parametrize("model", [GaussianProcess, RelevanceGaussianProcess])
