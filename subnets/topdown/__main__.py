@@ -92,13 +92,15 @@ def starting_network(config: TopDownCommand, opened: Opened) -> Network:
 def trained(config: TopDownCommand, net: Network, dataset: PoseDataset, folder: Path) -> Network:
     """The trained network, from its folder if it is there already."""
     from supernet.calibration import calibrate_by
+    from supernet.heads.contract import head_of
 
     from ..folder import load, save
     from .crops import PersonBatches, train_crops
 
     options, target = config.topdown, folder / NETWORK
     if not target.exists():
-        batches = PersonBatches(dataset, net.arch.input_shape, options.batch_size, config.seed, config.crops)
+        head, shape = head_of(net.arch), net.arch.input_shape
+        batches = PersonBatches(head, dataset, shape, options.batch_size, config.seed, config.crops)
         signal = train_crops(net, batches, options.optimizer, options.steps, folder)
         exit_if_stopped(signal, folder)
         count = max(1, options.calibration // options.batch_size)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from supernet.data.annotations.records import FloatArray
+from supernet.data.batch import Batch
 from supernet.data.dataset import PoseDataset
 from supernet.data.images.decode import UInt8Image
 from supernet.data.targets import Targets
@@ -40,9 +41,9 @@ from ..network import Network
 from .options import TRUTH, CropOptions
 
 MARGIN = 1.25
-STRIDE = 4
 # Of a box, in image pixels: one joint has none.
 SMALLEST_SIDE = 1.0
+# Of the Gaussians that are learned, in pixels of each map.
 SIGMA = 2.0
 # Every this many steps a checkpoint.
 SAVE_EVERY = 100
@@ -100,31 +101,42 @@ def warp_crop(image: UInt8Image, crop: Crop, shape: tuple[int, int]) -> UInt8Ima
     return warp_pixels(image, crop.matrix, (shape[1], shape[0]))
 
 
-def crop_targets(
+def joints_in_crop(
     keypoints: FloatArray, crop: Crop, shape: tuple[int, int], mirror: tuple[int, ...]
-) -> tuple[Floats, Floats]:
-    """Heatmaps and which of them count, for one person.
+) -> Floats:
+    """(J, 3) float32 x, y in the crop and 1 for the labelled joints that are in it, else 0, of one person.
 
     Args:
         keypoints: (J, 3) x, y, v in the image.
         crop: as the image was warped.
         shape: (height, width) of the input.
         mirror: for every joint the index of its mirror image (`Skeleton.flip`).
-
-    Returns:
-        (J, height/4, width/4) float32 Gaussians of sigma 2, and (J,) float32: 1 for labelled joints that are
-        in the crop.
     """
     if crop.mirrored:
         keypoints = keypoints[list(mirror)]
-    xy = warp_points(keypoints[:, :2], crop.matrix) / STRIDE
-    height, width = shape[0] // STRIDE, shape[1] // STRIDE
-    inside = ((xy >= 0) & (xy < (width, height))).all(axis=1) & (keypoints[:, 2] > 0)
-    columns, rows = np.arange(width) + 0.5, np.arange(height) + 0.5
-    curve_x = np.exp((columns - xy[:, :1]) ** 2 * (-0.5 / SIGMA**2))
-    curve_y = np.exp((rows - xy[:, 1:]) ** 2 * (-0.5 / SIGMA**2))
-    heats_jhw = curve_y[:, :, None] * curve_x[:, None, :] * inside[:, None, None]
-    return heats_jhw.astype(np.float32), inside.astype(np.float32)
+    xy = warp_points(keypoints[:, :2], crop.matrix).astype(np.float32)
+    inside = ((xy >= 0) & (xy < shape[::-1])).all(axis=1) & (keypoints[:, 2] > 0)
+    return np.column_stack([xy, inside]).astype(np.float32)
+
+
+def crop_targets(head: Head, crops: Sequence[UInt8Image], joints_bj3: Floats, step: int = 0) -> Targets:
+    """What `head` is to give for crops (H, W, 3) of one person each, whose joints are `joints_in_crop`."""
+    count, num_joints, _ = joints_bj3.shape
+    joints, images = torch.from_numpy(joints_bj3), torch.from_numpy(np.stack(crops))
+    sides = {
+        output.scale: [side // output.scale for side in images.shape[1:3]]
+        for output in head.outputs(num_joints)
+    }
+    batch = Batch(
+        images=images,
+        joints=joints[:, None],
+        tagged=torch.ones(count, 1, dtype=torch.bool),
+        masks={scale: torch.ones(count, *side, dtype=torch.uint8) for scale, side in sides.items()},
+        image_ids=torch.zeros(count, dtype=torch.int64),
+        step=step,
+        labelled=joints[..., 2] > 0,
+    )
+    return head.targets(batch, SIGMA)
 
 
 def in_image(pose_j3: Floats, crop: Crop) -> Floats:
@@ -137,6 +149,7 @@ class PersonBatches:
     """Random crops of the labelled people of a data set.
 
     Args:
+        head: what is learned.
         dataset: the training split.
         shape: (height, width) of the crops.
         batch_size: people per step.
@@ -148,8 +161,15 @@ class PersonBatches:
     """
 
     def __init__(
-        self, dataset: PoseDataset, shape: tuple[int, int], batch_size: int, seed: int, augment: CropOptions
+        self,
+        head: Head,
+        dataset: PoseDataset,
+        shape: tuple[int, int],
+        batch_size: int,
+        seed: int,
+        augment: CropOptions,
     ) -> None:
+        self._head = head
         self._dataset, self._shape, self._size, self._seed = dataset, shape, batch_size, seed
         self._augment = augment if dataset.skeleton.mirrors else replace(augment, flip=None)
         self.people: Sequence[tuple[int, int]] = [
@@ -162,23 +182,18 @@ class PersonBatches:
             raise InputError(f"{dataset.name} labels nobody to train on")
 
     def __call__(self, step: int) -> tuple[Tensor, Targets]:
-        """Crops (B, 3, H, W) of `step`, and heatmaps (B, J, H/4, W/4) with those that count (B, J)."""
+        """Crops (B, 3, H, W) of `step`, and what the head is to give for them."""
         rng = np.random.default_rng([self._seed, step])
-        crops, heats, counted = [], [], []
+        crops, joints = [], []
         for place in rng.integers(len(self.people), size=self._size):
             index, person = self.people[place]
             record = self._dataset.records[index]
             crop = random_crop(rng, record.boxes[person], self._shape, self._augment)
             crops.append(warp_crop(self._dataset.read_image(index), crop, self._shape))
             mirror = self._dataset.skeleton.flip
-            target, counts = crop_targets(record.keypoints[person], crop, self._shape, mirror)
-            heats.append(target)
-            counted.append(counts)
-        arrays = (normalise(crops), np.stack(heats), np.stack(counted))
-        images, heats_bjhw, counted_bj = (torch.from_numpy(array) for array in arrays)
-        mask_bhw = torch.ones_like(heats_bjhw[:, 0])
-        nobody = torch.zeros(len(crops), 0, heats_bjhw.shape[1], 3, dtype=torch.int64)
-        return images, Targets((heats_bjhw,), (mask_bhw,), nobody, counted_bj)
+            joints.append(joints_in_crop(record.keypoints[person], crop, self._shape, mirror))
+        images = torch.from_numpy(normalise(crops))
+        return images, crop_targets(self._head, crops, np.stack(joints), step)
 
 
 def train_crops(

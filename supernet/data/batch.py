@@ -25,7 +25,7 @@ from .transforms import Augmentation, mosaic, photograph, sample, warp_image, wa
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """One step's images and what their targets are drawn from; H = W is the step's resolution.
+    """One step's images and what their targets are drawn from; of whole images H = W, of crops any shape.
 
     Attributes:
         images: (B, H, W, 3) uint8 RGB; `normalise` makes network input of it.
@@ -35,9 +35,9 @@ class Batch:
         masks: by scale s (B, H/s, W/s) uint8, 1 where the heatmap loss counts.
         image_ids: (B,) int64.
         step: the step that this batch belongs to.
-        resolution: H = W in pixels.
         skipped: images that could not be read and were replaced by the next one (`on_error="skip"`).
-        labelled: (B, J) bool, which joints the source of each image ever labels; None where it is all.
+        labelled: (B, J) bool, which joints the source of each image ever labels, or which are in the crop of
+            one person; None where it is all.
     """
 
     images: Tensor
@@ -46,9 +46,13 @@ class Batch:
     masks: Mapping[int, Tensor]
     image_ids: Tensor
     step: int
-    resolution: int
     skipped: tuple[Skipped, ...] = ()
     labelled: Tensor | None = None
+
+    @property
+    def resolution(self) -> int:
+        """H, in whole images also W."""
+        return self.images.shape[1]
 
     def to(self, device: torch.device | str) -> Batch:
         """The batch on `device`; from page-locked memory the copy overlaps with other work."""
@@ -141,7 +145,6 @@ class BatchMaker:
             masks={scale: torch.from_numpy(mask) for scale, mask in masks.items()},
             image_ids=torch.tensor(image_ids, dtype=torch.int64),
             step=step,
-            resolution=resolution,
             skipped=tuple(skipped),
             labelled=None if np.all(labelled) else torch.from_numpy(np.stack(labelled)),
         )

@@ -60,18 +60,23 @@ def draw_targets(batch: Batch, outputs: Sequence[Output], sigma: float) -> Targe
         outputs: of the network, in order.
         sigma: of the Gaussians, in pixels of each map.
     """
-    side, scales = batch.resolution, {output.scale for output in outputs}
+    scales = {output.scale for output in outputs}
     factors = {scale: torch.tensor([1 / scale, 1 / scale, 1.0]).to(batch.joints.device) for scale in scales}
     scaled = {scale: batch.joints * factor for scale, factor in factors.items()}
-    heats = {scale: draw_heatmaps(joints, side // scale, sigma) for scale, joints in scaled.items()}
-    masks = {scale: batch.masks[scale].float() for scale in scaled}
+    masks = {scale: batch.masks[scale].float() for scale in scales}
+    heats = {scale: draw_heatmaps(scaled[scale], _shape(mask), sigma) for scale, mask in masks.items()}
     first = outputs[0].scale
     return Targets(
         tuple(heats[output.scale] for output in outputs),
         tuple(masks[output.scale] for output in outputs),
-        joint_positions(scaled[first], batch.tagged, side // first, PEOPLE),
+        joint_positions(scaled[first], batch.tagged, _shape(masks[first]), PEOPLE),
         None if batch.labelled is None else batch.labelled.float(),
     )
+
+
+def _shape(mask_bhw: Tensor) -> tuple[int, int]:
+    _, height, width = mask_bhw.shape
+    return height, width
 
 
 def loss_mask(
@@ -136,49 +141,49 @@ def patch_radius(sigma: float) -> int:
     return int(np.ceil(CUT * sigma))
 
 
-def visible(joints: Tensor, side: int) -> Tensor:
-    """(...) bool of `joints` (..., 3) in map coordinates: labelled, and on the map of `side` pixels."""
-    inside = (joints[..., :2] >= 0) & (joints[..., :2] < side)
-    return inside.all(dim=-1) & (joints[..., 2] > 0)
+def visible(joints: Tensor, shape: tuple[int, int]) -> Tensor:
+    """(...) bool of `joints` (..., 3) in map coordinates: labelled, and on the map of `shape` (h, w)."""
+    x, y, labelled = joints.unbind(-1)
+    return (x >= 0) & (x < shape[1]) & (y >= 0) & (y < shape[0]) & (labelled > 0)
 
 
-def draw_heatmaps(joints: Tensor, side: int, sigma: float) -> Tensor:
-    """(B, J, side, side) float32: per joint the maximum over people of exp(-distance^2 / (2 sigma^2)).
+def draw_heatmaps(joints: Tensor, shape: tuple[int, int], sigma: float) -> Tensor:
+    """(B, J, h, w) float32: per joint the maximum over people of exp(-distance^2 / (2 sigma^2)).
 
     Args:
         joints: (B, P, J, 3) float x, y, v in map coordinates (pixel i spans [i, i+1)); joints with v = 0
             or off the map are left out.
-        side: the map's side in pixels.
+        shape: (h, w) of the map.
         sigma: in pixels of the map; a Gaussian ends 3 sigma from its joint's pixel.
     """
-    batch, _, num_joints, _ = joints.shape
-    image, person, joint = torch.nonzero(visible(joints, side), as_tuple=True)
+    (batch, _, num_joints, _), (height, width) = joints.shape, shape
+    image, person, joint = torch.nonzero(visible(joints, shape), as_tuple=True)
     centres = joints[image, person, joint, :2]
     radius = patch_radius(sigma)
     steps = torch.arange(-radius, radius + 1, device=joints.device)
     pixels = centres.floor().long()[:, :, None] + steps
     # The Gaussian is separable: one curve per axis, 0 off the map.
     curves = torch.exp((pixels + 0.5 - centres[:, :, None]) ** 2 * (-0.5 / sigma**2))
-    curves *= (pixels >= 0) & (pixels < side)
-    columns, rows = pixels.clamp(0, side - 1).unbind(1)
+    columns, rows = pixels[:, 0].clamp(0, width - 1), pixels[:, 1].clamp(0, height - 1)
+    curves *= pixels == torch.stack([columns, rows], dim=1)
     patches = curves[:, 1, :, None] * curves[:, 0, None, :]
     planes = (image * num_joints + joint)[:, None, None]
-    places = (planes * side + rows[:, :, None]) * side + columns[:, None, :]
-    heats = torch.zeros(batch * num_joints * side * side, device=joints.device)
+    places = (planes * height + rows[:, :, None]) * width + columns[:, None, :]
+    heats = torch.zeros(batch * num_joints * height * width, device=joints.device)
     heats.scatter_reduce_(0, places.flatten(), patches.flatten().float(), "amax")
-    return heats.view(batch, num_joints, side, side)
+    return heats.view(batch, num_joints, height, width)
 
 
-def joint_positions(joints: Tensor, tagged: Tensor, side: int, people: int) -> Tensor:
+def joint_positions(joints: Tensor, tagged: Tensor, shape: tuple[int, int], people: int) -> Tensor:
     """(B, P', J, 3) int64 for the tag loss: each joint's column and row, and 1 if it is there, else 0, 0, 0.
 
     Args:
         joints: (B, P, J, 3) float x, y, v in map coordinates.
         tagged: (B, P) bool, which people have tags of their own (crowds have not).
-        side: the map's side in pixels.
+        shape: (h, w) of the map.
         people: P' is P rounded up to a multiple of this.
     """
-    there = visible(joints, side) & tagged[..., None]
+    there = visible(joints, shape) & tagged[..., None]
     found = torch.cat([joints[..., :2].floor(), torch.ones_like(joints[..., :1])], dim=-1).long()
     found *= there[..., None]
     missing = -found.shape[1] % people

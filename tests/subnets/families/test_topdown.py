@@ -22,6 +22,7 @@ from subnets.topdown.crops import (
     crop_targets,
     find_people,
     in_image,
+    joints_in_crop,
     predicted_boxes,
     score_people,
     train_crops,
@@ -32,8 +33,10 @@ from subnets.topdown.options import CropOptions, TopDownCommand, TopDownOptions
 from supernet import InputError
 from supernet.data.options import AugmentOptions
 from supernet.data.source import open_split
+from supernet.family import load_arch
+from supernet.heads.contract import HEADS, Output, head_of
 from supernet.heads.losses import PoseLoss
-from supernet.heads.single import HEATMAPS
+from supernet.heads.single import HEATMAPS, Heatmaps
 from supernet.pose import Skeleton
 from supernet.pose.people import People
 from supernet.training.options import OptimizerOptions
@@ -41,18 +44,32 @@ from supernet.training.options import OptimizerOptions
 ROOT = Path(__file__).parents[3]
 SHAPE = (96, 64)
 ARCH = StaticArch("lpn", SHAPE, {"depths": [1, 1, 1, 1], "widths": [8, 16, 16, 32], "deconvs": [16, 16]})
+
+
+class Coarse(Heatmaps):
+    """Heatmaps at 1/8."""
+
+    name = "coarse"
+
+    def outputs(self, num_joints):
+        return (Output("coarse", num_joints, 8),)
+
+
+COARSE = HEADS.register("coarse", Coarse())
 OPTIMIZER = OptimizerOptions(lr=3e-3, warmup=5, ema=0.0)
 
 
-def perfect_people(dataset, shape, mirrored=False):
+def perfect_people(dataset, shape, mirrored=False, head=HEATMAPS):
     """People decoded from the very targets that a network is trained to give."""
     found = []
     for record in dataset.records:
         poses = []
         for box, keypoints in zip(record.boxes, record.keypoints, strict=True):
             crop = crop_of_box(box, shape, angle=20.0 if mirrored else 0.0, mirrored=mirrored)
-            heats, _ = crop_targets(keypoints, crop, shape, dataset.skeleton.flip)
-            pose = in_image(HEATMAPS.person([[heats[None]]], dataset.skeleton)[0], crop)
+            joints = joints_in_crop(keypoints, crop, shape, dataset.skeleton.flip)
+            targets = crop_targets(head, [np.zeros((*shape, 3), np.uint8)], joints[None])
+            outputs = [heats.numpy() for heats in targets.heats]
+            pose = in_image(head.person([outputs], dataset.skeleton)[0], crop)
             poses.append(pose[list(dataset.skeleton.flip)] if mirrored else pose)
         keypoints = np.array(poses, np.float32).reshape(-1, dataset.skeleton.num_joints, 3)
         found.append(People(keypoints, np.zeros((len(keypoints), 1)), keypoints[..., 2].mean(1)))
@@ -73,10 +90,10 @@ def test_a_crop_shows_its_box_in_the_middle_with_a_margin():
     assert pixels[:20].max() == 0
 
 
-@pytest.mark.parametrize("mirrored", [False, True])
-def test_decoding_the_targets_gives_the_joints_back(tiny_data, mirrored):
+@pytest.mark.parametrize(("head", "mirrored"), [(HEATMAPS, False), (HEATMAPS, True), (COARSE, False)])
+def test_decoding_the_targets_gives_the_joints_back(tiny_data, head, mirrored):
     dataset = open_split(tiny_data, "test")
-    people = perfect_people(dataset, (256, 192), mirrored)
+    people = perfect_people(dataset, (256, 192), mirrored, head)
     stats, detections = score_people(dataset, people)
     assert stats["AP"] > 0.97
     assert len(detections) == dataset.num_people
@@ -84,7 +101,7 @@ def test_decoding_the_targets_gives_the_joints_back(tiny_data, mirrored):
 
 def test_training_lowers_the_loss_and_resumes_exactly(tiny_data, tmp_path, monkeypatch):
     dataset = open_split(tiny_data, "train")
-    batches = PersonBatches(dataset, SHAPE, batch_size=4, seed=0, augment=CropOptions(flip=0.5))
+    batches = PersonBatches(HEATMAPS, dataset, SHAPE, batch_size=4, seed=0, augment=CropOptions(flip=0.5))
 
     def fresh():
         return build(ARCH, 14, seed=0)
@@ -113,6 +130,17 @@ def test_training_lowers_the_loss_and_resumes_exactly(tiny_data, tmp_path, monke
             return PoseLoss(HEATMAPS)(net.train()(images), targets)[0]
 
     assert loss_of(whole) < 0.6 * loss_of(fresh())
+
+
+def test_a_head_at_another_scale_is_trained_with_its_own_targets(tiny_data, tmp_path):
+    arch = replace(load_arch("litepose-xs"), head_kind="coarse", resolution=64)
+    net = build(arch, 14, seed=0)
+    batches = PersonBatches(
+        head_of(arch), open_split(tiny_data, "train"), (64, 64), 2, 0, CropOptions(flip=0.5)
+    )
+    _, targets = batches(0)
+    assert [heats.shape for heats in targets.heats] == [(2, 14, 8, 8)]
+    assert train_crops(net, batches, OPTIMIZER, 1, tmp_path) == 0
 
 
 def test_boxes_from_a_prediction_surround_its_joints(tiny_data, tmp_path):
@@ -149,7 +177,7 @@ def test_mirror_images_follow_the_data_unless_said_otherwise(tiny_data):
     batch = {}
     for name, options in (("never", command.crops), ("always", told.crops)):
         still = replace(options, scale=0.0, rotation=0.0)
-        batch[name] = PersonBatches(dataset, SHAPE, 3, 0, still)(0)
+        batch[name] = PersonBatches(HEATMAPS, dataset, SHAPE, 3, 0, still)(0)
     assert (batch["never"][0] - batch["always"][0].flip(3)).abs().max() < 0.1
     mirror = list(dataset.skeleton.flip)
     (never,), (always,) = (batch[name][1].heats for name in ("never", "always"))

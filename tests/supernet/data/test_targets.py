@@ -17,12 +17,12 @@ RESOLUTIONS = (256, 320, 384, 448, 512)
 
 
 def draw_heatmaps(keypoints, side, sigma):
-    return targets.draw_heatmaps(torch.from_numpy(keypoints)[None], side, sigma)[0].numpy()
+    return targets.draw_heatmaps(torch.from_numpy(keypoints)[None], (side, side), sigma)[0].numpy()
 
 
 def joint_positions(keypoints, side, people, tagged=None):
     flags = torch.ones(1, len(keypoints), dtype=torch.bool) if tagged is None else torch.tensor([tagged])
-    return targets.joint_positions(torch.from_numpy(keypoints)[None], flags, side, people)[0].numpy()
+    return targets.joint_positions(torch.from_numpy(keypoints)[None], flags, (side, side), people)[0].numpy()
 
 
 def people(rng, count, side, joints=14):
@@ -127,6 +127,18 @@ def test_joint_positions():
 
 def test_images_of_a_batch_do_not_mix():
     joints = torch.from_numpy(np.stack([people(np.random.default_rng(seed), 2, 32, 5) for seed in range(3)]))
-    together = targets.draw_heatmaps(joints, 32, 2.0)
+    together = targets.draw_heatmaps(joints, (32, 32), 2.0)
     for row in range(3):
-        assert torch.equal(together[row], targets.draw_heatmaps(joints[row : row + 1], 32, 2.0)[0])
+        assert torch.equal(together[row], targets.draw_heatmaps(joints[row : row + 1], (32, 32), 2.0)[0])
+
+
+def test_a_map_that_is_no_square_is_the_part_of_one():
+    joints = torch.from_numpy(people(np.random.default_rng(0), 4, 48, 5))[None]
+    for height, width in ((48, 20), (20, 48)):
+        inside = joints.clone()
+        inside[..., 2] *= (joints[..., 0] < width) & (joints[..., 1] < height)
+        square = targets.draw_heatmaps(inside, (48, 48), 2.0)
+        assert torch.equal(targets.draw_heatmaps(joints, (height, width), 2.0), square[..., :height, :width])
+        tagged = torch.ones(1, 4, dtype=torch.bool)
+        positions = targets.joint_positions(joints, tagged, (height, width), 4)
+        assert torch.equal(positions, targets.joint_positions(inside, tagged, (48, 48), 4))
