@@ -56,16 +56,19 @@ class FlatGradient:
     """All gradients in one buffer: every `parameter.grad` is a view of it.
 
     One all-reduce, one norm and one scaling serve all parameters; a subnet that leaves some without a
-    gradient leaves zeros there. The buffer ends in `extras` further values that are summed over the ranks
-    in the same go.
+    gradient leaves zeros there. The buffer may end in further values (see `attach`) that are summed over
+    the ranks in the same go.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], extras: int) -> None:
-        params = list(parameters)
-        self._size = sum(p.numel() for p in params)
-        self.buffer = torch.zeros(self._size + extras, device=params[0].device)
+    def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
+        self._params = list(parameters)
+        self._size = sum(p.numel() for p in self._params)
+        self._use(torch.zeros(self._size, device=self._params[0].device))
+
+    def _use(self, buffer: Tensor) -> None:
+        self.buffer = buffer
         start = 0
-        for parameter in params:
+        for parameter in self._params:
             parameter.grad = self.buffer[start : start + parameter.numel()].view(parameter.shape)
             start += parameter.numel()
 
@@ -78,6 +81,13 @@ class FlatGradient:
     def extras(self) -> Tensor:
         """The values beside the gradient."""
         return self.buffer[self._size :]
+
+    def attach(self, values: Tensor) -> None:
+        """Put (n,) values behind the gradient; the buffer grows if it has no room for them."""
+        missing = len(values) - len(self.extras)
+        if missing > 0:
+            self._use(torch.cat([self.buffer, self.buffer.new_zeros(missing)]))
+        self.extras[: len(values)] = values
 
     def zero(self) -> None:
         """Start a new step."""
@@ -144,10 +154,6 @@ def load_optimizer(net: nn.Module, optimizer: torch.optim.Optimizer, tensors: Ma
             optimizer.state[parameter][kind] = value.to(parameter.device)
 
 
-# Figures that share the gradient's all-reduce.
-EXTRAS = 16
-
-
 class TrainingState(Generic[M]):
     """Weights, their average, optimizer, and the counters.
 
@@ -176,7 +182,7 @@ class TrainingState(Generic[M]):
         self.about = dict(about)
         self.ema = MovingAverage(net, copy.deepcopy(net), options.ema) if options.ema else None
         self.optimizer = make_optimizer(net, options)
-        self.gradient = FlatGradient(net.parameters(), EXTRAS)
+        self.gradient = FlatGradient(net.parameters())
         self.meters = Meters()
         self.step = 0
         self.total = 0

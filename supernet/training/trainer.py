@@ -196,13 +196,13 @@ class Trainer(Generic[M]):
         subnets, teacher = self.task.schedule.subnets(state.step), self.task.teacher
         forward = self.task.forward
         metrics = backward_all(forward, subnets, parts, self._loss, bf16=precision.bf16, teacher=teacher)
-        extras = state.gradient.extras
-        extras[0] = float(stop.signal > 0)
-        extras[1 : 1 + len(metrics)] = torch.stack(list(metrics.values()))
+        asked = metrics["loss"].new_full((), float(stop.signal > 0))
+        state.gradient.attach(torch.stack([asked, *metrics.values()]))
         self._ranks.mean_(state.gradient.buffer)
         norm = state.gradient.clip(options.optimizer.clip)
         # The one transfer of a step; it also tells every rank the same about stopping and skipping.
-        grad_norm, stopped, *values = torch.cat([norm[None], extras[: 1 + len(metrics)]]).tolist()
+        shared = state.gradient.extras[: 1 + len(metrics)]
+        grad_norm, stopped, *values = torch.cat([norm[None], shared]).tolist()
         means = dict(zip(metrics, values, strict=True))
         finite = all(abs(value) < float("inf") for value in (grad_norm, means["loss"]))
         if finite:

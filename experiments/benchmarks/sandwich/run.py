@@ -50,7 +50,7 @@ def measure(name: str, side: int, batch: int, rounds: int) -> dict[str, object]:
     space = SearchSpace.load(name)
     net = Supernet(space).train()
     options = OptimizerOptions()
-    optimizer, gradient = make_optimizer(net, options), FlatGradient(net.parameters(), 1)
+    optimizer, gradient = make_optimizer(net, options), FlatGradient(net.parameters())
     loss = PoseLoss(EMBEDDING, LossOptions(positive_weight=10.0))
     schedule = SubnetSchedule(space, SamplingOptions(resolutions=[side]))
     chunk = random_chunk(batch, side)

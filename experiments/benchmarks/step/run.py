@@ -65,7 +65,7 @@ def make_step(arch: Arch, side: int, way: str) -> Callable[[], None]:
     """One training step of the network of `arch`."""
     net = Subnet(arch, JOINTS).train()
     options = OptimizerOptions()
-    optimizer, gradient = make_optimizer(net, options), FlatGradient(net.parameters(), 1)
+    optimizer, gradient = make_optimizer(net, options), FlatGradient(net.parameters())
     loss = PoseLoss(EMBEDDING, LossOptions(positive_weight=10.0))
     chunk = random_chunk(BATCH, side)
     if way.endswith("contiguous"):

@@ -55,7 +55,7 @@ def test_two_ranks_average_what_one_process_gets_from_the_two_halves(pair, data,
     schedule = SubnetSchedule(space, SamplingOptions(random=1))
     batch = Loader(open_split(data, "train"), batches, schedule.resolution).batch(0)
     net = Supernet(space, seed=0).train()
-    flat = FlatGradient(net.parameters(), 1)
+    flat = FlatGradient(net.parameters())
     halves = []
     for part in chunks(batch, EMBEDDING, 2, PrecisionOptions(), 2.0):
         flat.zero()

@@ -39,7 +39,7 @@ def test_weight_decay_is_decoupled():
     net = nn.Linear(3, 2)
     before = net.weight.detach().clone()
     optimizer = make_optimizer(net, OptimizerOptions(lr=0.1, weight_decay=0.5))
-    FlatGradient(net.parameters(), 1).zero()
+    FlatGradient(net.parameters()).zero()
     optimizer.step()
     torch.testing.assert_close(net.weight.detach(), before * (1 - 0.1 * 0.5))
 
@@ -50,10 +50,10 @@ def test_gradients_are_views_of_one_buffer():
     plain = copy.deepcopy(net)
     x = torch.randn(5, 3)
     plain(x).square().sum().backward()
-    flat = FlatGradient(net.parameters(), extras=3)
-    flat.extras.fill_(7.0)
-    for _ in range(2):  # gradients add up in place
+    flat = FlatGradient(net.parameters())
+    for count in (1, 3):  # gradients add up in place, also where the buffer grows
         net(x).square().sum().backward()
+        flat.attach(torch.full((count,), 7.0))
     expected = torch.cat([2 * p.grad.flatten() for p in plain.parameters()])
     torch.testing.assert_close(flat.gradient, expected)
     assert flat.extras.tolist() == [7.0] * 3

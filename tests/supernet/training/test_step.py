@@ -33,7 +33,7 @@ def net(space):
 
 def gradient(net, subnets, parts):
     net = copy.deepcopy(net)
-    flat = FlatGradient(net.parameters(), 1)
+    flat = FlatGradient(net.parameters())
     metrics = backward_all(net, subnets, parts, LOSS)
     return flat.gradient.clone(), metrics
 
@@ -71,7 +71,7 @@ def test_the_largest_learns_from_ground_truth_alone(net, space, parts):
     assert not torch.allclose(together, alone + students)  # distillation reached the students
     undistilled = PoseLoss(EMBEDDING, LossOptions(positive_weight=5.0, pull=0.1, push=0.1, distillation=0.0))
     copied = copy.deepcopy(net)
-    flat = FlatGradient(copied.parameters(), 1)
+    flat = FlatGradient(copied.parameters())
     backward_all(copied, subnets, parts[1], undistilled)
     torch.testing.assert_close(flat.gradient, alone + students, rtol=1e-4, atol=1e-6)
 
@@ -90,7 +90,7 @@ def test_bfloat16_gives_about_the_same_gradient_in_float32(net, space, parts):
     subnets = SubnetSchedule(space, SamplingOptions()).subnets(3)
     exact, _ = gradient(net, subnets, parts[1])
     half = copy.deepcopy(net)
-    flat = FlatGradient(half.parameters(), 1)
+    flat = FlatGradient(half.parameters())
     backward_all(half, subnets, parts[1], LOSS, bf16=True)
     assert flat.gradient.dtype == torch.float32
     assert not torch.equal(flat.gradient, exact)
