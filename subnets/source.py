@@ -163,7 +163,6 @@ class Opened:
         files: its exported files, by format.
         manifest: what the file says, if `net` is None.
         about: provenance and scores that the folder or file keeps.
-        kind: the name of its head.
     """
 
     name: str

@@ -53,7 +53,7 @@ class Evaluator:
 
     Args:
         dataset: the split; prepared images are kept per resolution, as far as `options.memory` reaches.
-        options: the protocol.
+        options: of the test: flip, scales, batches, what is kept.
         scorer: as for `supernet.pose.score`.
         decode: thresholds, limits and rule of grouping, where `options.matching` names no other.
 
@@ -158,7 +158,7 @@ class SupernetEvaluator:
     Args:
         net: the supernet, on the device to use.
         train_set: where the calibration images come from.
-        evaluator: the split and protocol to score with.
+        evaluator: the split, and how to score on it.
     """
 
     def __init__(self, net: Supernet, train_set: PoseDataset, evaluator: Evaluator) -> None:

@@ -155,11 +155,11 @@ class Supernet(ModuleTree[ElasticUnit]):
         """Run the subnet `arch`.
 
         Args:
-            images: (B, 3, H, W), normalised, sides multiples of 16.
+            images: (B, 3, H, W), normalised, sides multiples of the family's step.
             arch: an architecture of the space; its resolution is not enforced here.
 
         Returns:
-            (B, 2J, H/4, W/4), J heatmaps then J tags, and (B, J, H/2, W/2), J heatmaps.
+            (B, channels, H/scale, W/scale) each, the outputs that the head of `arch` names, in their order.
 
         Raises:
             InputError: `arch` is larger than this supernet or not in its space.

@@ -45,7 +45,7 @@ class Registry(Generic[T]):
         self._check = check
 
     def register(self, name: str, item: T) -> T:
-        """Add `item`; the same item again, as after a second import, changes nothing.
+        """Add `item`; the very same object again changes nothing.
 
         Raises:
             InputError: the name is taken by another one, or `item` breaks the contract.

@@ -40,7 +40,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The name of the runs of both commands, as `conf/experiment/ablation.yaml` makes it."""
+        """The name of the runs of both commands, as `experiment=ablation` of this folder makes it."""
         return f"{slug(self.arch)}-{self.seed}"
 
     @property

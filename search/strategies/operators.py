@@ -87,7 +87,7 @@ def unique_rows(codes: Codes, known: Collection[bytes] = ()) -> Mask:
     keep = np.zeros(len(codes), dtype=bool)
     if not len(codes):
         return keep
-    # Choices are few (`space_form.MAX_CHOICES`), so a row's bytes are its genes.
+    # Choices are few (`supernet.errors.MAX_CHOICES`), so a row's bytes are its genes.
     small = np.ascontiguousarray(codes, dtype=np.uint8)
     keys = small.view(np.dtype((np.void, small.shape[1]))).ravel()
     keep[np.unique(keys, return_index=True)[1]] = True

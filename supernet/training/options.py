@@ -15,7 +15,7 @@ class LossOptions(Options, group="train.loss"):
     """How the terms of the training loss are weighted.
 
     Attributes:
-        heat: weights of the heatmap errors at 1/4 and 1/2 scale.
+        heat: weights of the heatmap errors of a head's first output and of its others.
         positive_weight: extra weight of a pixel at a joint's peak; 0 is the plain MSE of the paper. Plain MSE
             is dominated by background, so on small data the maps stay flat for long.
         pull: weight of drawing one person's tags together (HigherHRNet: 1e-3).
