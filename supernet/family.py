@@ -193,8 +193,7 @@ class Family:
         heads: kinds of heads that its networks can carry; () for any with outputs at scales that they have.
         skeleton: name of the joint layout that all its networks are bound to, if they are.
         folders: where descriptions lie that are found by name, beside those that ship.
-        network: class of its static network (see `subnets.network.Network`); None where that follows from
-            its layers.
+        network: class of its static `Network`; None where that follows from its layers.
     """
 
     name: ClassVar[str]
@@ -202,6 +201,9 @@ class Family:
     skeleton: ClassVar[str | None] = None
     folders: tuple[Path, ...] = ()
     network: type[Any] | None = None
+
+    def check(self) -> None:
+        """Raise InputError if it lacks what every family of its kind has; called when it is registered."""
 
     def read(self, value: Mapping[str, Any]) -> Architecture:
         """The description with this plain form.
@@ -234,10 +236,8 @@ class Family:
     def wire(self, arch: Any, apply: Callable[[str, T], T], add: Callable[[T, T], T], images: T) -> list[T]:
         """Run the network: `apply(layer name, value)` computes a layer, `add` a sum.
 
-        Values are tensors in a network; sorting and folding pass symbols through the same wiring.
-
-        Returns:
-            the outputs, in the order of the head's.
+        Values are tensors in a network; sorting and folding pass symbols through the same wiring. What it
+        returns are the outputs, in the order of the head's.
 
         Raises:
             InputError: the family gives a whole network only.
@@ -266,6 +266,7 @@ FAMILIES: Registry[Family] = Registry(
         "lightweight-openpose": "subnets.families.lightweight_openpose:LIGHTWEIGHT_OPENPOSE",
         "lpn": "subnets.families.lpn:LPN_FAMILY",
     },
+    lambda family: family.check(),
 )
 
 

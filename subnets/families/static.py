@@ -144,10 +144,17 @@ class ModuleFamily(Family):
     """A family whose static network is a class of its own; costs are counted while it runs on no data.
 
     Attributes:
+        heads: one at least; a network carries the first.
         network: its class, which takes (arch, num_joints, fused).
     """
 
     network: type[StaticNetwork]
+
+    def check(self) -> None:
+        """See `Family`."""
+        for owner, name in ((self, "heads"), (self, "network"), (self.network, "settings")):
+            if not getattr(owner, name, None):
+                raise InputError(f"{name} is missing, which a ModuleFamily (or its network) needs")
 
     def read(self, value: Mapping[str, Any]) -> StaticArch:
         """See `Family`."""

@@ -16,11 +16,12 @@ import toy  # noqa: E402
 
 from search.costs.parts import network_parts  # noqa: E402
 from subnets import build, extract, load, save  # noqa: E402
+from subnets.families.static import ModuleFamily, StaticNetwork  # noqa: E402
 from subnets.network import fuse  # noqa: E402
 from supernet import InputError, SearchSpace, Supernet  # noqa: E402
 from supernet.calibration import calibrate  # noqa: E402
 from supernet.cost import MacsTable, ParamsTable, count_macs, count_params  # noqa: E402
-from supernet.family import arch_from_dict, load_arch  # noqa: E402
+from supernet.family import FAMILIES, arch_from_dict, load_arch  # noqa: E402
 from supernet.sorting import sort_channels  # noqa: E402
 
 Command = Callable[..., Any]
@@ -105,6 +106,16 @@ def test_descriptions_and_networks_are_kept(space: SearchSpace, tmp_path: Path) 
         for found, same, near in zip(net(images), again(images), folded(images), strict=True):
             assert torch.equal(found, same)
             torch.testing.assert_close(near, found)
+
+
+@pytest.mark.parametrize("missing", ["heads", "network", "settings"])
+def test_a_module_family_that_lacks_something_is_refused(missing: str) -> None:
+    network = type("Net", (StaticNetwork,), {} if missing == "settings" else {"settings": toy.ToyArch})
+    whole = {"name": "whole", "heads": ("embedding",), "network": network}
+    family = type("Lacking", (ModuleFamily,), {key: value for key, value in whole.items() if key != missing})
+    with pytest.raises(InputError, match=f"family 'lacking': {missing} is missing"):
+        FAMILIES.register("lacking", family())
+    assert "lacking" not in FAMILIES
 
 
 def test_subnets_are_taken_out_bit_for_bit_and_sorting_changes_nothing(space: SearchSpace) -> None:
