@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from supernet.calibration import calibrate, calibrate_by
+from supernet.data.layouts import LAYOUTS
 from supernet.data.source import MEND, DataConfig, data_from, joints_of, open_split
 from supernet.errors import InputError
 from supernet.evaluation import calibration_batches
@@ -88,7 +89,7 @@ def _training_data(trained: TrainedSupernet, given: DataConfig | None) -> DataCo
     """The data that a supernet was trained with, at the root that is given for them now."""
     if not trained.config.get("data"):
         # Rendered figures are what commands show without data=...: no photographs' statistics.
-        if given is not None and given.render is None:
+        if given is not None and not (given.render and LAYOUTS.get(given.layout).makes):
             return given.of_joints(trained.skeleton)
         kept = ", ".join(trained.subnets)
         return trained.data(MEND + (f", or take a subnet whose statistics it keeps: {kept}" if kept else ""))

@@ -40,17 +40,15 @@ class Layout:
     Attributes:
         protocol: how data of one's own joints are scored where `data.protocol` does not say it.
         has_people: whether there are any.
+        makes: whether `prepare` writes the files; others are never written to.
     """
 
     protocol = "crowdpose"
     has_people = True
+    makes = False
 
     def prepare(self, config: SourceOptions) -> None:
-        """Make what is not there yet; safe to call from several processes at once."""
-        if config.render is not None:
-            from .synthetic.dataset import ensure
-
-            ensure(config.root, replace(config.render, poses=config.poses or config.render.poses))
+        """Make what is not there yet, if it `makes`; safe to call from several processes at once."""
 
     def split(self, store: Store, name: str) -> Split:
         """The split called `name`.
@@ -162,10 +160,14 @@ class EmptyLayout(Layout):
 class SyntheticLayout(CrowdPoseLayout):
     """Scenes in the CrowdPose layout that are rendered first."""
 
+    makes = True
+
     def prepare(self, config: SourceOptions) -> None:
+        from .synthetic.dataset import ensure
         from .synthetic.options import SyntheticOptions
 
-        super().prepare(replace(config, render=config.render or SyntheticOptions()))
+        render = config.render or SyntheticOptions()
+        ensure(config.root, replace(render, poses=config.poses or render.poses))
 
 
 class YoloLayout(Layout):

@@ -94,7 +94,8 @@ class SourceOptions(Options, group="data"):
             "auto", which tells it picture by picture where labels fit one view alone and refuses the others.
         keep_empty: train on images without any labelled person too (two in five of COCO's).
         cache: "memory" keeps decoded images in main memory; "none" decodes them anew each time.
-        render: options of the data set to render into `root`; None reads what is there.
+        render: options of the data set that the layout "synthetic" renders into `root`; others read what is
+            there.
         poses: CrowdPose or COCO annotation file whose groups of people the renderer draws; None draws its
             own.
     """

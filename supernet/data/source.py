@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import InputError, shown
-from .layouts import LAYOUTS, Layout
+from .layouts import LAYOUTS
 from .options import UNION, DataOptions
 
 if TYPE_CHECKING:
@@ -51,9 +51,8 @@ def data_of_run(
     config = data_from(known, mend)
     for part in config.parts():
         root = Path(part.root).resolve()
-        makes = part.render is not None or type(LAYOUTS.get(part.layout)).prepare is not Layout.prepare
         there = root.is_file() or any(path.is_file() for path in root.rglob("*"))
-        if not there and not (makes and root.is_relative_to(Path.cwd())):
+        if not there and not (LAYOUTS.get(part.layout).makes and root.is_relative_to(Path.cwd())):
             raise InputError(f"{os.fspath(run)} was trained on data in {part.root}, where nothing is; {mend}")
     return config.of_joints(skeleton)
 
@@ -69,7 +68,9 @@ def joints_of(config: DataConfig) -> Skeleton:
 def ensure_data(config: DataConfig) -> None:
     """Make the data sets that are not there yet and whose layouts can."""
     for part in config.parts():
-        LAYOUTS.get(part.layout).prepare(part)
+        layout = LAYOUTS.get(part.layout)
+        if layout.makes:
+            layout.prepare(part)
 
 
 def open_split(config: DataConfig, role: str) -> PoseDataset:

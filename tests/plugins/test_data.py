@@ -79,6 +79,16 @@ def test_layout_and_protocol_are_chosen_by_themselves(
     assert list(scores["networks"][0]["stats"]) == metrics
 
 
+def test_nothing_is_rendered_for_a_layout_of_ones_own(command: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    done = command(
+        "supernet.audit", "data.layout=toy", "data.root=mine", "splits=[val]", cwd=tmp_path, ok=False
+    )
+    assert done.returncode == 2
+    assert "annotation file val.json does not exist" in done.stderr
+    assert not [*(tmp_path / "mine").iterdir()]
+
+
 def test_unknown_names_are_refused_with_those_there_are(command: Callable[..., Any], root: Path) -> None:
     for setting in ("data.layout=mine", "data.protocol=mine"):
         done = command("supernet.audit", "data=crowdpose", setting, ok=False)

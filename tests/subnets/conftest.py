@@ -58,4 +58,5 @@ def small_onnx(small_net: Subnet, tmp_path_factory: pytest.TempPathFactory) -> P
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> DataConfig:
     """A rendered data set of a dozen small images."""
     root = tmp_path_factory.mktemp("data") / "set"
-    return DataConfig(root=str(root), render=SyntheticOptions(train=4, val=2, test=5, size=96), workers=0)
+    render = SyntheticOptions(train=4, val=2, test=5, size=96)
+    return DataConfig(root=str(root), layout="synthetic", render=render, workers=0)

@@ -84,13 +84,14 @@ def test_a_name_gives_the_subnets_that_were_packed(toy: Path) -> None:
 def test_another_subnet_needs_images(toy: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"statistics it keeps: all, little"):
         open_source("largest", SourceOptions(supernet="toy"))
-    rendered = DataConfig(root=str(tmp_path / "set"))
+    given = DataConfig(root=str(tmp_path / "set"))
     render = SyntheticOptions(train=4, val=2, test=2, size=64)
-    ensure_data(replace(rendered, render=render))
+    rendered = replace(given, layout="synthetic", render=render)
+    ensure_data(rendered)
     # Those that a command renders by itself are no photographs, those that are given may be anything.
     with pytest.raises(InputError, match="statistics it keeps"):
-        open_source("largest", FinetuneCommand(supernet="toy", data=replace(rendered, render=render)))
-    opened = open_source("largest", FinetuneCommand(supernet="toy", data=rendered))
+        open_source("largest", FinetuneCommand(supernet="toy", data=rendered))
+    opened = open_source("largest", FinetuneCommand(supernet="toy", data=given))
     assert opened.arch == SPACE.largest()
 
 

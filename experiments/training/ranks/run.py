@@ -60,7 +60,7 @@ def worker(folder: Path, kill: bool, accumulate: int) -> None:
     final: list[torch.Tensor] = []
     Trainer._train_step = watched
     render = SyntheticOptions(train=100, val=10, test=10, size=160)
-    data = DataConfig(root=str(FOLDER / "data"), render=render, workers=0)
+    data = DataConfig(root=str(FOLDER / "data"), layout="synthetic", render=render, workers=0)
     with open_ranks("cpu") as ranks:
         train_supernet(TrainingJob(folder, data, options, 0, ranks), SearchSpace.load("tiny"))
         torch.save(final, folder / f"final-{ranks.rank}.pt")
