@@ -8,7 +8,7 @@ import unicodedata
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
@@ -16,6 +16,8 @@ from omegaconf import OmegaConf
 from supernet.data.source import DataConfig
 from supernet.errors import InputError
 from supernet.options import Options
+
+from .folder import META_FILE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,7 +40,7 @@ def slug(arch: Any) -> str:
     """A folder name for one or several `arch=` values.
 
     `litepose-xs` stays, `runs/search/demo:low` gives `demo-low`, `nets/a.onnx` gives `a`, `a/model_int8.onnx`
-    gives `a-int8`.
+    and, of a network's folder `a`, `a/openvino/model_int8.xml` give `a-int8`.
     """
     values = arch if isinstance(arch, list | tuple) else [arch]
     text = "_".join(_one(str(value)) for value in values)
@@ -46,11 +48,14 @@ def slug(arch: Any) -> str:
 
 
 def _one(value: str) -> str:
-    path = PurePath(value)
+    path = Path(value)
     name = path.stem if path.suffix in {".yaml", ".yml", ".json", ".onnx"} else path.name
-    # The files of an export are all called so: model.onnx, model_int8.onnx.
-    if path.parent.name and re.fullmatch(r"model(_\w+)?", name):
-        name = path.parent.name + name.removeprefix("model").replace("_", "-")
+    # The files of an export are all called so: model.onnx, model_int8.onnx, openvino/model.xml.
+    if re.fullmatch(r"model(_\w+)?", path.stem):
+        above = [folder for folder in path.parents[:2] if folder.name]
+        folder = next((each for each in above if (each / META_FILE).is_file()), path.parent)
+        if folder.name:
+            name = folder.name + path.stem.removeprefix("model").replace("_", "-")
     # Letters of any script; one form of those that can be written in two.
     short = re.sub(r"[^\w.-]+", "-", unicodedata.normalize("NFC", name)).strip("-.")
     return short or f"{zlib.crc32(value.encode('utf-8', 'surrogateescape')):08x}"

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from subnets import Subnet
-from subnets.console import SourceOptions, slug
+from subnets.console import SourceOptions, distinct_slugs, slug
 from subnets.source import open_source
 from supernet import Arch, InputError
 from supernet.pose import Skeleton
@@ -81,6 +81,9 @@ def test_nothing_of_that_name() -> None:
         ("nets/a.onnx", "a"),
         ("runs/export/mine/model.onnx", "mine"),
         ("runs/export/mine/model_int8.onnx", "mine-int8"),
+        ("runs/export/mine/model.pt2", "mine"),
+        ("runs/export/mine/model_small.npz", "mine-small"),
+        ("model.pt2", "model.pt2"),
         ("b.yaml", "b"),
         (["litepose-xs", "runs/search/demo:low"], "litepose-xs_demo-low"),
         ("..", "9608161c"),
@@ -88,3 +91,11 @@ def test_nothing_of_that_name() -> None:
 )
 def test_slug(arch: str | list[str], name: str) -> None:
     assert slug(arch) == name
+
+
+def test_slug_of_a_file_in_a_formats_own_folder(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name / "openvino").mkdir(parents=True)
+        (tmp_path / name / "meta.json").touch()
+    files = [f"{tmp_path}/{name}/openvino/model.xml" for name in ("a", "b")]
+    assert distinct_slugs(files) == ["a", "b"]
