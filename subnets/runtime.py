@@ -15,7 +15,7 @@ from torch import nn
 from supernet.errors import InputError
 from supernet.pose.skeletons import require_same_joints
 
-from .export.formats import FORMATS, Floats, Run, format_of, readers
+from .export.formats import FORMATS, Floats, Run, format_of, formats, readers
 from .network import weights_digest
 from .portable.manifest import Manifest
 from .source import Opened
@@ -59,9 +59,11 @@ def open_runtime(source: Any, kind: str = "auto", threads: int | None = None) ->
     is_file = isinstance(source, str | os.PathLike)
     if kind == "torch" or (kind == "auto" and not is_file):
         return torch_runtime(source, threads)
-    format_ = format_of(source) if kind == "auto" else readers(kind)[0]
+    among = formats() if kind == "auto" else readers(kind)
+    format_ = format_of(source, among)
     if format_ is None:
-        raise InputError(f"{source} is a file of no format that is known ({', '.join(FORMATS.names())})")
+        known = ", ".join(item.name for item in among)
+        raise InputError(f"{source} is a file of no format that runtime={kind} runs ({known})")
     return format_.open(Path(source), threads)
 
 

@@ -165,11 +165,13 @@ def with_needs(wanted: Iterable[Format]) -> list[Format]:
     return order
 
 
-def format_of(path: str | os.PathLike[str]) -> Format | None:
-    """The format of an exported file: by its name, else the first of its suffix; None for other files."""
-    file = Path(path)
-    named = [item for item in formats() if Path(item.file).name == file.name]
-    alike = [item for item in formats() if Path(item.file).suffix == file.suffix]
+def format_of(path: str | os.PathLike[str], among: Sequence[Format] | None = None) -> Format | None:
+    """The format of an exported file `among` some (all): by its name, else the first that opens its suffix;
+    None for other files.
+    """
+    file, among = Path(path), formats() if among is None else among
+    named = [item for item in among if Path(item.file).name == file.name]
+    alike = [item for item in among if file.suffix in item.suffixes]
     return next(iter([*named, *alike]), None)
 
 

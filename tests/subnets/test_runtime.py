@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from subnets import Subnet
-from subnets.export.formats import relative_difference
+from subnets.export.formats import FORMATS, Format, relative_difference
 from subnets.portable.manifest import Manifest
 from subnets.runtime import open_runtime
 from supernet import InputError
@@ -43,6 +44,29 @@ def test_unknown_kind_and_threads_are_refused(small_net: Subnet) -> None:
         open_runtime(small_net, "tvm")
     with pytest.raises(InputError, match="threads=0 must be 1 or more"):
         open_runtime(small_net, threads=0)
+
+
+def test_formats_that_share_a_runtime_open_their_own_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[tuple[str, str, int | None]] = []
+
+    def other(name: str, file: str, **more: Any) -> Format:
+        def take(path: Path, threads: int | None) -> Any:
+            opened.append((name, path.name, threads))
+
+        return Format(name, file, "onnxruntime", lambda *_: (), take, **more)
+
+    items = {
+        "ort": other("ort", "model.ort"),
+        "many": other("many", "many/model.zoo", reads=(".zoo", ".zip")),
+    }
+    monkeypatch.setattr(FORMATS, "_items", {**FORMATS._items, **items})
+    for file in ("model.ort", "mine.ort", "model.zoo", "mine.zip"):
+        open_runtime(file, "onnxruntime", threads=1)
+        open_runtime(file)
+    kinds = [("ort", "model.ort"), ("ort", "mine.ort"), ("many", "model.zoo"), ("many", "mine.zip")]
+    assert opened == [(*kind, threads) for kind in kinds for threads in (1, None)]
+    with pytest.raises(InputError, match=r"model\.pt2 .*runtime=onnxruntime runs \(onnx, int8, ort, many\)"):
+        open_runtime("model.pt2", "onnxruntime")
 
 
 def test_missing_and_broken_small_onnxs_are_named(small_onnx: Path, tmp_path: Path) -> None:
