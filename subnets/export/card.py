@@ -8,11 +8,12 @@ from typing import Any
 
 from supernet.cost import count_macs, count_params, padded_shape
 from supernet.family import Architecture
+from supernet.heads.contract import head_of
 from supernet.memory import memory_of
 from supernet.runs.environment import environment_line
 
 from ..benchmark.timing import Timing
-from ..portable.manifest import Manifest, outputs_of, preprocessing_of
+from ..portable.manifest import METADATA_KEY, Manifest, outputs_of, preprocessing_of
 
 PICTURE = "picture.jpg"
 PORTED = (
@@ -48,6 +49,7 @@ class Written:
         size: of all its files in bytes.
         difference: from torch, relative to the largest output.
         runtime: the runtime that ran it.
+        describes_itself: whether the file holds the manifest.
         notes: what a reader of the card should know.
     """
 
@@ -56,6 +58,7 @@ class Written:
     size: int
     difference: float
     runtime: str
+    describes_itself: bool = False
     notes: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -74,7 +77,7 @@ class Card:
     """All that a card tells.
 
     Attributes:
-        manifest: what the ONNX file says.
+        manifest: what files of the network say of themselves.
         arch: the architecture.
         trained: False for random weights.
         written: the formats.
@@ -114,7 +117,7 @@ def card_text(card: Card) -> str:
         *(["## Scores", *(_scores(card.scores))] if card.scores else []),
         *(["## Use", _use(card)] if card.bundle else []),
         "## Input and output",
-        _interface(card.manifest),
+        _interface(card),
         *([PORTED] if card.porting else []),
         "## Where it comes from",
         _provenance(card.about),
@@ -124,7 +127,7 @@ def card_text(card: Card) -> str:
 
 def _summary(card: Card) -> str:
     text = (
-        f"{_kind(card)} for multi-person 2D pose estimation, {card.arch.resolution} pixels, "
+        f"A network of family {card.arch.family} for 2D pose estimation, {card.arch.resolution} pixels, "
         f"{card.manifest.skeleton.num_joints} joints ({card.manifest.skeleton.name})."
     )
     return (
@@ -132,11 +135,6 @@ def _summary(card: Card) -> str:
         if card.trained
         else f"{text} **Its weights are random**: size and speed are real, what it finds is not."
     )
-
-
-def _kind(card: Card) -> str:
-    family = card.manifest.arch.get("family")
-    return "A LitePose network" if family is None else f"A comparison network (family {family})"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -229,16 +227,20 @@ people.keypoints  # (P, {card.manifest.skeleton.num_joints}, 3): x, y, score in 
 ```"""
 
 
-def _interface(manifest: Manifest) -> str:
+def _interface(card: Card) -> str:
+    manifest = card.manifest
     shape = "(B, 3, H, W)" if manifest.input_shape is None else "(1, 3, {}, {})".format(*manifest.input_shape)
     resize = preprocessing_of(manifest)["resize"]
     lines = [
         f"- `images` {shape} float32: RGB / 255, ImageNet mean and deviation; {resize}.",
         *(f"- `{name}` {meaning}." for name, meaning in outputs_of(manifest).items()),
         f"- Joints: {', '.join(manifest.skeleton.joints)}.",
-        f"- Peaks join people by the rule `{manifest.matching}`.",
-        "- The ONNX file's metadata says the same, key `litepose`.",
     ]
+    if head_of(card.arch).peaks:
+        lines.append(f"- Peaks join people by the rule `{manifest.matching}`.")
+    telling = ", ".join(f"`{item.file}`" for item in card.written if item.describes_itself)
+    if telling:
+        lines.append(f"- The same is said inside {telling} (of ONNX, the metadata's key `{METADATA_KEY}`).")
     return "\n".join(lines)
 
 

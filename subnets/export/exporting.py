@@ -171,7 +171,8 @@ def _proved(job: Job, item: Format, notes: Sequence[str], tolerance: float) -> W
         difference = largest_difference(run, torch_runtime(job.net), images)
         notes = (*notes, f"difference on {len(images)} training images")
     size = sum(each.stat().st_size for each in item.parts(job.folder))
-    return Written(item.name, item.file, size, difference, item.runtime, notes)
+    told = item.manifest(path) is not None
+    return Written(item.name, item.file, size, difference, item.runtime, told, notes)
 
 
 def _reference(job: Job) -> Run:

@@ -86,6 +86,7 @@ def test_its_exported_file_says_what_it_gives_and_finds_the_same_person(
     record = json.loads({item.key: item.value for item in model.metadata_props}["litepose"])
     assert record["head_kind"] == "toy"
     assert record["outputs"] == {"maps": "(B, J, H/4, W/4) heatmaps"}
+    assert "Peaks join" not in (folder / "card.md").read_text(), "one person needs no rule"
     assert not (folder / "predict.py").exists(), "a bundle has the modules of built-in heads only"
     found = []
     for name, runtime in (("torch", "torch"), ("onnx", "onnxruntime")):
