@@ -70,7 +70,7 @@ def open_dataset(options: DataOptions, split: str) -> PoseDataset:
         _check_pixels(dataset, faults)
     dataset.skipped = faults.skipped
     if options.verify != "none":
-        for what in nonsense(dataset.records):
+        for what in nonsense(dataset.records, PROTOCOLS.get(protocol).needs):
             _LOG.warning("%s: %s", dataset.name, what)
     if not len(dataset):
         first = f"; the first of {len(dataset.skipped)} skipped: " if dataset.skipped else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -209,14 +209,26 @@ def _compressed_length(data: bytes) -> int:
 
 # The share of people, or of joints, from which on it is no slip of a hand; of what may be right, it is most.
 MANY, MOST = 0.1, 0.5
+# An area that is less, or more, than this share of its box's is none of the person in the box.
+_AREA = (0.02, 4.0)
 # Pictures of at least so many pixels a side tell percentages from pixels.
 _LARGE = 200
 
 
-def nonsense(records: Sequence[Record]) -> list[str]:
-    """One line for each kind of nonsense that much of the labelled people have."""
-    counts = np.array([_counts(record) for record in records], np.int64).reshape(-1, 9).sum(axis=0)
-    people, empty, fractions, corners, large, percent, joints, off_box, off_image = counts.tolist()
+def nonsense(records: Sequence[Record], needs: Collection[str] = ()) -> list[str]:
+    """One line for each kind of nonsense that much of the labelled people have.
+
+    Args:
+        records: the images.
+        needs: what the protocol needs of an annotation (`Protocol.needs`): areas that nothing is scored by
+            are not looked at.
+    """
+    counts = np.array([_counts(record) for record in records], np.int64).reshape(-1, 11).sum(axis=0)
+    people, empty, fractions, corners, large, percent, joints, off_box, off_image, little, much = (
+        counts.tolist()
+    )
+    areas = people if "area" in needs else np.inf
+    scale = "square pixels of the picture are needed"
     kinds = (
         (empty, people, MANY, "people have a box of size 0; scoring takes them for nobody"),
         (
@@ -237,6 +249,13 @@ def nonsense(records: Sequence[Record]) -> list[str]:
             MANY,
             "people have boxes that look like two corners; x, y, width, height are needed",
         ),
+        (
+            little,
+            areas,
+            MANY,
+            f"people have an area below {_AREA[0]:.0%} of their box's; {scale}, and 0 is scored as nobody",
+        ),
+        (much, areas, MOST, f"people have an area over {_AREA[1]:g} times their box's; {scale}"),
         (off_image, joints, MANY, "labelled joints lie outside of their picture"),
         (off_box, joints, MANY, "labelled joints lie outside of their person's box"),
     )
@@ -245,7 +264,8 @@ def nonsense(records: Sequence[Record]) -> list[str]:
 
 def _counts(record: Record) -> IntArray:
     """Labelled people: all, of size 0, with fractions, with corners for a box, in large pictures, with
-    percentages there; labelled joints: all, outside of box and picture.
+    percentages there; labelled joints: all, outside of box and picture; people with too little and too
+    much of an area for their box.
     """
     seen = record.keypoints[..., 2] > 0
     people = seen.any(axis=1)
@@ -262,5 +282,8 @@ def _counts(record: Record) -> IntArray:
     between = ~(seen & ((xy < low - margin) | (xy > size + margin)).any(axis=-1)).any(axis=1)
     beyond = (low + size > picture + margin).any(axis=(1, 2)) & (low < size).all(axis=(1, 2))
     corners = people & between & beyond & (size <= picture + margin).all(axis=(1, 2))
-    rows = (people, empty, small, corners, large, large & ~small & (largest <= 100), seen, off_box, off_image)
+    percent = large & ~small & (largest <= 100)
+    ratio = record.areas / np.where(empty, np.nan, size.prod(axis=-1)[:, 0])
+    little, much = people & (ratio < _AREA[0]), people & (ratio > _AREA[1])
+    rows = (people, empty, small, corners, large, percent, seen, off_box, off_image, little, much)
     return np.array([row.sum() for row in rows], np.int64)

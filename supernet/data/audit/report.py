@@ -203,7 +203,7 @@ def audit(
         broken=broken,
         skipped=list(dataset.skipped),
         pixels_checked=pixels,
-        nonsense=nonsense(dataset.records),
+        nonsense=nonsense(dataset.records, PROTOCOLS.get(dataset.protocol).needs),
         on_stored=[record.image_id for record in dataset.records if record.stored],
     )
     indices = crowd_indices(dataset)

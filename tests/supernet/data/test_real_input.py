@@ -133,6 +133,26 @@ def test_nonsense_geometry_is_named(tmp_path: Path, told: str, people: int, capl
     assert told in audit(dataset, tmp_path / "audit").summary()
 
 
+@pytest.mark.parametrize(
+    ("areas", "told"),
+    [
+        ([0.2, 0.2, 0.2], "below"),
+        ([700, 0, 700], "below"),
+        ([25, 700, 700], None),
+        ([9000] * 3, "over"),
+        ([9000, 700, 700], None),
+    ],
+)
+def test_areas_that_are_not_those_of_the_boxes_are_named(areas: list[float], told: str | None) -> None:
+    keypoints = np.full((3, 14, 3), 20.0)
+    boxes, ids = np.array([[10, 10, 25, 40]] * 3, float), np.arange(3)
+    found = Record(
+        1, "1.jpg", 80, 60, np.nan, keypoints, boxes, ids + 9, ids < 0, np.array(areas, float), ids
+    )
+    assert [f"an area {told}" in line for line in nonsense([found], ["area"])] == [True] * (told is not None)
+    assert nonsense([found]) == [], "nothing is scored by it"
+
+
 def test_a_box_of_size_0_is_nobody_to_find(tmp_path: Path) -> None:
     found = document()
     found["annotations"] = [person(1, 1), person(2, 2, bbox=[0, 0, 0, 0]), person(3, 3, bbox=[5, 5, 0, 40])]
