@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import InputError
 from ..pose.people import AREA_OF_BOX
 from ..pose.protocols import PROTOCOLS, protocol_of
-from ..pose.skeletons import Skeleton
+from ..pose.skeletons import Skeleton, unclear_sides
 from .annotations.parse import parse
 from .annotations.records import Faults, Record, nonsense
 from .dataset import PoseDataset
@@ -35,12 +35,8 @@ def open_dataset(options: DataOptions, split: str) -> PoseDataset:
     """
     layout = LAYOUTS.get(options.layout)
     skeleton = Skeleton.load(options.skeleton)
-    if not skeleton.mirrors and options.augment.flip > 0:
-        _LOG.warning(
-            "the names of skeleton %r do not tell which joints mirror which, so pictures are not mirrored; "
-            "give its flip to have them mirrored (docs/data.md)",
-            skeleton.name,
-        )
+    if options.augment.flip > 0:
+        _tell_mirror(skeleton)
     protocol = options.protocol or protocol_of(skeleton, layout.protocol)
     store = Store(options.root)
     found = layout.split(store, split)
@@ -83,6 +79,25 @@ def open_dataset(options: DataOptions, split: str) -> PoseDataset:
             dataset.skipped[0],
         )
     return cached(dataset) if options.cache == "memory" else dataset
+
+
+def _tell_mirror(skeleton: Skeleton) -> None:
+    """Say which joints of a user's own layout mirror which, or that nobody knows."""
+    if not skeleton.mirrors:
+        unclear = unclear_sides(skeleton.joints)
+        _LOG.warning(
+            "the names of skeleton %r do not tell which joints mirror which%s, so pictures are not mirrored; "
+            "give its flip to have them mirrored (docs/data.md)",
+            skeleton.name,
+            f" ({' and '.join(unclear)} may be two sides)" if unclear else "",
+        )
+    elif not skeleton.built_in:
+        names, pairs = skeleton.joints, [(i, j) for i, j in enumerate(skeleton.flip) if i < j]
+        _LOG.info(
+            "skeleton %r: in a mirror %s change places, all others stay",
+            skeleton.name,
+            ", ".join(f"{names[i]} and {names[j]}" for i, j in pairs) or "no joints",
+        )
 
 
 def _with_areas(name: str, records: list[Record]) -> list[Record]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,11 @@ class Skeleton:
     def num_joints(self) -> int:
         """J, the number of joints."""
         return len(self.joints)
+
+    @property
+    def built_in(self) -> bool:
+        """Whether it is one of the layouts that come with the package."""
+        return _BUILT_IN.get(self.name) == self
 
     def side(self, joint: int) -> str:
         """`"left"`, `"right"` or `"middle"` for joint index `joint`: by its name, failing that its mirror."""
@@ -221,7 +227,7 @@ def _by_affix(words: list[str]) -> tuple[str, str] | None:
 
 
 def flip_by_name(joints: Sequence[str]) -> list[int] | None:
-    """The mirror image of each joint by the names; None if they tell no pair, or a side without its other."""
+    """The mirror image of each joint by the names; None if they tell no pair, or only a part of the pairs."""
     told = sides(tuple(joints))
     index = {entry: i for i, entry in enumerate(told) if entry is not None}
     other = {"left": "right", "right": "left"}
@@ -229,7 +235,35 @@ def flip_by_name(joints: Sequence[str]) -> list[int] | None:
     for (side, rest), joint in index.items():
         flip[joint] = index.get((other[side], rest), -1)
     unpaired = -1 in flip or len(index) < sum(entry is not None for entry in told)
-    return flip if index and not unpaired else None
+    return flip if index and not unpaired and not unclear_sides(joints) else None
+
+
+# Words of two sides that neither a letter nor a number gives away.
+_SIDE_WORDS = (
+    {"gauche", "droite"}, {"gauche", "droit"}, {"izquierda", "derecha"}, {"izquierdo", "derecho"},
+    {"izq", "der"}, {"sinistra", "destra"}, {"sinistro", "destro"}, {"sx", "dx"},
+    {"near", "far"}, {"port", "starboard"},
+)  # fmt: skip
+
+
+def unclear_sides(joints: Sequence[str]) -> tuple[str, str] | None:
+    """Two joints whose names tell no side (`sides`), yet differ as two sides may: `hip_lt`, `hip_rt`."""
+    told = sides(tuple(joints))
+    middle = [
+        (joint, plain_name(joint).split("_")) for joint, side in zip(joints, told, strict=True) if not side
+    ]
+    return next(((a, b) for (a, one), (b, two) in combinations(middle, 2) if _like_sides(one, two)), None)
+
+
+def _like_sides(one: Sequence[str], two: Sequence[str]) -> bool:
+    differ = [pair for pair in zip(one, two, strict=False) if pair[0] != pair[1]]
+    if len(one) != len(two) or len(differ) != 1:
+        return False
+    a, b = differ[0]
+    swapped = len(a) == len(b) and [{x, y} for x, y in zip(a, b, strict=True) if x != y] == [{"l", "r"}]
+    initials = len(one) > 1 and {a[0], b[0]} == {"l", "r"}
+    counted = (a.isdecimal() and b.isdecimal()) or len(a) == len(b) == 1
+    return swapped or initials or counted or {a, b} in _SIDE_WORDS
 
 
 def _check(skeleton: Skeleton) -> None:

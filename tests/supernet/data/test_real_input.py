@@ -61,6 +61,17 @@ def test_joints_without_names_are_taken_as_they_come(tmp_path: Path, names: Any)
         (["left_wrist"], None),
         (["left_hip", "left_knee", "right_hip"], None),
         (["p1", "p2", "p3"], None),
+        (["left_eye", "right_eye", "hip_lt", "hip_rt", "nose"], None),
+        (["left_eye", "right_eye", "toe1", "toe2"], None),
+        (["left_eye", "right_eye", "toeA", "toeB"], None),
+        (["left_eye", "right_eye", "FL_paw", "FR_paw"], None),
+        (["left_eye", "right_eye", "pawfl", "pawfr"], None),
+        (["left_eye", "right_eye", "hand gauche", "hand droite"], None),
+        (["left_eye", "right_eye", "links_hip", "rechts_hip"], None),
+        (
+            ["left_eye", "right_eye", "head_top", "head", "nose", "neck_base", "neck_end"],
+            (1, 0, 2, 3, 4, 5, 6),
+        ),
     ],
 )
 def test_mirror_pairs_by_name(joints: list[str], flip: tuple[int, ...] | None) -> None:
@@ -70,6 +81,15 @@ def test_mirror_pairs_by_name(joints: list[str], flip: tuple[int, ...] | None) -
     assert Skeleton.from_dict(skeleton.to_dict()) == skeleton
     for joint, other in enumerate(skeleton.flip):  # drawing goes by the same rule
         assert (skeleton.side(joint) == "middle") == (other == joint)
+
+
+def test_the_pairs_taken_are_told(tmp_path: Path, caplog: Any) -> None:
+    write(tmp_path, document(["left_eye", "right_eye", "nose"]) | {"annotations": []}, "images")
+    own = {"joints": ["left_eye", "right_eye", "nose"], "sigmas": [0.1] * 3}
+    (tmp_path / "own.yaml").write_text(json.dumps(own))
+    with caplog.at_level(logging.INFO):
+        opened(tmp_path, skeleton=str(tmp_path / "own.yaml"))
+    assert "left_eye and right_eye change places" in caplog.text
 
 
 def test_what_cannot_be_mirrored_is_not(tmp_path: Path, caplog: Any) -> None:
