@@ -19,7 +19,7 @@ from ..pose.skeletons import Skeleton
 from .annotations.records import BoolArray, Record, Skipped
 from .images.decode import Header, UInt8Image, damaged_images, decode_rgb, decode_threads, image_header
 from .images.orientation import Looked, looked, settle
-from .images.store import Store
+from .images.store import Pictures, Store
 
 if TYPE_CHECKING:
     from .options import MixSource
@@ -55,11 +55,12 @@ class PoseDataset:
         store: Store,
         folders: Sequence[str],
         *,
+        beside: Sequence[str] = (),
         protocol: str = "crowdpose",
         on_error: str = "raise",
         exif: str = "auto",
     ) -> None:
-        """See the class; `folders` are where images may lie in `store`, the first that holds one counts."""
+        """See the class; `folders` and `beside` are as of `layouts.Split`."""
         self.name = name
         self.skeleton = skeleton
         self.protocol = protocol
@@ -71,10 +72,8 @@ class PoseDataset:
         self.swapped: list[int] = []
         self.labelled = labelled_joints(self.records, skeleton.num_joints)
         self.store = store
-        self._folders = tuple(folders)
         self.cached: dict[int, UInt8Image] = {}
-        last_names = {os.path.basename(record.file_name) for record in self.records}
-        self._last_names_differ = len(last_names) == len(self.records)
+        self._pictures = Pictures(store, folders, beside, [record.file_name for record in self.records])
 
     def __len__(self) -> int:
         """The number of images."""
@@ -143,6 +142,11 @@ class PoseDataset:
     def file_name(self, index: int) -> str:
         """Where image `index` lies below the data set's root."""
         return self._member(self.records[index])
+
+    def by_last_name(self) -> list[tuple[str, str]]:
+        """Of images that only the last part of their `file_name` told: that, and the file that is taken."""
+        places = [(record.file_name, *self._pictures.find(record.file_name)) for record in self.records]
+        return [(told, self.store.describe(name)) for told, name, guessed in places if guessed]
 
     def read_image(self, index: int) -> UInt8Image:
         """Image `index` as (H, W, 3) uint8 RGB, the view that its labels are on (upright where a tag tells).
@@ -253,12 +257,7 @@ class PoseDataset:
         return [known[image_id] for image_id in wanted]
 
     def _member(self, record: Record) -> str:
-        """Where the image lies in `store`: below the folders, the data set's own, or by its last name."""
-        names = [f"{folder}/{record.file_name}" for folder in self._folders] + [record.file_name]
-        if self._last_names_differ and "/" in record.file_name:
-            names += [f"{folder}/{os.path.basename(record.file_name)}" for folder in self._folders]
-        there = next((name for name in names if self.store.exists(name)), None)
-        return there or next(filter(None, map(self.store.alike, names)), names[0])
+        return self._pictures.find(record.file_name)[0]
 
     def __getstate__(self) -> dict[str, Any]:
         # A spawned worker reads from disk; a forked one never pickles and shares the cache.

@@ -27,11 +27,13 @@ class Split:
         documents: what each annotation is called in messages, and its content in COCO's form, or a function
             that gives it for the view that was labelled (`DataOptions.exif`); several are joined.
         folders: where images may lie in the data set; the first that holds one counts.
+        beside: the folders of the annotation files; images may lie there, or where paths from there go.
     """
 
     name: str
     documents: Sequence[tuple[str, Any]]
     folders: Sequence[str]
+    beside: Sequence[str] = ()
 
 
 class Layout:
@@ -95,7 +97,7 @@ class CrowdPoseLayout(Layout):
         else:
             files = [self._file(store, part) for part in _JOINED.get(name, (name,))]
         title = f"crowdpose-{os.path.basename(name).removesuffix('.json')}"
-        return Split(title, [read_document(store, file) for file in files], ["images", *beside(store, files)])
+        return Split(title, [read_document(store, file) for file in files], ["images"], beside(store, files))
 
     def _file(self, store: Store, split: str) -> str:
         names = [f"{folder}/{name}.json" for name in (f"crowdpose_{split}", split) for folder in self.folders]
@@ -126,7 +128,7 @@ class CocoLayout(Layout):
                     )
         folders = [folder for part in parts for folder in (part, f"images/{part}")] + ["images"]
         documents = [read_document(store, file) for file in files]
-        return Split(f"coco-{title}", documents, [*folders, *beside(store, files)])
+        return Split(f"coco-{title}", documents, folders, beside(store, files))
 
     def _file(self, store: Store, split: str) -> str:
         """COCO's own name, or what annotation tools make of it; the first if there is none."""

@@ -56,6 +56,7 @@ def open_dataset(options: DataOptions, split: str) -> PoseDataset:
         records,
         store,
         found.folders,
+        beside=found.beside,
         protocol=protocol,
         on_error=options.on_error,
         exif=options.exif,
@@ -66,6 +67,14 @@ def open_dataset(options: DataOptions, split: str) -> PoseDataset:
         _check_pixels(dataset, faults)
     dataset.skipped = faults.skipped
     if options.verify != "none":
+        if guessed := dataset.by_last_name():
+            _LOG.warning(
+                "%s: %d images are not where their file_name says, such as %s; files of that last name are "
+                "taken, such as %s",
+                dataset.name,
+                len(guessed),
+                *guessed[0],
+            )
         for what in nonsense(dataset.records, PROTOCOLS.get(protocol).needs):
             _LOG.warning("%s: %s", dataset.name, what)
     if not len(dataset):

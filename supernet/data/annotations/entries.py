@@ -80,7 +80,7 @@ def image_entry(entry: Any, usual: Collection[str]) -> ImageEntry:
     name = entry.get("file_name")
     if not isinstance(name, str) or not name or "\x00" in name:
         raise BadEntry(f"file_name is {name!r:.60}, not a name inside the image folder")
-    name = _inside(name)
+    name = _path(name)
     for side in ("width", "height"):
         if not is_integer(entry.get(side)) or not 1 <= entry[side] <= LARGEST_SIDE:
             raise BadEntry(f"{side} is {entry.get(side)!r:.40}, not an integer in 1..{LARGEST_SIDE}")
@@ -92,8 +92,8 @@ def image_entry(entry: Any, usual: Collection[str]) -> ImageEntry:
     return ImageEntry(entry["id"], name, entry["width"], entry["height"], index, source)
 
 
-def _inside(name: str) -> str:
-    """A file name below the image folder: of a path on the annotator's own computer only the last part.
+def _path(name: str) -> str:
+    """The path that a file name tells, with `/` between its parts.
 
     Label Studio has `/data/local-files/?d=folder/1.jpg`; other tools write addresses, `1.jpg?token=...`.
     """
@@ -104,10 +104,9 @@ def _inside(name: str) -> str:
         name = query[2:]
     parts = name.replace("\\", "/").split("/")  # Label Studio on Windows
     parts = [part for part in parts if part != "."]
-    outside = parts[0] == "" or ".." in parts or parts[0].endswith(":")
     if parts[-1] in ("", ".."):
         raise BadEntry(f"file_name is {name!r:.60}, not a name inside the image folder")
-    return parts[-1] if outside else "/".join(parts)
+    return "/".join(parts)
 
 
 def person_entry(

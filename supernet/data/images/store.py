@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import builtins
 import os
+import posixpath
 import threading
 import unicodedata
 import urllib.parse
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -40,6 +41,7 @@ class Store:
         self._members: dict[str, tuple[int, str]] = {}
         for index, path in enumerate(zips):
             self._index(index, path)
+        self._places = {member.rpartition("/")[0] for member in self._members}
         self._lock = threading.Lock()
         self._owner = os.getpid()
         self._handles: dict[int, zipfile.ZipFile] = {}
@@ -50,19 +52,20 @@ class Store:
 
     def alike(self, name: str) -> str | None:
         """The only file there whose name is `name` but for capitals, accents (NFC, NFD) and `%20`, if any."""
-        folder, _, last = name.rpartition("/")
+        folder, slash, last = name.rpartition("/")
+        if slash and not folder:
+            return None
         if folder not in self._folders:
             here = self._file(folder)
             found = {path.name for path in here.iterdir()} if os.path.isdir(here) else set()
-            found |= {
-                PurePosixPath(member).name for member in self._members if member.rpartition("/")[0] == folder
-            }
+            members = self._members if folder in self._places else ()
+            found |= {PurePosixPath(member).name for member in members if member.rpartition("/")[0] == folder}
             known: dict[str, builtins.list[str]] = {}
             for one in found:
                 known.setdefault(_loose(one), []).append(one)
             self._folders[folder] = known
         names = self._folders[folder].get(_loose(last), [])
-        return f"{folder}/{names[0]}".lstrip("/") if len(names) == 1 else None
+        return f"{folder}{slash}{names[0]}" if len(names) == 1 else None
 
     def list(self, folder: str) -> list[str]:
         """The names of the files in `folder` ("": the root) and below it, sorted."""
@@ -177,3 +180,63 @@ class Stores(Store):
     def _of(self, name: str) -> tuple[Store, str]:
         key, _, file = name.partition("/")
         return self._stores[key], file
+
+
+class Pictures:
+    """Where the pictures that annotations name lie in a store.
+
+    A name is taken as it is written, below one of the image folders; failing that from the folder of the
+    annotation file; then the longest of its ends that is a file in the data set. The last part alone counts
+    only where it tells all pictures apart, and as a guess. Outside of the data set are only files that an
+    absolute path or one from the annotation file leads to.
+    """
+
+    def __init__(
+        self, store: Store, folders: Sequence[str], beside: Sequence[str], names: Sequence[str]
+    ) -> None:
+        """`folders` and `beside` as of `layouts.Split`; `names` are those of all pictures."""
+        self._store = store
+        self._folders = (*folders, *beside)
+        self._beside = tuple(beside)
+        self._by_last = len({name.rpartition("/")[2] for name in names}) == len(names)
+        self._found: dict[str, tuple[str, bool]] = {}
+
+    def find(self, name: str) -> tuple[str, bool]:
+        """Where the picture lies, or should; and whether only its last name told."""
+        if name not in self._found:
+            stages = [places for places in self._stages(name) if places]
+            last = name.rpartition("/")[2]
+            guesses = [f"{folder}/{last}" for folder in self._folders] if self._by_last else []
+            for guessed, places in [(False, places) for places in stages] + [(True, guesses)]:
+                there = next((place for place in places if self._store.exists(place)), None)
+                there = there or next(filter(None, map(self._store.alike, places)), None)
+                if there:
+                    self._found[name] = (there, guessed)
+                    break
+            else:
+                return next(iter(stages), guesses or [name])[0], False
+        return self._found[name]
+
+    def _stages(self, name: str) -> Iterator[list[str]]:
+        """Places of which all of one list are better than those of the next."""
+        folders = self._folders
+        parts = name.split("/")
+        if os.path.isabs(name) or (".." not in parts and not parts[0].endswith(":")):
+            yield [f"{folder}/{name}" for folder in folders if not os.path.isabs(name)] + [name]
+        elif ".." in parts:
+            yield [place for folder in self._beside if (place := self._from(folder, name))]
+        if not folders:  # the names are those of the store
+            return
+        while ".." in parts:
+            parts = parts[parts.index("..") + 1 :]
+        parts = [part for part in parts if part and not part.endswith(":")]
+        for first in range(len(parts) - 1):
+            end = "/".join(parts[first:])
+            yield [*(f"{folder}/{end}" for folder in folders), end]
+
+    def _from(self, folder: str, name: str) -> str | None:
+        """Where a path leads from `folder`: out of a data set that is a folder, too, not out of a zip."""
+        place = posixpath.normpath(f"{folder}/{name}")
+        if not place.startswith("../"):
+            return place
+        return os.path.abspath(self._store.root / place) if self._store.root.is_dir() else None

@@ -42,6 +42,9 @@ TOOLS: dict[str, Any] = {
     "images/ in front": lambda d: [i.update(file_name=f"images/{i['id']}.png") for i in d["images"]],
     "./ in front": lambda d: [i.update(file_name=f"./{i['id']}.png") for i in d["images"]],
     "relative to the JSON": lambda d: [i.update(file_name=f"../images/{i['id']}.png") for i in d["images"]],
+    "relative to another folder": lambda d: [
+        i.update(file_name=f"../../a/images/{i['id']}.png") for i in d["images"]
+    ],
     "a path of another computer": lambda d: [
         i.update(file_name=f"C:\\a\\{i['id']}.png") for i in d["images"]
     ],
@@ -95,7 +98,40 @@ def test_joints_that_are_null_are_not_labelled(tmp_path: Path) -> None:
         opened(tmp_path)
 
 
-@pytest.mark.parametrize("names", [("images/1.png", "1.png"), ("/a/1.png", "/b/1.png"), ("1.png", "1.png")])
+def test_the_picture_that_is_named_is_read_whatever_else_is_called_so(tmp_path: Path, caplog: Any) -> None:
+    named = {
+        "set/batch/1.png": ("../batch/1.png", "{set}/batch/1.png", "/other/set/batch/1.png", "batch/1.PNG"),
+        "else/1.png": ("../../else/1.png", "{root}/else/1.png"),
+        "set/images/1.png": ("../gone/1.png", "/gone/1.png", "C:\\gone\\1.png", "gone/1.png", "1.png"),
+    }
+    root = tmp_path / "set"
+    for place, file in enumerate(named):
+        write(tmp_path, document(images=1), str(Path(file).parent), "unused.json")
+        pixels = np.full((HEIGHT, WIDTH, 3), 50 * place, np.uint8)
+        Image.fromarray(pixels).save(tmp_path / file)
+    for place, told in enumerate(named.values()):
+        for name in told:
+            found = document(images=1)
+            found["images"][0]["file_name"] = name.format(set=root, root=tmp_path)
+            (root / "json").mkdir(exist_ok=True)
+            (root / "json/crowdpose_train.json").write_text(json.dumps(found))
+            caplog.clear()
+            assert opened(root).read_image(0).max() == 50 * place, name
+            assert (f"1 images are not where their file_name says, such as {found['images'][0]['file_name']}"
+                    .replace("\\", "/") in caplog.text) == ("gone" in name), name  # fmt: skip
+
+
+def test_pictures_of_one_last_name_in_two_folders_are_two(tmp_path: Path) -> None:
+    found = document(images=2)
+    for entry, folder in zip(found["images"], ("train", "val"), strict=True):
+        write(tmp_path, document(images=1), folder)
+        entry["file_name"] = f"../{folder}/1.png"
+    write(tmp_path, found, "elsewhere", "annotations/person_keypoints_train.json")
+    dataset = load_coco(tmp_path, "train", skeleton="crowdpose")
+    assert [dataset.file_name(index) for index in range(2)] == ["train/1.png", "val/1.png"]
+
+
+@pytest.mark.parametrize("names", [("images/1.png", "1.png"), ("/images/1.png", "1.png"), ("1.png", "1.png")])
 def test_two_entries_that_name_one_picture_are_named(tmp_path: Path, names: tuple[str, str]) -> None:
     found = document()
     for entry, name in zip(found["images"], names, strict=False):
