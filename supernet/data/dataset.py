@@ -120,12 +120,17 @@ class PoseDataset:
     def num_scored(self) -> int:
         """People to be found by the protocol: no crowds, nobody without a counted joint or an area.
 
+        Who has no labelled joint is not among them, whatever its `num_keypoints` says.
+
         Raises:
             InputError: the annotations lack what the protocol needs.
         """
         truth = self.ground_truth()
         PROTOCOLS.get(self.protocol).prepare(truth, self.skeleton)
-        return sum(entry["num_keypoints"] > 0 and not entry["iscrowd"] for entry in truth["annotations"])
+        return sum(
+            entry["num_keypoints"] > 0 and not entry["iscrowd"] and any(entry["keypoints"][2::3])
+            for entry in truth["annotations"]
+        )
 
     def require_people(self) -> None:
         """Raise InputError if there is nobody whose being found could be scored."""

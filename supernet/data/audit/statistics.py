@@ -37,7 +37,7 @@ class Counts:
     Attributes:
         images: all of them.
         people: all annotations.
-        scored: annotations with `num_keypoints` > 0 that are no crowd: those that a score counts.
+        scored: those that a score counts (`PoseDataset.num_scored`).
         labelled: annotations with any labelled joint.
         unlabelled: annotations without one, whose region the heatmap loss leaves out.
         crowds: annotations that stand for a group.

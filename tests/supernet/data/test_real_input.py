@@ -219,12 +219,19 @@ def test_joints_almost_on_a_line_get_a_box_to_score_by(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"iscrowd": 1}, {"num_keypoints": 0}, {"bbox": [3, 3, 0, 0]}, {"keypoints": [0] * 42}]
+    "change",
+    [
+        {"iscrowd": 1},
+        {"num_keypoints": 0},
+        {"bbox": [3, 3, 0, 0]},
+        {"keypoints": [0] * 42},
+        {"keypoints": [20.0, 20.0, 0] * 14, "num_keypoints": 14},
+    ],
 )
 def test_a_split_where_nobody_counts_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     found = document()
     found["annotations"] = [person(i, i, **change) for i in range(1, 4)]
-    if "keypoints" in change:
+    if "keypoints" in change and "num_keypoints" not in change:
         for entry in found["annotations"]:
             del entry["num_keypoints"]
     write(tmp_path, found)
