@@ -32,6 +32,8 @@ from .strategies.plan import PlanOptions
 from .strategies.problem import Problem
 
 SHOWN = 3
+# Bytes at the start of two files that tell different pictures apart.
+COMPARED = 1 << 16
 _LOG = logging.getLogger(__name__)
 
 Named = tuple[tuple[str, tuple[int, ...]], ...]
@@ -65,9 +67,14 @@ def leak_warning(trained_on: PoseDataset, scored_on: PoseDataset) -> str | None:
     A search scored on training images prefers subnets that remember them; the paper's scores and these would
     not be comparable either.
     """
-    seen = {name for image in _names(trained_on) for name in image}
-    named = zip(scored_on.records, _names(scored_on), strict=True)
-    shared = sorted(record.image_id for record, names in named if not seen.isdisjoint(names))
+    files = set(_files(trained_on))
+    named = {(record.image_id, record.file_name): index for index, record in enumerate(trained_on.records)}
+    shared = []
+    for index, (record, file) in enumerate(zip(scored_on.records, _files(scored_on), strict=True)):
+        other = named.get((record.image_id, record.file_name))
+        if file in files or (other is not None and _alike(trained_on, other, scored_on, index)):
+            shared.append(record.image_id)
+    shared.sort()
     if not shared:
         return None
     some = ", ".join(str(image) for image in shared[:SHOWN])
@@ -78,15 +85,21 @@ def leak_warning(trained_on: PoseDataset, scored_on: PoseDataset) -> str | None:
     )
 
 
-def _names(dataset: PoseDataset) -> list[tuple[tuple[int, str], str]]:
-    """By what each image is known: its number and name, and its file; a mix may change the former.
+def _files(dataset: PoseDataset) -> list[str]:
+    """Where each image lies, however its folder is written; a mix may change its number and name."""
+    return [os.path.realpath(dataset.image_name(index)) for index in range(len(dataset))]
 
-    Other data sets use the same numbers for other images.
+
+def _alike(one: PoseDataset, index: int, other: PoseDataset, at: int) -> bool:
+    """Whether images of one number and name are one image, as in a copy of the data: folders of two splits
+    often number and name their images alike. What is not there to be compared counts as one image.
     """
-    return [
-        ((record.image_id, record.file_name), os.path.realpath(dataset.image_name(index)))
-        for index, record in enumerate(dataset.records)
-    ]
+    files = (one.store, one.file_name(index)), (other.store, other.file_name(at))
+    try:
+        first, second = (store.read(name, COMPARED) for store, name in files)
+    except InputError:
+        return True
+    return first == second
 
 
 def released(space: SearchSpace) -> Named:

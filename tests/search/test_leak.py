@@ -32,11 +32,21 @@ def test_a_leak_is_told(
     mix = open_split(replace(data, sources={"one": MixSource(root=data.root)}), "val")
     assert mix.records[0].file_name != val.records[0].file_name
     assert "data leak: 4 of 4 images" in str(leak_warning(mix, val))
-    # Equal numbers of other images are no leak.
+    # A copy is the same image, and so is one that is not there to be compared.
     shutil.copytree(trained / "data", tmp_path / "other")
-    val = open_split(replace(data, root=str(tmp_path / "other")), "val")
-    val.records = tuple(replace(record, file_name=f"other/{record.file_name}") for record in val.records)
-    assert leak_warning(open_split(data, "val"), val) is None
+    copied = open_split(replace(data, root=str(tmp_path / "other")), "val")
+    seen = open_split(data, "val")
+    assert "4 of 4" in str(leak_warning(seen, copied))
+    Path(copied.image_name(0)).unlink()
+    assert "4 of 4" in str(leak_warning(seen, copied))
+    # Equal numbers of other images are no leak, nor equal numbers and names.
+    for index in (0, 1):
+        Path(copied.image_name(index)).write_bytes(Path(train.image_name(index)).read_bytes())
+    assert "2 of 4" in str(leak_warning(seen, copied))
+    copied.records = tuple(
+        replace(record, file_name=f"other/{record.file_name}") for record in copied.records
+    )
+    assert leak_warning(seen, copied) is None
     leaky = replace(data, val_split="train")
     run(settings(trained, data=leaky, baseline=0, evaluations=2), tmp_path / "s")
     assert "data leak: 8 of 8" in capsys.readouterr().err
