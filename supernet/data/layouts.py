@@ -177,7 +177,7 @@ class YoloLayout(Layout):
 
     A line of a label file is `class x y w h` and `x y v` (or `x y`) of every joint, as shares of the picture;
     an image without a file, or with an empty one, has nobody. Paths are looked for by their last parts, so
-    that the `data.yaml` of another computer serves.
+    that the `data.yaml` of another computer serves; two that would be one place are refused.
     """
 
     protocol = "coco"
@@ -236,11 +236,22 @@ class YoloLayout(Layout):
             return [file for file in store.list(folder) if file.lower().endswith(IMAGE_SUFFIXES)]
 
         def here(place: str, there: Callable[[str], Any]) -> str:
-            parts = f"{about.get('path') or ''}/{place}".replace("\\", "/").split("/")
-            parts = [part for part in parts if part not in ("", ".", "..")]
+            own = _parts(place)
+            parts = _parts(str(about.get("path") or "")) + own
             ends = ("/".join(parts[first:]) for first in range(len(parts)))
-            return next((end for end in ends if there(end)), "/".join(parts))
+            end = next((end for end in ends if there(end)), None)
+            known = told.setdefault(end, []) if end else [own]
+            for other in known if own not in known else ():
+                short, long = sorted((own, other), key=len)
+                if long[len(long) - len(short) :] != short:
+                    raise InputError(
+                        f"{where} tells {'/'.join(other)} and {'/'.join(own)} apart, but in {store.root} "
+                        f"only {end} is there for both; put the files where it says"
+                    )
+            known += [own] * (own not in known)
+            return end or "/".join(parts)
 
+        told: dict[str, list[list[str]]] = {}
         found: list[str] = []
         for place in places:
             if place.endswith(".txt"):
@@ -249,6 +260,9 @@ class YoloLayout(Layout):
                 found += [here(line.strip(), store.exists) for line in lines if line.strip()]
             else:
                 found += pictures(here(place, pictures))
+        if any(len(own) > len(_parts(end)) for end, (own, *_) in told.items()):
+            for place in [value for key in ("train", "val", "test") for value in _listed(about.get(key))]:
+                here(place, store.exists if place.endswith(".txt") else pictures)
         found = list(dict.fromkeys(found))
         if not found:
             raise InputError(f"{store.root} has no images in {given}, where {where} says they are")
@@ -286,6 +300,17 @@ class YoloLayout(Layout):
                     person |= {"id": len(people) + 1, "image_id": number}
                     people.append({**person, "where": f"{store.describe(label)}: line {place}"})
         return {"images": images, "annotations": people, "categories": categories}
+
+
+def _parts(path: str) -> list[str]:
+    """The folders of a path and its last name, without what leads upwards."""
+    return [part for part in path.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+
+
+def _listed(given: Any) -> list[str]:
+    """The places of a split, one or several."""
+    places = given if isinstance(given, list) else [given]
+    return [place for place in places if isinstance(place, str) and place]
 
 
 def _label_file(image: str) -> str:

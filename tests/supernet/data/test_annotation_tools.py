@@ -260,6 +260,17 @@ def test_a_data_yaml_that_contradicts_itself_is_refused(tmp_path: Path, told: st
         opened(tmp_path, layout="yolo")
 
 
+def test_yolo_paths_that_are_told_apart_are_not_one_place(tmp_path: Path) -> None:
+    yolo(tmp_path, train="../train/images", val="../valid/images")
+    for said in ("train/images and valid/images apart.*only images is", "cam1/1.png and cam2/1.png apart"):
+        with pytest.raises(InputError, match=said):
+            opened(tmp_path, layout="yolo")
+        shutil.copy(tmp_path / "images/train/1.png", tmp_path / "1.png")
+        (tmp_path / "train.txt").write_text("cam1/1.png\ncam2/1.png\n")
+        known = json.loads((tmp_path / "data.yaml").read_text()) | {"train": "train.txt"}
+        (tmp_path / "data.yaml").write_text(json.dumps(known))
+
+
 def test_yolo_pictures_outside_of_the_folder_are_not_taken(tmp_path: Path) -> None:
     yolo(tmp_path / "set", train=str(tmp_path / "other"))
     write(tmp_path, document(), "other")
