@@ -223,10 +223,9 @@ def nonsense(records: Sequence[Record], needs: Collection[str] = ()) -> list[str
         needs: what the protocol needs of an annotation (`Protocol.needs`): areas that nothing is scored by
             are not looked at.
     """
-    counts = np.array([_counts(record) for record in records], np.int64).reshape(-1, 11).sum(axis=0)
-    people, empty, fractions, corners, large, percent, joints, off_box, off_image, little, much = (
-        counts.tolist()
-    )
+    counts = np.array([_counts(record) for record in records], np.int64).reshape(-1, 12).sum(axis=0)
+    people, empty, fractions, corners, large, percent, joints, off_box, off_image, *rest = counts.tolist()
+    little, much, origin = rest
     areas = people if "area" in needs else np.inf
     scale = "square pixels of the picture are needed"
     kinds = (
@@ -256,6 +255,7 @@ def nonsense(records: Sequence[Record], needs: Collection[str] = ()) -> list[str
             f"people have an area below {_AREA[0]:.0%} of their box's; {scale}, and 0 is scored as nobody",
         ),
         (much, areas, MOST, f"people have an area over {_AREA[1]:g} times their box's; {scale}"),
+        (origin, people, MANY, "people have labelled joints at exactly (0, 0); unlabelled ones have v = 0"),
         (off_image, joints, MANY, "labelled joints lie outside of their picture"),
         (off_box, joints, MANY, "labelled joints lie outside of their person's box"),
     )
@@ -265,7 +265,7 @@ def nonsense(records: Sequence[Record], needs: Collection[str] = ()) -> list[str
 def _counts(record: Record) -> IntArray:
     """Labelled people: all, of size 0, with fractions, with corners for a box, in large pictures, with
     percentages there; labelled joints: all, outside of box and picture; people with too little and too
-    much of an area for their box.
+    much of an area for their box; those with labelled joints at (0, 0).
     """
     seen = record.keypoints[..., 2] > 0
     people = seen.any(axis=1)
@@ -285,5 +285,6 @@ def _counts(record: Record) -> IntArray:
     percent = large & ~small & (largest <= 100)
     ratio = record.areas / np.where(empty, np.nan, size.prod(axis=-1)[:, 0])
     little, much = people & (ratio < _AREA[0]), people & (ratio > _AREA[1])
-    rows = (people, empty, small, corners, large, percent, seen, off_box, off_image, little, much)
+    origin = (seen & (xy == 0).all(axis=-1)).any(axis=1)
+    rows = (people, empty, small, corners, large, percent, seen, off_box, off_image, little, much, origin)
     return np.array([row.sum() for row in rows], np.int64)

@@ -111,6 +111,7 @@ def test_what_cannot_be_mirrored_is_not(tmp_path: Path, caplog: Any) -> None:
 NONSENSE = {
     "size 0": {"bbox": [0, 0, 0, 0], "area": 0},
     "fractions": {"keypoints": [0.3, 0.4, 2] * 14, "bbox": [0.2, 0.2, 0.4, 0.4]},
+    "exactly (0, 0)": {"keypoints": [0, 0, 2] * 2 + [20.0, 20.0, 2] * 11 + [30.0, 40.0, 2], "bbox": None},
     "outside of their picture": {"keypoints": [120.0, 20.0, 2] * 14, "bbox": [110.0, 10.0, 20.0, 20.0]},
     "outside of their person's box": {"bbox": [60.0, 60.0, 10.0, 10.0]},
 }
