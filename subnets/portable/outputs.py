@@ -172,8 +172,12 @@ def open_outputs(folder: Path, frames: Frames, ours: bool = False) -> Iterator[O
             remove_attempts(folder)
             for name in () if ours else (RESULTS_FILE, IMAGES_FILE, VIDEO_FILE, UNREAD_FILE):
                 if os.path.lexists(folder / name):
+                    is_part = os.path.lexists(folder / UNREAD_FILE)
+                    lacking = f", without what {UNREAD_FILE} names: mend that, then" if is_part else ";"
+                    mend = " or remove this one, to look at all again" if is_part else ""
                     raise InputError(
-                        f"{folder} holds predictions already ({name}); choose another folder or name"
+                        f"{folder} holds predictions already ({name}){lacking} choose another folder or name"
+                        + mend
                     )
             work = Path(tempfile.mkdtemp(prefix=WORK, dir=folder))
             try:

@@ -141,6 +141,9 @@ def test_results_that_are_there_are_kept(tmp_path: Path) -> None:
     frames = open_frames(clip(tmp_path / "clip.mp4", 3))
     with pytest.raises(InputError, match=r"holds predictions already \(predictions\.json\)"):
         predict(frames, predictor(), tmp_path)
+    (tmp_path / "unread.json").write_text("mine")
+    with pytest.raises(InputError, match=r"\(predictions\.json\), without what unread\.json names.* remove"):
+        predict(frames, predictor(), tmp_path)
     assert (tmp_path / "predictions.json").read_text() == "mine"
 
 
