@@ -61,6 +61,8 @@ def parse(
     seen: set[int] = set()
     entries = _plain(document["annotations"])
     usual = _usual(entries, _OPTIONAL_PERSON_KEYS)
+    if category is None:
+        _tell_others(entries, person, others, source)
     for position, entry in enumerate(entries):
         if isinstance(entry, dict) and is_one_of(entry.get("category_id"), others):
             continue
@@ -92,8 +94,8 @@ def parse(
 
 def _categories(
     entries: list[Any], source: str, skeleton: Skeleton, wanted: str | None
-) -> tuple[int, set[int], list[int]]:
-    """The id of the people's category, those of all others, and each joint's place in the file."""
+) -> tuple[int, dict[int, str], list[int]]:
+    """The people's category, the names of the others by their ids, and each joint's place in the file."""
     known = {e["id"]: e for e in entries if isinstance(e, Mapping) and is_integer(e.get("id"))}
     if len(known) != len(entries):
         raise InputError(f"{source}: categories must have unique ids")
@@ -117,7 +119,28 @@ def _categories(
         )
     order = _order(people[0].get("keypoints") or [], source, skeleton)
     _check_mirrors(people[0].get("flip_idx"), order, source, skeleton)
-    return people[0]["id"], {key for key in known if key != people[0]["id"]}, order
+    others = {key: str(e.get("name")) for key, e in known.items() if key != people[0]["id"]}
+    return people[0]["id"], others, order
+
+
+def _tell_others(entries: list[Any], person: int, others: Mapping[int, str], source: str) -> None:
+    """Warn of labelled joints in categories that nobody chose to leave out.
+
+    Raises:
+        InputError: all are there.
+    """
+    told = [e for e in entries if isinstance(e, Mapping) and isinstance(e.get("keypoints"), list)]
+    told = [e for e in told if any(value in (1, 2) for value in e["keypoints"][2::3])]
+    left = [e["category_id"] for e in told if is_one_of(e.get("category_id"), others)]
+    if not left:
+        return
+    names = ", ".join(dict.fromkeys(others[key] for key in left))
+    mend = "data.category=... chooses the category that counts"
+    if not any(entry.get("category_id") == person for entry in entries if isinstance(entry, Mapping)):
+        raise InputError(f"{source}: all {len(left)} annotations with keypoints are of {names}; {mend}")
+    _LOG.warning(
+        "%s: %d annotations of %s have keypoints and are left out; %s", source, len(left), names, mend
+    )
 
 
 def _check_mirrors(flip: Any, order: list[int], source: str, skeleton: Skeleton) -> None:

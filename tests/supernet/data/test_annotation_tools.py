@@ -186,6 +186,30 @@ def test_one_of_several_categories_with_keypoints_is_chosen(tmp_path: Path) -> N
     assert opened(tmp_path, category="person").num_people == 3
 
 
+@pytest.mark.parametrize("layout", ["yolo", "crowdpose"])
+def test_joints_of_categories_that_do_not_count_are_told(tmp_path: Path, caplog: Any, layout: str) -> None:
+    found = document()
+    found["categories"].append({"id": 0, "name": "dog"})
+    found["annotations"][1]["category_id"] = 0
+    label = yolo(tmp_path, names={"0": "dog", "1": "person"})
+    person_too = label.read_text() + "1" + label.read_text()[1:]
+    for several in (True, False):
+        write(tmp_path, found)
+        label.write_text(person_too if several else person_too.splitlines()[0])
+        if several:
+            assert opened(tmp_path, layout=layout).num_people == (1 if layout == "yolo" else 2)
+            assert "1 annotations of dog have keypoints and are left out; data.category" in caplog.text
+            caplog.clear()
+        else:
+            with pytest.raises(
+                InputError, match=r"annotations with keypoints are of dog; data\.category=\.\.\."
+            ):
+                opened(tmp_path, layout=layout)
+        opened(tmp_path, layout=layout, category="person")
+        assert "left out; data.category" not in caplog.text
+        found["annotations"] = found["annotations"][1:2]
+
+
 @pytest.mark.parametrize("file", ["train/_annotations.coco.json", "train.json", "annotations/train.json"])
 def test_where_tools_put_their_files(tmp_path: Path, file: str) -> None:
     write(tmp_path, document(), "train", file)
