@@ -62,6 +62,8 @@ def read_bytes(path: str | os.PathLike[str], what: str = "file", size: int = -1)
             return stream.read(size)
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{what} {os.fspath(path)} does not exist; check the path") from None
+    except InputError:  # a ValueError
+        raise
     except (OSError, ValueError) as error:
         raise InputError(f"{what} {os.fspath(path)} cannot be read: {error}") from None
 

@@ -101,11 +101,11 @@ def _stored(record: Record, header: Header) -> bool | None:
 
 
 def undecided(name: str, header: Header, others: str = "") -> InputError:
-    """The refusal of a picture whose labels fit both views; `others` says what is known of its set."""
+    """The refusal of a picture whose labels are on either view; `others`: what is known of its set."""
     return InputError(
-        f"{name} has EXIF orientation {header.orientation}, and its labels fit the picture as stored and "
-        "turned upright alike; say which view they were made on: data.exif=upright (as viewers show it) or "
-        f"data.exif=stored{others}"
+        f"{name} has EXIF orientation {header.orientation}, and its labels do not tell for certain whether "
+        "they are on the picture as stored or turned upright; say which view they were made on: "
+        f"data.exif=upright (as viewers show it) or data.exif=stored{others}"
     )
 
 

@@ -170,3 +170,14 @@ def test_nothing_is_averaged_with_a_mirror_image_that_nobody_knows() -> None:
     skeleton = Skeleton.from_dict({"joints": ["a", "b"], "sigmas": [0.1, 0.1]})
     with pytest.raises(InputError, match="mirror"):
         run_passes(lambda images: [], np.zeros((1, 3, 64, 64), np.float32), EMBEDDING, skeleton, flip=True)
+
+
+def test_what_is_no_file_is_named_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError) as told:
+        read_bytes(tmp_path, "image")
+    assert str(told.value) == f"image {tmp_path} cannot be read: it is a folder"
+    monkeypatch.setenv("LITEPOSE_MAX_BYTES", "1")
+    (tmp_path / "a").write_bytes(b"ab")
+    with pytest.raises(InputError) as told:
+        read_bytes(tmp_path / "a", "image")
+    assert str(told.value).count(str(tmp_path)) == 1
