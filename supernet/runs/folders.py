@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from ..errors import InputError
 from .files import read_yaml, remove_litter, write_text
@@ -137,9 +136,7 @@ def claim_run_folder(folder: Path, config: object, volatile: tuple[str, ...] = (
     remove_litter(folder)
     if file.exists():
         there, here = read_yaml(file, "run config"), OmegaConf.to_container(OmegaConf.create(text))
-        # What an older version did not know had its default.
-        with contextlib.suppress(OmegaConfBaseException, ValueError):
-            there = OmegaConf.to_container(OmegaConf.merge(OmegaConf.structured(type(config)), there))
+        _complete(there, OmegaConf.to_container(OmegaConf.structured(type(config))), here)
         changed = _difference(there, here, (*NEVER_COMPARED, *volatile))
         # A start that failed before it made anything holds no one to its settings.
         if changed and _files(folder) != {CONFIG_FILE}:
@@ -174,6 +171,14 @@ def hold_run_folder(folder: Path, config: object, volatile: tuple[str, ...] = ()
 def _files(folder: Path) -> set[str]:
     """Names in it; hidden ones are the lock and what a killed start had not finished."""
     return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+
+
+def _complete(there: Any, default: Any, here: Any) -> None:
+    """Add to the settings `there` those of `here` that an older version did not know, at their default."""
+    if not all(isinstance(one, dict) for one in (there, default, here)):
+        return
+    for key in (key for key in here if key in default):
+        _complete(there.setdefault(key, default[key]), default[key], here[key])
 
 
 def _difference(old: Any, new: Any, ignored: tuple[str, ...], prefix: str = "") -> list[str]:
