@@ -29,13 +29,13 @@ LISTED = 12
 
 @dataclass(frozen=True)
 class Meta:
-    """Facts of a network's folder.
+    """What a network's folder says.
 
     Attributes:
         num_joints: J.
         fused: whether the batch norms are folded into the convolutions.
         skeleton: the joint layout of the J heatmaps, if known.
-        about: free facts (source, scores, the command that made it).
+        about: free values by name (source, scores, the command that made it).
         digest: of the weights (`subnets.network.weights_digest`); None in folders of older versions.
     """
 
@@ -95,7 +95,7 @@ def _from_dict(value: Any) -> Meta:
     if not isinstance(value["fused"], bool):
         raise InputError("fused: expected true or false")
     if not isinstance(value["about"], Mapping):
-        raise InputError("about: expected a mapping of facts")
+        raise InputError("about: expected a mapping")
     skeleton = value["skeleton"]
     return Meta(
         num_joints=positive_int(value["num_joints"], "num_joints"),
@@ -167,7 +167,7 @@ def save(net: Network, folder: str | os.PathLike[str], about: Mapping[str, Any] 
     Args:
         net: the network, fused or not, in any floating-point type.
         folder: the folder to make; the folders above it are made as needed.
-        about: facts to add to `net.about` in the folder (source, scores, the command that made it).
+        about: values to add to `net.about` in the folder (source, scores, the command that made it).
 
     Raises:
         InputError: the folder exists already, or `about` holds something that JSON cannot.

@@ -29,7 +29,7 @@ class Network(nn.Module):
     Attributes:
         arch, num_joints, fused: as given.
         skeleton: the joint layout of the outputs, None until it is assigned: their number says nothing.
-        about: facts that travel with the network (source, scores), kept by `save` and `load`.
+        about: values that travel with the network (source, scores), kept by `save` and `load`.
     """
 
     def __init__(self, arch: Architecture, num_joints: int = 14, fused: bool = False) -> None:

@@ -162,7 +162,7 @@ def _kernel(layer: Layer) -> str:
 
 
 def _table(title: str) -> Table:
-    """A table that keeps its figures whole in 80 columns."""
+    """A table that keeps its numbers whole in 80 columns."""
     return Table(title=title, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
 
 

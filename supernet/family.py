@@ -160,7 +160,7 @@ class Architecture:
 
         Args:
             path: the file to write.
-            about: facts to keep beside the network (source, costs, scores), which `read_about` gives back.
+            about: values to keep beside the network (source, costs, scores), which `read_about` gives back.
         """
         if Path(path).suffix == ".gz":
             raise InputError(f"{path}: an architecture is written as .yaml or .json, not compressed")
@@ -371,7 +371,7 @@ def load_arch(source: str | os.PathLike[str]) -> Architecture:
 
 
 def read_about(source: str | os.PathLike[str]) -> dict[str, Any]:
-    """The facts kept beside an architecture: a name that ships or a file of ours ({} if it keeps none).
+    """What is kept beside an architecture: a name that ships or a file of ours ({} if it keeps none).
 
     Raises:
         InputError: no such name or file, or it is no mapping.
@@ -379,7 +379,7 @@ def read_about(source: str | os.PathLike[str]) -> dict[str, Any]:
     value = read_source(source, FOLDERS)[1]
     about = value.get("about", {}) if isinstance(value, Mapping) else None
     if not isinstance(about, Mapping):
-        raise InputError(f"architecture {os.fspath(source)}: about is no mapping of facts")
+        raise InputError(f"architecture {os.fspath(source)}: about is no mapping")
     return dict(about)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.paper_claims import latency, report
-from experiments.paper_claims.figures import interval, verdict
+from experiments.paper_claims.estimates import interval, verdict
 from experiments.paper_claims.rounds import NAMES, RECORD, add_start, networks_now, read_rounds
 from experiments.paper_claims.tables import BEGIN, END
 from subnets.benchmark.benchmarking import Timed
@@ -30,10 +30,10 @@ def times(factor: float = 1.0) -> list[dict[str, float]]:
 
 def filled(folder: Path, networks: dict[str, int], threads: int) -> dict[str, object]:
     """Puts three starts into `folder`; the middle one in a slow phase of the machine."""
-    conditions = {**HERE, "threads": threads, "networks": networks}
+    environment = {**HERE, "threads": threads, "networks": networks}
     for factor in (1.0, 2.0, 1.0):
-        add_start(folder, threads, conditions, times(factor))
-    return conditions
+        add_start(folder, threads, environment, times(factor))
+    return environment
 
 
 def test_starts_add_up_and_come_back(tmp_path: Path, networks: dict[str, int]) -> None:
@@ -51,13 +51,13 @@ def test_starts_add_up_and_come_back(tmp_path: Path, networks: dict[str, int]) -
         ({"onnxruntime": "2"}, "onnxruntime: '1' there, '2' now"),
     ],
 )
-def test_other_conditions_are_not_mixed_in(
+def test_other_environments_are_not_mixed_in(
     tmp_path: Path, networks: dict[str, int], change: dict[str, str], message: str
 ) -> None:
-    conditions = filled(tmp_path, networks, 1)
+    environment = filled(tmp_path, networks, 1)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(InputError, match=f"measured under other conditions .*{message}"):
-        add_start(tmp_path, 1, {**conditions, **change}, times())
+    with pytest.raises(InputError, match=f"measured in another environment .*{message}"):
+        add_start(tmp_path, 1, {**environment, **change}, times())
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -135,7 +135,7 @@ def test_the_record_step_writes_everything_and_keeps_the_words(
     assert "| latency of H-1 over S | 2.9 to 3.5 | 1 thread 2.50 (2.50 to 2.50): below 2.9;" in page
     assert {path.name for path in target.iterdir()} == {
         *("README.md", "latency.png", "result.json"),
-        *("rounds_1.csv", "rounds_2.csv", "conditions_1.json", "conditions_2.json"),
+        *("rounds_1.csv", "rounds_2.csv", "environment_1.json", "environment_2.json"),
     }
     assert (target / "rounds_2.csv").read_text() == (source / "rounds_2.csv").read_text()
     pairs = json.loads((target / "result.json").read_text())["pairs"]
@@ -158,5 +158,5 @@ def test_a_page_without_its_marks_is_left_alone(tmp_path: Path, networks: dict[s
 def test_both_thread_counts_come_from_one_machine(tmp_path: Path, networks: dict[str, int]) -> None:
     filled(tmp_path, networks, 1)
     add_start(tmp_path, 2, {**HERE, "processor": "y", "threads": 2, "networks": networks}, times())
-    with pytest.raises(InputError, match=r"the thread counts .* were measured under different conditions"):
+    with pytest.raises(InputError, match=r"the thread counts .* were measured in different environments"):
         report.read_measured(tmp_path)

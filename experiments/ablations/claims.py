@@ -14,7 +14,7 @@ class Claim:
 
     Attributes:
         first, second: their names; the difference is the second's AP minus the first's.
-        paper: the paper's figures or direction (the second is better), or "" where it says nothing.
+        paper: the paper's numbers or direction (the second is better), or "" where it says nothing.
     """
 
     first: str

@@ -25,7 +25,7 @@ from supernet.runs.files import write_json, write_text
 
 RECORD = Path(__file__).resolve().parent
 PREVIEW = Path("runs/ablations/report")
-FIGURES = ("seed", "AP", "AP50", "AR", "loss", "steps", "seconds", "recipe")
+METRICS = ("seed", "AP", "AP50", "AR", "loss", "steps", "seconds", "recipe")
 
 Rows = dict[Run, dict[str, Any]]
 
@@ -54,13 +54,13 @@ def compare(ablation: Ablation, claim: Claim, rows: Rows) -> dict[str, Any] | No
 
 
 def arm_rows(ablation: Ablation, rows: Rows) -> list[dict[str, Any]]:
-    """Per network its costs, and its figures of every seed that is finished."""
+    """Per network its costs, and its metrics of every seed that is finished."""
     found = []
     for arm in ablation.arms:
         mine = [row for run, row in sorted(rows.items(), key=lambda pair: pair[0].seed) if run.arm == arm]
         if mine:
-            figures = {key: [row[key] for row in mine] for key in FIGURES}
-            found.append({"arm": arm, "params": mine[0]["params"], "macs": mine[0]["macs"], **figures})
+            metrics = {key: [row[key] for row in mine] for key in METRICS}
+            found.append({"arm": arm, "params": mine[0]["params"], "macs": mine[0]["macs"], **metrics})
     return found
 
 

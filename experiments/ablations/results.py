@@ -33,7 +33,7 @@ INDIFFERENT = (*NEVER_COMPARED, "accelerator", "threads", "logger")
 
 @dataclass(frozen=True)
 class Difference:
-    """A figure of one network minus that of another, both from the same seeds.
+    """A metric of one network minus that of another, both from the same seeds.
 
     Attributes:
         value: the mean over seeds.
@@ -51,7 +51,7 @@ class Difference:
 
 
 def read_run(run: Run) -> dict[str, Any]:
-    """The figures of a finished run, and how it was made.
+    """The metrics of a finished run, and how it was made.
 
     Returns:
         among others "seconds" (wall time of the training steps) and "recipe", all settings of both commands
@@ -63,7 +63,7 @@ def read_run(run: Run) -> dict[str, Any]:
     return {
         "arm": run.arm,
         "seed": run.seed,
-        **{figure: score["stats"][figure] for figure in ("AP", "AP50", "AR")},
+        **{metric: score["stats"][metric] for metric in ("AP", "AP50", "AR")},
         "params": score["params"],
         "macs": score["macs"],
         "steps": lines[-1]["step"],

@@ -29,7 +29,7 @@ def fvcore_convolutions(net: Subnet, resolution: int) -> int:
 
 
 def audit(arch: Arch, table: int) -> dict[str, object]:
-    """One architecture's figures and whether they agree."""
+    """One architecture's metrics and whether they agree."""
     net = Subnet(arch, 14).eval()
     counted = fvcore_convolutions(net, arch.resolution)
     closed = count_macs(arch)

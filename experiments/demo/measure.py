@@ -50,7 +50,7 @@ def memory_kib(pid: int) -> int:
 
 
 def main() -> int:
-    """Run `sys.argv[2:]`, write the figures to `sys.argv[1]`."""
+    """Run `sys.argv[2:]`, write its record to `sys.argv[1]`."""
     out, command = Path(sys.argv[1]), sys.argv[2:]
     start = time.monotonic()
     process = subprocess.Popen(command)
@@ -58,7 +58,7 @@ def main() -> int:
     while process.poll() is None:
         peak = max(peak, sum(memory_kib(pid) for pid in tree(process.pid)))
         time.sleep(INTERVAL_S)
-    figures = {
+    record = {
         "command": command,
         "status": process.returncode,
         "minutes": round((time.monotonic() - start) / 60, 2),
@@ -69,8 +69,8 @@ def main() -> int:
         "load_average": os.getloadavg(),
     }
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(figures, indent=1) + "\n")
-    print(json.dumps(figures))
+    out.write_text(json.dumps(record, indent=1) + "\n")
+    print(json.dumps(record))
     return process.returncode
 
 

@@ -128,7 +128,7 @@ def compare(
     scored: dict[str, Evaluation],
     ground_truth: dict[str, Any],
 ) -> list[dict[str, Any]]:
-    """One row per budget: the nine figures, and the chosen subnet's AP minus the random ones' median."""
+    """One row per budget: the nine metrics, and the chosen subnet's AP minus the random ones' median."""
     detections = {key: evaluation.detections for key, evaluation in scored.items()}
     resampled = bootstrap_ap(ground_truth, detections, samples=SAMPLES, confidence=CONFIDENCE)
     by_number = {candidate["number"]: candidate for candidate in found["candidates"]}
@@ -161,7 +161,7 @@ def compare(
 
 
 def machine() -> str:
-    """What the figures were measured on, in general terms."""
+    """What the metrics were measured on, in general terms."""
     threads = torch.get_num_threads()
     return f"{os.cpu_count()} CPU cores ({platform.machine()}), {threads} threads, torch {torch.__version__}"
 

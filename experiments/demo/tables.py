@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-FIGURES = ("AP", "AP50", "AP75", "AR", "AR50", "AR75", "AP_easy", "AP_medium", "AP_hard")
+METRICS = ("AP", "AP50", "AP75", "AR", "AR50", "AR75", "AP_easy", "AP_medium", "AP_hard")
 
 
 def markdown(
     rows: Sequence[dict[str, Any]], images: int, best: dict[str, Any], machine: str, confidence: float
 ) -> str:
-    """The report: tables of figures and of the comparison, and the two pictures."""
+    """The report: tables of metrics and of the comparison, and the two pictures."""
     wins = sum(row["gain"] > 0 for row in rows)
     different = len({row["candidate"] for row in rows})
     percent = f"{confidence:.0%}"
@@ -27,12 +27,12 @@ def markdown(
         "",
         "## The four subnets",
         "",
-        "| budget | MACs | val AP | " + " | ".join(FIGURES) + " |",
-        "|---" * (3 + len(FIGURES)) + "|",
+        "| budget | MACs | val AP | " + " | ".join(METRICS) + " |",
+        "|---" * (3 + len(METRICS)) + "|",
     ]
     for row in rows:
-        figures = " | ".join(f"{row[figure]:.3f}" for figure in FIGURES)
-        lines.append(f"| {row['budget']} | {row['macs'] / 1e6:.1f} M | {row['val_AP']:.3f} | {figures} |")
+        metrics = " | ".join(f"{row[metric]:.3f}" for metric in METRICS)
+        lines.append(f"| {row['budget']} | {row['macs'] / 1e6:.1f} M | {row['val_AP']:.3f} | {metrics} |")
     lines += [
         "",
         "## Against random architectures within 10% of the chosen subnet's MACs",

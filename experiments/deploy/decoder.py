@@ -132,7 +132,7 @@ def main() -> None:
     warnings.simplefilter("ignore", RuntimeWarning)  # infinities less infinities
     maps = maps_of(arguments)
     version = subprocess.run([str(compiler()), "--version"], capture_output=True, text=True).stdout
-    record: dict[str, Any] = {"conditions": environment(1), "compiler": version.splitlines()[0], "rules": {}}
+    record: dict[str, Any] = {"environment": environment(1), "compiler": version.splitlines()[0], "rules": {}}
     for rule in RULES:
         options = DecodeOptions(matching=rule)
         with tempfile.TemporaryDirectory() as name:

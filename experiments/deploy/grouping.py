@@ -135,7 +135,7 @@ def rendered(annotations: Path, spread: float, people: int, count: int) -> dict[
             found[name].append(to_image(each, scene.view, heat.shape[1:]))
     results = {name: to_coco_results(each, range(1, count + 1)) for name, each in found.items()}
     drawn = bootstrap_ap(ground_truth(group), results, samples=SAMPLES)
-    rows: dict[str, Any] = {name: {"AP": round(drawn.figures[name].value, 4)} for name in SHIPPED}
+    rows: dict[str, Any] = {name: {"AP": round(drawn.metrics[name].value, 4)} for name in SHIPPED}
     for name in SHIPPED[1:]:
         change = drawn.differences[SHIPPED[0], name]
         rows[name]["difference"] = [round(v, 4) for v in (change.value, change.low, change.high)]
@@ -171,7 +171,7 @@ def main() -> None:
             row = rendered(arguments.rendered, arguments.spread, arguments.people, arguments.images)
         else:
             row = measure(arguments, split)
-        record["networks"].setdefault(arguments.name, {})[split] = {**row, "conditions": environment(1)}
+        record["networks"].setdefault(arguments.name, {})[split] = {**row, "environment": environment(1)}
         write_json(arguments.out, record)
         print(arguments.name, split, json.dumps(row, indent=1), flush=True)
 

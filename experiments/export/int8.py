@@ -49,7 +49,7 @@ def main() -> None:
     options = parser.parse_args()
     data = synthetic_data()
     evaluator = Evaluator(open_split(data, "test"), EvaluationOptions(batch_size=1))
-    record = read_json(RECORD) if RECORD.exists() else {"conditions": environment(1), "networks": []}
+    record = read_json(RECORD) if RECORD.exists() else {"environment": environment(1), "networks": []}
     record["images"] = len(evaluator.dataset)
     with tempfile.TemporaryDirectory() as folder:
         archs = list(options.archs)

@@ -108,8 +108,8 @@ def run(entry: Entry, arguments: Sequence[str], folder: Path, settings: Any = No
         now, (state, used) = time.monotonic(), _state(child)
         if used > spent or state == "R":
             spent, last = used, now
-        if now - last > LIMIT_SECONDS and (helpers := _helpers(child)) != seen:
-            last, seen = now, helpers  # it waits for processes of its own, which got little of the machine
+        if now - last > LIMIT_SECONDS and (children := _children(child)) != seen:
+            last, seen = now, children  # it waits for processes of its own, which got little of the machine
         if used > LIMIT_SECONDS or now - last > LIMIT_SECONDS or now - begin > CLOCK_SECONDS:
             hung = True
             with contextlib.suppress(ProcessLookupError):
@@ -146,7 +146,7 @@ def _state(pid: int) -> tuple[str, float]:
     return fields[0], sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
-def _helpers(leader: int) -> dict[int, float]:
+def _children(leader: int) -> dict[int, float]:
     """The processor time that each process of a group has had."""
     found = {}
     for entry in Path("/proc").iterdir():

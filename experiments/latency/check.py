@@ -36,7 +36,7 @@ def check(measured: Measurements) -> tuple[LatencyTable, LatencyCheck]:
     return table, check_against(table, rest)
 
 
-def figures(measured: Measurements, table: LatencyTable, checked: LatencyCheck) -> dict[str, object]:
+def errors_of(measured: Measurements, table: LatencyTable, checked: LatencyCheck) -> dict[str, object]:
     """What the bar asks for, and what the device itself allows."""
     error = np.abs(checked.errors)
     times = measured.networks[CALIBRATION:]
@@ -77,7 +77,7 @@ def main() -> None:
         raw = Measurements.load(file)
         measured = raw.steady()
         table, checked = check(measured)
-        results[file.stem] = figures(measured, table, checked)
+        results[file.stem] = errors_of(measured, table, checked)
         results[file.stem]["without_steady"] = {
             "tau": check(raw)[1].tau,
             "median_spread": float(np.median(retest_spread(raw.networks[CALIBRATION:]))),

@@ -4,7 +4,7 @@
     python -m experiments.paper_claims.latency measure --threads 1
     python -m experiments.paper_claims.latency measure --threads 2
 
-Everything goes into runs/paper_claims/ (rounds_T.csv, conditions_T.json); `report --record` makes it the
+Everything goes into runs/paper_claims/ (rounds_T.csv, environment_T.json); `report --record` makes it the
 record. The unit of the statistics is a start: a process of its own, whose rounds are kept when it ends.
 Starts that are there already count; another machine, version or network is refused. The slow networks run in
 every third round.
@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.paper_claims.rounds import NAMES, RUN, add_start, check_conditions, networks_now
+from experiments.paper_claims.rounds import NAMES, RUN, add_start, check_environment, networks_now
 from subnets.benchmark.benchmarking import file_for, open_runs, timed
 from subnets.benchmark.options import BenchmarkOptions
 from subnets.source import Opened, open_source
@@ -104,10 +104,10 @@ def start(folder: Path, threads: int, seconds: float) -> None:
     """One start: a call of each network, then rounds until the time is over; none is broken off.
 
     Raises:
-        InputError: the networks are not exported, or earlier starts had other conditions.
+        InputError: the networks are not exported, or earlier starts had another environment.
     """
     found = {**environment(threads), "networks": dict(networks_now())}
-    number = check_conditions(folder, threads, found)
+    number = check_environment(folder, threads, found)
     networks = open_exported(folder)
     runs = open_runs(networks, ["onnxruntime"], threads, folder)
     calls = {
@@ -129,7 +129,7 @@ def start(folder: Path, threads: int, seconds: float) -> None:
 
 def measure(folder: Path, threads: int, starts: int, seconds: float) -> None:
     """Start as often as `folder` lacks starts, each in a process of its own."""
-    begin = check_conditions(folder, threads, {**environment(threads), "networks": dict(networks_now())})
+    begin = check_environment(folder, threads, {**environment(threads), "networks": dict(networks_now())})
     line = [sys.executable, "-m", "experiments.paper_claims.latency", "start"]
     options = ["--folder", str(folder), "--threads", str(threads), "--seconds", str(seconds)]
     for _ in range(begin, starts):

@@ -4,7 +4,7 @@
     python -m experiments.paper_claims.report --record    # makes that measurement the record
     python -m experiments.paper_claims.report --record --folder experiments/paper_claims
 
-The record is rounds_T.csv, conditions_T.json, result.json, latency.png and a part of README.md, all beside
+The record is rounds_T.csv, environment_T.json, result.json, latency.png and a part of README.md, all beside
 this file.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from experiments.paper_claims.figures import network_rows, pair_rows
+from experiments.paper_claims.estimates import network_rows, pair_rows
 from experiments.paper_claims.rounds import RECORD, RUN, THREADS, Rounds, files, read_rounds
 from experiments.paper_claims.tables import generated, put_into
 from supernet.cli import fail
@@ -35,12 +35,12 @@ def read_measured(folder: Path) -> dict[int, Rounds]:
     """The rounds of both thread counts, of one machine.
 
     Raises:
-        InputError: one is missing, or they were taken under different conditions.
+        InputError: one is missing, or they were taken in different environments.
     """
     measured = {threads: read_rounds(folder, threads) for threads in THREADS}
-    kinds = [{**rounds.conditions, "threads": None} for rounds in measured.values()]
+    kinds = [{**rounds.environment, "threads": None} for rounds in measured.values()]
     if any(kind != kinds[0] for kind in kinds):
-        raise InputError(f"the thread counts in {folder} were measured under different conditions")
+        raise InputError(f"the thread counts in {folder} were measured in different environments")
     return measured
 
 
@@ -79,7 +79,7 @@ def _draw_family(axes: Any, family: str, rows: list[dict[str, Any]], threads: in
         axes.annotate(text, (a, b), xytext=place, textcoords="offset points", fontsize=8)
 
 
-def write_figures(folder: Path, networks: list[dict[str, Any]], pairs: list[dict[str, Any]]) -> None:
+def write_results(folder: Path, networks: list[dict[str, Any]], pairs: list[dict[str, Any]]) -> None:
     """result.json and latency.png."""
     write_json(folder / "result.json", {"schema": SCHEMA, "networks": networks, "pairs": pairs})
     draw(networks, folder / "latency.png")
@@ -97,7 +97,7 @@ def record(source: Path, target: Path, measured: Mapping[int, Rounds]) -> None:
         for old, new in zip(files(source, threads), files(target, threads), strict=True):
             with atomic_path(new) as temporary:
                 shutil.copyfile(old, temporary)
-    write_figures(target, networks, pairs)
+    write_results(target, networks, pairs)
     write_text(target / "README.md", page)
 
 
@@ -116,7 +116,7 @@ def main() -> None:
         if given.record:
             record(given.folder, RECORD, measured)
         else:
-            write_figures(given.folder, networks, pairs)
+            write_results(given.folder, networks, pairs)
     except InputError as error:
         fail(error)
 

@@ -38,11 +38,11 @@ class Rounds:
     """What was measured with one thread count.
 
     Attributes:
-        conditions: processor, cores, threads, versions, and the networks with their exact MACs.
+        environment: processor, cores, threads, versions, and the networks with their exact MACs.
         starts: per start of the process its rounds, each milliseconds by network.
     """
 
-    conditions: Mapping[str, Any]
+    environment: Mapping[str, Any]
     starts: Sequence[Sequence[Mapping[str, float]]]
 
     def values(self, name: str) -> list[float]:
@@ -58,8 +58,8 @@ class Rounds:
 
 
 def files(folder: Path, threads: int) -> tuple[Path, Path]:
-    """Where the rounds and their conditions lie."""
-    return folder / f"rounds_{threads}.csv", folder / f"conditions_{threads}.json"
+    """Where the rounds and their environment lie."""
+    return folder / f"rounds_{threads}.csv", folder / f"environment_{threads}.json"
 
 
 @lru_cache(maxsize=1)
@@ -77,44 +77,44 @@ def read_rounds(folder: Path, threads: int) -> Rounds:
     table, where = files(folder, threads)
     if not table.exists():
         raise InputError(f"{table} does not exist: nothing was measured; run {MEND} --threads {threads}")
-    conditions = read_json(where, "conditions")
+    environment = read_json(where, "environment")
     rows = list(csv.DictReader(io.StringIO(read_text(table, "rounds"))))
-    if not rows or set(rows[0]) != set(COLUMNS) or "networks" not in conditions:
+    if not rows or set(rows[0]) != set(COLUMNS) or "networks" not in environment:
         raise InputError(f"{table} has an older form, or none; measure again into {RUN}")
     now = networks_now()
-    changed = [name for name, macs in now.items() if conditions["networks"].get(name) != macs]
+    changed = [name for name, macs in now.items() if environment["networks"].get(name) != macs]
     if changed:
         raise InputError(f"{table} was measured with other networks ({', '.join(changed)}); measure again")
     starts: dict[int, dict[int, dict[str, float]]] = {}
     for row in rows:
         round_ = starts.setdefault(int(row["start"]), {}).setdefault(int(row["round"]), {})
         round_[row["network"]] = float(row["milliseconds"])
-    return Rounds(conditions, [list(rounds.values()) for rounds in starts.values()])
+    return Rounds(environment, [list(rounds.values()) for rounds in starts.values()])
 
 
 def add_start(
-    folder: Path, threads: int, conditions: Mapping[str, Any], rounds: Sequence[Mapping[str, float]]
+    folder: Path, threads: int, environment: Mapping[str, Any], rounds: Sequence[Mapping[str, float]]
 ) -> None:
     """Put the rounds of one more start after those that `folder` holds.
 
     Raises:
-        InputError: see `check_conditions`.
+        InputError: see `check_environment`.
     """
     table, where = files(folder, threads)
-    number = check_conditions(folder, threads, conditions)
+    number = check_environment(folder, threads, environment)
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     if number == 0:
         writer.writerow(COLUMNS)
-        write_json(where, dict(conditions))
+        write_json(where, dict(environment))
     for place, round_ in enumerate(rounds):
         writer.writerows((number, place, name, f"{value:.3f}") for name, value in round_.items())
     before = table.read_text(encoding="utf-8") if number else ""
     write_text(table, before + stream.getvalue())
 
 
-def check_conditions(folder: Path, threads: int, conditions: Mapping[str, Any]) -> int:
-    """How many starts `folder` holds of that thread count, all under the same conditions.
+def check_environment(folder: Path, threads: int, environment: Mapping[str, Any]) -> int:
+    """How many starts `folder` holds of that thread count, all in the same environment.
 
     Raises:
         InputError: they were taken under others: another machine, version or network.
@@ -123,11 +123,11 @@ def check_conditions(folder: Path, threads: int, conditions: Mapping[str, Any]) 
     if not table.exists():
         return 0
     known = read_rounds(folder, threads)
-    keys = sorted({*known.conditions, *conditions})
-    changed = [key for key in keys if known.conditions.get(key) != conditions.get(key)]
+    keys = sorted({*known.environment, *environment})
+    changed = [key for key in keys if known.environment.get(key) != environment.get(key)]
     if changed:
         what = ", ".join(
-            f"{key}: {known.conditions.get(key)!r} there, {conditions.get(key)!r} now" for key in changed
+            f"{key}: {known.environment.get(key)!r} there, {environment.get(key)!r} now" for key in changed
         )
-        raise InputError(f"{table} was measured under other conditions ({what}); move {folder} away first")
+        raise InputError(f"{table} was measured in another environment ({what}); move {folder} away first")
     return len(known.starts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.paper_claims.figures import verdict
+from experiments.paper_claims.estimates import verdict
 from experiments.paper_claims.rounds import THREADS, Rounds
 from supernet.errors import InputError
 from supernet.runs.environment import environment_line
@@ -16,13 +16,13 @@ END = "<!-- end of what report --record wrote -->"
 UP_TO = 5.0
 
 
-def conditions_text(measured: Mapping[int, Rounds]) -> str:
+def environment_text(measured: Mapping[int, Rounds]) -> str:
     """Where and how often it was measured."""
     lines = []
     for rounds in measured.values():
         counts = [len(start) for start in rounds.starts]
         lines.append(
-            f"- {environment_line(rounds.conditions)}: {len(counts)} starts, {sum(counts)} rounds "
+            f"- {environment_line(rounds.environment)}: {len(counts)} starts, {sum(counts)} rounds "
             f"({min(counts)} to {max(counts)} a start)."
         )
     return "\n".join(lines) + "\n"
@@ -75,7 +75,7 @@ def claim_table(pairs: list[dict[str, Any]]) -> str:
     by_pair = {(row["other"], row["ours"]): row for row in pairs}
     h1, w24 = by_pair["efficienthrnet-h1", "litepose-s"], by_pair["higherhrnet-w24", "litepose-s"]
     openpose = by_pair["lightweight-openpose", "litepose-m"]
-    lines = ["| the paper | its figure | here |", "|---|---|---|"]
+    lines = ["| the paper | its number | here |", "|---|---|---|"]
     for claim, row in (('"2.8x fewer MACs": H-1 over S', h1), ("MACs of W24 over S", w24)):
         lines.append(
             f"| {claim} | {row['paper_macs']:.2f} "
@@ -108,7 +108,7 @@ def generated(
     """All that the README says about this measurement."""
     return "\n".join(
         (
-            conditions_text(measured),
+            environment_text(measured),
             network_table(networks),
             "![Latency over exact MACs](latency.png)\n",
             pair_table(pairs),

@@ -55,7 +55,7 @@ def main() -> None:
     trained = load_supernet(args.run, args.checkpoint)
     wanted = json.loads(args.subnets.read_text())
     archs = {entry["name"]: chosen(trained, entry) for entry in wanted}
-    facts = {
+    known = {
         entry["name"]: {
             "macs": count_macs(archs[entry["name"]], trained.net.num_joints),
             "params": count_params(archs[entry["name"]], trained.net.num_joints),
@@ -70,7 +70,7 @@ def main() -> None:
     # What a stranger can use of the run's settings: where its data lay is no help.
     config = {key: trained.config.get(key) for key in ("space", "seed", "train")}
     about = {**supernet_about(trained.net), "step": trained.step, "config": config, "licence": LICENCE}
-    snapshot = pack(trained.net, archs, batches, about, facts)
+    snapshot = pack(trained.net, archs, batches, about, known)
     path = shipped_folder() / f"{args.name}{SUFFIX}"
     path.parent.mkdir(exist_ok=True)
     write_snapshot(path, snapshot)

@@ -41,7 +41,7 @@ def main() -> None:
             for runtime in ("torch", "onnxruntime"):
                 rows.append({"frames": count, "runtime": runtime, **peak(folder, arch, count, runtime)})
                 print(rows[-1], flush=True)
-    record = {"conditions": environment(1), "video": f"{WIDTH}x{HEIGHT}", "runs": rows}
+    record = {"environment": environment(1), "video": f"{WIDTH}x{HEIGHT}", "runs": rows}
     (HERE / "memory.json").write_text(json.dumps(record, indent=1) + "\n")
 
 

@@ -1,6 +1,6 @@
 """Bar 1: strategies on the tabular benchmark, seed by seed, and the paper's scheme beside them.
 
-    python experiments/search/compare.py [--figure AP] [--seeds 10]
+    python experiments/search/compare.py [--metric AP] [--seeds 10]
 
 Reads nano.npz, writes compare.json and compare.png beside this file.
 """
@@ -105,7 +105,7 @@ def stats(values: Floats | list[float]) -> dict[str, float]:
 
 
 def compare(table: TabularBenchmark, seeds: int) -> tuple[dict[str, Any], dict[str, tuple[Floats, ...]]]:
-    """The figures, and by name the curves: evaluations (N,), hypervolumes and regrets (seeds, N)."""
+    """The metrics, and by name the curves: evaluations (N,), hypervolumes and regrets (seeds, N)."""
     result: dict[str, Any] = {"architectures": len(table.codes), "seeds": seeds, "evaluations": EVALUATIONS}
     curves: dict[str, tuple[Floats, ...]] = {}
     counts = np.arange(1, EVALUATIONS + 1)
@@ -187,13 +187,13 @@ def draw(curves: dict[str, tuple[Floats, ...]], seeds: int, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--figure", default="AP")
+    parser.add_argument("--metric", default="AP")
     parser.add_argument("--seeds", type=int, default=10)
     given = parser.parse_args()
     quiet_optuna()
-    table = TabularBenchmark.load(HERE / "nano.npz", SearchSpace.load("nano"), given.figure)
+    table = TabularBenchmark.load(HERE / "nano.npz", SearchSpace.load("nano"), given.metric)
     result, curves = compare(table, given.seeds)
-    suffix = "" if given.figure == "AP" else f"_{given.figure}"
+    suffix = "" if given.metric == "AP" else f"_{given.metric}"
     draw(curves, given.seeds, HERE / f"compare{suffix}.png")
     (HERE / f"compare{suffix}.json").write_text(json.dumps(result, indent=1) + "\n")
 

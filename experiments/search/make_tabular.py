@@ -40,12 +40,12 @@ from supernet.space import Codes, SearchSpace
 from supernet.training.checkpoint import load_supernet
 
 SAVE_EVERY = 60.0
-FIGURES = ("AP", "AP50", "AR", "AP_first_half", "AP_second_half")
+METRICS = ("AP", "AP50", "AR", "AP_first_half", "AP_second_half")
 DECODE = DecodeOptions(threshold=0.2, max_people=8, refine=False, matching="hungarian")
 
 
 class Scorer:
-    """The figures of one architecture: on all images, and AP on each half of them.
+    """The metrics of one architecture: on all images, and AP on each half of them.
 
     Decoding is lighter than the default (fewer weak peaks, no refinement), which makes 2,304 evaluations
     affordable on a CPU.
@@ -137,7 +137,7 @@ def score_part(given: argparse.Namespace) -> None:
     space = scorer.trained.space
     codes = some_architectures(space, given.sample) if given.sample else every_architecture(space)
     path = part_path(given.out, part, parts)
-    scores = np.full((len(codes), len(FIGURES)), np.nan, dtype=np.float32)
+    scores = np.full((len(codes), len(METRICS)), np.nan, dtype=np.float32)
     if path.exists():
         with np.load(path) as file:
             scores = file["scores"]
@@ -146,7 +146,7 @@ def score_part(given: argparse.Namespace) -> None:
     left = [i for i in order if np.isnan(scores[i, 0])]
     fixed = {
         "codes": codes.astype(np.uint8),
-        "metrics": np.array(FIGURES),
+        "metrics": np.array(METRICS),
         "macs": Costs.of(space, CostSettings(scorer.trained.net.num_joints)).predict(codes)[:, 0],
         "provenance": np.array(scorer.provenance(" ".join(["python", *sys.argv]))),
     }

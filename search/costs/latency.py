@@ -213,7 +213,7 @@ class LatencyCheck:
     """Predicted against measured times of whole networks.
 
     Attributes:
-        about: the table's facts.
+        about: what the table says of itself.
         predicted, measured: (N,) milliseconds.
         spread: (N,) relative test-retest spread.
     """

@@ -177,7 +177,7 @@ class Measurements:
         joints = positive_int(value["num_joints"], "num_joints")
         about = value["about"]
         if not isinstance(about, Mapping):
-            raise InputError(f"about: expected facts by name, found {shown(about)}")
+            raise InputError(f"about: expected a mapping, found {shown(about)}")
         if not all(isinstance(place, int) for place in places):
             raise InputError("a part's place in its network is no whole number")
         return cls(space, joints, about, sources, places, parts, codes, networks)

@@ -101,8 +101,8 @@ def file_for(name: str, opened: Opened, runtime: str, scratch: Path) -> Path:
         for item in order:
             item.check()
         net, arch = opened.require_net(), opened.arch
-        facts: dict[str, Any] = {"step": step_of(arch), "head_kind": arch.head_kind, "arch": arch.to_dict()}
-        manifest = Manifest(name, arch.resolution, opened.skeleton, **facts)
+        fields: dict[str, Any] = {"step": step_of(arch), "head_kind": arch.head_kind, "arch": arch.to_dict()}
+        manifest = Manifest(name, arch.resolution, opened.skeleton, **fields)
         job = Job(net, _fused(opened), manifest, scratch / name, tuple)
         for item in order:
             target = job.folder / item.file

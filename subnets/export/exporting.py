@@ -56,8 +56,8 @@ def export(config: ExportCommand, opened: Opened, formats: Sequence[str], folder
     with new_folder(folder) as temporary:
         claim_run_folder(temporary, config)
         job = make_job(config, opened, temporary)
-        facts_kept = {"name": opened.name, "trained": opened.trained, "matching": job.manifest.matching}
-        write_into(job.net, temporary, facts_kept)
+        about = {"name": opened.name, "trained": opened.trained, "matching": job.manifest.matching}
+        write_into(job.net, temporary, about)
         written = write_formats(job, formats, config.export)
         timings = measure_latency(job, written, config.export)
         scores = [*inherited_scores(opened.about), *measure_scores(config, opened, job, written)]

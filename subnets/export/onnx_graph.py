@@ -169,7 +169,7 @@ def example_input(input_shape: Shape | None, step: int = STEP) -> tuple[torch.Te
         2: step * torch.export.Dim("rows", min=2, max=most),
         3: step * torch.export.Dim("columns", min=2, max=most),
     }
-    # Unlike sizes on all axes, none of them 1: the exporter takes equal or unit sizes for fixed facts.
+    # Unlike sizes on all axes, none of them 1: the exporter takes equal or unit sizes as fixed.
     return torch.zeros(2, 3, 4 * step, 6 * step), dynamic
 
 

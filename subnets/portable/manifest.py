@@ -32,7 +32,7 @@ RESIZE_TO_FIT = "as large as it fits into {} x {} (height x width), sides in pro
 
 @dataclass(frozen=True)
 class Manifest:
-    """Facts about one exported network.
+    """What describes one exported network.
 
     Attributes:
         name: what to call it.

@@ -244,7 +244,7 @@ class Arch(Architecture):
 
         Args:
             path: the file to write.
-            about: facts to keep beside the network (source, costs, scores), which `read_about` gives back;
+            about: values to keep beside the network (source, costs, scores), which `read_about` gives back;
                 the official form has no place for them.
         """
         if not is_json(path) or str(path).endswith(".gz"):

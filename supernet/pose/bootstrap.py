@@ -99,10 +99,10 @@ _THRESHOLDS = {"AP": slice(None), "AP50": slice(0, 1), "AP75": slice(5, 6)}
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure on all images and the range it takes in the given share of the resamples.
+    """A metric on all images and the range it takes in the given share of the resamples.
 
     Attributes:
-        value: the figure itself (0..1; a difference -1..1).
+        value: the metric itself (0..1; a difference -1..1).
         low, high: the ends of the percentile interval.
     """
 
@@ -144,7 +144,7 @@ def bootstrap_ap(
 ) -> Bootstrap:
     """Bootstrap AP over images: percentile intervals and paired differences (Efron & Tibshirani, 1993).
 
-    Detections are matched once; a resample only changes how often each image counts, which gives the figure
+    Detections are matched once; a resample only changes how often each image counts, which gives the metric
     that scoring the resampled data set would.
 
     Args:

@@ -33,7 +33,7 @@ class Member:
     Attributes:
         arch: its architecture.
         statistics: (C,) float32 by the name of the supernet's buffer; its first C channels.
-        about: facts: costs, scores.
+        about: costs, scores.
     """
 
     arch: Architecture
@@ -67,7 +67,7 @@ def pack(
     archs: Mapping[str, Architecture],
     batches: Mapping[int, Iterable[Tensor]],
     about: Mapping[str, Any],
-    facts: Mapping[str, Mapping[str, Any]] | None = None,
+    subnets_about: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Snapshot:
     """The snapshot of a supernet to ship: weights in half precision, statistics of some subnets.
 
@@ -78,7 +78,7 @@ def pack(
         archs: the subnets by name; the first is what the supernet's own name means.
         batches: normalised training images (B, 3, R, R) by resolution.
         about: its description, as of a checkpoint.
-        facts: what is to be known of each subnet.
+        subnets_about: what is to be known of each subnet.
     """
     tensors: dict[str, Tensor] = {}
     with torch.no_grad():
@@ -93,7 +93,7 @@ def pack(
         {
             "name": name,
             "arch": {"family": arch.family, **arch.to_dict()},
-            "about": dict((facts or {}).get(name, {})),
+            "about": dict((subnets_about or {}).get(name, {})),
         }
         for name, arch in archs.items()
     ]

@@ -169,7 +169,7 @@ class TrainingState(Generic[M]):
         ema: the moving average of `net`, or None.
         optimizer: its state belongs to `net`'s parameters.
         gradient: the buffer behind all `.grad`.
-        meters: figures since the last line of the log.
+        meters: metrics since the last line of the log.
         step: steps done.
         total: steps that the learning-rate schedule is laid out for; 0 while it is not known.
         skipped: steps skipped in all and in a row.

@@ -261,7 +261,7 @@ DAMAGES = {
     "codes": "outside the choices",
     "ragged": "damaged",
     "list": "not written by search.profile",
-    "about": "about: expected facts by name, found None",
+    "about": "about: expected a mapping, found None",
     "endless": "damaged",
     "place": "a measured part is number 999 of a network that has",
     "negative place": "a measured part is number -1 of a network",

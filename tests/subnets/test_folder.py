@@ -81,7 +81,7 @@ def test_half_precision_stays(net: Subnet, tmp_path: Path) -> None:
     assert torch.equal(again.state_dict()["stem.conv.conv.weight"], net.state_dict()["stem.conv.conv.weight"])
 
 
-def test_facts_and_layouts_travel(tmp_path: Path) -> None:
+def test_values_and_layouts_travel(tmp_path: Path) -> None:
     net = build(SMALL, 3)
     net.skeleton = Skeleton.from_dict({"name": "arm", "joints": ["a", "b", "c"], "sigmas": [0.1, 0.1, 0.1]})
     net.about = {"source": "x", "kept": [1, {"two": 2.5}]}

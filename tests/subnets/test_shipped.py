@@ -47,8 +47,8 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Path:
     net = Supernet(SPACE, 14, seed=3)
     net.skeleton = Skeleton.load("crowdpose")
     about = {**supernet_about(net), "step": 7, "config": {"space": "micro"}}
-    facts = {"all": {"scores": {"AP": 0.5}}}
-    snapshot = pack(net, ARCHS, {32: images(32)}, about, facts)
+    known = {"all": {"scores": {"AP": 0.5}}}
+    snapshot = pack(net, ARCHS, {32: images(32)}, about, known)
     write_snapshot(folder / "toy.safetensors", snapshot)
     return folder
 

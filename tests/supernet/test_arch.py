@@ -72,7 +72,7 @@ def test_forms_round_trip(tmp_path: Path) -> None:
     assert "backbone_setting" in json.loads((tmp_path / "a.json").read_text())
 
 
-def test_facts_stay_beside_the_architecture(tmp_path: Path) -> None:
+def test_values_stay_beside_the_architecture(tmp_path: Path) -> None:
     arch = SearchSpace.load("tiny").largest()
     arch.save(tmp_path / "a.yaml", about={"source": "a search", "ap": 0.5})
     assert Arch.load(tmp_path / "a.yaml") == arch

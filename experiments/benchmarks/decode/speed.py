@@ -74,7 +74,7 @@ def breakdown(passes: Passes) -> dict[str, float]:
 
 
 def measure(group: list[Scene], noise: Noise, repeats: int) -> dict[str, Any]:
-    """CPU ms per image (the fastest of `repeats`, averaged over images) and the figures of both decoders."""
+    """CPU ms per image (the fastest of `repeats`, averaged over images) and the metrics of both decoders."""
     found: dict[str, list[People]] = {"fast": [], "slow": []}
     taken: dict[str, list[float]] = {"fast": [], "slow": []}
     stages: list[dict[str, float]] = []
@@ -90,7 +90,7 @@ def measure(group: list[Scene], noise: Noise, repeats: int) -> dict[str, Any]:
             taken[name].append(1000 * min(spent))
         stages.append(breakdown(passes))
     truth = ground_truth(group)
-    figures = {
+    metrics = {
         name: score(truth, to_coco_results(each, range(1, len(group) + 1))) for name, each in found.items()
     }
     return {
@@ -98,7 +98,7 @@ def measure(group: list[Scene], noise: Noise, repeats: int) -> dict[str, Any]:
         "ms": {name: round(float(np.mean(each)), 2) for name, each in taken.items()},
         "ms_median": {name: round(float(np.median(each)), 2) for name, each in taken.items()},
         "people_found": round(float(np.mean([len(people) for people in found["fast"]])), 2),
-        "AP": {name: round(each["AP"], 4) for name, each in figures.items()},
+        "AP": {name: round(each["AP"], 4) for name, each in metrics.items()},
         "stages_ms": {
             key: round(1000 * float(np.mean([each[key] for each in stages])), 2) for key in stages[0]
         },

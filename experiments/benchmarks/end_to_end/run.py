@@ -60,7 +60,7 @@ def main() -> None:
         results.append(result)
         print(json.dumps(result), flush=True)
     record = {
-        "conditions": environment(options.threads),
+        "environment": environment(options.threads),
         "image": f"{WIDTH}x{HEIGHT}",
         "people": PEOPLE,
         "networks": results,

@@ -79,8 +79,8 @@ def train(name: str, arm: str, seconds: float, rate: float, seed: int) -> float:
     # Validation comes last: a log that holds one is complete.
     if not (log.exists() and validations(log)):
         subprocess.run([sys.executable, *command(name, *settings)], check=True)
-    figures = validations(log)[-1]
-    return float(np.mean([value for key, value in figures.items() if key.startswith("AP/")]))
+    metrics = validations(log)[-1]
+    return float(np.mean([value for key, value in metrics.items() if key.startswith("AP/")]))
 
 
 def validations(log: Path) -> list[dict[str, Any]]:

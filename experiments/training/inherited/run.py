@@ -39,7 +39,7 @@ FOLDER = Path("runs/experiments/inherited")
 RECIPE = (
     *("train.sigma=1.25", "train.loss.positive_weight=15", "train.loss.pull=0.1", "train.loss.push=0.5"),
     *("train.optimizer.lr=2e-3", "train.optimizer.betas=[0.9,0.99]", "train.optimizer.warmup=20"),
-    # The command's own val figures are not used here.
+    # The command's own val metrics are not used here.
     *(
         "train.validation.every=0",
         "train.validation.images=16",
@@ -82,8 +82,8 @@ def row(given: argparse.Namespace, trained: TrainedSupernet, arch: Arch, number:
     test = Evaluator(open_split(data, "test"), EvaluationOptions())
     net = load(Path("runs/finetune") / name / "subnet")
     tuned = test(open_runtime(net, "torch"), arch.resolution, head_of(arch)).stats["AP"]
-    figures = {"inherited": round(inherited, 4), "finetuned": round(tuned, 4)}
-    found = {"macs": count_macs(arch), "resolution": arch.resolution, **figures}
+    found_ap = {"inherited": round(inherited, 4), "finetuned": round(tuned, 4)}
+    found = {"macs": count_macs(arch), "resolution": arch.resolution, **found_ap}
     write_json(done, found)
     print(number, found, flush=True)
     return found

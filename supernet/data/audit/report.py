@@ -103,7 +103,7 @@ class AuditReport:
 
     Attributes:
         name: the data set's name.
-        counts: its figures.
+        counts: of its images and people.
         joints: one entry per joint.
         swapped: ids of images whose annotation has width and height swapped (read right all the same).
         broken: images that are missing, no images, of another size than annotated, or damaged.

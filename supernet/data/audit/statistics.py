@@ -32,7 +32,7 @@ class JointStatistics:
 
 @dataclass(frozen=True)
 class Counts:
-    """A data set in figures.
+    """A data set in numbers.
 
     Attributes:
         images: all of them.
@@ -69,7 +69,7 @@ class Counts:
 
 
 def count(dataset: PoseDataset) -> Counts:
-    """The figures of `dataset`."""
+    """The counts of `dataset`."""
     records = dataset.records
     people = [r.num_people for r in records]
     keypoints = np.concatenate([r.keypoints for r in records])

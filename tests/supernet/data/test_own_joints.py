@@ -62,8 +62,8 @@ def write(root: Path, layout: str) -> DataOptions:
     return DataOptions(root=str(root), layout=layout, skeleton=str(root / "tongs.yaml"))
 
 
-@pytest.mark.parametrize(("layout", "figure"), [("crowdpose", "AP_easy"), ("coco", "AP_medium")])
-def test_the_layout_gives_the_protocol(tmp_path: Path, layout: str, figure: str) -> None:
+@pytest.mark.parametrize(("layout", "metric"), [("crowdpose", "AP_easy"), ("coco", "AP_medium")])
+def test_the_layout_gives_the_protocol(tmp_path: Path, layout: str, metric: str) -> None:
     options = write(tmp_path, layout)
     dataset = open_dataset(options, "val")
     assert (dataset.protocol, dataset.skeleton) == (layout, TONGS)
@@ -74,7 +74,7 @@ def test_the_layout_gives_the_protocol(tmp_path: Path, layout: str, figure: str)
         for a in truth["annotations"]
     ]
     stats = score(truth, perfect, dataset.protocol, skeleton=dataset.skeleton)
-    assert figure in stats
+    assert metric in stats
     assert stats["AP"] == 1
     # Left for right in the first image: one of three is wrong.
     first = perfect[0]["keypoints"]

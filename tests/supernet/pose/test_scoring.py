@@ -1,4 +1,4 @@
-"""Scores: the golden CrowdPose figures, pycocotools' COCO figures, empty and broken input."""
+"""Scores: the golden CrowdPose metrics, pycocotools' COCO metrics, empty and broken input."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from supernet.pose import Skeleton, score
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 GT, DT = GOLDEN / "crowdpose_open_gt.json.gz", GOLDEN / "crowdpose_open_dt.json.gz"
-FIGURES = ("AP", "AP50", "AP75", "AR", "AR50", "AR75", "AP_easy", "AP_medium", "AP_hard")
+METRICS = ("AP", "AP50", "AP75", "AR", "AR50", "AR75", "AP_easy", "AP_medium", "AP_hard")
 CROWDPOSE, COCO = Skeleton.load("crowdpose"), Skeleton.load("coco")
 
 
-def coco_figures(truth: dict[str, Any], found: list[dict[str, Any]]) -> list[float]:
+def coco_metrics(truth: dict[str, Any], found: list[dict[str, Any]]) -> list[float]:
     """What pycocotools' own summarize gives."""
     from pycocotools.coco import COCO as Dataset
     from pycocotools.cocoeval import COCOeval
@@ -39,15 +39,15 @@ def coco_figures(truth: dict[str, Any], found: list[dict[str, Any]]) -> list[flo
     return [float(value) for value in evaluator.stats]
 
 
-def test_golden_figures() -> None:
+def test_golden_metrics() -> None:
     expected = json.loads((GOLDEN / "crowdpose_open_stats.json").read_text())
     stats = score(GT, DT)
-    assert tuple(stats) == FIGURES
-    for name in FIGURES:
+    assert tuple(stats) == METRICS
+    for name in METRICS:
         assert stats[name] == pytest.approx(expected[name], abs=1e-9), name
 
 
-def test_golden_figures_do_not_depend_on_order_of_images_or_form() -> None:
+def test_golden_metrics_do_not_depend_on_order_of_images_or_form() -> None:
     import gzip
 
     truth, found = (json.loads(gzip.decompress(path.read_bytes())) for path in (GT, DT))
@@ -64,7 +64,7 @@ def test_coco_equals_pycocotools_exactly(seed: int) -> None:
     truth = pose_cases.annotations(rng, COCO)
     found = pose_cases.detections(rng, truth)
     names = ("AP", "AP50", "AP75", "AP_medium", "AP_large", "AR", "AR50", "AR75", "AR_medium", "AR_large")
-    expected = dict(zip(names, coco_figures(truth, found), strict=True))
+    expected = dict(zip(names, coco_metrics(truth, found), strict=True))
     assert 0 < expected["AP"] < 1
     assert score(truth, found, "coco") == expected
     assert score(truth, found, "coco", scorer="pycocotools") == expected
@@ -83,12 +83,12 @@ def test_own_layout_and_sigmas() -> None:
 
 def test_no_detections_and_nobody_to_find() -> None:
     truth = pose_cases.annotations(np.random.default_rng(1), CROWDPOSE, images=40)
-    assert score(truth, []) == dict.fromkeys(FIGURES, 0.0)
-    assert score({**truth, "annotations": []}, []) == dict.fromkeys(FIGURES, -1.0)
+    assert score(truth, []) == dict.fromkeys(METRICS, 0.0)
+    assert score({**truth, "annotations": []}, []) == dict.fromkeys(METRICS, -1.0)
     assert set(score({**truth, "annotations": []}, [], "coco").values()) == {-1.0}
     assert set(score(pose_cases.annotations(np.random.default_rng(1), COCO), [], "coco").values()) == {0.0}
     lone = [{"image_id": 3, "keypoints": [1.0] * 42, "score": 0.5}]
-    assert score({**truth, "annotations": []}, lone) == dict.fromkeys(FIGURES, -1.0)
+    assert score({**truth, "annotations": []}, lone) == dict.fromkeys(METRICS, -1.0)
 
 
 def test_images_without_crowd_index_have_no_subsets() -> None:
@@ -99,8 +99,8 @@ def test_images_without_crowd_index_have_no_subsets() -> None:
     for image in truth["images"]:
         del image["crowdIndex"]
     stats = score(truth, found)
-    assert [stats[name] for name in FIGURES[6:]] == [-1.0] * 3
-    assert [stats[name] for name in FIGURES[:6]] == [whole[name] for name in FIGURES[:6]]
+    assert [stats[name] for name in METRICS[6:]] == [-1.0] * 3
+    assert [stats[name] for name in METRICS[:6]] == [whole[name] for name in METRICS[:6]]
     truth["images"][0]["crowdIndex"] = 0.5
     with pytest.raises(InputError, match="only 1 of 12 images"):
         score(truth, found)
@@ -280,10 +280,10 @@ def test_perfect_predictions_on_the_real_annotations(shared: Path) -> None:
     from experiments.pose.perfect import perfect_detections, summary
 
     truth = json.loads((shared / "data/crowdpose/json/crowdpose_val.json").read_text())
-    facts = summary(truth)
-    assert facts["images"] == 2000
-    assert facts["people"] == 8527
-    assert facts["scored"] == 7074
-    assert (facts["easy"], facts["medium"]) == (411, 1240)
-    assert facts["hard"] == 349
-    assert score(truth, perfect_detections(truth)) == dict.fromkeys(FIGURES, 1.0)
+    known = summary(truth)
+    assert known["images"] == 2000
+    assert known["people"] == 8527
+    assert known["scored"] == 7074
+    assert (known["easy"], known["medium"]) == (411, 1240)
+    assert known["hard"] == 349
+    assert score(truth, perfect_detections(truth)) == dict.fromkeys(METRICS, 1.0)

@@ -1,4 +1,4 @@
-"""Joint layouts: the built-in facts, YAML layouts, and one clear line for every wrong field."""
+"""Joint layouts: the built-in ones, YAML layouts, and one clear line for every wrong field."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HAND = {
 }
 
 
-def test_crowdpose_facts() -> None:
+def test_crowdpose_layout() -> None:
     skeleton = Skeleton.load("crowdpose")
     assert skeleton.num_joints == 14
     assert skeleton.joints[:4] == ("left_shoulder", "right_shoulder", "left_elbow", "right_elbow")

@@ -53,9 +53,9 @@ def test_load_supernet_gives_the_averaged_weights(state, saved):
     assert found.step == 7
     assert found.path == saved
     assert found.config["data"]["train_split"] == "train"
-    facts = found.provenance()
-    assert (facts["supernet"], facts["training_steps"]) == (str(saved), 7)
-    assert facts["training"]["split"] == "train"
+    known = found.provenance()
+    assert (known["supernet"], known["training_steps"]) == (str(saved), 7)
+    assert known["training"]["split"] == "train"
     assert not found.net.training
     assert state.ema is not None
     for mine, theirs in zip(found.net.parameters(), state.ema.net.parameters(), strict=True):

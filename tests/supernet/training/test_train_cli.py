@@ -192,7 +192,7 @@ def test_validation_is_logged_drawn_and_keeps_the_best(scored):
     assert [line["step"] for line in lines] == [4, 8]
     names = ("smallest", "largest", "random-1")
     assert all(
-        {f"{figure}/{name}" for figure in ("AP", "AR") for name in names} <= set(line) for line in lines
+        {f"{metric}/{name}" for metric in ("AP", "AR") for name in names} <= set(line) for line in lines
     )
     for name in names:
         assert (scored / "pictures" / f"{name}-000000008.png").stat().st_size > 1000
