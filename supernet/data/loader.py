@@ -77,10 +77,7 @@ class Loader:
         self.skipped: list[Skipped] = []
         self._resolution = resolutions if callable(resolutions) else _drawn(options.seed, tuple(resolutions))
         self._device = torch.device(device)
-        augments = {name: one.augment for name, one in dataset.sources.items() if one.augment is not None}
-        augments |= {"": augment or AugmentOptions()}
-        if not dataset.skeleton.mirrors:
-            augments = {name: replace(one, flip=0.0) for name, one in augments.items()}
+        augments = _augments(dataset, augment or AugmentOptions())
         different = tuple(dict.fromkeys(scales))
         self._make = BatchMaker(self.dataset, self.plan, augments.pop(""), options.sigma, different, augments)
         self._steps = _Steps(self._resolution)
@@ -230,6 +227,15 @@ class _Failure:
 
     def __init__(self, message: str) -> None:
         self.message = message
+
+
+def _augments(dataset: PoseDataset, usual: AugmentOptions) -> dict[str, AugmentOptions]:
+    """The augmentation of each source that has its own, and under "" that of the others."""
+    found = {name: one.augment for name, one in dataset.sources.items() if one.augment is not None}
+    found[""] = usual
+    if dataset.skeleton.mirrors:
+        return found
+    return {name: replace(one, flip=0.0) for name, one in found.items()}
 
 
 class _Steps:

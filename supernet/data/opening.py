@@ -67,16 +67,7 @@ def open_dataset(options: DataOptions, split: str) -> PoseDataset:
         _check_pixels(dataset, faults)
     dataset.skipped = faults.skipped
     if options.verify != "none":
-        if guessed := dataset.by_last_name():
-            _LOG.warning(
-                "%s: %d images are not where their file_name says, such as %s; files of that last name are "
-                "taken, such as %s",
-                dataset.name,
-                len(guessed),
-                *guessed[0],
-            )
-        for what in nonsense(dataset.records, PROTOCOLS.get(protocol).needs):
-            _LOG.warning("%s: %s", dataset.name, what)
+        _tell_doubts(dataset)
     if not len(dataset):
         first = f"; the first of {len(dataset.skipped)} skipped: " if dataset.skipped else ""
         raise InputError(f"{found.name} holds no usable image{first}{''.join(map(str, dataset.skipped[:1]))}")
@@ -88,6 +79,20 @@ def open_dataset(options: DataOptions, split: str) -> PoseDataset:
             dataset.skipped[0],
         )
     return cached(dataset) if options.cache == "memory" else dataset
+
+
+def _tell_doubts(dataset: PoseDataset) -> None:
+    """Warn of what is readable and yet looks wrong: pictures found by their last names, nonsense geometry."""
+    if guessed := dataset.by_last_name():
+        _LOG.warning(
+            "%s: %d images are not where their file_name says, such as %s; files of that last name are "
+            "taken, such as %s",
+            dataset.name,
+            len(guessed),
+            *guessed[0],
+        )
+    for what in nonsense(dataset.records, PROTOCOLS.get(dataset.protocol).needs):
+        _LOG.warning("%s: %s", dataset.name, what)
 
 
 def _tell_mirror(skeleton: Skeleton) -> None:

@@ -80,6 +80,12 @@ def parse(
                 faults.add(source, f"image {image_id}", f"left out with its bad {name}")
             continue
         images[people.image_id].people.append(people)
+    _tell_widened(images, source)
+    return [_record(image, skeleton) for image in images.values()]
+
+
+def _tell_widened(images: Mapping[int, ImageEntry], source: str) -> None:
+    """Warn of people whose joints lie on one spot or line."""
     widened = sum(person.widened for image in images.values() for person in image.people)
     if widened:
         _LOG.warning(
@@ -89,7 +95,6 @@ def parse(
             widened,
             AROUND_SHARE,
         )
-    return [_record(image, skeleton) for image in images.values()]
 
 
 def _categories(
