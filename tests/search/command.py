@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -30,3 +31,11 @@ def run(config: SearchCommand, folder: Path) -> None:
     from search.run import run as run_command
 
     run_command(config, folder)
+
+
+def found_by(folder: Path) -> dict[str, Any]:
+    """What a search found, but for the seconds that it took."""
+    found: dict[str, Any] = json.loads((folder / "candidates.json").read_text())
+    for candidate in found["candidates"]:
+        del candidate["seconds"]
+    return found

@@ -5,31 +5,18 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import re
-import shutil
-import socket
 import subprocess
 import sys
-import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from command import run, settings
+from command import found_by, run, settings
 
-from search.options import SearchOptions
 from supernet import Arch, InputError
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def finished(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "s"
-    run(settings(trained), folder)
-    return folder
 
 
 def test_everything_is_written(finished: Path) -> None:
@@ -113,45 +100,9 @@ def test_other_settings_are_refused(trained: Path, finished: Path) -> None:
         run(settings(trained, seed=1), finished)
 
 
-def test_a_password_is_not_kept(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor does another one make a folder refuse its own search."""
-    import search.session
-    from search.study.storage import open_storage
-
-    def open_file(where: str, patience: float, repair: bool) -> object:
-        assert where.startswith("postgresql://me:")
-        return open_storage(tmp_path / "study.journal")
-
-    monkeypatch.setattr(search.session, "open_storage", open_file)
-    for password in ("secret", "changed"):
-        run(settings(trained, storage=f"postgresql://me:{password}@db/search"), tmp_path / "s")
-    assert "storage: postgresql://me:***@db/search" in (tmp_path / "s" / "config.yaml").read_text()
-    with pytest.raises(InputError, match=r"search\.storage: '.*db/search' there, '.*db/other' now"):
-        run(settings(trained, storage="postgresql://me:changed@db/other"), tmp_path / "s")
-
-
-def test_passwords_are_hidden() -> None:
-    from search.study.storage import hidden_password, open_storage
-
-    assert hidden_password("postgresql+psycopg://me:p@ss@db/x") == "postgresql+psycopg://me:***@db/x"
-    assert (
-        hidden_password("mysql://db/x?user=me&password=p&ssl=1") == "mysql://db/x?user=me&password=***&ssl=1"
-    )
-    assert hidden_password("grpc://me:p@host:1") == "grpc://me:***@host:1"
-    with pytest.raises(InputError) as caught:
-        open_storage("grpc://me:secret@host:1")
-    assert "grpc://me:***@host:1" in str(caught.value)
-    for plain in ("postgresql://me@db/x", "sqlite:///a@b.db", "runs/study.journal", "grpc://host:1"):
-        assert hidden_password(plain) == plain
-
-
 def test_workers_share_the_command(trained: Path, finished: Path, tmp_path: Path) -> None:
     run(settings(trained, workers=2, lease=20.0), tmp_path / "s")
-    alone = json.loads((finished / "candidates.json").read_text())
-    shared = json.loads((tmp_path / "s" / "candidates.json").read_text())
-    for one in (*alone["candidates"], *shared["candidates"]):
-        del one["seconds"]
-    assert shared == alone
+    assert found_by(tmp_path / "s") == found_by(finished)
 
 
 def test_the_same_command_started_many_times(trained: Path, finished: Path, tmp_path: Path) -> None:
@@ -164,11 +115,7 @@ def test_the_same_command_started_many_times(trained: Path, finished: Path, tmp_
     for process in started:
         process.join(timeout=300)
     assert [process.exitcode for process in started] == [0] * 5
-    alone = json.loads((finished / "candidates.json").read_text())
-    shared = json.loads((tmp_path / "s" / "candidates.json").read_text())
-    for one in (*alone["candidates"], *shared["candidates"]):
-        del one["seconds"]
-    assert shared == alone
+    assert found_by(tmp_path / "s") == found_by(finished)
 
 
 def test_warm_start_from_another_search(trained: Path, finished: Path, tmp_path: Path) -> None:
@@ -178,12 +125,6 @@ def test_warm_start_from_another_search(trained: Path, finished: Path, tmp_path:
     found = json.loads((tmp_path / "s" / "candidates.json").read_text())["candidates"]
     assert [one["origin"] for one in found[: len(front)]] == ["warm start"] * len(front)
     assert len(found) == 6
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @pytest.mark.parametrize(
@@ -240,12 +181,6 @@ def test_bad_settings_leave_nothing_behind(
     assert not (tmp_path / "s").exists()
 
 
-def test_sqlite_is_for_one_worker() -> None:
-    with pytest.raises(InputError, match=r"search\.workers=2: SQLite"):
-        SearchOptions(workers=2, storage="sqlite:///s.db")
-    assert SearchOptions(storage="sqlite:///s.db").workers == 1
-
-
 def test_a_table_of_another_space(trained: Path, tmp_path: Path) -> None:
     from search.devices.measurements import Measurements
     from search.devices.options import MeasureOptions
@@ -280,143 +215,6 @@ def test_an_empty_split(trained: Path, tmp_path: Path) -> None:
     (root / "json" / "crowdpose_val.json").write_text(json.dumps({**value, "images": [], "annotations": []}))
     with pytest.raises(InputError, match="val"):
         run(settings(trained, data=data), tmp_path / "s")
-
-
-@pytest.mark.parametrize(
-    "storage",
-    [
-        "grpc://127.0.0.1:{port}",
-        "postgresql+psycopg://u:secret@127.0.0.1:{port}/d",
-        "sqlite:////nowhere/s.db",
-    ],
-)
-def test_a_dead_storage(trained: Path, tmp_path: Path, storage: str) -> None:
-    if "psycopg" in storage:
-        pytest.importorskip("psycopg")
-    config = settings(trained, storage=storage.format(port=free_port()), patience=0.3)
-    with pytest.raises(InputError, match=r"does not answer .*; check search\.storage") as caught:
-        run(config, tmp_path / "s")
-    assert "secret" not in str(caught.value)
-
-
-def test_a_damaged_journal(trained: Path, finished: Path, tmp_path: Path) -> None:
-    from search.study.storage import open_storage
-
-    lines = (finished / "study.journal").read_bytes().splitlines(keepends=True)
-    journal = tmp_path / "study.journal"
-    damages = {
-        b"{broken\n" + lines[5]: 6,
-        lines[6]: 6,  # one is missing
-        lines[4] + lines[5]: 6,  # one is there twice
-        lines[5].replace(b"0", b"1", 1): 6,
-        lines[5][:-12] + b"00000000" + b'"}\n': 6,
-    }
-    journal.write_bytes(b"{broken\n" + b"".join(lines[1:]))
-    with pytest.raises(InputError, match=r"no journal|damaged in line 1;"):
-        open_storage(journal)
-    journal.write_bytes(lines[0].replace(b'"crc32"', b'"crc33"') + b"".join(lines[1:]))
-    with pytest.raises(InputError, match=r"damaged in line 1;"):
-        open_storage(journal)
-    for damage, line in damages.items():
-        journal.write_bytes(b"".join(lines[:5]) + damage + b"".join(lines[7:]))
-        with pytest.raises(InputError, match=rf"study\.journal is damaged in line {line};"):
-            open_storage(journal)
-        damaged = journal.read_bytes()
-    old = [re.sub(rb',"crc32":"\w+"', b"", line) for line in lines]
-    journal.write_bytes(b"".join(old))
-    with pytest.raises(InputError, match=r"older version; choose another name"):
-        open_storage(journal)
-    journal.write_bytes(damaged)
-    open_storage(journal, repair=True)
-    assert journal.read_bytes() == b"".join(lines[:5])
-    assert (tmp_path / "study.journal.damaged").read_bytes() == damaged
-    # What is left is a whole search's beginning.
-    folder = tmp_path / "s"
-    folder.mkdir()
-    shutil.copy(finished / "config.yaml", folder)
-    (folder / "study.journal").write_bytes(damaged)
-    with pytest.raises(InputError, match=r"damaged in line 6"):
-        run(settings(trained), folder)
-    run(settings(trained, repair=True), folder)
-    written = [json.loads((of / "candidates.json").read_text()) for of in (finished, folder)]
-    for one in (*written[0]["candidates"], *written[1]["candidates"]):
-        del one["seconds"]
-    assert written[0] == written[1]
-
-
-FORGED: list[tuple[str, str, Callable[[Any], object]]] = [
-    ("no search wrote", "codes", lambda r: r.pop("op_code")),
-    ("no search wrote", "codes", lambda r: r.update(op_code=77)),
-    ("no search wrote", "codes", lambda r: r.update(distributions={})),
-    ("not what its round planned", "codes", lambda r: r["user_attrs"]["codes"].append(0)),
-    ("not what its round planned", "codes", lambda r: r["user_attrs"].update(round=99)),
-    ("none that a search has written", "codes", lambda r: r["user_attrs"].update(index="0")),
-    ("none that a search has written", "codes", lambda r: r["user_attrs"].update(costs=[1])),
-    ("none that a search has written", "stats", lambda r: r.update(user_attr={"lease": {"worker": {}}})),
-    ("none that a search has written", "stats", lambda r: r["user_attr"]["stats"].update(AP=[0.5])),
-    ("none that a search has written", "stats", lambda r: r.update(user_attr={"other": 1})),
-    ("is no plan", "plan:0", lambda r: r["user_attr"]["plan:0"].update(rows=[1])),
-]
-
-
-def test_records_that_no_search_wrote(trained: Path, finished: Path, tmp_path: Path) -> None:
-    """With checksums that fit: one line, wherever the record is read."""
-    from search.session import open_session, open_study
-    from search.study.journal import END, KEY
-
-    text = re.sub(rb',"crc32":"\w+"', b"", (finished / "study.journal").read_bytes())
-    config = settings(trained)
-    session = open_session(config)
-    for told, where, change in FORGED:
-        records = [json.loads(line) for line in text.splitlines()]
-        change(next(record for record in records if f'"{where}"' in json.dumps(record)))
-        lines, crc = [], 0
-        for record in records:
-            line = json.dumps(record, separators=(",", ":")).encode()
-            lines.append(line[:-1] + KEY + b"%08x" % zlib.crc32(line, crc) + END)
-            crc = zlib.crc32(lines[-1], crc)
-        (tmp_path / "study.journal").write_bytes(b"".join(lines))
-        with pytest.raises(InputError, match=told):
-            open_study(config, session, tmp_path).candidates()
-
-
-def test_another_file_is_no_journal(tmp_path: Path) -> None:
-    from search.study.storage import open_storage
-
-    notes = tmp_path / "notes.txt"
-    for text in ("one line without an end", "lines\nof text\n", "{"):
-        notes.write_text(text)
-        if text == "{":
-            # All that a kill may leave of a journal.
-            assert open_storage(notes).get_all_studies() == []
-            continue
-        with pytest.raises(InputError, match=r"notes\.txt is no journal of a search; choose another"):
-            open_storage(notes)
-        assert notes.read_text() == text
-        assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
-    (tmp_path / "endless.journal").symlink_to("/dev/zero")
-    with pytest.raises(InputError, match="is a link; give the file itself"):
-        open_storage(tmp_path / "endless.journal")
-
-
-def test_a_torn_last_line_is_mended(trained: Path, finished: Path, tmp_path: Path) -> None:
-    """As a kill or a full disk in the middle of a write leaves it."""
-    whole = (finished / "study.journal").read_bytes()
-    folder = tmp_path / "s"
-    run(settings(trained), folder)
-    journal = folder / "study.journal"
-    # Everything after the fourth finished evaluation is lost, the last line in its middle.
-    lines = journal.read_bytes().splitlines(keepends=True)
-    done = [i for i, line in enumerate(lines) if b'"state":1' in line]
-    journal.write_bytes(b"".join(lines[: done[3] + 2]) + lines[done[3] + 2][:20])
-    shutil.rmtree(folder / "subnets")
-    run(settings(trained), folder)
-    rebuilt = json.loads((folder / "candidates.json").read_text())
-    wanted = json.loads((finished / "candidates.json").read_text())
-    for one in (*rebuilt["candidates"], *wanted["candidates"]):
-        del one["seconds"]
-    assert rebuilt == wanted
-    assert len(whole) > 0
 
 
 def test_the_command_line(trained: Path, tmp_path: Path) -> None:
