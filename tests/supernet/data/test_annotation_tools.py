@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,16 @@ def no_boxes(found: dict[str, Any]) -> None:
         del entry["bbox"]
 
 
+def named(form: str) -> Callable[[dict[str, Any]], None]:
+    """Calls every picture as a tool does, its number in `form`."""
+
+    def rename(found: dict[str, Any]) -> None:
+        for image in found["images"]:
+            image["file_name"] = form.format(image["id"])
+
+    return rename
+
+
 TOOLS: dict[str, Any] = {
     "empty list of keypoints (CVAT)": lambda d: d["annotations"].append(
         person(99, 1, keypoints=[], num_keypoints=0)
@@ -36,32 +47,20 @@ TOOLS: dict[str, Any] = {
         {"id": 2, "name": "ball", "keypoints": []}
     ),
     "a category above it (Roboflow)": lambda d: d["categories"].insert(0, {"id": 0, "name": "pose"}),
-    "backslashes (Label Studio)": lambda d: [
-        i.update(file_name=f"images\\{i['id']}.png") for i in d["images"]
-    ],
-    "images/ in front": lambda d: [i.update(file_name=f"images/{i['id']}.png") for i in d["images"]],
-    "./ in front": lambda d: [i.update(file_name=f"./{i['id']}.png") for i in d["images"]],
-    "relative to the JSON": lambda d: [i.update(file_name=f"../images/{i['id']}.png") for i in d["images"]],
-    "relative to another folder": lambda d: [
-        i.update(file_name=f"../../a/images/{i['id']}.png") for i in d["images"]
-    ],
-    "a path of another computer": lambda d: [
-        i.update(file_name=f"C:\\a\\{i['id']}.png") for i in d["images"]
-    ],
-    "an absolute path": lambda d: [i.update(file_name=f"/home/me/{i['id']}.png") for i in d["images"]],
-    "a folder of the project": lambda d: [i.update(file_name=f"upload/7/{i['id']}.png") for i in d["images"]],
+    "backslashes (Label Studio)": named("images\\{}.png"),
+    "images/ in front": named("images/{}.png"),
+    "./ in front": named("./{}.png"),
+    "relative to the JSON": named("../images/{}.png"),
+    "relative to another folder": named("../../a/images/{}.png"),
+    "a path of another computer": named("C:\\a\\{}.png"),
+    "an absolute path": named("/home/me/{}.png"),
+    "a folder of the project": named("upload/7/{}.png"),
     "no boxes": no_boxes,
-    "addresses": lambda d: [
-        i.update(file_name=f"https://a.b/c/{i['id']}.png?token=x.y") for i in d["images"]
-    ],
-    "Label Studio's local files": lambda d: [
-        i.update(file_name=f"/data/local-files/?d=c/{i['id']}.png") for i in d["images"]
-    ],
-    "local files without a folder": lambda d: [
-        i.update(file_name=f"/data/local-files/?d={i['id']}.png") for i in d["images"]
-    ],
-    "percent signs": lambda d: [i.update(file_name=f"%3{i['id']}.png") for i in d["images"]],
-    "capitals": lambda d: [i.update(file_name=f"{i['id']}.PNG") for i in d["images"]],
+    "addresses": named("https://a.b/c/{}.png?token=x.y"),
+    "Label Studio's local files": named("/data/local-files/?d=c/{}.png"),
+    "local files without a folder": named("/data/local-files/?d={}.png"),
+    "percent signs": named("%3{}.png"),
+    "capitals": named("{}.PNG"),
     "sizes as 96.0, ids as 1.0 (pandas)": lambda d: [
         entry.update({key: float(entry[key]) for key in ("id", "width", "image_id") if key in entry})
         for entry in d["images"] + d["annotations"]
