@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from supernet.pose.skeletons import require_same_joints
 from .export.formats import FORMATS, Floats, Run, format_of, formats, readers
 from .network import weights_digest
 from .portable.manifest import Manifest
+from .portable.session import file_digest
 from .source import Opened
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def digest_of(opened: Opened, runtime: str) -> str:
     file = file_of(opened, runtime)
     if file is None:
         return weights_digest(opened.require_net())
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    return file_digest(file)
 
 
 def fitting_options(

@@ -237,18 +237,8 @@ def open_source(arch: str, options: SourceOptions | None = None) -> Opened:
     options = options or SourceOptions()
     if options.weights and options.supernet:
         raise InputError("weights= and supernet= both give weights; choose one")
-    shipped = _shipped(arch)
-    if shipped is not None:
-        if options.weights or options.supernet:
-            raise InputError(f"{arch} has weights of its own; leave out weights= and supernet=")
-        return from_supernet(*shipped)
-    path = _search_result(arch) or Path(arch)
-    form = None if path.is_dir() else format_of(path)
-    if form is not None:
-        opened = _from_file(path, form)
-    elif path.is_dir():
-        opened = _from_folder(path, arch)
-    else:
+    opened = _shipped(arch) or _from_path(arch)
+    if opened is None:
         return _named(arch, options)
     if options.weights or options.supernet:
         raise InputError(f"{arch} has weights of its own; leave out weights= and supernet=")
@@ -264,19 +254,30 @@ def _named(arch: str, options: SourceOptions) -> Opened:
     return untrained(arch, options.skeleton)
 
 
-def _shipped(arch: str) -> tuple[str, str] | None:
-    """The subnet and the supernet that `NAME` or `NAME:subnet` means, where a supernet of that name ships.
+def _shipped(arch: str) -> Opened | None:
+    """The subnet that `NAME` or `NAME:subnet` means, where a supernet of that name ships.
 
     Raises:
         InputError: it names no such subnet.
     """
     name, _, subnet = arch.partition(":")
-    if shipped_path(name) is None or Path(arch).exists():
+    path = shipped_path(name)
+    if path is None or Path(arch).exists():
         return None
-    known = list(load_supernet(shipped_path(name) or name).subnets)
+    trained = load_supernet(path)
+    known = list(trained.subnets)
     if (subnet or known[0]) not in known:
         raise InputError(f"arch={arch}: supernet {name} has no subnet {subnet!r}; it has {', '.join(known)}")
-    return subnet or known[0], name
+    return _member(subnet or known[0], name, trained)
+
+
+def _from_path(arch: str) -> Opened | None:
+    """What a folder, a file of a format or `RUN:budget` holds; None for other names."""
+    path = _search_result(arch) or Path(arch)
+    if path.is_dir():
+        return _from_folder(path, arch)
+    form = format_of(path)
+    return None if form is None else _from_file(path, form)
 
 
 def _search_result(arch: str) -> Path | None:
