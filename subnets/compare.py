@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,8 +65,8 @@ def run(config: CompareCommand, folder: Path) -> None:
     wanted = read_arrays(where)
     manifest = Manifest.from_json(str(wanted.get("manifest")), str(where))
     other = Path(config.other)
-    found = read_arrays(other) if other.suffix == ".npz" else run_file(other, wanted, config.threads)
     names = list(outputs_of(manifest))
+    found = read_arrays(other) if other.suffix == ".npz" else run_file(other, wanted, names, config.threads)
     worst, notes = dict.fromkeys(names, 0.0), set()
     numbers = [key.removeprefix("image_") for key in wanted if key.startswith("image_")]
     equal = 0
@@ -113,8 +113,8 @@ def read_arrays(path: Path) -> Arrays:
         raise InputError(f"{path} is no .npz file of plain arrays ({error})") from None
 
 
-def run_file(path: Path, vectors: Arrays, threads: int | None) -> Arrays:
-    """The outputs of a network file in the runtime of its format, told apart by their shapes.
+def run_file(path: Path, vectors: Arrays, names: Sequence[str], threads: int | None) -> Arrays:
+    """The outputs `names` of a network file in the runtime of its format, told apart by their shapes.
 
     Raises:
         InputError: nothing here runs the file, the runtime is missing or fails, or the number of outputs is
@@ -122,19 +122,16 @@ def run_file(path: Path, vectors: Arrays, threads: int | None) -> Arrays:
     """
     from supernet.pose.preprocess import normalise
 
-    from .export.formats import formats
-    from .portable.manifest import Manifest, outputs_of
+    from .export.formats import format_of, formats
 
-    form = next((item for item in formats() if path.suffix in item.suffixes), None)
+    form = format_of(path)
     if form is None:
         known = ", ".join(dict.fromkeys(suffix for item in formats() for suffix in item.suffixes))
         raise InputError(
             f"{path} is of no format that runs here ({known}); run it yourself on the vectors and give its "
             "outputs as .npz, or register a format that opens it (docs/extending.md)"
         )
-    form.check()
     network = form.open(path, threads)
-    names = list(outputs_of(Manifest.from_json(str(vectors.get("manifest")), "vectors")))
     found = {}
     for key in [key for key in vectors if key.startswith("pixels_")]:
         number = key.removeprefix("pixels_")
@@ -161,24 +158,22 @@ def in_layout(found: Any, wanted: Any, what: str) -> tuple[Any, str]:
         raise InputError(f"{what} holds {found.dtype}, no numbers")
     value = np.asarray(found, np.float32)
     value = value[None] if value.ndim == wanted.ndim - 1 else value
-    last = (0, *range(2, wanted.ndim), 1)
-    turned = np.transpose(wanted, last)
-    back = tuple(np.argsort(last))
-    told = f"{what} is in NHWC (channels last): transpose it to NCHW before decoding"
-    near = 0.1
+    maps, last, near = wanted.ndim == 4, np.moveaxis(wanted, 1, -1).shape, 0.1
     if value.shape == wanted.shape:
-        mixed = value.reshape(turned.shape).transpose(back)
-        if wanted.ndim == 4 and difference(value, wanted) > near and difference(mixed, wanted) < near:
+        mixed = np.moveaxis(value.reshape(last), -1, 1)
+        if maps and difference(value, wanted) > near and difference(mixed, wanted) < near:
             raise InputError(
                 f"{what} has the shape of NCHW but holds NHWC: it was reshaped, transpose it instead"
             )
         return value, ""
-    if wanted.ndim == 4 and value.shape == turned.shape:
+    if maps and value.shape == last:
         if difference(value.reshape(wanted.shape), wanted) < near:
             raise InputError(
                 f"{what} has the shape of NHWC but holds NCHW: it was reshaped, transpose it instead"
             )
-        return value.transpose(back), told.replace(what, what.rpartition(": ")[2])
+        name = what.rpartition(": ")[2]
+        told = f"{name} is in NHWC (channels last): transpose it to NCHW before decoding"
+        return np.moveaxis(value, -1, 1), told
     raise InputError(
         f"{what} is {found.shape}, this network gives {wanted.shape}: outputs of another network?"
     )

@@ -16,8 +16,8 @@ from ..portable.session import OnnxSession
 from .formats import Floats, Format, Job
 from .onnx_graph import ONNX, quiet, read_manifest
 
-# Transposed convolutions have no INT8 kernel in onnxruntime; converting to and fro around them only costs.
 PER_CHANNEL = 13  # the opset whose QuantizeLinear takes an axis
+# Transposed convolutions have no INT8 kernel in onnxruntime; converting to and fro around them only costs.
 QUANTISED = ("Conv", "Clip", "Relu", "Add")
 
 
