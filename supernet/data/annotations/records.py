@@ -213,6 +213,24 @@ MANY, MOST = 0.1, 0.5
 _AREA = (0.02, 4.0)
 # Pictures of at least so many pixels a side tell percentages from pixels.
 _LARGE = 200
+_SCALE = "square pixels are needed"
+# What may be found (`_found`), of which, the share that is too much, and how to say it.
+_KINDS = (
+    ("empty", "people", MANY, "people have a box of size 0; scoring takes them for nobody"),
+    ("small", "people", MANY, "people have joints that look like fractions of the picture, not pixels"),
+    ("percent", "large", MOST, "people have joints that look like percentages of the picture, not pixels"),
+    ("corners", "people", MANY, "people have boxes that look like two corners, not x, y, width, height"),
+    (
+        "little",
+        "people",
+        MANY,
+        f"people have an area below {_AREA[0]:.0%} of their box's; {_SCALE}, and 0 is scored as nobody",
+    ),
+    ("much", "people", MOST, f"people have an area over {_AREA[1]:g} times their box's; {_SCALE}"),
+    ("origin", "people", MANY, "people have labelled joints at exactly (0, 0); unlabelled ones have v = 0"),
+    ("off_image", "seen", MANY, "labelled joints lie outside of their picture"),
+    ("off_box", "seen", MANY, "labelled joints lie outside of their person's box"),
+)
 
 
 def nonsense(records: Sequence[Record], needs: Collection[str] = ()) -> list[str]:
@@ -223,68 +241,47 @@ def nonsense(records: Sequence[Record], needs: Collection[str] = ()) -> list[str
         needs: what the protocol needs of an annotation (`Protocol.needs`): areas that nothing is scored by
             are not looked at.
     """
-    counts = np.array([_counts(record) for record in records], np.int64).reshape(-1, 12).sum(axis=0)
-    people, empty, fractions, corners, large, percent, joints, off_box, off_image, *rest = counts.tolist()
-    little, much, origin = rest
-    areas = people if "area" in needs else np.inf
-    scale = "square pixels of the picture are needed"
-    kinds = (
-        (empty, people, MANY, "people have a box of size 0; scoring takes them for nobody"),
-        (
-            fractions,
-            people,
-            MANY,
-            "people have joints that look like fractions of the picture; pixels are needed",
-        ),
-        (
-            percent,
-            large,
-            MOST,
-            "people have joints that look like percentages of the picture; pixels are needed",
-        ),
-        (
-            corners,
-            people,
-            MANY,
-            "people have boxes that look like two corners; x, y, width, height are needed",
-        ),
-        (
-            little,
-            areas,
-            MANY,
-            f"people have an area below {_AREA[0]:.0%} of their box's; {scale}, and 0 is scored as nobody",
-        ),
-        (much, areas, MOST, f"people have an area over {_AREA[1]:g} times their box's; {scale}"),
-        (origin, people, MANY, "people have labelled joints at exactly (0, 0); unlabelled ones have v = 0"),
-        (off_image, joints, MANY, "labelled joints lie outside of their picture"),
-        (off_box, joints, MANY, "labelled joints lie outside of their person's box"),
-    )
-    return [f"{found} of {of} {what}" for found, of, share, what in kinds if found > share * of]
+    if not records:
+        return []
+    found = {name: np.count_nonzero(which) for name, which in _found(records, "area" in needs).items()}
+    return [
+        f"{found[name]} of {found[of]} {what}"
+        for name, of, share, what in _KINDS
+        if name in found and found[name] > share * found[of]
+    ]
 
 
-def _counts(record: Record) -> IntArray:
-    """Labelled people: all, of size 0, with fractions, with corners for a box, in large pictures, with
-    percentages there; labelled joints: all, outside of box and picture; people with too little and too
-    much of an area for their box; those with labelled joints at (0, 0).
-    """
-    seen = record.keypoints[..., 2] > 0
+def _found(records: Sequence[Record], by_area: bool) -> dict[str, BoolArray]:
+    """By name, which (N,) of the people, or (N, J) of their joints, are of a kind; only labelled ones are."""
+    keypoints = np.concatenate([record.keypoints for record in records])
+    boxes = np.concatenate([record.boxes for record in records])[:, None]
+    sizes = np.array([(record.width, record.height) for record in records])
+    picture = sizes.repeat([record.num_people for record in records], axis=0)[:, None]
+    xy, seen, low, size = keypoints[..., :2], keypoints[..., 2] > 0, boxes[..., :2], boxes[..., 2:]
     people = seen.any(axis=1)
-    xy, picture = record.keypoints[..., :2], np.array([record.width, record.height])
-    low, size = record.boxes[:, None, :2], record.boxes[:, None, 2:]
-    empty = people & ~(size.prod(axis=-1) > 0)[:, 0]
+    extent = size.prod(axis=-1)[:, 0]
+    empty = people & ~(extent > 0)
     largest = np.where(seen[..., None], xy, 0).max(axis=(1, 2), initial=0)
     small = people & (largest <= 1)
-    large = people & (picture.min() >= _LARGE)
+    large = people & (picture.min(axis=(1, 2)) >= _LARGE)
     margin = 1 + 0.1 * size
-    off_box = seen & ((xy < low - margin) | (xy > low + size + margin)).any(axis=-1)
-    off_image = seen & ((xy < -1) | (xy > picture + 1)).any(axis=-1)
-    off_box &= ~empty[:, None]
+    beside = ((xy < low - margin) | (xy > low + size + margin)).any(axis=-1)
     between = ~(seen & ((xy < low - margin) | (xy > size + margin)).any(axis=-1)).any(axis=1)
     beyond = (low + size > picture + margin).any(axis=(1, 2)) & (low < size).all(axis=(1, 2))
-    corners = people & between & beyond & (size <= picture + margin).all(axis=(1, 2))
-    percent = large & ~small & (largest <= 100)
-    ratio = record.areas / np.where(empty, np.nan, size.prod(axis=-1)[:, 0])
-    little, much = people & (ratio < _AREA[0]), people & (ratio > _AREA[1])
-    origin = (seen & (xy == 0).all(axis=-1)).any(axis=1)
-    rows = (people, empty, small, corners, large, percent, seen, off_box, off_image, little, much, origin)
-    return np.array([row.sum() for row in rows], np.int64)
+    found = {
+        "people": people,
+        "empty": empty,
+        "small": small,
+        "large": large,
+        "percent": large & ~small & (largest <= 100),
+        "corners": people & between & beyond & (size <= picture + margin).all(axis=(1, 2)),
+        "origin": (seen & (xy == 0).all(axis=-1)).any(axis=1),
+        "seen": seen,
+        "off_box": seen & beside & ~empty[:, None],
+        "off_image": seen & ((xy < -1) | (xy > picture + 1)).any(axis=-1),
+    }
+    if by_area:
+        areas = np.concatenate([record.areas for record in records])
+        ratio = areas / np.where(extent > 0, extent, np.nan)
+        found |= {"little": people & (ratio < _AREA[0]), "much": people & (ratio > _AREA[1])}
+    return found
