@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from supernet.data.dataset import PoseDataset
-from supernet.data.source import DataConfig, data_from, open_ready_split, open_split
+from supernet.data.source import DataConfig, data_from, open_ready_split
 from supernet.errors import InputError
 from supernet.evaluation import Evaluator, calibration_part
 from supernet.family import load_arch
@@ -40,25 +40,30 @@ Named = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 def trained_on(
-    known: Mapping[str, Any] | None, data: DataConfig, skeleton: Skeleton | None = None
+    known: Mapping[str, Any] | None,
+    data: DataConfig,
+    train_set: PoseDataset,
+    skeleton: Skeleton | None = None,
 ) -> PoseDataset:
     """The split that a supernet saw, for `leak_warning`.
 
     Args:
         known: the data settings of its training, if it keeps them.
-        skeleton: the joints that it keeps.
         data: where the search reads. The split is read there if that is the data of the training (however
             its path is written), or if the data of the training is gone.
+        train_set: the training split of `data`, opened.
+        skeleton: the joints that the supernet keeps.
     """
     if known:
         training = data_from(known).of_joints(skeleton)
         there, here = ([root.resolve() for root in one.roots()] for one in (training, data))
         if there == here or not all(root.exists() for root in there):
             training = replace(data, train_split=training.train_split)
-        # What is broken, or other data without a split of that name, is no reason not to search.
-        with contextlib.suppress(InputError):
-            return open_ready_split(training, "train")
-    return open_split(data, "train")
+        if training != data:
+            # What is broken, or other data without a split of that name, is no reason not to search.
+            with contextlib.suppress(InputError):
+                return open_ready_split(training, "train")
+    return train_set
 
 
 def leak_warning(trained_on: PoseDataset, scored_on: PoseDataset) -> str | None:

@@ -81,7 +81,8 @@ def open_session(config: SearchCommand) -> Session:
         require_same_joints(trained.net.skeleton, config.supernet, dataset.skeleton, dataset.name, mend)
     evaluator = Evaluator(val_set, config.evaluation)
     evaluator.dataset.require_people()
-    leak = leak_warning(trained_on(trained.config.get("data"), data, trained.skeleton), evaluator.dataset)
+    seen = trained_on(trained.config.get("data"), data, train_set, trained.skeleton)
+    leak = leak_warning(seen, evaluator.dataset)
     # Last: it holds for the whole process, which outlives settings that were refused.
     torch.set_num_threads(config.threads or max(1, torch.get_num_threads() // config.search.workers))
     return Session(

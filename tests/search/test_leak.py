@@ -70,14 +70,21 @@ def test_the_split_of_the_training_counts_however_its_folder_is_written(
         shutil.copytree(root, tmp_path / "copy")
     known: dict[str, Any] = {"root": roots[spelling], "train_split": "trainval"}
     here = replace(data, root=str(root) if spelling == "relative" else root.name)
-    seen = trained_on(known, here)
+    seen = trained_on(known, here, open_split(here, "train"))
     assert len(seen) == 12
     assert "4 of 4" in str(leak_warning(seen, open_split(here, "val")))
 
 
 def test_data_without_the_trainings_split_is_no_error(data: DataConfig) -> None:
     known = {"root": "/nowhere", "train_split": "train2017"}
-    assert len(trained_on(known, data)) == len(trained_on(None, data)) == 8
+    train = open_split(data, "train")
+    assert len(train) == 8
+    assert trained_on(known, data, train) is trained_on(None, data, train) is train
+
+
+def test_the_split_that_is_open_is_not_read_again(data: DataConfig) -> None:
+    train = open_split(data, "train")
+    assert trained_on({"root": data.root, "train_split": "train"}, data, train) is train
 
 
 def remove_last(value: dict[str, Any]) -> None:
