@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from subnets.network import Subnet, Unit
 from supernet.errors import InputError
-from supernet.family import Architecture, Layer, layers, norm_sources, wire
-from supernet.network import ModuleTree
+from supernet.family import Architecture, Layer, norm_sources, wire
+from supernet.network import ModuleTree, active_layers
 
 from ..costs.parts import Part
 from .board_script import Run
@@ -113,7 +113,7 @@ def biased_layers(part: Part) -> set[str]:
 def onnx_network(arch: Architecture, num_joints: int) -> bytes:
     """A whole network at its own resolution."""
     graph = _Graph({sources[0] for sources in norm_sources(arch, num_joints).values()})
-    known = {layer.name: layer for layer in layers(arch, num_joints)}
+    known = active_layers(arch, num_joints)
     outputs = wire(arch, lambda name, x: graph.apply(known[name], x), graph.add, "images")
     return graph.finish({"images": (3, arch.resolution)}, outputs)
 
