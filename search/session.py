@@ -61,17 +61,16 @@ def open_session(config: SearchCommand) -> Session:
     Raises:
         InputError: one of the settings, or what it names, is wrong.
     """
+    budgets, device = BudgetOptions.of(config.budgets), pick_device(config.accelerator)
     trained = load_supernet(config.supernet, config.checkpoint)
     space, num_joints = trained.space, trained.net.num_joints
     require_people(space.largest(), f"supernet {config.supernet}")
-    budgets = BudgetOptions.of(config.budgets)
     settings = CostSettings(num_joints, budgets.convention, budgets.precision, config.latency)
     costs = Costs.of(space, settings, budgets.costs())
     problem = Problem(costs, tuple(resolve_budgets(budgets, costs)), num_joints)
     strategy = load_strategy(config.strategy, problem, config.strategy_options)
     options = plan_options(config, space)
     require_more_than_draws(config, strategy)
-    device = pick_device(config.accelerator)
     data = config.data or trained.data()
     train_set, val_set = open_split(data, "train"), open_split(data, "val")
     if trained.net.skeleton is None:
