@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -39,3 +40,10 @@ def found_by(folder: Path) -> dict[str, Any]:
     for candidate in found["candidates"]:
         del candidate["seconds"]
     return found
+
+
+def free_port() -> int:
+    """A port of this machine on which nobody listens."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])

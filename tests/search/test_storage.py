@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 import pytest
-from command import run, settings
+from command import free_port, run, settings
 
 from search.options import SearchOptions
 from supernet import InputError
@@ -48,12 +47,6 @@ def test_sqlite_is_for_one_worker() -> None:
     with pytest.raises(InputError, match=r"search\.workers=2: SQLite"):
         SearchOptions(workers=2, storage="sqlite:///s.db")
     assert SearchOptions(storage="sqlite:///s.db").workers == 1
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @pytest.mark.parametrize(

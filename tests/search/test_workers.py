@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from analytic import Formula, Scored
+from command import free_port
 from worker_process import OPTIONS, STRATEGY, shared_problem, work
 
 from search.strategies.contract import load_strategy
@@ -154,12 +155,6 @@ def test_a_worker_on_an_unknown_host_is_believed_until_its_lease_ends(
     # The silent worker comes back too late: what is recorded stays.
     assert not study.finish(taken, {"AP": 0.0})
     assert told(stored(journal)) == told(alone)
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 class Proxy:
