@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .family import Architecture, layers, wire
+from .family import Architecture, trace
 from .network import Supernet
 
 Axis = tuple[str, int]  # a tensor's name and the axis on which it holds the channels
@@ -43,45 +43,29 @@ class ChannelGroup:
 
 def channel_groups(arch: Architecture, num_joints: int) -> list[ChannelGroup]:
     """The groups of tied channels of a network, from its wiring; streams that are added share one group."""
-    known = {layer.name: layer for layer in layers(arch, num_joints)}
-    merged: dict[ChannelGroup, ChannelGroup] = {}
-    groups: list[ChannelGroup] = []
-
-    def root(group: ChannelGroup) -> ChannelGroup:
-        while group in merged:
-            group = merged[group]
-        return group
-
-    def new_group(fixed: bool = False) -> ChannelGroup:
-        groups.append(ChannelGroup(fixed=fixed))
-        return groups[-1]
-
-    def apply(name: str, group: ChannelGroup) -> ChannelGroup:
-        group, layer = root(group), known[name]
-        weight = f"{name}.conv.weight"
-        if layer.kind in ("conv", "deconv"):
-            # Weights are (out, in, k, k), those of a transposed convolution (in, out, k, k).
-            axis_out, axis_in = (0, 1) if layer.kind == "conv" else (1, 0)
-            group.members.append((weight, axis_in))
-            group.consumers.append((weight, axis_in))
-            group = new_group()
-            group.members.append((weight, axis_out))
-        elif layer.kind == "depthwise":
-            group.members.append((weight, 0))
-        if layer.norm:
-            group.members += [(f"{name}.norm.{tensor}", 0) for tensor in _NORM_TENSORS]
-        return group
-
-    def add(left: ChannelGroup, right: ChannelGroup) -> ChannelGroup:
-        left, right = root(left), root(right)
-        if left is not right:
-            left.absorb(right)
-            merged[right] = left
-        return left
-
-    for output in wire(arch, apply, add, new_group(fixed=True)):
-        root(output).fixed = True
-    return [group for group in groups if group not in merged]
+    steps, outputs = trace(arch, num_joints)
+    groups = [ChannelGroup(fixed=True)]  # of each value of the wiring
+    for layer, inputs in steps:
+        group, *others = (groups[value] for value in inputs)
+        for other in {*others} - {group}:
+            group.absorb(other)
+            groups = [group if one is other else one for one in groups]
+        if layer is not None:
+            weight = f"{layer.name}.conv.weight"
+            if layer.kind in ("conv", "deconv"):
+                # Weights are (out, in, k, k), those of a transposed convolution (in, out, k, k).
+                axis_out, axis_in = (0, 1) if layer.kind == "conv" else (1, 0)
+                group.members.append((weight, axis_in))
+                group.consumers.append((weight, axis_in))
+                group = ChannelGroup([(weight, axis_out)])
+            elif layer.kind == "depthwise":
+                group.members.append((weight, 0))
+            if layer.norm:
+                group.members += [(f"{layer.name}.norm.{tensor}", 0) for tensor in _NORM_TENSORS]
+        groups.append(group)
+    for value in outputs:
+        groups[value].fixed = True
+    return list(dict.fromkeys(groups))
 
 
 @dataclass(frozen=True)
