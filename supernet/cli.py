@@ -275,11 +275,11 @@ def _help_around(command: str) -> Iterator[None]:
     """
     with redirect_stdout(io.StringIO()) as settings:
         yield
-    header, footer = (
-        read_yaml(conf_folder(".") / f"{name}.yaml", "settings")["hydra"]["help"][part]
-        for name, part in ((command, "header"), ("base", "footer"))
-    )
-    print(header, settings.getvalue(), footer.replace("${hydra.job.config_name}", command), sep="\n")
+    texts: dict[str, str] = {}
+    for name in ("base", command):
+        texts |= read_yaml(conf_folder(".") / f"{name}.yaml", "settings")["hydra"]["help"]
+    footer = texts["footer"].replace("${hydra.job.config_name}", command)
+    print(texts["header"], settings.getvalue(), footer, sep="\n")
 
 
 def _task(command: str, body: Callable[[C, Path], object]) -> Callable[[DictConfig], None]:

@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from subnets.console import register_slug, slug
 from subnets.export.options import ExportCommand
 from subnets.predict.options import PredictCommand
-from supernet import audit
+from supernet import audit, describe
 from supernet.cli import launch, one_line, plain_arguments
 from supernet.data.loader import require_open_files
 from supernet.errors import InputError
@@ -113,6 +113,10 @@ def test_help_shows_the_settings_as_they_would_be(
     assert header.startswith("python -m supernet.audit (litepose-audit)")
     assert yaml.safe_load(settings)["data"]["layout"] == "coco"
     assert "runs/audit/NAME" in footer
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "argv", ["describe", *flags])
+        describe.main()
+    assert "runs/describe" not in capsys.readouterr().out, "it has a footer of its own"
     monkeypatch.setattr(sys, "argv", ["audit", *flags, "data=nothing"])
     with pytest.raises(SystemExit) as stopped:
         audit.main()
