@@ -22,7 +22,6 @@ from .source import Opened
 
 if TYPE_CHECKING:
     from supernet.data.dataset import PoseDataset
-    from supernet.family import Architecture
     from supernet.options import EvaluationOptions
 
 
@@ -107,13 +106,12 @@ def file_of(opened: Opened, runtime: str) -> Path | None:
     return found[0]
 
 
-def manifest_of(opened: Opened, runtime: str) -> Manifest | None:
-    """What the file says that `run_of` would run; None for torch, and for a file that says nothing."""
+def manifest_of(opened: Opened, runtime: str) -> Manifest:
+    """`opened` as `run_of` would run it: of a file with the shape and the peaks that it says."""
     file = file_of(opened, runtime)
-    if file is None or opened.manifest is not None:
-        return None if file is None else opened.manifest
-    form = format_of(file)
-    return None if form is None else form.manifest(file)
+    form = None if file is None else format_of(file)
+    said = None if file is None or form is None else opened.manifest or form.manifest(file)
+    return opened.describe(said)
 
 
 def digest_of(opened: Opened, runtime: str) -> str:
@@ -124,21 +122,19 @@ def digest_of(opened: Opened, runtime: str) -> str:
     return file_digest(file)
 
 
-def fitting_options(
-    options: EvaluationOptions, arch: Architecture, manifest: Manifest | None
-) -> EvaluationOptions:
+def fitting_options(options: EvaluationOptions, manifest: Manifest) -> EvaluationOptions:
     """`options` for a network that takes only one input shape, if its manifest names one.
 
     Raises:
         InputError: that shape is not the square of its resolution, or a multi-scale test is asked for.
     """
-    shape = manifest.input_shape if manifest is not None else None
+    shape, side = manifest.input_shape, manifest.resolution
     if shape is None:
         return options
-    if shape != (arch.resolution, arch.resolution):
+    if shape != (side, side):
         raise InputError(
             f"a file of the fixed shape {shape[0]} x {shape[1]} is not scored, only the square of "
-            f"{arch.resolution} or free shapes; export it once more with export.shapes=dynamic"
+            f"{side} or free shapes; export it once more with export.shapes=dynamic"
         )
     if tuple(options.scales) != (1.0,):
         raise InputError("a multi-scale test needs a network that takes any input shape")

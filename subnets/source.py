@@ -15,7 +15,7 @@ from supernet.data.layouts import LAYOUTS
 from supernet.data.source import MEND, DataConfig, data_from, joints_of, open_split
 from supernet.errors import InputError
 from supernet.evaluation import calibration_batches
-from supernet.family import Architecture, arch_from_dict, family_of, load_arch
+from supernet.family import Architecture, arch_from_dict, family_of, load_arch, step_of
 from supernet.heads.contract import Head, head_of
 from supernet.pose.grouping import MATCHING
 from supernet.pose.skeletons import Skeleton, require_same_joints
@@ -184,6 +184,23 @@ class Opened:
     def head(self) -> Head:
         """What its outputs are."""
         return head_of(self.arch)
+
+    def describe(self, said: Manifest | None = None) -> Manifest:
+        """What a file of it says of itself that takes any shape and ends in the outputs of its head, or in
+        both is as a file that says `said`.
+        """
+        return Manifest(
+            self.name,
+            self.arch.resolution,
+            self.skeleton,
+            input_shape=said.input_shape if said else None,
+            step=step_of(self.arch),
+            peaks=said.peaks if said else 0,
+            head_kind=self.arch.head_kind,
+            matching=self.matching,
+            arch=self.arch.to_dict(),
+            about={**self.about, "trained": self.trained},
+        )
 
     def require_people(self) -> Opened:
         """Itself.

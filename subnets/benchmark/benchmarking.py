@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -100,10 +100,8 @@ def file_for(name: str, opened: Opened, runtime: str, scratch: Path) -> Path:
         order = [item for item in with_needs([form]) if not (scratch / name / item.file).exists()]
         for item in order:
             item.check()
-        net, arch = opened.require_net(), opened.arch
-        fields: dict[str, Any] = {"step": step_of(arch), "head_kind": arch.head_kind, "arch": arch.to_dict()}
-        manifest = Manifest(name, arch.resolution, opened.skeleton, **fields)
-        job = Job(net, _fused(opened), manifest, scratch / name, tuple)
+        manifest = replace(opened.describe(), name=name)
+        job = Job(opened.require_net(), _fused(opened), manifest, scratch / name, tuple)
         for item in order:
             target = job.folder / item.file
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -125,10 +123,11 @@ def timed(options: BenchmarkOptions, opened: Opened, runtime: str, run: Run) -> 
     """
     # A file's own shape also for the same network in torch, which stands beside it.
     manifests = (opened.manifest, *(FORMATS.get(name).manifest(path) for name, path in opened.files.items()))
-    manifest = next((item for item in manifests if item is not None), None)
+    manifest = opened.describe(next((item for item in manifests if item is not None), None))
     if options.image is not None:
-        return _from_file(Path(options.image), opened, run, manifest, runtime)
-    fixed = manifest.input_shape if manifest else None
+        grouped = replace(manifest, peaks=0) if runtime == "torch" else manifest
+        return _from_file(Path(options.image), opened, run, grouped)
+    fixed = manifest.input_shape
     shape = check_input_shape(options.input_shape or fixed or opened.arch.input_shape, step_of(opened.arch))
     if fixed is not None and shape != fixed:
         raise InputError(
@@ -138,16 +137,12 @@ def timed(options: BenchmarkOptions, opened: Opened, runtime: str, run: Run) -> 
     return Timed(partial(run, images), shape)
 
 
-def _from_file(image: Path, opened: Opened, run: Run, manifest: Manifest | None, runtime: str) -> Timed:
+def _from_file(image: Path, opened: Opened, run: Run, manifest: Manifest) -> Timed:
     from ..portable.frames import read_rgb
-    from ..portable.predictor import Predictor, PredictorOptions
+    from ..portable.predictor import Predictor
 
     opened.require_people()
-    peaks = runtime != "torch" and manifest is not None and manifest.peaks > 0
-    shape = manifest.input_shape if manifest else None
-    predictor = Predictor(
-        run, opened.skeleton, PredictorOptions(opened.arch.resolution, shape, peaks, opened.arch.head_kind)
-    )
+    predictor = Predictor.of(run, manifest)
     _, (prepared,) = predictor.prepare(read_rgb(image))
     height, width = prepared.shape[2:]
     return Timed(lambda: predictor(read_rgb(image)), (height, width))

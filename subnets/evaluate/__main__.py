@@ -113,12 +113,12 @@ def evaluate(
     from .report import net_score
 
     manifest = manifest_of(opened, config.runtime)
-    if manifest is not None and manifest.peaks:
+    if manifest.peaks:
         raise InputError(
             f"{opened.name} as a file gives peaks and no heatmaps; evaluate the same network exported with "
             "peaks=0"
         )
-    options = fitting_options(config.evaluation, opened.arch, manifest)
+    options = fitting_options(config.evaluation, manifest)
     decode = DecodeOptions(oks_nms=config.oks_nms, matching=opened.matching)
     evaluator = Evaluator(dataset, options, config.scorer, decode)
     run = run_of(opened, config.runtime, config.threads)

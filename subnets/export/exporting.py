@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def export(config: ExportCommand, opened: Opened, formats: Sequence[str], folder
         written = write_formats(job, formats, config.export)
         timings = measure_latency(job, written, config.export)
         scores = [*inherited_scores(opened.about), *measure_scores(config, opened, job, written)]
-        picture = draw_picture(config, opened, temporary / PICTURE)
+        picture = draw_picture(config, opened, job, temporary / PICTURE)
         # A head or a rule of the user's own needs the user's code.
         known = config.export.bundle and job.manifest.matching in RULES_IN_C
         card = Card(
@@ -105,18 +106,8 @@ def make_job(config: ExportCommand, opened: Opened, folder: Path) -> Job:
         if options.shapes in RATIOS:
             height, width = padded_shape(opened.arch.resolution, *RATIOS[options.shapes])
         shape = check_input_shape((height, width), step_of(net.arch))
-    manifest = Manifest(
-        name=opened.name,
-        resolution=opened.arch.resolution,
-        skeleton=opened.skeleton,
-        input_shape=shape,
-        step=step_of(net.arch),
-        peaks=options.peaks,
-        head_kind=opened.arch.head_kind,
-        matching=DecodeOptions(matching=options.matching or opened.matching).matching,
-        arch=opened.arch.to_dict(),
-        about={**opened.about, "trained": opened.trained},
-    )
+    matching = DecodeOptions(matching=options.matching or opened.matching).matching
+    manifest = replace(opened.describe(), input_shape=shape, peaks=options.peaks, matching=matching)
 
     @lru_cache(maxsize=1)
     def calibration() -> list[Floats]:

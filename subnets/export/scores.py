@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from supernet.runs.files import write_bytes
 
 from ..portable.outputs import jpeg
 from ..portable.predicting import DRAW_JOINT, DRAW_SCORE
-from ..portable.predictor import Predictor, PredictorOptions
+from ..portable.predictor import Predictor
 from ..runtime import check_joints, fitting_options, torch_runtime
 from ..source import Opened
 from .card import SplitScores, Written
@@ -48,7 +49,7 @@ def measure_scores(
     dataset = open_split(config.data, "test")
     check_joints(opened, dataset)
     options = EvaluationOptions(images=config.export.score_images, batch_size=1)
-    fitting = fitting_options(options, opened.arch, job.manifest)
+    fitting = fitting_options(options, job.manifest)
     evaluator = Evaluator(dataset, fitting, decode=DecodeOptions(matching=job.manifest.matching))
     runs: dict[str, Run] = {"fp32 (torch)": torch_runtime(job.net)}
     for item in written:
@@ -64,7 +65,7 @@ def measure_scores(
     ]
 
 
-def draw_picture(config: ExportCommand, opened: Opened, path: Path) -> bool:
+def draw_picture(config: ExportCommand, opened: Opened, job: Job, path: Path) -> bool:
     """A sheet of test images with the people that the network finds; False without trained weights or data
     there.
 
@@ -75,9 +76,7 @@ def draw_picture(config: ExportCommand, opened: Opened, path: Path) -> bool:
     dataset = open_split(config.data, "test")
     if opened.skeleton.joints != dataset.skeleton.joints or not len(dataset):
         return False
-    decode = DecodeOptions(matching=config.export.matching or opened.matching)
-    options = PredictorOptions(opened.arch.resolution, head_kind=opened.arch.head_kind, decode=decode)
-    predictor = Predictor(torch_runtime(opened.require_net()), opened.skeleton, options)
+    predictor = Predictor.of(torch_runtime(job.net), replace(job.manifest, input_shape=None, peaks=0))
     crowded = sorted(range(len(dataset)), key=lambda index: -dataset.records[index].num_people)
     step = max(1, len(crowded) // PICTURES)
     drawn = []

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from supernet.errors import InputError
+from supernet.pose.grouping import DecodeOptions
 
 from .frames import not_looked_into, open_frames
 from .predicting import DRAW_SCORE, Summary, predict
@@ -83,7 +84,8 @@ def open_predictor(
     """
     session = OnnxSession(model, threads)
     manifest = session.require_manifest().require_people()
-    return Predictor.of(session, manifest, threshold, flip=flip, min_score=min_score)
+    decode = DecodeOptions(threshold=threshold, matching=manifest.matching)
+    return Predictor.of(session, manifest, decode, flip=flip, min_score=min_score)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -86,9 +86,13 @@ class Predictor:
         self._head = HEADS.get(options.head_kind)
 
     @classmethod
-    def of(cls, run: Run, manifest: Manifest, threshold: float = 0.1, **options: Any) -> Predictor:
-        """One that does what `manifest` says; `options` are further ones of `PredictorOptions`."""
-        decode = DecodeOptions(threshold=threshold, matching=manifest.matching)
+    def of(
+        cls, run: Run, manifest: Manifest, decode: DecodeOptions | None = None, **options: Any
+    ) -> Predictor:
+        """One that does what `manifest` says, by its rule of matching where `decode` is None; `options` are
+        further ones of `PredictorOptions`.
+        """
+        decode = decode or DecodeOptions(matching=manifest.matching)
         shape, peaks = manifest.input_shape, bool(manifest.peaks)
         settings = PredictorOptions(
             manifest.resolution, shape, peaks, manifest.head_kind, decode=decode, **options

@@ -81,28 +81,20 @@ def open_predictor(config: PredictCommand, opened: Opened) -> Predictor:
     """
     from supernet.pose.grouping import DecodeOptions
 
-    from ..portable.predictor import Predictor, PredictorOptions
+    from ..portable.predictor import Predictor
     from ..runtime import manifest_of, run_of
 
-    manifest = manifest_of(opened, config.runtime)
-    wanted = config.predict
-    options = PredictorOptions(
-        resolution=opened.arch.resolution,
-        input_shape=manifest.input_shape if manifest else None,
-        peaks=bool(manifest and manifest.peaks),
-        head_kind=opened.arch.head_kind,
-        flip=wanted.flip,
-        scales=tuple(wanted.scales),
-        min_score=wanted.min_score,
-        decode=DecodeOptions(
-            wanted.max_people,
-            wanted.threshold,
-            wanted.tag_threshold,
-            oks_nms=wanted.oks_nms,
-            matching=wanted.matching or opened.matching,
-        ),
+    wanted, manifest = config.predict, manifest_of(opened, config.runtime)
+    decode = DecodeOptions(
+        wanted.max_people,
+        wanted.threshold,
+        wanted.tag_threshold,
+        oks_nms=wanted.oks_nms,
+        matching=wanted.matching or manifest.matching,
     )
-    return Predictor(run_of(opened, config.runtime, config.threads), opened.skeleton, options)
+    run_ = run_of(opened, config.runtime, config.threads)
+    use = {"flip": wanted.flip, "scales": tuple(wanted.scales), "min_score": wanted.min_score}
+    return Predictor.of(run_, manifest, decode, **use)
 
 
 def listed(failures: list[str], most: int = 5) -> str:

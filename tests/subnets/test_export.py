@@ -25,7 +25,7 @@ from subnets.export.options import ExportCommand, ExportOptions
 from subnets.export.quantise import output_nodes
 from subnets.portable.main import open_predictor
 from subnets.portable.session import OnnxSession
-from subnets.runtime import open_runtime
+from subnets.runtime import manifest_of, open_runtime
 from subnets.source import open_source
 from supernet import Arch, InputError
 from supernet.data.source import DataConfig
@@ -96,7 +96,9 @@ def test_a_fixed_shape_is_the_only_one_taken(small_folder: Path, small_net: Subn
     # The rule of grouping travels along, in the file and in the folder.
     assert open_predictor(tmp_path / "out" / "model.onnx").options.decode.matching == "greedy"
     for path in (tmp_path / "out", tmp_path / "out" / "model.onnx"):
-        assert open_source(str(path)).matching == "greedy"
+        opened = open_source(str(path))
+        assert opened.matching == manifest_of(opened, "onnxruntime").matching == "greedy"
+        assert manifest_of(opened, "onnxruntime").input_shape == (64, 96)
     session = open_runtime(tmp_path / "out" / "model.onnx", "onnxruntime")
     images = np.random.default_rng(0).standard_normal((1, 3, 64, 96), dtype=np.float32)
     assert relative_difference(session(images), open_runtime(small_net)(images)) < 1e-4
