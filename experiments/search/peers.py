@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 from compare import BUDGETS, HERE, run_strategy
+from tabular import TabularBenchmark
 
 from search.study.storage import quiet_optuna
-from search.tabular import TabularBenchmark
 from supernet import SearchSpace
 
 STRATEGIES = (
