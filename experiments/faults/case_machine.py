@@ -15,7 +15,6 @@ from pathlib import Path
 
 import harness
 from case import ROOT, Answers, Case, case
-from kills import group
 from kinds import NET, RUN, search, train
 from world import DATA, EXPORT
 
@@ -45,16 +44,15 @@ def worker_killed(case: Case) -> Answers:
     case.take("data", "space.yaml")
     arguments = train("w", "data.workers=2", "train.steps=2000", "train.checkpoint.every=1000")
     child = harness.start("supernet.train", arguments, case.here)
-    victims: list[int] = []
     begin = time.monotonic()
     while not (log := case.here / "runs/train/w/log.jsonl").exists() or log.stat().st_size < 200:
         time.sleep(0.02)
         if time.monotonic() - begin > 100:
             break
-    victims = [pid for pid in group(child) if pid != child]
+    victims = [pid for pid in harness.group(child) if pid != child]
     os.kill(max(victims), signal.SIGKILL)
     done = ended(child, case.here)
-    return [(f"one of {len(victims)} killed", done, "processes stay" if group(child) else "")]
+    return [(f"one of {len(victims)} killed", done, "processes stay" if harness.group(child) else "")]
 
 
 def ended(child: int, folder: Path) -> harness.Run:

@@ -108,7 +108,7 @@ def run(entry: Entry, arguments: Sequence[str], folder: Path, settings: Any = No
         now, (state, used) = time.monotonic(), _state(child)
         if used > spent or state == "R":
             spent, last = used, now
-        if now - last > LIMIT_SECONDS and (children := _children(child)) != seen:
+        if now - last > LIMIT_SECONDS and (children := group(child)) != seen:
             last, seen = now, children  # it waits for processes of its own, which got little of the machine
         if used > LIMIT_SECONDS or now - last > LIMIT_SECONDS or now - begin > CLOCK_SECONDS:
             hung = True
@@ -146,8 +146,8 @@ def _state(pid: int) -> tuple[str, float]:
     return fields[0], sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
-def _children(leader: int) -> dict[int, float]:
-    """The processor time that each process of a group has had."""
+def group(leader: int) -> dict[int, float]:
+    """The processes of a group, and the processor time that each has had."""
     found = {}
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError, ValueError):

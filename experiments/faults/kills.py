@@ -161,7 +161,7 @@ def break_off(child: int, where: Path, draw: random.Random, seconds: float, seve
         if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             break
         time.sleep(0.0003 if aimed else 0.002)
-    members = group(child)
+    members = sorted(harness.group(child))
     if several and len(members) > 1 and draw.random() < 0.5:
         victim = draw.choice(members)
         with contextlib.suppress(ProcessLookupError):
@@ -182,18 +182,6 @@ def hidden(where: Path) -> set[str]:
     with contextlib.suppress(OSError):
         return {str(path) for path in where.rglob(".*") if path.name != ".lock"}
     return set()
-
-
-def group(leader: int) -> list[int]:
-    """The processes of a group."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            with contextlib.suppress(OSError, IndexError, ValueError):
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-                if int(fields[2]) == leader:
-                    found.append(int(entry.name))
-    return sorted(found)
 
 
 def end_group(leader: int) -> None:
