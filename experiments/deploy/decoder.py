@@ -24,9 +24,8 @@ import cv2
 import numpy as np
 import torch
 
-from experiments.deploy.c_decoder import MAPS, OUTPUTS, STRICT, Decoder, compiler, wild
+from experiments.deploy.c_decoder import MAPS, OUTPUTS, STRICT, Decoder, checker, compiler, wild
 from subnets.console import SourceOptions
-from subnets.export.bundle import HEADER, decoder_header
 from subnets.runtime import torch_runtime
 from subnets.source import open_source
 from supernet.data.source import data_from, open_split
@@ -60,12 +59,6 @@ def same(found: People | None, wanted: People) -> bool:
         return False
     near = np.allclose(found.keypoints, wanted.keypoints, atol=1e-3, rtol=0, equal_nan=True)
     return near and np.allclose(found.scores, wanted.scores, atol=1e-6)
-
-
-def checker(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Maps with 10,000 peaks a joint."""
-    heat = (np.indices((100, 200)).sum(axis=0) % 2).astype(np.float32)
-    return np.repeat(heat[None], 14, axis=0), rng.normal(0, 3, (14, 50, 100)).astype(np.float32)
 
 
 def fuzz(decoder: Decoder, rule: str, count: int) -> int:
@@ -138,20 +131,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             decoder = Decoder(folder, SKELETON, options)
-            (folder / HEADER).write_text(decoder_header(SKELETON, options))
             (folder / "shared.c").write_text(SHARED)
-            command = [
-                str(compiler()),
-                *STRICT,
-                "-O2",
-                "-fPIC",
-                "-shared",
-                "shared.c",
-                "-o",
-                "shared.so",
-                "-lm",
-            ]
-            subprocess.run(command, cwd=folder, check=True)
+            words = "-O2 -fPIC -shared shared.c -o shared.so -lm"
+            subprocess.run([str(compiler()), *STRICT, *words.split()], cwd=folder, check=True)
             library = ctypes.CDLL(str(folder / "shared.so"))
             found = decoder((OUTPUTS, outputs) for outputs in maps)
             equal = sum(map(same, found, (in_python(outputs, options) for outputs in maps)))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.deploy import c_decoder
-from experiments.deploy.c_decoder import MAPS, OUTPUTS, PEAKS, Decoder, outputs, wild
+from experiments.deploy.c_decoder import MAPS, OUTPUTS, PEAKS, Decoder, checker, outputs, wild
 from subnets import Subnet
 from subnets.export.bundle import decoder_header, write_porting
 from subnets.portable.manifest import Manifest
@@ -54,9 +54,7 @@ def test_the_same_people_from_outputs(decoders: dict[str, Decoder], rule: str) -
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_the_same_people_from_anything(decoders: dict[str, Decoder], rule: str) -> None:
     rng = np.random.default_rng(1)
-    cases = [wild(rng) for _ in range(300)]
-    checker = (np.indices((100, 200)).sum(axis=0) % 2).astype(np.float32)  # 10,000 peaks a joint
-    cases.append((np.repeat(checker[None], 14, axis=0), rng.normal(0, 3, (14, 50, 100)).astype(np.float32)))
+    cases = [*(wild(rng) for _ in range(300)), checker(rng)]
     for case, found in zip(cases, decoders[rule]((MAPS, case) for case in cases), strict=True):
         options = DecodeOptions(matching=rule)
         (wanted,) = decode(case[0][None], case[1][None, ..., None], options=options)
