@@ -124,8 +124,9 @@ class Protocol:
             for key in self.needs:
                 if key not in record:
                     raise InputError(f"{where} has no {key!r}, which the protocol needs for scoring")
-            joints = np.reshape(np.asarray(record["keypoints"], float), (1, -1, 3))
-            record.setdefault("bbox", joint_boxes(joints)[0].tolist())
+            if "bbox" not in record:
+                joints = np.reshape(np.asarray(record["keypoints"], float), (1, -1, 3))
+                record["bbox"] = joint_boxes(joints)[0].tolist()
             if len(record["bbox"]) != 4:
                 raise InputError(f"{where} has a bbox that is not x, y, width, height")
             visibility = record["keypoints"][2::3]
