@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .people import Floats, joint_similarity, oks
-from .protocols import Protocol, open_truth, score
+from .protocols import Protocol, main_metric, open_truth, score
 from .results import Detections, GroundTruth, Record, read_detections
 from .skeletons import Skeleton
 
@@ -225,7 +225,7 @@ def _metrics(
     """The protocol's first metric (AP) as it is and with each kind of error mended alone."""
 
     def ap(found: list[Record]) -> float:
-        return next(iter(score(truth, found, dataset, skeleton=skeleton).values()))
+        return main_metric(score(truth, found, dataset, skeleton=skeleton))[1]
 
     metrics = {"as it is": ap([record for image in images for record in image.found])}
     for kind in JOINT_TYPES[1:]:
