@@ -15,7 +15,7 @@ from .dataset import PoseDataset, people_entries
 from .images.decode import UInt8Image
 from .images.store import Stores
 from .layouts import LAYOUTS
-from .opening import open_dataset
+from .opening import joined, open_dataset, shift_of
 from .options import UNION, DataOptions, MixSource, SourceOptions
 
 # Other names of the same joints.
@@ -46,12 +46,8 @@ def open_mix(options: DataOptions, role: str) -> PoseDataset:
         except InputError as error:
             raise InputError(f"source {name} of the mix: {error}") from None
         fresh = _records(name, part, joints[name], PROTOCOLS.get(protocol).counted(skeleton))
-        shift = _shift([r.image_id for r in records], [r.image_id for r in fresh])
-        keys = [[int(key) for r in some for key in r.annotation_ids] for some in (records, fresh)]
-        further = np.int64(_shift(*keys))
-        records += [
-            replace(r, image_id=r.image_id + shift, annotation_ids=r.annotation_ids + further) for r in fresh
-        ]
+        shift = shift_of((r.image_id for r in records), [r.image_id for r in fresh])
+        records = joined(records, [replace(r, image_id=r.image_id + shift) for r in fresh])
         images |= {image_id + shift: image for image_id, image in part.cached.items()}
         for inner, known in part.labelled.items():
             # Where nobody is labelled there is nobody, and no joint of others either.
@@ -248,11 +244,6 @@ def _records(name: str, part: PoseDataset, places: Places, counted: Sequence[int
             )
         )
     return found
-
-
-def _shift(taken: Sequence[int], fresh: Sequence[int]) -> int:
-    """What to add to all of `fresh` so that none of them is `taken`."""
-    return 0 if set(taken).isdisjoint(fresh) else 1 + max(taken) - min(fresh)
 
 
 def _with_crowd_indices(records: list[Record], protocol: Protocol) -> list[Record]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -170,19 +171,26 @@ def load_coco(root: str | os.PathLike[str], split: str, **settings: Any) -> Pose
 
 
 def _join(records: list[Record], more: list[Record], source: str, faults: Faults) -> list[Record]:
-    """Both lists; annotation ids of `more` move out of the way of those already there."""
+    """Both lists without images of `more` that are in `records`, too."""
     known = {record.image_id for record in records}
-    fresh = []
     for record in more:
         if record.image_id in known:
             faults.add(source, f"image {record.image_id}", "is in another of the joined splits too")
-        else:
-            fresh.append(record)
-    taken = {int(key) for record in records for key in record.annotation_ids}
-    if taken and any(int(key) in taken for record in fresh for key in record.annotation_ids):
-        shift = 1 + max(taken) - min(int(key) for record in fresh for key in record.annotation_ids)
-        fresh = [dataclasses.replace(r, annotation_ids=r.annotation_ids + np.int64(shift)) for r in fresh]
-    return records + fresh
+    return joined(records, [record for record in more if record.image_id not in known])
+
+
+def joined(records: list[Record], more: list[Record]) -> list[Record]:
+    """Both lists; annotation ids of `more` move out of the way of those already there."""
+    taken, fresh = ([key for r in some for key in r.annotation_ids.tolist()] for some in (records, more))
+    if shift := np.int64(shift_of(taken, fresh)):
+        more = [dataclasses.replace(r, annotation_ids=r.annotation_ids + shift) for r in more]
+    return records + more
+
+
+def shift_of(taken: Iterable[int], fresh: Sequence[int]) -> int:
+    """What to add to all of `fresh` so that none of them is `taken`."""
+    known = set(taken)
+    return 0 if known.isdisjoint(fresh) else 1 + max(known) - min(fresh)
 
 
 def _check_headers(dataset: PoseDataset, faults: Faults) -> None:
