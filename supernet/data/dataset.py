@@ -81,10 +81,7 @@ class PoseDataset:
 
     def by_source(self) -> dict[str, list[int]]:
         """The indices of the images of each source."""
-        found: dict[str, list[int]] = {}
-        for index, record in enumerate(self.records):
-            found.setdefault(record.source, []).append(index)
-        return found
+        return grouped(record.source for record in self.records)
 
     @property
     def num_people(self) -> int:
@@ -205,10 +202,7 @@ class PoseDataset:
             headers = list(pool.map(header, indices))
         names = [self.image_name(index) for index in indices]
         found = settle(self.records, headers, names, self.exif)
-        same: dict[str, list[int]] = {}
-        for index, name in enumerate(names):
-            same.setdefault(os.path.normpath(name), []).append(index)
-        for group in same.values():
+        for group in grouped(map(os.path.normpath, names)).values():
             for index in group[1:] and group:  # each has some of its people
                 ids = ", ".join(str(self.records[other].image_id) for other in group)
                 found[index] = InputError(f"{names[index]} is the picture of images {ids} alike; join them")
@@ -267,6 +261,14 @@ class PoseDataset:
     def __getstate__(self) -> dict[str, Any]:
         # A spawned worker reads from disk; a forked one never pickles and shares the cache.
         return {**self.__dict__, "cached": {}}
+
+
+def grouped(names: Iterable[str]) -> dict[str, list[int]]:
+    """By each of `names` where it stands among them."""
+    found: dict[str, list[int]] = {}
+    for index, name in enumerate(names):
+        found.setdefault(name, []).append(index)
+    return found
 
 
 def labelled_joints(records: Iterable[Record], num_joints: int) -> dict[str, BoolArray]:

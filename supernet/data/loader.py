@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..family import STEP
 from .annotations.records import Skipped
 from .batch import Batch, BatchMaker
-from .dataset import PoseDataset
+from .dataset import PoseDataset, grouped
 from .options import AugmentOptions, LoaderOptions
 from .plan import BatchPlan, step_resolution
 
@@ -216,9 +216,7 @@ def _trained_on(dataset: PoseDataset, keep_empty: bool) -> PoseDataset:
 
 def _sources(dataset: PoseDataset) -> list[tuple[list[int], int]]:
     """Of a mix, the indices of each source's images, and how many of them are in a pass."""
-    found: dict[str, list[int]] = {}
-    for index, record in enumerate(dataset.records if dataset.sources else ()):
-        found.setdefault(record.mixed, []).append(index)
+    found = grouped(record.mixed for record in dataset.records) if dataset.sources else {}
     return [(own, max(1, round(dataset.sources[name].weight * len(own)))) for name, own in found.items()]
 
 
