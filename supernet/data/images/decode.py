@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import cv2
 import numpy as np
@@ -286,7 +286,7 @@ def _run(store: Store, names: Sequence[str], progress: Callable[[int], None]) ->
 
 def _child_findings(store: Store, names: Sequence[str]) -> Iterator[str | None]:
     """What a child process says about one name after the other, as far as it gets."""
-    package_root = str(Path(__file__).parents[2])
+    package_root = str(Path(__file__).parents[3])
     path = os.pathsep.join([package_root, *filter(None, [os.environ.get("PYTHONPATH")])])
     with subprocess.Popen(
         [sys.executable, "-m", __name__],
@@ -299,7 +299,8 @@ def _child_findings(store: Store, names: Sequence[str]) -> Iterator[str | None]:
         assert child.stdout is not None
         # The child reads all of it before it says anything, so neither waits for the other.
         with contextlib.suppress(BrokenPipeError):
-            child.stdin.write(json.dumps({"root": str(store.root), "names": list(names)}).encode())
+            files = [(str(part.root), file) for part, file in map(store.part, names)]
+            child.stdin.write(json.dumps(files).encode())
             child.stdin.close()
         for line in child.stdout:
             if line.endswith(b"\n"):
@@ -312,14 +313,14 @@ def _ignore(_: int) -> None:
     pass
 
 
-def _findings(store: Store, names: Iterable[str]) -> Iterable[str | None]:
+def _findings(files: Iterable[tuple[Store, str]]) -> Iterable[str | None]:
     """What is wrong with each file, or None; takes the process's standard error stream."""
     import cv2
 
     cv2.setNumThreads(0)
     with tempfile.TemporaryFile() as captured:
         os.dup2(captured.fileno(), _STDERR)
-        for name in names:
+        for store, name in files:
             captured.seek(0)
             captured.truncate()
             try:
@@ -333,8 +334,9 @@ def _findings(store: Store, names: Iterable[str]) -> Iterable[str | None]:
 
 
 def _main() -> None:
-    task: dict[str, Any] = json.load(sys.stdin)
-    for finding in _findings(Store(task["root"]), task["names"]):
+    files: list[tuple[str, str]] = json.load(sys.stdin)
+    stores = {root: Store(root) for root in {root for root, _ in files}}
+    for finding in _findings((stores[root], file) for root, file in files):
         sys.stdout.write(json.dumps(finding) + "\n")
         sys.stdout.flush()
 

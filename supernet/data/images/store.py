@@ -46,6 +46,10 @@ class Store:
         self._owner = os.getpid()
         self._handles: dict[int, zipfile.ZipFile] = {}
 
+    def part(self, name: str) -> tuple[Store, str]:
+        """The store of a folder or zip in which file `name` lies, and what it is called there."""
+        return self, name
+
     def exists(self, name: str) -> bool:
         """Whether there is a file `name`."""
         return name in self._members or os.path.exists(self._file(name))
@@ -153,33 +157,33 @@ class Stores(Store):
     def __init__(self, stores: Mapping[str, Store]) -> None:
         self._stores = dict(stores)
 
+    def part(self, name: str) -> tuple[Store, str]:
+        key, _, file = name.partition("/")
+        return self._stores[key], file
+
     def exists(self, name: str) -> bool:
-        store, file = self._of(name)
+        store, file = self.part(name)
         return store.exists(file)
 
     def describe(self, name: str) -> str:
-        store, file = self._of(name)
+        store, file = self.part(name)
         return store.describe(file)
 
     def alike(self, name: str) -> str | None:
-        store, file = self._of(name)
+        store, file = self.part(name)
         found = store.alike(file)
         return None if found is None else f"{name.partition('/')[0]}/{found}"
 
     def read(self, name: str, size: int = -1) -> bytes:
-        store, file = self._of(name)
+        store, file = self.part(name)
         return store.read(file, size)
 
     def list(self, folder: str) -> list[str]:
-        store, file = self._of(folder)
+        store, file = self.part(folder)
         return [f"{folder.partition('/')[0]}/{found}" for found in store.list(file)]
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__
-
-    def _of(self, name: str) -> tuple[Store, str]:
-        key, _, file = name.partition("/")
-        return self._stores[key], file
 
 
 class Pictures:

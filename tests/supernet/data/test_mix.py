@@ -49,7 +49,7 @@ def test_joints_are_joined_by_names(sources):
     assert len(known) == 16
 
 
-def test_a_mix_holds_all_images_with_the_labels_of_their_sources(sources):
+def test_a_mix_holds_all_images_with_the_labels_of_their_sources(sources, tmp_path):
     options = mixed(sources)
     mix = open_split(options, "train")
     _, places = join_joints(options)
@@ -81,6 +81,8 @@ def test_a_mix_holds_all_images_with_the_labels_of_their_sources(sources):
     crowd = mixed(sources, "crowd", skeleton="crowdpose")
     assert open_split(crowd, "train").labelled["crowd"].all()
     assert {r.mixed for r in open_split(options, "val").records} == {"crowd", "coco", "mpii"}
+    (tmp_path / "nobody/1.png").write_bytes(b"no picture")
+    assert list(mix.damaged()) == [len(mix) - 1], "pixels are checked source by source"
 
 
 def test_joints_can_be_left_out_and_people_without_others_are_left_out_of_the_loss(sources):
