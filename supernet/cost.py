@@ -143,12 +143,11 @@ def part_choices(space: SearchSpace, num_joints: int, split: Split[P]) -> tuple[
 
     found = {name: PartChoices(*table) for name, table in tabulate(space, parts_of, None).items()}
     codes = space.sample_codes(np.random.default_rng(0), _CHECKED)
-    for code, arch in zip(codes, space.decode(codes), strict=True):
+    ((_, places),) = Gather(space, [choices.columns for choices in found.values()]).chunks(codes)
+    for row, arch in enumerate(space.decode(codes)):
         parts = dict(split(arch, num_joints))
         for name, choices in found.items():
-            radix = [int(space.num_choices[column]) for column in choices.columns]
-            place = int(np.ravel_multi_index(code[list(choices.columns)].tolist(), radix)) if radix else 0
-            if parts.pop(name, None) != choices.parts[place]:
+            if parts.pop(name, None) != choices.parts[places(choices.columns)[row]]:
                 raise InputError(
                     f"family {space.family}: part {name!r} of its layers depends on several genes at once "
                     "where none of them alone changes it; give its layers names and parts that do not"
