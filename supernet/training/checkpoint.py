@@ -166,7 +166,7 @@ def load_supernet(run: str | os.PathLike[str], which: str = "best") -> TrainedSu
     except InputError as error:
         raise InputError(f"checkpoint {path}: {error}") from None
     require_fit([], weights, shapes, snapshot.meta, path)
-    net = Supernet(space, joints)
+    net = Supernet(space, joints, seed=None)
     net.skeleton = skeleton
     load_weights(net, supernet_about(net), weights, snapshot.meta, path)
     try:
@@ -320,11 +320,10 @@ def find_checkpoint(run: str | os.PathLike[str], which: str = "best") -> Path:
     if not path.is_dir():
         named = shipped_path(os.fspath(run))
         if named is None:
-            known = (
-                f" or the name of one that ships ({', '.join(shipped_names())})" if shipped_names() else ""
-            )
+            known = ", ".join(shipped_names()) or "none"
             raise InputError(
-                f"training run {os.fspath(run)!r} does not exist; train one, or give its folder{known}"
+                f"training run {os.fspath(run)!r} does not exist; train one, or give its folder, or a name "
+                f"that ships ({known})"
             )
         return named
     kept = CheckpointFolder(path / FOLDER)
