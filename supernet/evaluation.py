@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -190,7 +190,7 @@ class SupernetEvaluator:
 
 
 def scores_by_source(
-    dataset: PoseDataset, detections: Iterable[dict[str, Any]], scorer: str = "auto"
+    dataset: PoseDataset, detections: Sequence[dict[str, Any]], scorer: str = "auto"
 ) -> dict[str, dict[str, float]]:
     """The metrics on the images of each source alone; nothing where there is one, or nobody to find.
 
@@ -199,9 +199,10 @@ def scores_by_source(
         detections: COCO keypoint results on it.
         scorer: as for `supernet.pose.score`.
     """
-    parts = {source: dataset.subset(indices) for source, indices in dataset.by_source().items()}
+    sources = dataset.by_source()
     found: dict[str, dict[str, float]] = {}
-    for source, part in parts.items() if len(parts) > 1 else ():
+    for source, indices in sources.items() if len(sources) > 1 else ():
+        part = dataset.subset(indices)
         if part.num_scored():
             ids = {record.image_id for record in part.records}
             own = [one for one in detections if one["image_id"] in ids]
