@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
@@ -15,6 +16,7 @@ from ..runs.files import decoded, parse_json, parse_yaml, read_json
 from .images.store import Store
 
 if TYPE_CHECKING:
+    from .images.decode import Header
     from .options import SourceOptions
 
 
@@ -143,18 +145,10 @@ class EmptyLayout(Layout):
     has_people = False
 
     def split(self, store: Store, name: str) -> Split:
-        from .images.decode import IMAGE_SUFFIXES, image_header, upright_size
-
-        files = [file for file in store.list(name) or store.list("") if file.lower().endswith(IMAGE_SUFFIXES)]
+        files = _pictures(store.list(name) or store.list(""))
         if not files:
             raise InputError(f"{store.root} has no pictures")
-        images = []
-        for number, file in enumerate(files, start=1):
-            try:
-                size = upright_size(image_header(partial(store.read, file), store.describe(file)))
-            except InputError:  # which opening names, or leaves out
-                size = (1, 1)
-            images.append({"id": number, "file_name": file, "width": size[0], "height": size[1]})
+        images = [image for image, _ in _seen(store, files)]
         document = {"images": images, "annotations": [], "categories": [{"id": 1, "name": "person"}]}
         return Split(f"empty-{name}", [(str(store.root), document)], [])
 
@@ -225,15 +219,14 @@ class YoloLayout(Layout):
 
     def _images(self, store: Store, about: Mapping[str, Any], name: str, where: str) -> list[str]:
         """The image files of a split: those of folders, or listed in text files."""
-        from .images.decode import IMAGE_SUFFIXES
-
         given = about.get(name)
         places: list[Any] = given if isinstance(given, list) else [given]
         if not places or not all(isinstance(place, str) and place for place in places):
             raise InputError(f"{where} names no images for split {name!r} ({name}: {given!r:.40})")
 
+        @cache
         def pictures(folder: str) -> list[str]:
-            return [file for file in store.list(folder) if file.lower().endswith(IMAGE_SUFFIXES)]
+            return _pictures(store.list(folder))
 
         def here(place: str, there: Callable[[str], Any]) -> str:
             own = _parts(place)
@@ -272,7 +265,6 @@ class YoloLayout(Layout):
         self, store: Store, files: list[str], shape: list[int], categories: list[dict[str, Any]], view: str
     ) -> dict[str, Any]:
         """The label files in COCO's form, of pictures seen in that `view` (`DataOptions.exif`)."""
-        from .images.decode import image_header, upright_size
         from .images.orientation import undecided
 
         images: list[dict[str, Any]] = []
@@ -282,24 +274,42 @@ class YoloLayout(Layout):
             raise InputError(
                 f"none of the {len(files)} images has a label file such as {store.describe(labels[0])}"
             )
-        for number, (file, label) in enumerate(zip(files, labels, strict=True), start=1):
-            try:
-                header = image_header(partial(store.read, file), store.describe(file))
-            except InputError:  # which opening names, or leaves out
-                images.append({"id": number, "file_name": file, "width": 1, "height": 1})
+        for (image, header), label in zip(_seen(store, files, view), labels, strict=True):
+            images.append(image)
+            if header is None or not store.exists(label):
                 continue
-            known = store.exists(label)
-            lines = decoded(store.read(label), store.describe(label)).splitlines() if known else []
+            lines = decoded(store.read(label), store.describe(label)).splitlines()
             if header.orientation != 1 and view == "auto" and any(line.strip() for line in lines):
-                raise undecided(store.describe(file), header)
-            size = (header.width, header.height) if view == "stored" else upright_size(header)
-            images.append({"id": number, "file_name": file, "width": size[0], "height": size[1]})
+                raise undecided(store.describe(image["file_name"]), header)
             for place, line in enumerate(lines, start=1):
                 if line.strip():
-                    person = _yolo_person(line, shape, *size)
-                    person |= {"id": len(people) + 1, "image_id": number}
-                    people.append({**person, "where": f"{store.describe(label)}: line {place}"})
+                    person = _yolo_person(line, shape, image["width"], image["height"])
+                    where = f"{store.describe(label)}: line {place}"
+                    people.append({**person, "id": len(people) + 1, "image_id": image["id"], "where": where})
         return {"images": images, "annotations": people, "categories": categories}
+
+
+def _pictures(files: Iterable[str]) -> list[str]:
+    from .images.decode import IMAGE_SUFFIXES
+
+    return [file for file in files if file.lower().endswith(IMAGE_SUFFIXES)]
+
+
+def _seen(
+    store: Store, files: Iterable[str], view: str = "upright"
+) -> Iterator[tuple[dict[str, Any], Header | None]]:
+    """COCO's entries of pictures seen in that `view` (`DataOptions.exif`), and their headers.
+
+    What cannot be read has a size of 1x1 and no header: opening names it, or leaves it out.
+    """
+    from .images.decode import image_header, upright_size
+
+    for number, file in enumerate(files, start=1):
+        size, header = (1, 1), None
+        with suppress(InputError):
+            header = image_header(partial(store.read, file), store.describe(file))
+            size = (header.width, header.height) if view == "stored" else upright_size(header)
+        yield {"id": number, "file_name": file, "width": size[0], "height": size[1]}, header
 
 
 def _parts(path: str) -> list[str]:
