@@ -9,8 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from . import limbs as render_limbs
-from . import limbs as render_torso
+from . import limbs
 from .body import NUM_JOINTS, Floats, Joint
 from .canvas import PARTS, Canvas, Style
 from .head import draw_hair_back, draw_head
@@ -77,7 +76,7 @@ def draw_figure(canvas: Canvas, figure: Figure, person: int) -> None:
     drawn = {part.number for part in parts}
     for joint in np.flatnonzero(figure.known):
         if not _CARRIERS[joint] & drawn:
-            paint = partial(render_limbs.stub, canvas, figure, int(joint))
+            paint = partial(limbs.stub, canvas, figure, int(joint))
             parts.append(Part(float(figure.joints[joint, 2]), min(_CARRIERS[joint]), paint))
     for part in sorted(parts, key=lambda part: part.depth):
         canvas.tag = person * PARTS + part.number
@@ -93,12 +92,12 @@ def _limb_parts(canvas: Canvas, figure: Figure) -> list[Part]:
         s, e, w = Joint.L_SHOULDER + side, Joint.L_ELBOW + side, Joint.L_WRIST + side
         h, k, a = Joint.L_HIP + side, Joint.L_KNEE + side, Joint.L_ANKLE + side
         for start, end, bias, number, paint in (
-            (s, e, 0.03, UPPER, render_limbs.upper_arm),
-            (e, w, 0.04, FORE, render_limbs.forearm),
-            (e, w, 0.041, HAND, render_limbs.hand),
-            (h, k, -0.03, THIGH, render_limbs.thigh),
-            (k, a, -0.04, SHANK, render_limbs.shank),
-            (k, a, -0.041, SHOE, render_limbs.shoe),
+            (s, e, 0.03, UPPER, limbs.upper_arm),
+            (e, w, 0.04, FORE, limbs.forearm),
+            (e, w, 0.041, HAND, limbs.hand),
+            (h, k, -0.03, THIGH, limbs.thigh),
+            (k, a, -0.04, SHANK, limbs.shank),
+            (k, a, -0.041, SHOE, limbs.shoe),
         ):
             if figure.has(start, end):
                 depth = (z[start] + z[end]) / 2 + bias * unit
@@ -106,7 +105,7 @@ def _limb_parts(canvas: Canvas, figure: Figure) -> list[Part]:
     hips_and_knees = (Joint.L_HIP, Joint.L_HIP + 1, Joint.L_KNEE, Joint.L_KNEE + 1)
     if figure.style.leg == "skirt" and figure.has(*hips_and_knees):
         depth = sum(z[j] for j in hips_and_knees) / 4 - 0.01 * unit
-        parts.append(Part(depth, SKIRT, partial(render_limbs.skirt, canvas, figure)))
+        parts.append(Part(depth, SKIRT, partial(limbs.skirt, canvas, figure)))
     return parts
 
 
@@ -119,14 +118,14 @@ def _trunk_parts(canvas: Canvas, figure: Figure) -> list[Part]:
     ]
     middle = float(z[corners].mean()) if corners else 0.0
     if len(corners) >= 2:
-        parts.append(Part(middle, TORSO, partial(render_torso.draw_torso, canvas, figure)))
+        parts.append(Part(middle, TORSO, partial(limbs.draw_torso, canvas, figure)))
     if figure.style.backpack and len(corners) == 4:
         behind = middle - 0.14 * unit * float(figure.forward[2])
-        parts.append(Part(behind, PACK, partial(render_torso.draw_backpack, canvas, figure)))
+        parts.append(Part(behind, PACK, partial(limbs.draw_backpack, canvas, figure)))
     if figure.has(Joint.HEAD, Joint.NECK):
         head = float(z[Joint.HEAD] + z[Joint.NECK]) / 2 + 0.05 * unit
         neck = min(head, middle) - 0.005 * unit
-        parts.append(Part(neck, NECKPART, partial(render_torso.draw_neck, canvas, figure)))
+        parts.append(Part(neck, NECKPART, partial(limbs.draw_neck, canvas, figure)))
         parts.append(Part(head, HEADPART, partial(draw_head, canvas, figure)))
         if figure.style.long_hair:
             # Behind shoulders that face the viewer, over a back that does.
