@@ -271,6 +271,8 @@ def main() -> None:
         for kind, index in cases(kinds, chosen.mutations, chosen.first):
             case = campaign.case(kind, chosen.seed, index)
             found.append(case)
+            if chosen.output:
+                append(chosen.output / "cases.csv", case)
             if case.verdict in BAD:
                 print(f"{case.verdict}: --kind {case.kind} --seed {case.seed} --index {index}: {case.file}: "
                       f"{case.damage[:80]} -> {case.place} {case.message[:160]}", flush=True)  # fmt: skip
@@ -283,13 +285,18 @@ def main() -> None:
         write(chosen.output, found, chosen.seed)
 
 
+def append(path: Path, case: Case) -> None:
+    """One case more in a CSV, so that a campaign that is broken off has told what it found."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(asdict(case)))
+        if not file.tell():
+            writer.writeheader()
+        writer.writerow(asdict(case))
+
+
 def write(folder: Path, found: list[Case], seed: int) -> None:
-    """All cases as CSV, the counts and the distinct failures as JSON."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "cases.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(asdict(found[0])))
-        writer.writeheader()
-        writer.writerows(asdict(case) for case in found)
+    """The counts and the distinct failures of these cases as JSON."""
     counts = {kind.name: Counter(c.verdict for c in found if c.kind == kind.name) for kind in KINDS}
     result = {
         "schema": 1, "seed": seed, "mutations": len(found), "verdicts": Counter(case.verdict for case in found),

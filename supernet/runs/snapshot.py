@@ -136,8 +136,8 @@ def write_snapshot(path: str | os.PathLike[str], snapshot: Snapshot) -> None:
         OSError: it could not be written; what was at `path` is still there.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in snapshot.tensors.items()}
-    text = json.dumps({"kind": KIND, "schema": SCHEMA, **snapshot.meta, "digest": digest_of(tensors)})
-    write_bytes(path, to_bytes(tensors, {"checkpoint": text}))
+    text = json.dumps({"kind": KIND, "schema": SCHEMA, **snapshot.meta})
+    write_bytes(path, to_bytes(tensors, {"checkpoint": text, "digest": digest_of(tensors, text)}))
 
 
 def read_snapshot(path: str | os.PathLike[str]) -> Snapshot:
@@ -152,7 +152,8 @@ def read_snapshot(path: str | os.PathLike[str]) -> Snapshot:
     try:
         check_tensors(file)
         with safe_open(file, "pt") as opened:
-            meta = json.loads((opened.metadata() or {})["checkpoint"], object_pairs_hook=one_key_once)
+            about = opened.metadata() or {}
+            meta = json.loads(about["checkpoint"], object_pairs_hook=one_key_once)
             tensors: dict[str, Tensor] = {
                 name: torch.clone(opened.get_tensor(name)) for name in list(opened.keys())
             }
@@ -170,17 +171,19 @@ def read_snapshot(path: str | os.PathLike[str]) -> Snapshot:
             f"checkpoint {file} has schema {meta.get('schema')}, written by version {meta.get('version')}; "
             f"this version reads schema {SCHEMA}: use the version that wrote it, or start a new run"
         )
-    if meta.get("digest", digest := digest_of(tensors)) != digest:
+    # Older versions kept one of the tensors alone, or none.
+    known, covered = (about["digest"], about["checkpoint"]) if "digest" in about else (meta.get("digest"), "")
+    if known not in (None, digest_of(tensors, covered)):
         raise InputError(
-            f"checkpoint {file} is damaged: its tensors are not those that were written; remove it to go on "
-            "from an older one"
+            f"checkpoint {file} is damaged: what it holds is not what was written; remove it to go on from "
+            "an older one"
         )
     return Snapshot(tensors, meta)
 
 
-def digest_of(tensors: Mapping[str, Tensor]) -> str:
-    """A digest over names, kinds, shapes and bytes of tensors."""
-    digest = hashlib.blake2b(digest_size=16)
+def digest_of(tensors: Mapping[str, Tensor], text: str) -> str:
+    """A digest over names, kinds, shapes and bytes of tensors, and over their description."""
+    digest = hashlib.blake2b(text.encode(), digest_size=16)
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
         # As bytes whatever the kind: numpy knows no bfloat16.

@@ -169,7 +169,8 @@ def test_a_name_is_looked_up_in_runs_train(saved, tmp_path, monkeypatch):
 
 def test_what_a_damaged_checkpoint_says(tmp_path):
     net = Supernet(SearchSpace.load("nano"))
-    about = {**supernet_about(net), "config": {}, "step": 3}
+    net.skeleton = Skeleton.load("crowdpose")
+    about = {**supernet_about(net), "config": {"seed": 1}, "step": 3}
     weights = {f"model.{name}": value for name, value in net.named_parameters()}
     path = tmp_path / "a.safetensors"
 
@@ -191,11 +192,17 @@ def test_what_a_damaged_checkpoint_says(tmp_path):
     write_snapshot(path, Snapshot(weights, about))
     content = path.read_bytes()
     assert load_supernet(path).step == 3
+    broken = []
     for place in (-1, -1000, len(content) // 2):
-        damaged = bytearray(content)
-        damaged[place] ^= 4
+        broken.append(bytearray(content))
+        broken[-1][place] ^= 4
+    # The description as well: how far it was trained, with which settings, for which joints.
+    for old, new in ((rb'step\": 3', rb'step\": 4'), (rb'seed\": 1', rb'seed\": 2'), (b"left_knee", b"left_knie")):
+        assert old in content
+        broken.append(content.replace(old, new))
+    for damaged in broken:
         path.write_bytes(damaged)
-        with pytest.raises(InputError, match="its tensors are not those that were written"):
+        with pytest.raises(InputError, match="what it holds is not what was written"):
             load_supernet(path)
     path.write_bytes(content.replace(rb"\"step\": 3", rb"\"kind\": 3"))
     with pytest.raises(InputError, match="key 'kind' is there more than once"):
