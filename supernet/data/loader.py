@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -91,7 +93,7 @@ class Loader:
             timeout=options.patience if workers else 0,
             collate_fn=_as_it_is,
             pin_memory=self._device.type == "cuda",
-            worker_init_fn=_single_threaded,
+            worker_init_fn=_begin_worker,
             prefetch_factor=options.prefetch if workers else None,
             persistent_workers=workers > 0,
             multiprocessing_context=start_method if workers else None,
@@ -280,7 +282,9 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
-def _single_threaded(worker: int) -> None:
-    """One thread per worker: OpenCV's own threads would fight over the cores, and do not survive a fork."""
+def _begin_worker(worker: int) -> None:
     del worker
+    # OpenCV's own threads would fight over the cores, and do not survive a fork.
     cv2.setNumThreads(0)
+    # A spawned process would tear Python down under the thread that sends its last batches, and abort.
+    atexit.register(os._exit, 0)

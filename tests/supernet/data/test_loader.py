@@ -1,3 +1,4 @@
+import atexit
 import hashlib
 import json
 import os
@@ -236,6 +237,29 @@ def test_workers_are_not_forked_from_a_process_with_threads(crowdpose_root):
     finally:
         end.set()
         thread.join()
+
+
+class Torn:
+    """Makes no batch; tells by a file that the Python it was sent to is torn down."""
+
+    def __init__(self, told):
+        self.told = told
+
+    def __setstate__(self, state):
+        self.told = state["told"]
+        atexit.register(self.told.touch)
+
+    def __call__(self, step, resolution):
+        raise InputError("no batch")
+
+
+def test_a_spawned_worker_ends_without_an_end_of_python(crowdpose_root, tmp_path):
+    dataset = load_crowdpose(crowdpose_root, "train")
+    loader = Loader(dataset, LoaderOptions(batch_size=4), (32,), workers=1, start_method="spawn")
+    loader._loader.dataset._make = Torn(tmp_path / "torn")
+    with pytest.raises(InputError, match="no batch"):
+        list(loader.batches(0, 2))
+    assert not (tmp_path / "torn").exists(), "its thread that sends batches would abort it now and then"
 
 
 def test_decode_threads_are_gone_from_the_system():
