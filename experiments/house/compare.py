@@ -3,8 +3,9 @@
     python experiments/house/compare.py --before OLD --after NEW [--rounds 5] [--work NAME ...]
 
 OLD and NEW are folders of two checkouts that run in the same environment. Each round runs both, the first one
-in turns, every piece of work in a process of its own on one thread. Only public names and commands are used,
-so that the same work runs in both. Writes result.json beside this file.
+in turns, every piece of work in a process of its own on one thread (`make demo`: two). Only public names and
+commands are used, so that the same work runs in both. Writes result.json beside this file; what is not
+measured now stays there.
 """
 
 from __future__ import annotations
@@ -75,11 +76,15 @@ class Checkout:
         self.root, self._python, self._scratch = root, python, scratch
         scratch.mkdir()
 
-    def run(self, *command: str) -> str:
-        """The standard output of one process; it must succeed."""
+    def run(self, *command: str, within: str = ".") -> str:
+        """The standard output of one process, in that folder of the scratch; it must succeed."""
         environment = os.environ | {"PYTHONPATH": str(self.root), "OMP_NUM_THREADS": "1"}
         done = subprocess.run(
-            [self._python, *command], cwd=self._scratch, env=environment, capture_output=True, text=True
+            [self._python, *command],
+            cwd=self._scratch / within,
+            env=environment,
+            capture_output=True,
+            text=True,
         )
         if done.returncode:
             sys.exit(f"{' '.join(command[:3])} in {self.root}: {done.stderr[-2000:]}")
@@ -108,6 +113,15 @@ class Checkout:
             taken.append(time.perf_counter() - start)
         return max(taken)
 
+    def demo(self, number: int) -> float:
+        """Seconds of `make demo` after the installation."""
+        folder = self._scratch / f"demo{number}"
+        folder.mkdir()
+        start = time.perf_counter()
+        print(self.run(str(self.root / "experiments" / "demo" / "run.py"), within=folder.name))
+        print((folder / "runs" / "demo" / "report.md").read_text())
+        return time.perf_counter() - start
+
 
 WORK: dict[str, Callable[[Checkout, int], float]] = {
     "training step": Checkout.training,
@@ -115,6 +129,7 @@ WORK: dict[str, Callable[[Checkout, int], float]] = {
     "MacsTable, 200,000": lambda checkout, _: float(checkout.run("-c", TABLE)),
     "evolution of the whole front": Checkout.front,
     "slowest --help": Checkout.helps,
+    "make demo": Checkout.demo,
 }
 
 
@@ -144,7 +159,8 @@ def main() -> None:
                 for name in names:
                     seconds[what][name].append(WORK[what](both[name], number))
             print(f"round {number} of {given.rounds}", file=sys.stderr)
-    rows = {
+    earlier = json.loads((HERE / "result.json").read_text()) if (HERE / "result.json").exists() else {}
+    rows = earlier.get("median seconds", {}) | {
         what: {
             **{name: round(statistics.median(values), 4) for name, values in found.items()},
             "after / before": round(
@@ -154,7 +170,7 @@ def main() -> None:
         for what, found in seconds.items()
     }
     versions = {"python": platform.python_version(), **{name: version(name) for name in ("torch", "numpy")}}
-    result = {"schema": 1, "rounds": given.rounds, "threads": 1, "versions": versions, "median seconds": rows}
+    result = {"schema": 1, "threads": 1, "versions": versions, "median seconds": rows}
     (HERE / "result.json").write_text(json.dumps(result, indent=1) + "\n")
     print("| work | before, s | after, s | after / before |\n|---|---|---|---|")
     for what, row in rows.items():
