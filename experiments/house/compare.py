@@ -166,6 +166,7 @@ def main() -> None:
             "after / before": round(
                 statistics.median(a / b for a, b in zip(found["after"], found["before"], strict=True)), 3
             ),
+            "rounds": given.rounds,
         }
         for what, found in seconds.items()
     }
