@@ -41,6 +41,8 @@ _WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--conf
 _FOLDER_FLAGS = ("--config-dir", "-cd")
 # Never part of a job's folder name.
 ALWAYS_LEFT_OUT = ("name", "experiment")
+# The choice of `data` that `with_data_of_run` makes.
+OF_RUN = "of_run"
 _NO_LAUNCHER = re.compile(r"Could not load 'hydra/launcher/(joblib|submitit|ray)")
 
 
@@ -85,11 +87,42 @@ def plain_arguments(arguments: Sequence[str], schema: type, command: str, positi
     return found
 
 
-def primary_groups(command: str) -> set[str]:
-    """The groups from which the primary config of `command` chooses."""
+def primary_groups(command: str) -> dict[str, str | None]:
+    """The groups from which the primary config of `command` chooses, and what it chooses."""
     entries = read_yaml(conf_folder(".") / f"{command}.yaml")["defaults"]
-    keys = {key for entry in entries if isinstance(entry, dict) for key in entry}
-    return {key for key in keys if not key.startswith("override ")}
+    found = {key: name for entry in entries if isinstance(entry, dict) for key, name in entry.items()}
+    return {key: name for key, name in found.items() if not key.startswith("override ")}
+
+
+def with_data_of_run(arguments: Sequence[str], command: str) -> list[str]:
+    """A command line with the data that its supernet was trained with, where it chooses none itself.
+
+    Settings such as `data.root=...` then change those. Commands that choose no data by default ask the
+    supernet themselves where nothing is to be changed.
+
+    Raises:
+        InputError: what the supernet's checkpoint says of its data cannot be used.
+    """
+    groups = primary_groups(command)
+    given = dict(argument.lstrip("+~").partition("=")[::2] for argument in arguments)
+    run = os.path.expanduser(given.get("supernet", "").strip("\"'"))
+    several = any(flag in arguments for flag in MULTIRUN) and "," in run
+    if "data" not in groups or run in ("", "null") or several or {"data", "experiment"} & set(given):
+        return list(arguments)
+    if groups["data"] is None and not any(key.startswith("data.") for key in given):
+        return list(arguments)
+    from .training.checkpoint import data_choice, find_checkpoint
+
+    try:
+        path = find_checkpoint(run)
+    except InputError:  # the command itself will say it
+        name, known = f"{OF_RUN}_that_is_missing", {}
+    else:
+        name, known = OF_RUN, data_choice(path)
+    if not known and (name == OF_RUN or groups["data"] is not None):
+        return list(arguments)
+    ConfigStore.instance().store(group="data", name=name, node=OmegaConf.create(known))
+    return [*arguments, f"data={name}"]
 
 
 def _hint_of(schema: type, key: str) -> object:
@@ -242,6 +275,7 @@ def launch(command: str, schema: type[C], body: Callable[[C, Path], object], pos
         is_help = len(shown) < len(sys.argv) - 1
         if is_help:
             shown = [*(argument for argument in shown if argument not in MULTIRUN), "--cfg", "job"]
+        shown = with_data_of_run(shown, command)
         sys.argv[1:] = with_job_names(plain_arguments(shown, schema, command, positional))
         run = hydra.main(version_base="1.3", config_path="pkg://conf", config_name=command)
         with _help_around(command) if is_help else nullcontext():
@@ -261,7 +295,7 @@ def launch(command: str, schema: type[C], body: Callable[[C, Path], object], pos
         # Hydra's, at `data.root=...` where `data` is null: it does not say which override it was.
         if _ROOT_IS_NULL not in str(error):
             raise
-        fail(InputError(_mend_of_null_group(sys.argv[1:])))
+        fail(InputError(_mend_of_null_group(sys.argv[1:], command)))
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
@@ -295,6 +329,10 @@ def _task(command: str, body: Callable[[C, Path], object]) -> Callable[[DictConf
             if missing:
                 raise InputError(f"{command} needs {', '.join(f'{key}=...' for key in missing)}; see --help")
             typed = cast(C, OmegaConf.to_object(config))
+            if HydraConfig.get().runtime.choices.get("data") == OF_RUN:
+                from .data.source import require_there
+
+                require_there(typed.data, config.supernet)  # type: ignore[attr-defined]
             body(typed, folder)
         except (InputError, OSError) as error:
             if not is_users(error):
@@ -309,12 +347,12 @@ def _task(command: str, body: Callable[[C, Path], object]) -> Callable[[DictConf
     return task
 
 
-def _mend_of_null_group(arguments: list[str]) -> str:
+def _mend_of_null_group(arguments: list[str], command: str) -> str:
     """What to say where an override reaches into a group for which no option is chosen."""
-    chosen = {argument.partition("=")[0] for argument in arguments}
+    chosen, default = {argument.partition("=")[0] for argument in arguments}, primary_groups(command)
     for argument in arguments:
         group, dot, _ = argument.partition("=")[0].partition(".")
-        if dot and group not in chosen and conf_names(group):
+        if dot and group not in chosen and default.get(group, group) is None:
             options = ", ".join(conf_names(group))
             return f"{argument} is a setting of the group {group}: choose {group}=... too ({options})"
     return "a setting belongs to a group for which no option is chosen; see --help"

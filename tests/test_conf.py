@@ -86,11 +86,15 @@ def test_misspelt_override_is_one_line_and_status_2(command: str, tmp_path: Path
 
 
 def test_setting_of_a_group_that_is_not_chosen_names_the_group(tmp_path: Path) -> None:
-    done = run("search", "supernet=x", "data.root=y", "budgets.macs=[0.5]", cwd=tmp_path)
+    given = ("search.batch=2", "data.root=y", "budgets.macs=[0.5]")
+    done = run("search", "supernet=photographs", *given, cwd=tmp_path)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: data.root=y is a setting of the group data: choose data=... too (")
     assert "synthetic" in line
+    # Of a supernet whose data are known it is one of theirs.
+    done = run("search", "supernet=x", *given, cwd=tmp_path)
+    assert (done.returncode, done.stderr.startswith("error: training run 'x' does not exist")) == (2, True)
 
 
 def test_mistyped_value_names_the_key(tmp_path: Path) -> None:

@@ -174,6 +174,10 @@ class DataOptions(SourceOptions, group="data"):
         for name in self.sources:
             if not re.fullmatch(r"[\w-]+", name):
                 raise InputError(f"data.sources: {name!r} is no name; use letters, digits, - and _")
+        if self.sources and self.root != SourceOptions.root:
+            raise InputError(
+                f"data.root={self.root} says nothing of a mix: give {', '.join(self.root_settings())}"
+            )
 
     def parts(self) -> Sequence[SourceOptions]:
         """The data sets to read: this one, or the sources of a mix."""
@@ -182,6 +186,14 @@ class DataOptions(SourceOptions, group="data"):
     def roots(self) -> list[Path]:
         """The folders or zips of `parts`."""
         return [Path(part.root) for part in self.parts()]
+
+    def described(self) -> str:
+        """Where they are, for messages."""
+        return ", ".join(map(str, self.roots()))
+
+    def root_settings(self) -> list[str]:
+        """What the settings are called that say where `parts` are."""
+        return [f"data.sources.{name}.root" for name in self.sources] or ["data.root"]
 
     def of_joints(self, skeleton: Skeleton | str | os.PathLike[str] | None) -> Self:
         """The same data with a layout of joints that need not lie in a file; None leaves what is named."""

@@ -29,10 +29,15 @@ def data_from(known: Any, mend: str = MEND) -> DataConfig:
     """
     from omegaconf import OmegaConf
 
+    require_plain(known, mend)
+    return cast(DataConfig, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DataConfig), known)))
+
+
+def require_plain(known: Any, mend: str = MEND) -> None:
+    """Raise InputError if settings of a run refer to something outside themselves."""
     text = json.dumps(known, default=str)
     if "${" in text:
         raise InputError(f"the run's data settings refer to {shown(text[text.index('${') :])}; {mend}")
-    return cast(DataConfig, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DataConfig), known)))
 
 
 def data_of_run(
@@ -49,12 +54,21 @@ def data_of_run(
             be a stranger's, and says no more than where its data were.
     """
     config = data_from(known, mend)
+    require_there(config, run, mend)
+    return config.of_joints(skeleton)
+
+
+def require_there(config: DataConfig, run: str | os.PathLike[str], mend: str = MEND) -> None:
+    """Raise InputError if the data of `run` are gone, or would have to be made outside the present folder."""
     for part in config.parts():
         root = Path(part.root).resolve()
         there = root.is_file() or any(path.is_file() for path in root.rglob("*"))
         if not there and not (LAYOUTS.get(part.layout).makes and root.is_relative_to(Path.cwd())):
-            raise InputError(f"{os.fspath(run)} was trained on data in {part.root}, where nothing is; {mend}")
-    return config.of_joints(skeleton)
+            moved = " ".join(f"{setting}=..." for setting in config.root_settings())
+            raise InputError(
+                f"{os.fspath(run)} was trained on data that are looked for in {part.root}, where nothing is; "
+                f"if they moved, give {moved}, else {mend}"
+            )
 
 
 def joints_of(config: DataConfig) -> Skeleton:

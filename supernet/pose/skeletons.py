@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..runs.reading import tensors_about
 
 SCHEMA = 1
 
@@ -120,7 +121,7 @@ class Skeleton:
 
     @classmethod
     def load(cls, source: Skeleton | str | os.PathLike[str]) -> Skeleton:
-        """The built-in layout of that name (`"crowdpose"`, `"coco"`), or the one in a YAML file.
+        """The built-in layout of that name (`"crowdpose"`, `"coco"`), or that of a YAML file or a checkpoint.
 
         A `Skeleton` is returned as it is, so functions can accept either.
 
@@ -131,12 +132,16 @@ class Skeleton:
             return source
         if str(source) in _BUILT_IN:
             return _BUILT_IN[str(source)]
-        if Path(source).suffix not in (".yaml", ".yml"):
+        record: Any
+        if Path(source).suffix in (".yaml", ".yml"):
+            from ..runs.files import read_yaml
+
+            record = read_yaml(source, "skeleton file")
+        elif Path(source).suffix == ".safetensors":
+            record = tensors_about(source, "checkpoint").get("skeleton")
+        else:
             names = " or ".join(sorted(_BUILT_IN))
             raise InputError(f"unknown skeleton {str(source)!r}; use {names}, or a path to a .yaml file")
-        from ..runs.files import read_yaml
-
-        record = read_yaml(source, "skeleton file")
         try:
             named = {"name": Path(source).stem, **record} if isinstance(record, Mapping) else record
             return cls.from_dict(named)

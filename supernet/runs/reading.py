@@ -5,6 +5,7 @@ Exported folders take this module along; it needs nothing but the standard libra
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from typing import Any
@@ -90,3 +91,25 @@ def check_tensors(path: str | os.PathLike[str]) -> None:
     size = int.from_bytes(read_bytes(path, "weights", 8), "little")
     if size < os.path.getsize(path):  # else it is cut or no such file, as the library will say
         check_bound("LITEPOSE_MAX_HEADER", size, f"the header of {os.fspath(path)}")
+
+
+def tensors_about(path: str | os.PathLike[str], key: str) -> dict[str, Any]:
+    """The JSON object that a safetensors file keeps beside its tensors under `key`, without reading those.
+
+    Raises:
+        InputError: it has none, or is no such file.
+    """
+    check_tensors(path)
+    try:
+        size = int.from_bytes(read_bytes(path, "weights", 8), "little")
+        if size >= os.path.getsize(path):
+            raise ValueError("it is cut, or no safetensors file")
+        header = json.loads(read_bytes(path, "weights", 8 + size)[8:])
+        found = json.loads(header["__metadata__"][key], object_pairs_hook=one_key_once)
+        if not isinstance(found, dict):
+            raise ValueError(f"its {key} is no object")
+    except (KeyError, TypeError):
+        raise InputError(f"{os.fspath(path)} holds no {key}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{os.fspath(path)} cannot be read: {error}") from None
+    return found

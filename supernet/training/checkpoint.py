@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -13,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..data.source import MEND, DataConfig, data_of_run
+from ..data.options import UNION
+from ..data.source import MEND, DataConfig, data_of_run, require_plain
 from ..errors import InputError, positive_int, shown
 from ..family import layers
 from ..layers.elastic import ElasticDepthwiseConv2d
@@ -21,6 +23,7 @@ from ..network import Supernet
 from ..pose.skeletons import Skeleton
 from ..registry import Registry
 from ..runs.files import atomic_path
+from ..runs.reading import tensors_about
 from ..runs.snapshot import Snapshot, load_weights, read_snapshot, require_fit, write_snapshot
 from ..space import SearchSpace
 from .shipped import Member, members, shipped_names, shipped_path
@@ -333,6 +336,30 @@ def find_checkpoint(run: str | os.PathLike[str], which: str = "best") -> Path:
     if found is None:
         raise InputError(f"training run {path} has no checkpoint {which!r} yet")
     return found
+
+
+def data_choice(path: Path) -> dict[str, Any]:
+    """The data settings that a checkpoint keeps, as a choice of the group `data`; none where it keeps none.
+
+    Where the file of its joints is gone, or names others by now, the checkpoint itself names them.
+
+    Raises:
+        InputError: it is no checkpoint, or see `require_plain`.
+    """
+    meta = tensors_about(path, "checkpoint")
+    config = meta.get("config")
+    known = config.get("data") if isinstance(config, dict) else None
+    # A list of defaults would choose files for Hydra.
+    if not isinstance(known, dict) or "defaults" in known:
+        return {}
+    require_plain(known)
+    if meta.get("skeleton") is None or known.get("skeleton") == UNION:
+        return known
+    kept, named = Skeleton.from_dict(meta["skeleton"]), None
+    with contextlib.suppress(InputError):
+        named = Skeleton.load(str(known.get("skeleton")))
+    same = named is not None and named.identity() == kept.identity()
+    return known if same else {**known, "skeleton": str(path)}
 
 
 def is_training_run(run: str | os.PathLike[str]) -> bool:

@@ -80,7 +80,7 @@ def test_a_checkpoint_makes_no_data_elsewhere(tmp_path: Path, way: str) -> None:
     small = {"train": 1, "val": 1, "test": 1, "size": 64}
     checkpoint(tmp_path / "here", {"root": root, "layout": "synthetic", "render": small})
     line = refused(tmp_path / "here", "search.run", "supernet=run", "budgets.macs=[0.5]")
-    assert "where nothing is; choose the data" in line
+    assert "where nothing is; if they moved, give data.root=..., else choose the data" in line
     assert not (tmp_path / "elsewhere").exists()
 
 

@@ -29,7 +29,7 @@ def test_a_leak_is_told(
     assert leak_warning(train, val) is None
     assert "data leak: 4 of 4 images" in str(leak_warning(val, val))
     # The images of a mix have other names than alone.
-    mix = open_split(replace(data, sources={"one": MixSource(root=data.root)}), "val")
+    mix = open_split(DataConfig(skeleton="union", sources={"one": MixSource(root=data.root)}), "val")
     assert mix.records[0].file_name != val.records[0].file_name
     assert "data leak: 4 of 4 images" in str(leak_warning(mix, val))
     # A copy is the same image, and so is one that is not there to be compared.

@@ -239,3 +239,5 @@ def test_names_of_joints_that_do_not_fit_are_refused_with_both_lists(sources, tm
         open_split(DataOptions(skeleton="union"), "train")
     with pytest.raises(InputError, match=r"data\.sources: 'a/b' is no name"):
         DataOptions(sources={"a/b": hands})
+    with pytest.raises(InputError, match=r"data\.root=x says nothing of a mix: give data\.sources\.b\.root"):
+        DataOptions("x", sources={"b": hands})
