@@ -145,6 +145,10 @@ class PoseDataset:
         """Where image `index` lies below the data set's root."""
         return self._member(self.records[index])
 
+    def tell_first_guess(self) -> None:
+        """Warn when the first image is read that only the last part of its `file_name` tells."""
+        self._pictures.tells = True
+
     def by_last_name(self) -> list[tuple[str, str]]:
         """Of images that only the last part of their `file_name` told: that, and the file that is taken."""
         places = [(record.file_name, *self._pictures.find(record.file_name)) for record in self.records]

@@ -69,6 +69,8 @@ def open_dataset(options: DataOptions, split: str) -> PoseDataset:
     dataset.skipped = faults.skipped
     if options.verify != "none":
         _tell_doubts(dataset)
+    else:
+        dataset.tell_first_guess()
     if not len(dataset):
         first = f"; the first of {len(dataset.skipped)} skipped: " if dataset.skipped else ""
         raise InputError(f"{found.name} holds no usable image{first}{''.join(map(str, dataset.skipped[:1]))}")

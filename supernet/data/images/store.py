@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import logging
 import os
 import posixpath
 import threading
@@ -16,6 +17,8 @@ from typing import Any
 
 from ...errors import InputError
 from ...runs.reading import check_unpacked, read_bytes
+
+_LOG = logging.getLogger(__name__)
 
 
 class Store:
@@ -193,6 +196,9 @@ class Pictures:
     annotation file; then the longest of its ends that is a file in the data set. The last part alone counts
     only where it tells all pictures apart, and as a guess. Outside of the data set are only files that an
     absolute path or one from the annotation file leads to.
+
+    Attributes:
+        tells: whether to warn of the first guess.
     """
 
     def __init__(
@@ -204,6 +210,7 @@ class Pictures:
         self._beside = tuple(beside)
         self._by_last = len({name.rpartition("/")[2] for name in names}) == len(names)
         self._found: dict[str, tuple[str, bool]] = {}
+        self.tells = False
 
     def find(self, name: str) -> tuple[str, bool]:
         """Where the picture lies, or should; and whether only its last name told."""
@@ -216,6 +223,14 @@ class Pictures:
                 there = there or next(filter(None, map(self._store.alike, places)), None)
                 if there:
                     self._found[name] = (there, guessed)
+                    if guessed and self.tells:
+                        self.tells = False
+                        _LOG.warning(
+                            "%s is not where its file_name says: %s is taken, and so for others by their last "
+                            "names (data.verify=headers counts them)",
+                            name,
+                            self._store.describe(there),
+                        )
                     break
             else:
                 return next(iter(stages), guesses or [name])[0], False

@@ -118,6 +118,11 @@ def test_the_picture_that_is_named_is_read_whatever_else_is_called_so(tmp_path: 
             assert opened(root).read_image(0).max() == 50 * place, name
             assert (f"1 images are not where their file_name says, such as {found['images'][0]['file_name']}"
                     .replace("\\", "/") in caplog.text) == ("gone" in name), name  # fmt: skip
+            caplog.clear()
+            unseen = opened(root, verify="none")
+            assert not caplog.text, "nothing is looked at yet"
+            unseen.read_image(0), unseen.read_image(0)
+            assert caplog.text.count("is taken, and so for others") == ("gone" in name), name
 
 
 def test_pictures_of_one_last_name_in_two_folders_are_two(tmp_path: Path) -> None:
