@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from supernet.data.source import open_split
+from supernet.data.source import joints_of, open_split
 from supernet.errors import InputError
 from supernet.evaluation import Evaluator, SupernetEvaluator
 from supernet.heads.contract import require_people
@@ -72,12 +72,10 @@ def open_session(config: SearchCommand) -> Session:
     options = plan_options(config, space)
     require_more_than_draws(config, strategy)
     data = config.data or trained.data()
+    mend = "choose data of its joints"
+    trained.net.skeleton = trained.net.skeleton or joints_of(data)
+    require_same_joints(trained.net.skeleton, config.supernet, joints_of(data), data.described(), mend)
     train_set, val_set = open_split(data, "train"), open_split(data, "val")
-    if trained.net.skeleton is None:
-        trained.net.skeleton = train_set.skeleton
-    for dataset in (train_set, val_set):
-        mend = "choose data of its joints"
-        require_same_joints(trained.net.skeleton, config.supernet, dataset.skeleton, dataset.name, mend)
     evaluator = Evaluator(val_set, config.evaluation)
     evaluator.dataset.require_people()
     seen = trained_on(trained.config.get("data"), data, train_set, trained.skeleton)

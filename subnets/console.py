@@ -85,13 +85,13 @@ class SourceOptions(Options):
             or file.
         supernet: a training run, or a supernet that ships, which gives the weights of an architecture given
             by name or file, or of its `largest` or `smallest`.
-        skeleton: joint layout of a network that does not say its own.
-        data: where the data that a supernet was trained with lie by now; null takes them where they were.
+        skeleton: joint layout of a network that does not say its own; null takes CrowdPose's.
+        data: of a supernet's training, where they lie by now (data.root=...); null takes them where they were.
     """
 
     weights: str | None = None
     supernet: str | None = None
-    skeleton: str = "crowdpose"
+    skeleton: str | None = None
     data: DataConfig | None = None
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from supernet.data.source import joints_of
 from supernet.errors import InputError
 from supernet.pose.skeletons import require_same_joints
 
@@ -21,7 +22,7 @@ from .portable.session import file_digest
 from .source import Opened
 
 if TYPE_CHECKING:
-    from supernet.data.dataset import PoseDataset
+    from supernet.data.source import DataConfig
     from supernet.options import EvaluationOptions
 
 
@@ -141,7 +142,7 @@ def fitting_options(options: EvaluationOptions, manifest: Manifest) -> Evaluatio
     return replace(options, square=True, batch_size=1)
 
 
-def check_joints(opened: Opened, dataset: PoseDataset) -> None:
-    """Raise InputError unless the network's joints are those of the data set."""
+def check_joints(opened: Opened, data: DataConfig) -> None:
+    """Raise InputError unless the network's joints are those of the data, which need not be there yet."""
     mend = "choose data of its joints" if opened.trained else "give the skeleton= of the data"
-    require_same_joints(opened.skeleton, opened.name, dataset.skeleton, dataset.name, mend)
+    require_same_joints(opened.skeleton, opened.name, joints_of(data), data.described(), mend)

@@ -34,6 +34,8 @@ CALIBRATION_BATCHES = 4
 CALIBRATION_SIDE = 128
 # Training images that set the batch-norm statistics of a supernet's subnet.
 CALIBRATION_IMAGES = 64
+# The joint layout of a network that says none, where none is given.
+UNSAID = "crowdpose"
 
 
 def from_supernet(arch: str, run: str, data: DataConfig | None = None) -> Opened:
@@ -58,11 +60,12 @@ def from_supernet(arch: str, run: str, data: DataConfig | None = None) -> Opened
     if same is not None:
         return _member(same, run, trained)
     # A supernet's running statistics belong to no subnet.
-    train_set = open_split(_training_data(trained, data), "train")
+    data = _training_data(trained, data)
     if trained.net.skeleton is not None:
         where = "the data it was trained with"
         mend = "give back the skeleton file of the training"
-        require_same_joints(trained.net.skeleton, str(trained.path), train_set.skeleton, where, mend)
+        require_same_joints(trained.net.skeleton, str(trained.path), joints_of(data), where, mend)
+    train_set = open_split(data, "train")
     calibrate(trained.net, chosen, calibration_batches(train_set, chosen.resolution, CALIBRATION_IMAGES, 16))
     net = extract(trained.net, chosen).eval()
     net.skeleton = trained.net.skeleton or train_set.skeleton
@@ -254,12 +257,24 @@ def open_source(arch: str, options: SourceOptions | None = None) -> Opened:
     options = options or SourceOptions()
     if options.weights and options.supernet:
         raise InputError("weights= and supernet= both give weights; choose one")
-    opened = _shipped(arch) or _from_path(arch)
-    if opened is None:
-        return _named(arch, options)
-    if options.weights or options.supernet:
+    opened = _shipped(arch) or _from_path(arch, options.skeleton)
+    if opened is not None and (options.weights or options.supernet):
         raise InputError(f"{arch} has weights of its own; leave out weights= and supernet=")
+    opened = opened or _named(arch, options)
+    if options.skeleton is not None:
+        require_skeleton(opened, options.skeleton)
     return opened
+
+
+def require_skeleton(opened: Opened, given: str) -> None:
+    """Raise InputError unless the joint layout `given` is, but for its name, the one that a network has."""
+    mine, theirs = opened.skeleton.to_dict(), Skeleton.load(given).to_dict()
+    differing = [key for key in ("joints", "flip", "sigmas", "edges", "order") if mine[key] != theirs[key]]
+    if differing:
+        raise InputError(
+            f"skeleton={given} differs in {', '.join(differing)} from the joint layout that {opened.name} "
+            f"has, {opened.skeleton.name!r} ({', '.join(opened.skeleton.joints)}); leave out skeleton="
+        )
 
 
 def _named(arch: str, options: SourceOptions) -> Opened:
@@ -267,8 +282,8 @@ def _named(arch: str, options: SourceOptions) -> Opened:
     if options.supernet:
         return from_supernet(arch, options.supernet, options.data)
     if options.weights:
-        return from_official(arch, options.weights, options.skeleton)
-    return untrained(arch, options.skeleton)
+        return from_official(arch, options.weights, options.skeleton or UNSAID)
+    return untrained(arch, options.skeleton or UNSAID)
 
 
 def _shipped(arch: str) -> Opened | None:
@@ -288,11 +303,11 @@ def _shipped(arch: str) -> Opened | None:
     return _member(subnet or known[0], name, trained)
 
 
-def _from_path(arch: str) -> Opened | None:
+def _from_path(arch: str, skeleton: str | None) -> Opened | None:
     """What a folder, a file of a format or `RUN:budget` holds; None for other names."""
     path = _search_result(arch) or Path(arch)
     if path.is_dir():
-        return _from_folder(path, arch)
+        return _from_folder(path, arch, skeleton)
     form = format_of(path)
     return None if form is None else _from_file(path, form)
 
@@ -311,13 +326,15 @@ def _search_result(arch: str) -> Path | None:
     return folder / budget
 
 
-def _from_folder(path: Path, arch: str) -> Opened:
+def _from_folder(path: Path, arch: str, skeleton: str | None) -> Opened:
     if not (path / META_FILE).is_file() and (path / SUBNETS_FOLDER).is_dir():
         known = sorted(entry.parent.name for entry in (path / SUBNETS_FOLDER).glob(f"*/{META_FILE}"))
         raise InputError(
             f"{path} is a search run; choose a subnet: {', '.join(f'{path}:{name}' for name in known)}"
         )
     net = load(path)
+    if net.skeleton is None and skeleton is not None:
+        net.skeleton = Skeleton.load(skeleton)
     name = str(net.about.get("name") or arch.replace(":", "-").rstrip("/").rpartition("/")[2])
     files = {item.name: path / item.file for item in formats() if (path / item.file).is_file()}
     return Opened(
@@ -339,8 +356,13 @@ def skeleton_of(net: Network) -> Skeleton:
     """
     if net.skeleton is None:
         raise InputError(
-            f"the network's folder does not name its {net.num_joints} joints; give the network a "
-            "skeleton before save(), or add one to meta.json"
+            f"the network's folder does not name its {net.num_joints} joints; give skeleton=..., or give the "
+            "network a skeleton before save()"
+        )
+    if net.skeleton.num_joints != net.num_joints:
+        raise InputError(
+            f"the network finds {net.num_joints} joints, skeleton {net.skeleton.name!r} names "
+            f"{net.skeleton.num_joints}"
         )
     return net.skeleton
 

@@ -47,9 +47,9 @@ def run(config: EvaluateCommand, folder: Path) -> None:
     opened = {
         name: open_source(arch, config).require_trained() for name, arch in zip(names, archs, strict=True)
     }
-    dataset = open_split(config.data, config.split)
     for network in opened.values():
-        check_joints(network, dataset)
+        check_joints(network, config.data)
+    dataset = open_split(config.data, config.split)
     DecodeOptions(oks_nms=config.oks_nms, matching=config.evaluation.matching or MATCHING)
     PROTOCOLS.get(dataset.protocol).usable(config.scorer, dataset.skeleton)
     dataset = scored_part(dataset, config.evaluation.images)  # once for all networks

@@ -24,7 +24,7 @@ from ..network import fused_network, weights_digest
 from ..portable.manifest import Manifest
 from ..portable.predictor import letterbox
 from ..portable.session import EXPORT_FILE, file_digest
-from ..runtime import torch_runtime
+from ..runtime import check_joints, torch_runtime
 from ..source import Opened
 from .bundle import RULES_IN_C, write_bundle, write_porting
 from .card import PICTURE, Card, SplitScores, Written, card_text
@@ -41,7 +41,7 @@ from .formats import (
 )
 from .options import RATIOS, ExportCommand, ExportOptions
 from .peak_head import PeakNetwork
-from .scores import draw_picture, inherited_scores, measure_scores
+from .scores import draw_picture, inherited_scores, is_scored, measure_scores
 
 CARD_FILE = "card.md"
 SCHEMA = 1
@@ -95,9 +95,11 @@ def make_job(config: ExportCommand, opened: Opened, folder: Path) -> Job:
     """What is exported and how.
 
     Raises:
-        InputError: an input shape that the network cannot take.
+        InputError: an input shape that the network cannot take, or a test split of other joints.
     """
     net, options = opened.require_net(), config.export
+    if is_scored(config, opened):
+        check_joints(opened, config.data)
     if options.peaks and not opened.head.peaks:
         raise InputError(f"{opened.name} gives {opened.arch.head_kind} without tags; use export.peaks=0")
     shape = None

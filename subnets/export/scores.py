@@ -17,7 +17,7 @@ from supernet.runs.files import write_bytes
 from ..portable.outputs import jpeg
 from ..portable.predicting import DRAW_JOINT, DRAW_SCORE
 from ..portable.predictor import Predictor
-from ..runtime import check_joints, fitting_options, torch_runtime
+from ..runtime import fitting_options, torch_runtime
 from ..source import Opened
 from .card import SplitScores, Written
 from .formats import FORMATS, Job, Run
@@ -39,15 +39,19 @@ def inherited_scores(about: Mapping[str, Any]) -> list[SplitScores]:
     return found
 
 
+def is_scored(config: ExportCommand, opened: Opened) -> bool:
+    """Whether `measure_scores` will open the test split."""
+    grouped = opened.head.finds_people and not config.export.peaks
+    return config.export.score_images != 0 and opened.trained and grouped
+
+
 def measure_scores(
     config: ExportCommand, opened: Opened, job: Job, written: Sequence[Written]
 ) -> list[SplitScores]:
     """Torch and the written formats on the test split, if `export.score_images` asks for it."""
-    grouped = opened.head.finds_people and not job.manifest.peaks
-    if config.export.score_images == 0 or not opened.trained or not grouped:
+    if not is_scored(config, opened):
         return []
     dataset = open_split(config.data, "test")
-    check_joints(opened, dataset)
     options = EvaluationOptions(images=config.export.score_images, batch_size=1)
     fitting = fitting_options(options, job.manifest)
     evaluator = Evaluator(dataset, fitting, decode=DecodeOptions(matching=job.manifest.matching))
@@ -56,7 +60,7 @@ def measure_scores(
         form = FORMATS.get(item.format)
         label = form.precision if form.precision == "fp32" else form.precision.upper()
         runs[f"{label} ({item.runtime})"] = form.open(job.folder / item.file, None)
-    data = f"{', '.join(map(str, config.data.roots()))}: {evaluator.described}"
+    data = f"{config.data.described()}: {evaluator.described}"
     return [
         SplitScores(
             name, data, "one scale, no flip", evaluator(run, opened.arch.resolution, opened.head).stats

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from supernet.calibration import calibrate_by
 from supernet.data.dataset import PoseDataset
+from supernet.data.source import joints_of
 from supernet.errors import InputError
 from supernet.evaluation import calibration_batches
 from supernet.family import Architecture
@@ -91,10 +92,6 @@ class SubnetTask(Task[Network]):
     """
 
     def __init__(self, job: TrainingJob, net: Network, dataset: PoseDataset, teacher: Network | None) -> None:
-        for network, who in ((net, "the network"), (teacher, "the teacher")):
-            if network is not None and network.skeleton is not None:
-                mend = "choose data of its joints"
-                require_same_joints(network.skeleton, who, dataset.skeleton, dataset.name, mend)
         net.skeleton = dataset.skeleton
         self._dataset = dataset
         self._images = job.options.validation.calibration
@@ -175,6 +172,10 @@ def finetune(job: TrainingJob, net: Network, teacher: Network | None = None) -> 
         )
     if net.fused:
         raise InputError("a network with fused batch norms cannot be trained; take the unfused one")
+    for network, who in ((net, "the network"), (teacher, "the teacher")):
+        if network is not None and network.skeleton is not None:
+            where, mend = job.data.described(), "choose data of its joints"
+            require_same_joints(network.skeleton, who, joints_of(job.data), where, mend)
     dataset = job.open_split("train")
     if teacher is not None and teacher.num_joints != net.num_joints:
         raise InputError(f"the teacher finds {teacher.num_joints} joints, the network {net.num_joints}")

@@ -46,8 +46,8 @@ def run(config: TopDownCommand, folder: Path) -> None:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     opened = open_topdown(config)
+    check_joints(opened, config.data)
     dataset = open_split(config.data, config.split)
-    check_joints(opened, dataset)
     # Before the training: a misspelt file is found at once, and the corrected command may go on.
     boxes = open_boxes(config.topdown.boxes, dataset)
     net = starting_network(config, opened)

@@ -67,7 +67,7 @@ class TopDownCommand(CommandOptions):
         arch: a top-down network: a name (lpn-50), a description or a trained folder.
         name: of the run; its folder is runs/topdown/<name>.
         split: what is scored: train, val or test.
-        skeleton: joint layout of a network that does not say its own.
+        skeleton: joint layout of a network that does not say its own; null takes CrowdPose's.
         seed: of everything random.
         threads: of the CPU; null leaves it to torch.
         data: its train split is trained on.
@@ -77,7 +77,7 @@ class TopDownCommand(CommandOptions):
     arch: str = "???"
     name: str = "default"
     split: str = "test"
-    skeleton: str = "crowdpose"
+    skeleton: str | None = None
     seed: int = option(0, least=0)
     threads: int | None = option(None, least=1)
     data: DataConfig = field(default_factory=DataConfig)

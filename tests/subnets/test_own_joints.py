@@ -146,6 +146,13 @@ def test_every_command_takes_the_joints_along_and_refuses_others(
     run([[*scoring, "name=v", *data]])
     assert "labels the 14 of 'own14'" in refused([*scoring, "name=x", *other], capsys)
 
+    # Before anything is rendered or read.
+    none = ["name=z", "data=synthetic", "data.root=none"]
+    exporting = ["subnets.export", "arch=runs/search/n:70pct", "export.score_images=1"]
+    for command in (search("x", supernet="n"), scoring, tuning, exporting):
+        assert "labels the 14 of 'crowdpose'" in refused([*command, *none], capsys)
+    assert not Path("none").exists()
+
     # The data and the file of the joints moved: what is in them counts, and weights carry their joints.
     Path("data").rename("moved")
     Path("moved/own.yaml").rename("renamed.yaml")
@@ -159,8 +166,20 @@ def test_every_command_takes_the_joints_along_and_refuses_others(
     run([train("n", moved), search("n", *moved), [*scoring, "name=v", *moved]])
     assert "or for other joints" in refused(train("n", swapped), capsys)
     assert "score of other annotations" in refused([*scoring, "name=v", *swapped], capsys)
-    with pytest.raises(InputError, match="nothing is; choose the data with data="):
+    with pytest.raises(InputError, match=r"nothing is; if they moved, give data\.root="):
         open_source("largest", SourceOptions(supernet="n"))
+    # All that is left to say is where they are now: what else they are, their joints too, the run knows.
+    of_n = ["supernet=n", "arch=largest"]
+    run(
+        [
+            search("m", "data.root=moved", "data.workers=0", supernet="n"),
+            ["subnets.evaluate", *of_n, "name=m", "data.root=moved"],
+            ["subnets.predict", *of_n, "name=m", "data.root=moved", "source=moved/test"],
+            ["subnets.finetune", *of_n, "name=m", "data.root=moved", "train.steps=1", *SMALL],
+        ]
+    )
+    folders = (Path("runs/search/m/subnets/70pct"), Path("runs/finetune/m/subnet"))
+    assert [joints_of(folder) for folder in folders] == [joints, joints]
     given = DataConfig("moved", "coco", train_split="train", skeleton="renamed.yaml")
     assert open_source("largest", SourceOptions(supernet="n", data=given)).skeleton.joints == tuple(joints)
     with pytest.raises(InputError, match=r"those that are given differ in data\.skeleton, data\.layout"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -66,6 +67,26 @@ def test_sources_of_weights_exclude_each_other(small_folder: Path) -> None:
         open_source("litepose-xs", SourceOptions(weights="a.pth", supernet="run"))
     with pytest.raises(InputError, match="has weights of its own"):
         open_source(str(small_folder), SourceOptions(weights="a.pth"))
+
+
+def test_a_joint_layout_that_contradicts_the_network_is_refused(
+    small_folder: Path, small_onnx: Path, tmp_path: Path
+) -> None:
+    for network in (small_folder, small_onnx):
+        assert open_source(str(network), SourceOptions(skeleton="crowdpose")).skeleton.name == "crowdpose"
+        with pytest.raises(
+            InputError, match=r"skeleton=coco differs in joints, .* that small has, 'crowdpose'"
+        ):
+            open_source(str(network), SourceOptions(skeleton="coco"))
+    # One that says none takes what is given.
+    network = shutil.copytree(small_folder, tmp_path / "net")
+    meta = json.loads((network / "meta.json").read_text())
+    (network / "meta.json").write_text(json.dumps({**meta, "skeleton": None}))
+    with pytest.raises(InputError, match="does not name its 14 joints; give skeleton="):
+        open_source(str(network))
+    with pytest.raises(InputError, match="finds 14 joints, skeleton 'coco' names 17"):
+        open_source(str(network), SourceOptions(skeleton="coco"))
+    assert open_source(str(network), SourceOptions(skeleton="crowdpose")).skeleton.name == "crowdpose"
 
 
 def test_nothing_of_that_name() -> None:

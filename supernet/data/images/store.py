@@ -226,8 +226,8 @@ class Pictures:
                     if guessed and self.tells:
                         self.tells = False
                         _LOG.warning(
-                            "%s is not where its file_name says: %s is taken, and so for others by their last "
-                            "names (data.verify=headers counts them)",
+                            "%s is not where its file_name says: %s is taken, and so for others by their "
+                            "last names (data.verify=headers counts them)",
                             name,
                             self._store.describe(there),
                         )
