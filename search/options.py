@@ -69,8 +69,9 @@ class SearchCommand(CommandOptions):
             a class of your own as package.module:Class.
         strategy_options: arguments of the strategy; those of the predictor's: models=[gp_ard, ...].
         budgets: limits by the name of a cost, [0.9G,30%,litepose-s] each: an amount, a share of the largest
-            subnet (or a number up to 1), or as much as that network has. Costs: `macs`, `params`,
-            `latency_ms`, `ram` and `flash` (bytes), or one of a plugin. `names`: one for each limit, in that
+            subnet (or a number up to 1), or as much as that network has. Costs: `macs` (of one
+            square pass), `scored_macs` (of all that `evaluation` runs for an image), `params`, `latency_ms`,
+            `ram` and `flash` (bytes), or one of a plugin. `names`: one for each limit, in that
             order; default: as it was written, a file's name without folder and suffix. `named`: budgets by
             name with one or more limits, {phone: {macs: 0.9G, params: 2M}}. `convention`: MACs counted
             `exact`, or as the paper does, `litepose`. `precision`: memory for `int8` (default) or `float32`.

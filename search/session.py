@@ -65,12 +65,6 @@ def open_session(config: SearchCommand) -> Session:
     trained = load_supernet(config.supernet, config.checkpoint)
     space, num_joints = trained.space, trained.net.num_joints
     require_people(space.largest(), f"supernet {config.supernet}")
-    settings = CostSettings(num_joints, budgets.convention, budgets.precision, config.latency)
-    costs = Costs.of(space, settings, budgets.costs())
-    problem = Problem(costs, tuple(resolve_budgets(budgets, costs)), num_joints)
-    strategy = load_strategy(config.strategy, problem, config.strategy_options)
-    options = plan_options(config, space)
-    require_more_than_draws(config, strategy)
     data = config.data or trained.data()
     mend = "choose data of its joints"
     trained.net.skeleton = trained.net.skeleton or joints_of(data)
@@ -78,6 +72,14 @@ def open_session(config: SearchCommand) -> Session:
     train_set, val_set = open_split(data, "train"), open_split(data, "val")
     evaluator = Evaluator(val_set, config.evaluation)
     evaluator.dataset.require_people()
+    settings = CostSettings(
+        num_joints, budgets.convention, budgets.precision, config.latency, evaluator.passes
+    )
+    costs = Costs.of(space, settings, budgets.costs())
+    problem = Problem(costs, tuple(resolve_budgets(budgets, costs)), num_joints)
+    strategy = load_strategy(config.strategy, problem, config.strategy_options)
+    options = plan_options(config, space)
+    require_more_than_draws(config, strategy)
     seen = trained_on(trained.config.get("data"), data, train_set, trained.skeleton)
     leak = leak_warning(seen, evaluator.dataset)
     # Last: it holds for the whole process, which outlives settings that were refused.

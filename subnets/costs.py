@@ -20,11 +20,17 @@ class CostsCommand(CommandOptions):
         arch: networks by name, description or folder; null lists all that ship.
         num_joints: J.
         input_shape: [height, width] for all; null takes each one's own.
+        flip: of the test whose MACs stand beside those of one pass.
+        scales: of that test.
+        image_shape: [height, width] of its images in pixels; by default they are 4:3.
     """
 
     arch: Any = None
     num_joints: int = option(14, least=1)
     input_shape: list[int] | None = None
+    flip: bool = True
+    scales: tuple[float, ...] = option((1.0,), above=0)
+    image_shape: list[int] = option([480, 640], least=1, size=2)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -40,7 +46,7 @@ def run(config: CostsCommand, folder: Path) -> None:
     """Print the table."""
     from rich.table import Table
 
-    from supernet.cost import count_macs, count_params
+    from supernet.cost import Passes, count_macs, count_params, scored_macs
     from supernet.family import load_arch
     from supernet.memory import memory_of
     from supernet.registry import conf_names
@@ -50,14 +56,20 @@ def run(config: CostsCommand, folder: Path) -> None:
     shape = config.input_shape
     shipped = [*conf_names("zoo"), *conf_names("baselines")]
     table = Table(title=f"{config.num_joints} joints, one image (millions)")
-    numbers = ("params", "MACs (exact)", "MACs (litepose)", "RAM int8 (MB)", "flash int8 (MB)")
+    (rows, columns), scales = config.image_shape, tuple(config.scales)
+    passes = Passes(config.flip, scales, images=(((rows, columns), 1),))
+    macs = ("MACs (exact)", f"of a test: {passes.told()}", "MACs (litepose)")
+    numbers = ("params", *macs, "RAM int8 (MB)", "flash int8 (MB)")
     for name in ("network", "input", *numbers):
         table.add_column(name, justify="left" if name == "network" else "right")
     for name in shipped if config.arch is None else as_list(config.arch, "arch"):
         arch = load_arch(name)
         height, width = arch.input_shape if shape is None else (shape[0], shape[1])
-        macs = [count_macs(arch, config.num_joints, each, (height, width)) for each in ("exact", "litepose")]
-        counts = [count_params(arch, config.num_joints), *macs]
+        exact, paper = (
+            count_macs(arch, config.num_joints, each, (height, width)) for each in ("exact", "litepose")
+        )
+        tested = scored_macs(arch, passes, config.num_joints)
+        counts = [count_params(arch, config.num_joints), exact, tested, paper]
         counts += memory_of(arch, config.num_joints, "int8", (height, width)) or ()
         table.add_row(name, f"{height} x {width}", *(f"{count / 1e6:,.2f}" for count in counts))
     open_console().print(table)

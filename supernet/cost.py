@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +28,11 @@ from .family import (
 )
 from .space import Codes, SearchSpace
 
+if TYPE_CHECKING:
+    from .options import EvaluationOptions
+
+# (height, width) of an image whose shape nobody said: the mean shape of CrowdPose's and COCO's.
+FOUR_TO_THREE = (480, 640)
 # Rows at a time, so that a chunk stays in the processor's cache.
 _CHUNK = 2048
 # Random architectures on which tables are compared with the layers themselves.
@@ -310,12 +317,56 @@ def check_input_shape(shape: Sequence[int], step: int = STEP) -> tuple[int, int]
     return shape[0], shape[1]
 
 
-def padded_shape(resolution: int, image_height: int, image_width: int) -> tuple[int, int]:
-    """(height, width) of an image's test-time input: short side `resolution`, long side a multiple of 64."""
-    short, long = sorted((image_height, image_width))
-    # Integers throughout: a float ratio rounds 512 * 640 / 480 up once in a while.
-    padded = -(-resolution * long // (short * 64)) * 64
-    return (resolution, padded) if image_height <= image_width else (padded, resolution)
+@dataclass(frozen=True)
+class Passes:
+    """What a scored test runs for an image, on average over the images that it scores.
+
+    Attributes:
+        flip: whether the mirrored image is run too.
+        scales: of the test, multiples of the resolution.
+        square: whether images are letterboxed into a square.
+        images: how many images have a (height, width) in pixels; by default all are 4:3.
+    """
+
+    flip: bool = True
+    scales: tuple[float, ...] = (1.0,)
+    square: bool = False
+    images: tuple[tuple[tuple[int, int], int], ...] = ((FOUR_TO_THREE, 1),)
+
+    @classmethod
+    def of(cls, options: EvaluationOptions, sizes: Iterable[tuple[int, int]]) -> Passes:
+        """Those of a test by `options` on images of these (height, width)."""
+        images = tuple(sorted(Counter(sizes).items()))
+        return cls(options.flip, tuple(options.scales), options.square, images)
+
+    def shapes(self, resolution: int) -> dict[tuple[int, int], float]:
+        """By the (height, width) of an input, how many an image has."""
+        from .pose.preprocess import padded_shape
+
+        total = sum(count for _, count in self.images)
+        found: dict[tuple[int, int], float] = {}
+        for ((height, width), count), scale in itertools.product(self.images, self.scales):
+            shape = padded_shape(resolution, height, width, scale, self.square)
+            found[shape] = found.get(shape, 0.0) + (1 + self.flip) * count / total
+        return found
+
+    def told(self) -> str:
+        """In a few words: `flip, 4:3`."""
+        scales = "" if self.scales == (1.0,) else f", scales {', '.join(f'{s:g}' for s in self.scales)}"
+        (height, width), _ = self.images[0]
+        divisor = math.gcd(height, width)
+        ratio = f"{width // divisor}:{height // divisor}" if len(self.images) == 1 else "shapes of the data"
+        return f"{'flip' if self.flip else 'no flip'}{scales}, {'square' if self.square else ratio}"
+
+
+def scored_macs(
+    arch: Architecture, passes: Passes = Passes(), num_joints: int = 14, convention: str = "exact"
+) -> float:
+    """Mean multiply-accumulates of all that a test runs for one image; see `count_macs`."""
+    return sum(
+        number * count_macs(arch, num_joints, convention, shape)
+        for shape, number in passes.shapes(arch.resolution).items()
+    )
 
 
 class MacsTable(PartTable):

@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from .cli import launch
-from .cost import count_macs, count_params, input_size
+from .cost import count_macs, count_params, input_size, scored_macs
 from .family import Architecture, Layer, layers, load_arch, read_about
 from .options import CommandOptions, check_shape, option
 from .registry import conf_names
@@ -128,10 +128,13 @@ def _values(space: SearchSpace, names: list[str], arch: Architecture) -> str:
 
 
 def zoo_table(num_joints: int = 14) -> Table:
-    """The released networks: sizes, parameters, MACs in both conventions, and the paper's accuracy."""
+    """The released networks: sizes, parameters, MACs of one square pass by both conventions and of the test
+    that gave the paper's accuracy, and that accuracy.
+    """
     table = _table(f"Released networks, {num_joints} joints (MACs in millions; AP as the paper reports it)")
     table.add_column("arch", no_wrap=True)
-    for name in ("side", "params", "MACs\nexact", "MACs\nlitepose", "CrowdPose\ntest AP", "COCO\nval AP"):
+    costs = ("side", "params", "MACs\nexact", "MACs\nlitepose", "flip,\n4:3")
+    for name in (*costs, "CrowdPose\ntest AP", "COCO\nval AP"):
         _add_number(table, name)
     for name in conf_names("zoo"):
         arch = load_arch(name)
@@ -142,6 +145,7 @@ def zoo_table(num_joints: int = 14) -> Table:
             f"{count_params(arch, num_joints):,}",
             millions(count_macs(arch, num_joints)),
             millions(count_macs(arch, num_joints, "litepose")),
+            f"{scored_macs(arch, num_joints=num_joints) / 1e9:.2f} G",
             str(reported.get("crowdpose_test", "")),
             str(reported.get("coco_val", "")),
         )

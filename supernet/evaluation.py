@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .calibration import calibrate
+from .cost import Passes
 from .data.annotations.records import Faults, Skipped
 from .data.batch import normalise
 from .data.dataset import PoseDataset
@@ -26,6 +27,7 @@ from .network import Supernet
 from .options import EvaluationOptions
 from .pose.grouping import DecodeOptions
 from .pose.inference import InferenceOptions, Prepared, Run, infer_prepared, prepare
+from .pose.people import Floats
 from .pose.preprocess import check_shape
 from .pose.protocols import score
 from .pose.results import to_coco_results
@@ -41,11 +43,13 @@ class Evaluation:
         stats: the protocol's metrics by name (`AP`, `AP50`, ...), in 0..1.
         detections: COCO keypoint results.
         seconds: of inference and decoding, preparation and scoring left out.
+        decoding: seconds of them in which people were made of the network's outputs.
     """
 
     stats: dict[str, float]
     detections: list[dict[str, Any]]
     seconds: float
+    decoding: float
 
 
 class Evaluator:
@@ -98,14 +102,28 @@ class Evaluator:
             head: of the network.
         """
         prepared = self.prepared(resolution)
+        running = 0.0
+
+        def timed(images: Floats) -> Sequence[Any]:
+            nonlocal running
+            began = time.perf_counter()
+            outputs = run(images)
+            running += time.perf_counter() - began
+            return outputs
+
         start, prepared_before = time.perf_counter(), self._preparing
-        people = infer_prepared(run, prepared, head, self.dataset.skeleton, self._inference(resolution))
+        people = infer_prepared(timed, prepared, head, self.dataset.skeleton, self._inference(resolution))
         seconds = time.perf_counter() - start - (self._preparing - prepared_before)
         detections = to_coco_results(people, self.image_ids)
         stats = score(
             self.ground_truth, detections, self.dataset.protocol, self._scorer, self.dataset.skeleton
         )
-        return Evaluation(stats, detections, seconds)
+        return Evaluation(stats, detections, seconds, seconds - running)
+
+    @property
+    def passes(self) -> Passes:
+        """What is run for an image."""
+        return Passes.of(self.options, ((one.height, one.width) for one in self.dataset.records))
 
     @property
     def described(self) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +17,7 @@ from supernet.cost import (
     MacsTable,
     ParamsTable,
     PartTable,
+    Passes,
     Reduce,
     check_convention,
     count_macs,
@@ -59,12 +60,14 @@ class CostSettings:
         convention: how MACs are counted, `exact` or `litepose`.
         precision: of weights and maps in memory, `int8` or `float32`.
         latency: a latency table: a file, or the name of a run of `search.profile`.
+        passes: what is run for an image where networks are scored.
     """
 
     num_joints: int = 14
     convention: str = "exact"
     precision: str = "int8"
     latency: str | None = None
+    passes: Passes = field(default_factory=Passes)
 
     def __post_init__(self) -> None:
         check_convention(self.convention)
@@ -196,6 +199,32 @@ class Macs(LayerCost):
         return f"{provenance['convention']} counting"
 
 
+class ScoredMacs(LayerCost):
+    """Multiply-accumulates of all that the scoring test runs for one image (see `Passes`)."""
+
+    name, unit, title = "scored_macs", "MACs", "scored"
+
+    def of_layer(self, layer: Layer, resolution: int, settings: CostSettings) -> float:
+        """The mean over the test's images."""
+        convention = check_convention(settings.convention)
+        shapes = settings.passes.shapes(resolution).items()
+        return sum(number * layer.macs(*shape, convention) for shape, number in shapes)
+
+    def suffix(self) -> str:
+        """See `Cost`."""
+        return "-scored"
+
+    def provenance(self, table: CostTable, settings: CostSettings) -> dict[str, Any]:
+        """How they were counted, and for which inputs."""
+        shapes = settings.passes.shapes(1024)  # a side at which most shapes differ
+        inputs = {"x".join(map(str, shape)): number for shape, number in sorted(shapes.items())}
+        return {"convention": settings.convention, "test": settings.passes.told(), "inputs": inputs}
+
+    def origin(self, provenance: Mapping[str, Any]) -> str:
+        """`exact counting, flip, 4:3`."""
+        return f"{provenance['convention']} counting, {provenance['test']}"
+
+
 class Params(LayerCost):
     """Trainable parameters."""
 
@@ -254,7 +283,7 @@ class Flash(Memory, LayerCost):
         return layer_flash(layer, settings.precision)
 
 
-MACS, PARAMS, RAM, FLASH = Macs(), Params(), Ram(), Flash()
+MACS, SCORED_MACS, PARAMS, RAM, FLASH = Macs(), ScoredMacs(), Params(), Ram(), Flash()
 COSTS: Registry[Cost] = Registry(
     "cost",
     {
@@ -263,6 +292,7 @@ COSTS: Registry[Cost] = Registry(
         "latency_ms": "search.costs.latency:LATENCY",
         "ram": "search.costs.contract:RAM",
         "flash": "search.costs.contract:FLASH",
+        "scored_macs": "search.costs.contract:SCORED_MACS",
     },
 )
 

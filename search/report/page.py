@@ -16,9 +16,10 @@ from subnets.network import extract
 from supernet.runs.files import write_bytes, write_text
 
 from ..accuracy.predictor import RatedPredictor
-from ..costs.contract import format_cost
+from ..costs.contract import SCORED_MACS, format_cost
 from ..session import Session
 from ..strategies.plan import SEARCH, WARM
+from ..strategies.problem import Problem
 from ..study.candidate import Candidate
 from ..study.study import SearchStudy
 from .analysis import fit_all, gene_effects, hypervolumes
@@ -114,11 +115,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def chosen_table(outcome: Outcome) -> str:
     """Budget, main metric, costs and the random baseline of each chosen subnet."""
     costs = outcome.problem.costs.names
+    shown = SCORED_MACS.name not in costs
     head = [
         "budget",
         "limit",
         outcome.metric,
         *costs,
+        *(["MACs as scored"] if shown else []),
         "random near it: median",
         "best",
         "above random's median",
@@ -135,8 +138,15 @@ def chosen_table(outcome: Outcome) -> str:
             median = float(np.median(drawn))
             compared = [_percent(median), _percent(max(drawn)), f"{100 * (chosen.ap - median):+.2f}"]
         own = [_cost(chosen, name) for name in costs]
+        own += [SCORED_MACS.format(_scored(outcome.problem, chosen))] if shown else []
         rows.append([budget.name, budget.shown(), _percent(chosen.ap), *own, *compared])
     return table(head, rows)
+
+
+def _scored(problem: Problem, candidate: Candidate) -> float:
+    """What the test that gave its score ran for an image."""
+    arch = problem.space.decode(candidate.row[None])[0]
+    return SCORED_MACS.of_arch(arch, problem.space, problem.costs.settings)
 
 
 def _percent(value: float) -> str:
@@ -184,6 +194,7 @@ def save_subnet(session: Session, candidate: Candidate, budget: str, folder: Pat
         "budget": budget,
         "costs": dict(candidate.costs),
         "macs_convention": session.problem.costs.settings.convention,
+        "scored_macs": _scored(session.problem, candidate),
         "val": dict(candidate.stats or {}),
         **session.trained.provenance(),
     }

@@ -141,10 +141,10 @@ def evaluate(
     score = net_score(
         name,
         opened.arch,
-        result.stats,
+        result,
+        evaluator.passes,
         diagnosis,
         len(scored),
-        result.seconds,
         environment,
         scored.skipped,
         scores_by_source(scored, result.detections, config.scorer),

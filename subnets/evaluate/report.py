@@ -11,15 +11,16 @@ from typing import Any
 
 from rich.table import Table
 
-from supernet.cost import count_macs, count_params
+from supernet.cost import Passes, count_macs, count_params, scored_macs
 from supernet.data.annotations.records import Skipped
 from supernet.errors import InputError
+from supernet.evaluation import Evaluation
 from supernet.family import Architecture
 from supernet.pose.diagnosis import COLOURS, JOINT_TYPES, Diagnosis
 from supernet.pose.protocols import main_metric
 from supernet.runs.files import atomic_path, write_json, write_text
 
-SCHEMA = 2
+SCHEMA = 3
 # In the diagnosis, AP as it is.
 AS_IT_IS = "as it is"
 
@@ -32,10 +33,12 @@ class NetScore:
         name: the network's.
         stats: the protocol's metrics in 0..1.
         macs: exact MACs at the square input.
+        scored_macs: exact MACs of all that the test ran for an image: flip, scales, the images' mean shape.
         macs_litepose: by the paper's counting.
         params: trainable parameters.
         images: scored.
-        milliseconds: of network and grouping per image (mean over the run; preparation left out).
+        milliseconds: of network and decoding per image (mean over the run; preparation left out).
+        decoding_milliseconds: of them those of decoding, from outputs to people.
         diagnosis: what is wrong with the poses (`supernet.pose.diagnosis.Diagnosis.to_dict`).
         environment: runtime, threads, protocol.
         skipped: records of the split that were left out (`data.on_error=skip`): source, record, reason.
@@ -45,10 +48,12 @@ class NetScore:
     name: str
     stats: dict[str, float]
     macs: int
+    scored_macs: float
     macs_litepose: int
     params: int
     images: int
     milliseconds: float
+    decoding_milliseconds: float
     diagnosis: dict[str, Any]
     environment: dict[str, Any]
     skipped: list[dict[str, str]] = field(default_factory=list)
@@ -74,7 +79,8 @@ class NetScore:
             people = [score.diagnosis[key] for key in ("people", "matched", "background", "misordered")]
             counts = [score.macs, score.macs_litepose, score.params, score.images, *joints, *people]
             metrics = dict(score.diagnosis["metrics"])
-            numbers = [metrics[AS_IT_IS], *metrics.values(), *score.stats.values(), score.milliseconds]
+            numbers = [metrics[AS_IT_IS], *metrics.values(), *score.stats.values(), score.scored_macs]
+            numbers += [score.milliseconds, score.decoding_milliseconds]
             kinds = ((score.name, str), (score.environment, Mapping), (score.skipped, list))
             whole = all(isinstance(one, kind) for one, kind in kinds) and len(score.stats) > 0
             whole = whole and all(type(count) is int for count in counts)
@@ -101,10 +107,10 @@ class NetScore:
 def net_score(
     name: str,
     arch: Architecture,
-    stats: Mapping[str, float],
+    result: Evaluation,
+    passes: Passes,
     diagnosis: Diagnosis,
     images: int,
-    seconds: float,
     environment: Mapping[str, Any],
     skipped: Sequence[Skipped] = (),
     sources: Mapping[str, dict[str, float]] | None = None,
@@ -113,12 +119,14 @@ def net_score(
     num_joints = len(diagnosis.joints)
     return NetScore(
         name=name,
-        stats=dict(stats),
+        stats=dict(result.stats),
         macs=count_macs(arch, num_joints),
+        scored_macs=scored_macs(arch, passes, num_joints),
         macs_litepose=count_macs(arch, num_joints, "litepose"),
         params=count_params(arch, num_joints),
         images=images,
-        milliseconds=1000 * seconds / images,
+        milliseconds=1000 * result.seconds / images,
+        decoding_milliseconds=1000 * result.decoding / images,
         diagnosis=diagnosis.to_dict(),
         environment=dict(environment),
         skipped=[asdict(fault) for fault in skipped],
@@ -129,7 +137,8 @@ def net_score(
 def csv_text(scores: Sequence[NetScore]) -> str:
     """All rows as CSV with one column per metric."""
     metrics = list(scores[0].stats)
-    costs = ("macs", "macs_litepose", "params", "images", "milliseconds")
+    times = ("milliseconds", "decoding_milliseconds")
+    costs = ("macs", "scored_macs", "macs_litepose", "params", "images", *times)
     people = ("people", "matched", "background", "misordered")
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
@@ -178,12 +187,14 @@ def source_table(scores: Sequence[NetScore]) -> Table:
 
 
 def cost_table(scores: Sequence[NetScore]) -> Table:
-    """MACs by both conventions, parameters, and time per image."""
-    columns = ("GMACs", "GMACs as in the paper", "M parameters", "ms/image", "runtime")
-    table = _table("cost at the square input, and time of network and grouping", columns)
+    """MACs of one square pass by both conventions and of the test, parameters, and time per image."""
+    columns = ("GMACs", "as scored", "as in the paper", "M parameters", "ms/image", "decoding", "runtime")
+    table = _table("cost of one square pass and of the test for an image, and its time", columns)
     for score in scores:
-        costs = (f"{score.macs / 1e9:.3f}", f"{score.macs_litepose / 1e9:.3f}", f"{score.params / 1e6:.3f}")
-        table.add_row(score.name, *costs, f"{score.milliseconds:.1f}", str(score.environment.get("runtime")))
+        macs = (f"{count / 1e9:.3f}" for count in (score.macs, score.scored_macs, score.macs_litepose))
+        times = (f"{time:.1f}" for time in (score.milliseconds, score.decoding_milliseconds))
+        runtime = str(score.environment.get("runtime"))
+        table.add_row(score.name, *macs, f"{score.params / 1e6:.3f}", *times, runtime)
     return table
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from supernet.cost import count_macs, count_params, padded_shape
+from supernet.cost import Passes, count_macs, count_params, scored_macs
 from supernet.family import Architecture
 from supernet.heads.contract import head_of
 from supernet.memory import memory_of
@@ -30,12 +30,14 @@ class SplitScores:
         what: which network, such as `fp32 (torch)`.
         data: the split and how many of its images.
         protocol: flip, scales.
+        macs: exact multiply-accumulates of the test for an image; None where nobody recorded them.
         stats: the metrics in 0..1.
     """
 
     what: str
     data: str
     protocol: str
+    macs: float | None
     stats: Mapping[str, float]
 
 
@@ -143,10 +145,12 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _costs(arch: Architecture, joints: int) -> str:
-    wide, (height, width) = padded_shape(arch.resolution, 480, 640), arch.input_shape
+    (height, width), plain, flip = arch.input_shape, Passes(flip=False), Passes()
+    ((wide, _),) = plain.shapes(arch.resolution).items()
     rows = [
         ["parameters", f"{count_params(arch, joints):,}"],
-        [f"exact MACs, 4:3 image ({wide[1]} x {wide[0]})", _giga(count_macs(arch, joints, input_shape=wide))],
+        [f"exact MACs, 4:3 image ({wide[1]} x {wide[0]})", _giga(scored_macs(arch, plain, joints))],
+        ["exact MACs, 4:3 image with a flip test", _giga(scored_macs(arch, flip, joints))],
         [f"exact MACs, {height} x {width}", _giga(count_macs(arch, joints))],
         [
             "MACs by the LitePose paper's counting, the same input",
@@ -166,7 +170,7 @@ def _costs(arch: Architecture, joints: int) -> str:
     return f"{_table(['', ''], rows)}\n\n{note}"
 
 
-def _giga(macs: int) -> str:
+def _giga(macs: float) -> str:
     return f"{macs / 1e9:.4f} G"
 
 
@@ -201,10 +205,13 @@ def _latency(card: Card) -> str:
 def _scores(scores: Sequence[SplitScores]) -> list[str]:
     keys = list(dict.fromkeys(key for score in scores for key in score.stats))
     rows = [
-        [score.what, score.data, score.protocol, *(_percent(score.stats.get(key)) for key in keys)]
+        [score.what, score.data, score.protocol, "-" if score.macs is None else _giga(score.macs)]
+        + [_percent(score.stats.get(key)) for key in keys]
         for score in scores
     ]
-    return [_table(["network", "data", "test", *keys], rows), "All in percent; `-`: no such images."]
+    head = ["network", "data", "test", "exact MACs of the test", *keys]
+    note = "Metrics in percent, MACs of all that was run for an image; `-`: no such images, or not recorded."
+    return [_table(head, rows), note]
 
 
 def _percent(value: float | None) -> str:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from supernet import __version__
-from supernet.cost import check_input_shape, padded_shape
+from supernet.cost import check_input_shape
 from supernet.data.source import DataConfig, open_split
 from supernet.errors import InputError
 from supernet.family import step_of
 from supernet.pose.grouping import DecodeOptions
+from supernet.pose.preprocess import padded_shape
 from supernet.runs.environment import environment
 from supernet.runs.files import new_folder, remove_if_empty, write_json, write_text
 from supernet.runs.folders import claim_run_folder

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from supernet.cost import padded_shape
 from supernet.errors import InputError
+from supernet.pose.preprocess import padded_shape
 from supernet.registry import Registry
 
 from ..console import as_list

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from supernet.cost import scored_macs
 from supernet.data.source import open_split
 from supernet.evaluation import Evaluator
 from supernet.options import EvaluationOptions
@@ -31,11 +32,11 @@ CELL = (300, 300)
 
 def inherited_scores(about: Mapping[str, Any]) -> list[SplitScores]:
     """The scores that the network brings along."""
-    found = []
+    found, macs = [], about.get("scored_macs")
     for key, what in INHERITED.items():
         stats = about.get(key)
         if isinstance(stats, Mapping) and isinstance(next(iter(stats.values()), None), int | float):
-            found.append(SplitScores("as it came (torch)", what, "as recorded there", dict(stats)))
+            found.append(SplitScores("as it came (torch)", what, "as recorded there", macs, dict(stats)))
     return found
 
 
@@ -61,10 +62,9 @@ def measure_scores(
         label = form.precision if form.precision == "fp32" else form.precision.upper()
         runs[f"{label} ({item.runtime})"] = form.open(job.folder / item.file, None)
     data = f"{config.data.described()}: {evaluator.described}"
+    told = evaluator.passes.told(), scored_macs(opened.arch, evaluator.passes, job.net.num_joints)
     return [
-        SplitScores(
-            name, data, "one scale, no flip", evaluator(run, opened.arch.resolution, opened.head).stats
-        )
+        SplitScores(name, data, *told, evaluator(run, opened.arch.resolution, opened.head).stats)
         for name, run in runs.items()
     ]
 

@@ -63,18 +63,23 @@ def preprocess(image: Any, resolution: int, scale: float = 1.0, square: bool = F
         raise InputError(f"resolution and scale must be positive, got {resolution} and {scale}")
     height, width = pixels.shape[:2]
     check_shape(width, height)
-    short, long = min(height, width), max(height, width)
-    side = -(-round(resolution * scale * 1000) // (1000 * SHORT_MULTIPLE)) * SHORT_MULTIPLE
-    if square:
-        rows = columns = side
-        factor = side / long
-    else:
-        factor = side / short
-        # In whole numbers, so that an exact multiple is not rounded up.
-        other = -(-long * side // (short * LONG_MULTIPLE)) * LONG_MULTIPLE
-        rows, columns = (side, other) if height == short else (other, side)
+    rows, columns = padded_shape(resolution, height, width, scale, square)
+    factor = min(rows, columns) / (max if square else min)(height, width)
     offset = ((columns - width * factor) / 2, (rows - height * factor) / 2)
     return View(place(pixels, factor, offset, (columns, rows)), factor, offset)
+
+
+def padded_shape(
+    resolution: int, height: int, width: int, scale: float = 1.0, square: bool = False
+) -> tuple[int, int]:
+    """(height, width) of the input that `preprocess` makes of an image of `height` x `width` pixels."""
+    side = -(-round(resolution * scale * 1000) // (1000 * SHORT_MULTIPLE)) * SHORT_MULTIPLE
+    if square:
+        return side, side
+    # In whole numbers, so that an exact multiple is not rounded up.
+    short, long = sorted((height, width))
+    other = -(-long * side // (short * LONG_MULTIPLE)) * LONG_MULTIPLE
+    return (side, other) if height == short else (other, side)
 
 
 def check_shape(width: int, height: int) -> None:

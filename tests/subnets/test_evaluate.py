@@ -201,7 +201,7 @@ def test_a_damaged_score_is_named(damage: Any) -> None:
     joints = {"neck": dict.fromkeys(JOINT_TYPES, 1)}
     people = {"people": 1, "matched": 1, "background": 0, "misordered": 0}
     diagnosis = {"joints": joints, **people, "metrics": {"as it is": 0.5, "miss": 0.6}}
-    score = NetScore("e", {"AP": 0.5}, 1, 1, 1, 1, 0.5, diagnosis, {})
+    score = NetScore("e", {"AP": 0.5}, 1, 2.5, 1, 1, 1, 0.5, 0.25, diagnosis, {})
     whole = score.to_dict()
     assert NetScore.from_dict(whole, "e.json") == score
     broken = {**whole, **damage} if isinstance(damage, dict) else damage

@@ -13,10 +13,13 @@ import pytest
 import torch
 
 from search import MacsTable, ParamsTable, count_macs, count_params
+from search.costs.contract import SCORED_MACS, CostSettings
 from subnets import Subnet
 from supernet import Arch, InputError, SearchSpace
-from supernet.cost import Part, padded_shape, split_parts, tabulate
+from supernet.cost import Part, Passes, scored_macs, split_parts, tabulate
 from supernet.describe import layer_costs, layer_table, space_table, zoo_table
+from supernet.options import EvaluationOptions
+from supernet.pose.preprocess import padded_shape
 from supernet.space import Codes
 
 
@@ -97,6 +100,23 @@ def test_cost_at_a_real_input_shape() -> None:
             count_macs(arch, input_shape=wrong)
 
 
+def test_the_macs_of_a_test_are_those_of_all_its_passes() -> None:
+    xs = Arch.load("litepose-xs")
+    paper = {name: scored_macs(Arch.load(f"litepose-{name}")) / 1e9 for name in ("xs", "s", "m", "l")}
+    assert paper == pytest.approx({"xs": 2.649, "s": 10.326, "m": 15.039, "l": 27.395}, abs=5e-4)
+    square = Passes.of(EvaluationOptions(square=True, scales=(1.0, 2.0)), [(10, 20)])
+    assert scored_macs(xs, square) == 5 * count_macs(xs)
+    # Three quarters of the images are square, the others three times as high as wide.
+    mixed = Passes.of(EvaluationOptions(flip=True), [(64, 64), (300, 100), (80, 80), (90, 90)])
+    assert mixed.shapes(256) == {(256, 256): 1.5, (768, 256): 0.5}
+    assert scored_macs(xs, mixed, convention="litepose") == 3 * count_macs(xs, convention="litepose")
+    assert (square.told(), mixed.told()) == ("no flip, scales 1, 2, square", "flip, shapes of the data")
+    space = SearchSpace.load("nano")
+    codes = space.sample_codes(np.random.default_rng(3), 20)
+    table = SCORED_MACS.table(space, CostSettings(passes=mixed))
+    assert table.predict(codes).tolist() == [scored_macs(arch, mixed) for arch in space.decode(codes)]
+
+
 def test_padded_shapes() -> None:
     assert padded_shape(512, 480, 640) == (512, 704)
     assert padded_shape(512, 640, 480) == (704, 512)
@@ -174,6 +194,7 @@ def test_tables_show_the_figures() -> None:
     text = rendered(zoo_table(17))
     assert "1,675,912" in text
     assert "61.9" in text
+    assert "2.66 G" in text
 
 
 def test_an_architecture_tells_many_parts_of_a_table_at_once() -> None:
