@@ -86,7 +86,7 @@ class SourceOptions(Options):
         supernet: a training run, or a supernet that ships, which gives the weights of an architecture given
             by name or file, or of its `largest` or `smallest`.
         skeleton: joint layout of a network that does not say its own; null takes CrowdPose's.
-        data: of a supernet's training, as data.root=... where they lie by now; null takes them where they were.
+        data: of a supernet's training, where they lie by now (data.root=...); null for where they were.
     """
 
     weights: str | None = None

@@ -94,13 +94,17 @@ def _run(options: argparse.Namespace) -> int:
     )
     frames = open_frames(options.source, options.limit)
     report = _Report(frames.total)
-    summary = predict(
-        frames, predictor, options.out, not options.no_draw, options.meter, options.draw_score, report
-    )
+    # The same command looks again at what it could not read.
+    asked = {name: str(value) for name, value in vars(options).items() if name not in ("out", "threads")}
+    asked["source"] = os.path.abspath(options.source)
+    drawing = (not options.no_draw, options.meter, options.draw_score)
+    summary = predict(frames, predictor, options.out, *drawing, report, asked=asked)
     for line in summary_lines(summary, options.out):
         print(line)
     for failure in summary.failures:
         print(f"error: {failure}", file=sys.stderr)
+    if summary.lacking:
+        print("once that is mended, the same command looks at all again", file=sys.stderr)
     return EXIT_BAD_INPUT if summary.failures else EXIT_STOPPED if summary.interrupted else 0
 
 

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,6 +18,7 @@ from supernet.data.images.decode import UInt8Image
 from supernet.errors import InputError
 from supernet.pose.people import People
 from supernet.pose.results import to_coco_results
+from supernet.runs.reading import read_bytes
 
 from .frames import Frame, Frames
 
@@ -73,11 +74,17 @@ class Outputs:
         work: an empty folder in it.
         frames: what is looked at.
         ours: whether files that are there may be replaced.
+        asked: what makes it the same prediction; kept where some of the source is lacking.
+        earlier: files of an attempt at the same that lacked some of the source: they are replaced or removed.
     """
 
-    def __init__(self, folder: Path, work: Path, frames: Frames, ours: bool) -> None:
+    def __init__(
+        self, folder: Path, work: Path, frames: Frames, ours: bool, asked: Any, earlier: Iterable[str]
+    ) -> None:
         self._folder, self._work, self._ours = folder, work, ours
+        self._asked, self._earlier = asked, set(earlier)
         self._used: set[str] = set()
+        self._names: list[str] = []
         self._video = _Video(work / VIDEO_FILE, frames.rate) if frames.kind in ("video", "camera") else None
         with contextlib.ExitStack() as files:
             self._placed, self._results_stream, self._images_stream = (
@@ -116,13 +123,16 @@ class Outputs:
         if self._video is not None and self._video.close():
             self._place(VIDEO_FILE, VIDEO_FILE)
         if lacking:
-            text = json.dumps({"schema": SCHEMA, "failures": list(lacking)}, indent=1)
+            files = [*self._names, IMAGES_FILE, RESULTS_FILE, UNREAD_FILE]
+            about = {"schema": SCHEMA, "failures": list(lacking), "asked": self._asked, "files": files}
+            text = json.dumps(about, indent=1)
             (self._work / UNREAD_FILE).write_text(text + "\n", encoding="utf-8")
             self._place(UNREAD_FILE, UNREAD_FILE)
         self._place(IMAGES_FILE, IMAGES_FILE)
         self._place(RESULTS_FILE, RESULTS_FILE)
-        if self._ours and not lacking:
-            (self._folder / UNREAD_FILE).unlink(missing_ok=True)
+        stale = {UNREAD_FILE} if self._ours else set[str]()
+        for name in (stale | self._earlier) - set(self._names):
+            (self._folder / name).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let go of all files."""
@@ -136,6 +146,7 @@ class Outputs:
         self._placed.write(json.dumps(name) + "\n")
         self._placed.flush()
         os.replace(self._work / written, self._folder / name)
+        self._names.append(name)
 
     def _picture_name(self, name: str) -> str:
         """A name for the picture of the image `name`, not yet that of another or of a file of the user's."""
@@ -143,7 +154,8 @@ class Outputs:
         numbered = (f"{whole}-{number}" for number in itertools.count(2))
         for each in itertools.chain((stem, whole), numbered):
             found = f"{each}.jpg"
-            if found not in self._used and (self._ours or not os.path.lexists(self._folder / found)):
+            free = self._ours or found in self._earlier or not os.path.lexists(self._folder / found)
+            if found not in self._used and free:
                 break
         self._used.add(found)
         return found
@@ -154,7 +166,7 @@ def _short(name: str) -> str:
 
 
 @contextlib.contextmanager
-def open_outputs(folder: Path, frames: Frames, ours: bool = False) -> Iterator[Outputs]:
+def open_outputs(folder: Path, frames: Frames, ours: bool = False, asked: Any = None) -> Iterator[Outputs]:
     """Outputs for `frames` in `folder`, which is made if needed; nothing is left of those that the block does
     not finish.
 
@@ -162,6 +174,8 @@ def open_outputs(folder: Path, frames: Frames, ours: bool = False) -> Iterator[O
         folder: where the files go; one process at a time writes there.
         frames: what is looked at.
         ours: whether the folder holds nothing but an earlier attempt of the same prediction.
+        asked: plain values that make it the same prediction: what such a one lacked (`UNREAD_FILE`) is looked
+            at again, its files are replaced. None takes none for the same.
 
     Raises:
         InputError: the folder cannot be written to, has results already, or another process works in it.
@@ -170,18 +184,18 @@ def open_outputs(folder: Path, frames: Frames, ours: bool = False) -> Iterator[O
         folder.mkdir(parents=True, exist_ok=True)
         with _alone(folder):
             remove_attempts(folder)
+            known, before = _incomplete(folder)
+            earlier = before if ours or (asked is not None and known == asked) else []
             for name in () if ours else (RESULTS_FILE, IMAGES_FILE, VIDEO_FILE, UNREAD_FILE):
-                if os.path.lexists(folder / name):
-                    is_part = os.path.lexists(folder / UNREAD_FILE)
-                    lacking = f", without what {UNREAD_FILE} names: mend that, then" if is_part else ";"
-                    mend = " or remove this one, to look at all again" if is_part else ""
+                if name not in earlier and os.path.lexists(folder / name):
+                    lacks = f", or remove this one: {UNREAD_FILE} names what it lacks"
                     raise InputError(
-                        f"{folder} holds predictions already ({name}){lacking} choose another folder or name"
-                        + mend
+                        f"{folder} holds predictions already ({name}); choose another folder or name"
+                        + lacks * os.path.lexists(folder / UNREAD_FILE)
                     )
             work = Path(tempfile.mkdtemp(prefix=WORK, dir=folder))
             try:
-                outputs = Outputs(folder, work, frames, ours)
+                outputs = Outputs(folder, work, frames, ours, asked, earlier)
                 try:
                     yield outputs
                 finally:
@@ -195,6 +209,19 @@ def open_outputs(folder: Path, frames: Frames, ours: bool = False) -> Iterator[O
         ) from None
 
 
+def _incomplete(folder: Path) -> tuple[Any, list[str]]:
+    """What was asked in a prediction that lacks some of its source, and its files; none if there is none."""
+    with contextlib.suppress(OSError, ValueError, InputError):
+        about = json.loads(read_bytes(folder / UNREAD_FILE))
+        if isinstance(about, dict) and isinstance(about.get("files"), list):
+            return about.get("asked"), [name for name in about["files"] if _is_name(name)]
+    return None, []
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and Path(name).name == name
+
+
 def remove_attempts(folder: Path) -> None:
     """Remove what prediction was writing into `folder` when it was killed."""
     for work in folder.glob(f"{WORK}*"):
@@ -203,12 +230,13 @@ def remove_attempts(folder: Path) -> None:
 
 
 def _remove_attempt(folder: Path, work: Path) -> None:
-    """Remove the folder `work`, and where there are no results what was put in place from it."""
+    """Remove the folder `work`, and where it did not come to results what was put in place from it."""
     with contextlib.suppress(OSError, ValueError):
-        is_done = (folder / RESULTS_FILE).exists()
+        _, earlier = _incomplete(folder)
+        is_done = (folder / RESULTS_FILE).exists() and not earlier
         placed = "" if is_done else (work / PLACED).read_text(encoding="utf-8")
         for name in map(json.loads, placed.splitlines()):
-            if isinstance(name, str) and Path(name).name == name:
+            if _is_name(name) and name not in earlier:
                 (folder / name).unlink(missing_ok=True)
     shutil.rmtree(work, ignore_errors=True)
 

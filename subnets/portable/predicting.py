@@ -180,6 +180,7 @@ def predict(
     draw_score: float = DRAW_SCORE,
     progress: Callable[[Summary], None] | None = None,
     ours: bool = False,
+    asked: Any = None,
 ) -> Summary:
     """Find the people in every frame and write pictures and results into `folder`.
 
@@ -191,14 +192,14 @@ def predict(
         meter: write the frame rate into the pictures.
         draw_score: people below this score are left out of the pictures (not of the results).
         progress: called after every frame.
-        ours: see `open_outputs`.
+        ours, asked: see `open_outputs`.
 
     Raises:
         InputError: the source gives nothing, a video cannot be looked at, or the folder cannot be written to.
     """
     summary = Summary(failures=frames.failures, draw_score=draw_score, deeper=frames.deeper)
     start = time.perf_counter()
-    with open_outputs(folder, frames, ours) as outputs:
+    with open_outputs(folder, frames, ours, asked) as outputs:
         steps = _Steps(predictor, frames.kind, drawn, _Meter() if meter else None, draw_score, summary.busy)
         work = pipeline(
             steps.timed_reading(frames),

@@ -142,9 +142,39 @@ def test_results_that_are_there_are_kept(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds predictions already \(predictions\.json\)"):
         predict(frames, predictor(), tmp_path)
     (tmp_path / "unread.json").write_text("mine")
-    with pytest.raises(InputError, match=r"\(predictions\.json\), without what unread\.json names.* remove"):
+    with pytest.raises(InputError, match=r"\(predictions\.json\); .* remove this one: unread\.json names"):
         predict(frames, predictor(), tmp_path)
     assert (tmp_path / "predictions.json").read_text() == "mine"
+
+
+def test_the_same_command_completes_what_lacked_a_picture(tmp_path: Path) -> None:
+    source, out = folder_of(tmp_path / "in", "a.png", "b.png", "c.png"), tmp_path / "out"
+    good = (source / "b.png").read_bytes()
+    (source / "b.png").write_bytes(good[:40])
+    out.mkdir()
+    (out / "c.jpg").write_text("mine")
+    whole = {"a.jpg", "c.png.jpg", "c.jpg", "images.json", "predictions.json"}
+
+    def start(asked: Any = "this", **settings: Any) -> set[str]:
+        predict(open_frames(source), predictor(), out, asked=asked, **settings)
+        return {path.name for path in out.iterdir()}
+
+    def killed(summary: Any) -> None:
+        if summary.frames == 3:
+            raise RuntimeError("killed")
+
+    assert start() == start() == {*whole, "unread.json"}
+    with pytest.raises(InputError, match="remove this one: unread"):
+        start("that")
+    (source / "b.png").write_bytes(good)
+    with pytest.raises(RuntimeError, match="killed"):
+        start(progress=killed)
+    assert {path.name for path in out.iterdir()} == {*whole, "unread.json"}
+    assert start() == {*whole, "b.jpg"}
+    assert (out / "c.jpg").read_text() == "mine"
+    assert len(json.loads((out / "images.json").read_text())) == 3
+    with pytest.raises(InputError, match="holds predictions already"):
+        start()
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
