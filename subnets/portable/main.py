@@ -101,10 +101,10 @@ def _run(options: argparse.Namespace) -> int:
     summary = predict(frames, predictor, options.out, *drawing, report, asked=asked)
     for line in summary_lines(summary, options.out):
         print(line)
+    if summary.lacking:
+        print("not all was looked at; the same command looks at all again")
     for failure in summary.failures:
         print(f"error: {failure}", file=sys.stderr)
-    if summary.lacking:
-        print("once that is mended, the same command looks at all again", file=sys.stderr)
     return EXIT_BAD_INPUT if summary.failures else EXIT_STOPPED if summary.interrupted else 0
 
 

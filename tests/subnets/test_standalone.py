@@ -115,7 +115,9 @@ def test_a_cut_video_is_told_and_its_frames_kept(consumer: Path) -> None:
     assert done.stderr == f"error: video cut.avi ends after {frames} of 20 frames; is it truncated?\n"
     assert "people of score 0.3 or more" in done.stdout
     again = python(consumer, "bundle/predict.py", "cut.avi", "--out", "cut")
-    assert (again.returncode, "holds predictions already" in again.stderr) == (2, True)
+    assert (again.returncode, again.stderr) == (2, done.stderr), "looked at again"
+    other = python(consumer, "bundle/predict.py", "cut.avi", "--out", "cut", "--flip")
+    assert (other.returncode, "holds predictions already" in other.stderr) == (2, True)
 
 
 def video(path: Path, codec: str) -> bytes:
