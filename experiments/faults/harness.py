@@ -29,6 +29,8 @@ _FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
 _PACKAGES = ("supernet", "search", "subnets")
 
 Entry = str | Callable[[Sequence[str]], int | None]
+# What a process of a command does first, to forbid itself something.
+Limit = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -124,11 +126,24 @@ def run(entry: Entry, arguments: Sequence[str], folder: Path, settings: Any = No
     return Run(code, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, hung, *texts)
 
 
-def start(entry: Entry, arguments: Sequence[str], folder: Path, settings: Any = None) -> int:
-    """Start `entry` in `folder`; the number of its process, which leads a group of its own."""
+def start(
+    entry: Entry,
+    arguments: Sequence[str],
+    folder: Path,
+    settings: Any = None,
+    limit: Limit | None = None,
+    printing: Sequence[Path] = (),
+) -> int:
+    """Start `entry` in `folder`; the number of its process, which leads a group of its own.
+
+    Args:
+        entry, arguments, folder, settings: as for `run`.
+        limit: called first in the new process.
+        printing: files for what it prints, and for its errors; `outputs(folder)` by default.
+    """
     child = os.fork()
     if not child:
-        _become(entry, arguments, folder, settings, *outputs(folder))
+        _become(entry, arguments, folder, settings, limit, *(printing or outputs(folder)))
     return child
 
 
@@ -157,7 +172,13 @@ def group(leader: int) -> dict[int, float]:
 
 
 def _become(
-    entry: Entry, arguments: Sequence[str], folder: Path, settings: Any, out: Path, err: Path
+    entry: Entry,
+    arguments: Sequence[str],
+    folder: Path,
+    settings: Any,
+    limit: Limit | None,
+    out: Path,
+    err: Path,
 ) -> None:
     code = 1
     try:
@@ -171,6 +192,8 @@ def _become(
         for what, value in ((resource.RLIMIT_AS, used + ADDRESS_BYTES), (resource.RLIMIT_FSIZE, FILE_BYTES)):
             resource.setrlimit(what, (value, value))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if limit:
+            limit()
         code = _call(entry, arguments, settings)
     except BaseException:
         traceback.print_exc()
@@ -218,12 +241,22 @@ def _skip_composing(settings: Any) -> None:
     from omegaconf import open_dict, read_write
 
     folder = os.path.abspath(settings.hydra.run.dir)
-    os.makedirs(folder, exist_ok=True)
     settings.hydra.runtime.output_dir = folder
     HydraConfig.instance().set_config(settings)
     with read_write(settings), open_dict(settings):
         del settings["hydra"]
-    hydra.main = lambda **_: lambda task: lambda: task(settings)
+
+    def main(**_: Any) -> Callable[..., Any]:
+        def decorate(task: Callable[[Any], Any]) -> Callable[[], Any]:
+            def composed() -> Any:
+                os.makedirs(folder, exist_ok=True)
+                return task(settings)
+
+            return composed
+
+        return decorate
+
+    hydra.main = main
 
 
 def _call(entry: Entry, arguments: Sequence[str], settings: Any = None) -> int:

@@ -3,8 +3,8 @@
 
     python experiments/faults/kills.py --kills 200 [--seed 0] [--command train] [--output DIR]
 
-Every case starts a command, kills it once or twice (at a random moment, or as soon as a temporary file shows), starts
-it again and lets it end. It has to end well, with the files and the results of an unbroken run: none missing, none
+Every case starts a command, kills it once or twice (at a random moment, as soon as a temporary file shows, or just before
+the nth time that it opens a file for writing, renames or removes one), starts it again and lets it end. It has to end well, with the files and the results of an unbroken run: none missing, none
 more, hidden ones included. In a search with three workers either all processes are killed or one of them.
 """
 
@@ -16,135 +16,87 @@ os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 
 import argparse
 import contextlib
-import hashlib
+import functools
 import json
 import random
-import shutil
 import signal
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(ROOT)]
 
 import harness
-from run import digest_of, undamaged
-from world import EVALUATE, EXPORT, FINETUNE, SEARCH, TRAIN
+from jobs import JOBS, Jobs, end_group, wait
 
-LIMIT = 600.0
-RENDER = ("train=24", "val=6", "test=6", "size=64", "workers=2")
+# Those that the bar names; the others are as `audit` and `export` are.
+KILLED = ("train", "search", "finetune", "export", "evaluate", "predict", "render")
 
 
-@dataclass(frozen=True)
-class Command:
-    """A command that is killed.
+# What Python tells of (sys.addaudithook) before it changes a folder.
+CHANGES = (
+    "open",
+    "os.rename",
+    "os.remove",
+    "os.mkdir",
+    "os.rmdir",
+    "os.link",
+    "os.truncate",
+    "shutil.rmtree",
+)
 
-    Attributes:
-        entry, arguments: how it is started.
-        needs: what is copied of the undamaged files.
-        where: the folder that it writes.
-        moving: names in it that hold times and the like, and are not compared.
+
+def killed_at(where: Path, counter: Path, number: int) -> harness.Limit:
+    """A limit under which a command's whole group dies just before its `number`th change below `where`.
+
+    Every process of the command counts, by a byte in the file `counter`.
     """
 
-    entry: str
-    arguments: Sequence[str]
-    needs: Sequence[str]
-    where: str
-    moving: Sequence[str] = ()
+    def limit() -> None:
+        place, count = str(where), os.open(counter, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
+
+        def hook(event: str, arguments: tuple[object, ...]) -> None:
+            if event not in CHANGES or (event == "open" and not int(str(arguments[2] or 0)) & 3):
+                return
+            if isinstance(arguments[0], str | Path) and os.path.abspath(arguments[0]).startswith(place):
+                os.write(count, b".")
+                if os.fstat(count).st_size == number:
+                    os.killpg(os.getpgid(0), signal.SIGKILL)
+
+        sys.addaudithook(hook)
+
+    return limit
 
 
-COMMANDS = {
-    "train": Command(
-        "supernet.train", ("name=k", *TRAIN, "train.steps=9"), ("data", "space.yaml"), "runs/train", ("log.jsonl", "*.png")
-    ),
-    "search": Command(
-        "search.run",
-        ("name=k", "supernet=runs/train/net", "budgets.macs=[0.6,0.9]", *SEARCH, "search.workers=3", "search.lease=4",
-         "search.evaluations=6"),
-        ("data", "runs/train/net"), "runs/search", ("study.journal", "*.html", "*.png", "*.csv"),
-    ),
-    "finetune": Command(
-        "subnets.finetune", (*FINETUNE, "name=k", "train.steps=5"), ("data", "runs/search/s"), "runs/finetune",
-        ("log.jsonl", "*.png"),
-    ),
-    "export": Command("subnets.export", (*EXPORT, "name=k"), ("data", "runs/search/s"), "runs/export", ("*.md", "*.onnx")),
-    "evaluate": Command("subnets.evaluate", (*EVALUATE, "name=k"), ("data", "runs/export/e"), "runs/evaluate", ("*.png", "*.csv", "*.html", "*.md")),
-    "predict": Command(
-        "subnets.predict", ("arch=runs/export/e", "source=data/images", "name=k", "threads=1"), ("data", "runs/export/e"),
-        "runs/predict",
-    ),
-    "render": Command(
-        "supernet.audit",
-        ("name=k", "data=synthetic", "data.root=drawn", "pixels=false", *(f"data.render.{each}" for each in RENDER)),
-        ("space.yaml",), "drawn",
-    ),
-}  # fmt: skip
+def broken(jobs: Jobs, name: str, seed: int, index: int) -> tuple[str, str]:
+    """One broken run; (`well` or what is wrong, what was done)."""
+    draw = random.Random(f"{name} {seed} {index}")
+    seconds, job = jobs.unbroken(name).seconds, JOBS[name]
+    changes(jobs, name)
+    folder = jobs.fresh(job)
+    where, counter, done = folder / job.where, jobs.scratch / "changes", []
+    for _ in range(draw.choice((1, 1, 2))):
+        number = draw.randrange(1, changes(jobs, name) + 1) if draw.random() < 0.5 else 0
+        child = jobs.start(name, folder, killed_at(where, counter, number) if number else None)
+        if number:
+            wait(child)
+            end_group(child)
+            done.append(f"killed at change {number}")
+        else:
+            done.append(break_off(child, where, draw, seconds, name == "search"))
+    return jobs.ending(name, folder), ", then ".join(done)
 
 
-class Kills:
-    """Unbroken runs, and broken ones to compare with them."""
-
-    def __init__(self, scratch: Path, names: Sequence[str]) -> None:
-        self.scratch = scratch
-        # Only these two need what takes long to make.
-        self.world = undamaged(scratch, quick=not {"evaluate", "predict"} & set(names))
-        harness.import_learned(self.world / "modules.txt")
-        self._unbroken: dict[str, tuple[dict[str, str], float]] = {}
-
-    def unbroken(self, name: str) -> tuple[dict[str, str], float]:
-        """What the command writes when nothing happens, and how long it takes."""
-        if name not in self._unbroken:
-            command = COMMANDS[name]
-            harness.learn_modules(
-                command.entry, command.arguments, self.fresh(command), self.scratch / "learned"
-            )
-            folder = self.fresh(command)
-            begin = time.monotonic()
-            done = wait(harness.start(command.entry, command.arguments, folder))
-            seconds = time.monotonic() - begin
-            if done:
-                raise SystemExit(f"{name} fails unbroken: {said(folder)}")
-            self._unbroken[name] = contents(command, folder), seconds
-        return self._unbroken[name]
-
-    def case(self, name: str, seed: int, index: int) -> tuple[str, str]:
-        """One broken run; (`well` or what is wrong, what was done)."""
-        draw = random.Random(f"{name} {seed} {index}")
-        expected, seconds = self.unbroken(name)
-        command = COMMANDS[name]
-        folder = self.fresh(command)
-        done = []
-        for _ in range(draw.choice((1, 1, 2))):
-            child = harness.start(command.entry, command.arguments, folder)
-            done.append(break_off(child, folder / command.where, draw, seconds, name == "search"))
-        code = wait(harness.start(command.entry, command.arguments, folder))
-        what = ", then ".join(done)
-        if code is None:
-            return "hangs", what
-        if code:
-            return f"status {code}: {said(folder)}", what
-        found = contents(command, folder)
-        missing, more = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
-        other = sorted(name for name in expected.keys() & found.keys() if expected[name] != found[name])
-        for label, names in (("missing", missing), ("litter", more), ("other content", other)):
-            if names:
-                return f"{label}: {', '.join(names[:4])}", what
-        return "well", what
-
-    def fresh(self, command: Command) -> Path:
-        folder = self.scratch / "case"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        for need in command.needs:
-            source, target = self.world / need, folder / need
-            target.parent.mkdir(parents=True, exist_ok=True)
-            (shutil.copytree if source.is_dir() else shutil.copyfile)(source, target)
-        return folder
+@functools.cache
+def changes(jobs: Jobs, name: str) -> int:
+    """How often an unbroken run changes something in its folder."""
+    folder, counter = jobs.fresh(JOBS[name]), jobs.scratch / "changes"
+    wait(jobs.start(name, folder, killed_at(folder / JOBS[name].where, counter, 0)))
+    jobs.fresh(JOBS[name])
+    return counter.stat().st_size
 
 
 def break_off(child: int, where: Path, draw: random.Random, seconds: float, several: bool) -> str:
@@ -184,46 +136,6 @@ def hidden(where: Path) -> set[str]:
     return set()
 
 
-def end_group(leader: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(leader, signal.SIGKILL)
-
-
-def wait(child: int) -> int | None:
-    """The exit status; None if the process had to be killed for its time."""
-    begin = time.monotonic()
-    while time.monotonic() - begin < LIMIT:
-        pid, status = os.waitpid(child, os.WNOHANG)
-        if pid:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.005)
-    end_group(child)
-    os.waitpid(child, 0)
-    return None
-
-
-def contents(command: Command, folder: Path) -> dict[str, str]:
-    """The files below what the command writes, by content where that does not move."""
-    found = {}
-    for path in sorted((folder / command.where).rglob("*")):
-        if path.is_dir() or "net" in path.relative_to(folder).parts:
-            continue
-        moving = any(path.match(pattern) for pattern in command.moving)
-        found[str(path.relative_to(folder))] = "" if moving else plain_digest(path)
-    return found
-
-
-def plain_digest(path: Path) -> str:
-    if path.suffix == ".yaml":
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    return digest_of(path)
-
-
-def said(folder: Path) -> str:
-    lines = harness.outputs(folder)[1].read_text(errors="replace").splitlines()
-    return lines[-1][:300] if lines else ""
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -231,16 +143,16 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=70)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--command", action="append", choices=sorted(COMMANDS), default=[])
+    parser.add_argument("--command", action="append", choices=sorted(JOBS), default=[])
     parser.add_argument("--output", type=Path)
     chosen = parser.parse_args()
-    names = chosen.command or list(COMMANDS)
+    names = chosen.command or list(KILLED)
     rows = []
     with tempfile.TemporaryDirectory(prefix="kills-") as scratch:
-        kills = Kills(Path(scratch), names)
+        jobs = Jobs(Path(scratch))
         for number in range(chosen.first, chosen.first + chosen.kills):
             name, index = names[number % len(names)], number // len(names)
-            outcome, what = kills.case(name, chosen.seed, index)
+            outcome, what = broken(jobs, name, chosen.seed, index)
             rows.append({"command": name, "index": index, "done": what, "outcome": outcome})
             print(f"{name} {index}: {what} -> {outcome}", flush=True)
     counts = {
