@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from supernet.cli import launch
 from supernet.errors import InputError
-from supernet.runs.folders import CONFIG_FILE, claim_run_folder, hold_run_folder
+from supernet.runs.folders import CONFIG_FILE, alone_in, claim_run_folder, hold_run_folder
 
 from ..console import register_slug
 from .options import PredictCommand
@@ -40,7 +41,7 @@ def run(config: PredictCommand, folder: Path) -> None:
 
     from ..portable.frames import open_frames
     from ..portable.main import EXIT_STOPPED, summary_lines
-    from ..portable.outputs import RESULTS_FILE, UNREAD_FILE
+    from ..portable.outputs import RESULTS_FILE, UNREAD_FILE, remove_attempts
     from ..portable.predicting import predict
     from ..source import open_source
 
@@ -48,6 +49,9 @@ def run(config: PredictCommand, folder: Path) -> None:
         claim_run_folder(folder, config, VOLATILE)
         # What could not be read may have been mended: then it is all looked at again.
         if not (folder / UNREAD_FILE).exists():
+            # It may have been killed when all was done; a folder that is read-only by now is as good.
+            with suppress(InputError, OSError), alone_in(folder):
+                remove_attempts(folder)
             print(f"{folder} holds these predictions already; choose another name=... to predict again")
             return
     opened = open_source(config.arch, config).require_trained()

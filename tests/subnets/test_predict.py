@@ -60,7 +60,12 @@ def test_a_finished_run_is_kept(
     config = command(photos, small_folder)
     run(config, tmp_path / "out")
     before = (tmp_path / "out" / "predictions.json").stat().st_mtime_ns
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    # What a kill leaves when all is done.
+    (tmp_path / "out" / ".predicting-abcdefgh").mkdir()
+    (tmp_path / "out" / ".lock").touch()
     run(config, tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names
     assert "holds these predictions already" in capsys.readouterr().out
     assert (tmp_path / "out" / "predictions.json").stat().st_mtime_ns == before
     with pytest.raises(InputError, match="other settings"):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from ...runs.files import read_json, write_json
+from ...runs.files import read_json, remove_litter, write_json
 from ...runs.folders import in_turn
 from .options import SPLITS, SyntheticOptions
 from .scene import CATEGORY
@@ -94,6 +94,7 @@ def state(root: str | os.PathLike[str], options: SyntheticOptions) -> str:
     have = {entry.name for entry in os.scandir(folder / "images")} if (folder / "images").is_dir() else set()
     want = {f"{image_id(s, i)}.jpg" for s in SPLITS for i in range(options.count(s))}
     whole = want <= have and all(_json_path(folder, s).is_file() for s in SPLITS)
+    whole = whole and not (folder / "parts").exists()  # what goes last
     return "complete" if whole else "partial"
 
 
@@ -146,6 +147,7 @@ def _compare(folder: Path, found: Any, wanted: dict[str, Any]) -> None:
 
 
 def _render(folder: Path, options: SyntheticOptions, progress: Progress | None) -> None:
+    remove_litter(folder)
     write_json(folder / MANIFEST, _manifest(options, complete=False))
     (folder / "parts").mkdir(exist_ok=True)
     chunks = all_chunks(options)

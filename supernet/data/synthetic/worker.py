@@ -19,7 +19,7 @@ import numpy as np
 
 from ...pose.protocols import crowd_index
 from ...runs.environment import usable_cores
-from ...runs.files import read_json, write_json
+from ...runs.files import read_json, write_bytes, write_json
 from .crowds import Crowd, load_crowds, render_crowd
 from .options import SPLITS, SyntheticOptions
 from .scene import Scene, person_annotation, render_scene
@@ -184,9 +184,7 @@ def render_chunk(root: Path, options: SyntheticOptions, crowds: list[Crowd], chu
         encoded = cv2.imencode(".jpg", scene.image, [cv2.IMWRITE_JPEG_QUALITY, options.quality])[1].tobytes()
         target = root / "images" / name
         if _size(target) != len(encoded):
-            temporary = target.with_name(f".{name}.{os.getpid()}")
-            temporary.write_bytes(encoded)
-            os.replace(temporary, target)
+            write_bytes(target, encoded)
         people = [person_annotation(0, identity, k, box, crowd) for k, box, crowd in scene.people]
         height, width = scene.image.shape[:2]
         part["images"].append(

@@ -135,8 +135,19 @@ def test_missing_files_of_a_complete_set_are_made_again(tmp_path: Path) -> None:
     before = fingerprint(root)
     (root / "images" / "1000001.jpg").unlink()
     (root / "json" / "crowdpose_val.json").unlink()
+    (root / "images" / ".1000001.jpg.part-abcdefgh.jpg").write_bytes(b"killed")
     assert state(root, options) == "partial"
     ensure(root, options)
+    assert fingerprint(root) == before
+
+
+def test_a_set_killed_when_all_was_done_is_tidied(tmp_path: Path) -> None:
+    options = dataclasses.replace(OPTIONS, train=1, val=1, test=1)
+    root = ensure(tmp_path / "set", options)
+    before = fingerprint(root)
+    (root / "parts").mkdir()
+    ensure(root, options)
+    assert not (root / "parts").exists()
     assert fingerprint(root) == before
 
 
