@@ -129,13 +129,13 @@ class Jobs:
             known = self.scratch / "learned"
             harness.learn_modules(job.entry, job.arguments, folder, known, self._settings[name])
             folder = self.fresh(job)
+            given = set(folder.rglob("*"))
             begin = time.monotonic()
             if wait(harness.start(job.entry, job.arguments, folder, self._settings[name])):
                 raise SystemExit(f"{name} fails unbroken: {said(folder)}")
             seconds = time.monotonic() - begin
-            sizes = [path.stat().st_size for path in (folder / job.where).rglob("*") if path.is_file()]
-            filled = sum(4 * -(-size // 4096) for size in sizes)
-            self._unbroken[name] = Unbroken(contents(job, folder), seconds, filled)
+            made = set((folder / job.where).rglob("*")) - given
+            self._unbroken[name] = Unbroken(contents(job, folder), seconds, sum(map(kilobytes, made)))
         return self._unbroken[name]
 
     def start(
@@ -177,6 +177,11 @@ class Jobs:
             if files:
                 return f"{label}: {', '.join(files[:4])}"
         return "well"
+
+
+def kilobytes(path: Path) -> int:
+    """What a file fills of a disk."""
+    return 4 * -(-path.stat().st_size // 4096) if path.is_file() else 0
 
 
 def contents(job: Job, folder: Path) -> dict[str, str]:

@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(ROOT)]
 
 import harness
-from jobs import JOBS, Jobs, end_group, said, wait
+from jobs import JOBS, Jobs, end_group, kilobytes, said, wait
 
 OPEN_FILES = 40
 STARTS = 20
@@ -102,7 +102,7 @@ def full_disk(jobs: Jobs, name: str, parts: int) -> Iterator[Answer]:
             "-t",
             "tmpfs",
             "-o",
-            f"size={room + sum(map(filled, (p for _, p in kept)))}k",
+            f"size={room + sum(kilobytes(file) + 4 for _, path in kept for file in path.rglob('*'))}k",
             "tmpfs",
             str(where),
         ]
@@ -116,11 +116,6 @@ def full_disk(jobs: Jobs, name: str, parts: int) -> Iterator[Answer]:
             yield f"{room} of {size} kB", told(ended, line), jobs.ending(name, folder)
         finally:
             subprocess.run(["umount", "-l", str(where)], check=True)
-
-
-def filled(path: Path) -> int:
-    """The kB that the files of a folder fill."""
-    return sum(4 * -(-each.stat().st_size // 4096) + 4 for each in path.rglob("*") if each.is_file())
 
 
 def read_only(jobs: Jobs, name: str, parts: int) -> Iterator[Answer]:

@@ -54,8 +54,9 @@ def run(config: BenchmarkCommand, folder: Path) -> None:
                 for (name, item), timing in zip(measured.items(), timings, strict=True)
             ]
             record = {"schema": SCHEMA, "environment": where, "what": _what(config), "rows": rows}
-            write_json(folder / RESULTS_FILE, record)
             draw(folder / "results.png", timings, _what(config))
+            # Last: what is there counts as done.
+            write_json(folder / RESULTS_FILE, record)
     console = open_console()
     console.print(latency_table(rows, _what(config)))
     console.print(environment_line(where))

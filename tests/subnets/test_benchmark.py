@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -59,6 +60,20 @@ def test_shapes_that_a_network_cannot_take_are_refused_before_measuring(
     with pytest.raises(InputError, match=r"input_shape=\[64, 64\]: the exported .* takes \[96, 96\] only"):
         measured(tmp_path / "run", str(tmp_path / "fixed.onnx"), "onnxruntime", input_shape=[64, 64])
     assert not (tmp_path / "run").exists()
+
+
+def test_a_disk_that_fills_in_the_end_leaves_no_results(
+    small_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("subnets.benchmark.benchmarking.draw", full)
+        with pytest.raises(OSError, match="No space"):
+            measured(tmp_path / "run", str(small_folder))
+    measured(tmp_path / "run", str(small_folder))
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.yaml", "results.json", "results.png"}
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (-32, 32), (40, 32)])

@@ -17,6 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ...errors import InputError
 from ...pose.protocols import crowd_index
 from ...runs.environment import usable_cores
 from ...runs.files import read_json, write_bytes, write_json
@@ -29,7 +30,7 @@ def run_chunks(root: Path, options: SyntheticOptions, chunks: Sequence[Chunk]) -
     """Render all chunks, yielding each as it is done.
 
     Raises:
-        RuntimeError: a worker process died; what it had finished stays.
+        OSError, InputError: a worker process could not write, or died; what it had finished stays.
     """
     count = min(options.workers or len(usable_cores()), len(chunks))
     if count <= 1:
@@ -61,7 +62,7 @@ class _Feeder:
     def __init__(self, root: Path, options: SyntheticOptions, chunks: Sequence[Chunk]) -> None:
         self.setup = {"root": str(root.resolve()), "options": asdict(options)}
         self.waiting: queue.SimpleQueue[Chunk] = queue.SimpleQueue()
-        self.finished: queue.SimpleQueue[Chunk | RuntimeError] = queue.SimpleQueue()
+        self.finished: queue.SimpleQueue[Chunk | Exception] = queue.SimpleQueue()
         for chunk in chunks:
             self.waiting.put(chunk)
 
@@ -73,14 +74,22 @@ class _Feeder:
             while True:
                 chunk = self.waiting.get_nowait()
                 _send(process, asdict(chunk))
-                if process.stdout is None or not process.stdout.readline():
+                if process.stdout is None or not (answer := process.stdout.readline()):
                     raise BrokenPipeError
-                self.finished.put(chunk)
+                fault = json.loads(answer)
+                self.finished.put(_raised(*fault) if fault else chunk)
         except queue.Empty:
             return
         except (OSError, ValueError):
             at = f"at {chunk.split} image {chunk.start}" if chunk else "before its first image"
-            self.finished.put(RuntimeError(f"a render worker died {at}; start again to complete the set"))
+            self.finished.put(
+                InputError(f"a render worker died {at}; start the same command again to complete the set")
+            )
+
+
+def _raised(number: int | None, text: str, file: str | None) -> Exception:
+    """What a worker raised."""
+    return InputError(text) if number is None else OSError(number, text, file)
 
 
 def _send(process: subprocess.Popen[str], message: object) -> None:
@@ -100,7 +109,7 @@ def _run_processes(
             pool.submit(feeder.feed, process)
         for _ in chunks:
             outcome = feeder.finished.get()
-            if isinstance(outcome, RuntimeError):
+            if isinstance(outcome, Exception):
                 raise outcome
             yield outcome
     finally:
@@ -207,15 +216,24 @@ def prepare(options: SyntheticOptions) -> list[Crowd]:
 
 
 def main() -> None:
-    """Serve a parent: one JSON line with root and options, then one line per chunk; ends with the input."""
+    """Serve a parent: one JSON line with root and options, then one line per chunk; ends with the input.
+
+    Answers each chunk with [], or with number, text and file of an error.
+    """
     cv2.setNumThreads(1)
     setup = json.loads(sys.stdin.readline())
     root, options = Path(setup["root"]), options_from(setup["options"])
     crowds = prepare(options)
     for line in sys.stdin:
         chunk = Chunk(**json.loads(line))
-        render_chunk(root, options, crowds, chunk)
-        print(json.dumps(chunk.part), flush=True)
+        fault: list[Any] = []
+        try:
+            render_chunk(root, options, crowds, chunk)
+        except InputError as error:
+            fault = [None, str(error), None]
+        except OSError as error:
+            fault = [error.errno, error.strerror, error.filename]
+        print(json.dumps(fault), flush=True)
 
 
 if __name__ == "__main__":

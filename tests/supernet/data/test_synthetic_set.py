@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -215,7 +216,20 @@ def test_a_dead_worker_is_an_error_and_loses_nothing_done(
 ) -> None:
     monkeypatch.setattr("supernet.data.synthetic.worker.sys.executable", "/bin/false")
     options = dataclasses.replace(OPTIONS, workers=2)
-    with pytest.raises(RuntimeError, match="worker died"):
+    with pytest.raises(InputError, match="worker died"):
         ensure(tmp_path / "set", options)
     monkeypatch.undo()
+    # What a worker cannot write is told as if this process could not: a folder, labels that are too long.
+    wrong = tmp_path / "set" / "images" / "1000000.jpg"
+    wrong.mkdir()
+    with pytest.raises(InputError, match=r"1000000\.jpg is a folder"):
+        ensure(tmp_path / "set", options)
+    wrong.rmdir()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            ensure(tmp_path / "set", options)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert state(ensure(tmp_path / "set", options), options) == "complete"
