@@ -136,6 +136,13 @@ def plain(folder: Path, settings: object) -> str:
     return ended(harness.start("supernet.train", PLAIN, folder, settings))
 
 
+def tell(number: int, found: dict[str, Counter[str]], loads: list[float]) -> None:
+    """How far it is, now and then."""
+    if number % 100 == 99:
+        loads.append(os.getloadavg()[0])
+        print({way: dict(row) for way, row in found.items()}, f"load {loads[-1]:.1f}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -154,26 +161,33 @@ def main() -> None:
         subprocess.Popen([sys.executable, "-c", "import os\np = os.getppid()\nwhile os.getppid() == p: pass"])
         for _ in range(chosen.load)
     ]
-    found: dict[str, Counter[str]] = {}
+    found: dict[str, Counter[str]] = {way: Counter() for way in ("plain", *WAYS)}
     try:
         with tempfile.TemporaryDirectory(prefix="forks-") as scratch:
             folder = Path(scratch)
             render(folder)
+            (folder / "space.yaml").write_text(yaml.safe_dump(SPACE))
+            settings = harness.compose("supernet.train", PLAIN)
+            loads = [os.getloadavg()[0]]
+            for number in range(chosen.plain):
+                found["plain"][plain(folder, settings)] += 1
+                tell(number, found, loads)
+            # So that OpenCV is first used in this process when nobody wants it untouched any more.
             for number in range(chosen.starts):
-                way = WAYS[number % len(WAYS)]
-                found.setdefault(way, Counter())[start(folder / "data", way, draw)] += 1
-            for _ in range(chosen.plain):
-                found.setdefault("plain", Counter())[plain(folder)] += 1
+                way = WAYS[number * len(WAYS) // chosen.starts]
+                found[way][start(folder / "data", way, draw)] += 1
+                tell(number, found, loads)
     finally:
         for process in busy:
             process.kill()
+    print(f"load {min(loads):.1f} to {max(loads):.1f}")
     print("| OpenCV used | starts | well | hung | failed |\n|---|---|---|---|---|")
     for way, row in found.items():
         print(f"| {way} | {row.total()} | {row['well']} | {row['hung']} | {row['failed']} |")
     if chosen.output:
         chosen.output.mkdir(parents=True, exist_ok=True)
         result = {"schema": 1, **{key: getattr(chosen, key) for key in ("starts", "plain", "load", "seed")}}
-        text = json.dumps({**result, "outcomes": found}, indent=1)
+        text = json.dumps({**result, "loads": [min(loads), max(loads)], "outcomes": found}, indent=1)
         (chosen.output / "forks.json").write_text(text + "\n")
 
 

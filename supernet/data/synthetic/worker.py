@@ -44,7 +44,7 @@ def run_chunks(root: Path, options: SyntheticOptions, chunks: Sequence[Chunk]) -
 
 def _start() -> subprocess.Popen[str]:
     """A worker process. It ends with its input, so none outlives a killed parent by more than a chunk."""
-    package_root = str(Path(__file__).resolve().parents[2])
+    package_root = str(Path(__file__).resolve().parents[3])
     paths = [package_root, os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in paths if p)}
     return subprocess.Popen(
@@ -85,6 +85,8 @@ class _Feeder:
             self.finished.put(
                 InputError(f"a render worker died {at}; start the same command again to complete the set")
             )
+        except Exception as error:  # whoever waits for a chunk must not wait for ever
+            self.finished.put(error)
 
 
 def _raised(number: int | None, text: str, file: str | None) -> Exception:

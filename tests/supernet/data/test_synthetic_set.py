@@ -20,6 +20,7 @@ import pytest
 from supernet.data.opening import load_crowdpose
 from supernet.data.synthetic.dataset import SyntheticOptions, ensure, state
 from supernet.data.synthetic.scene import CATEGORY
+from supernet.data.synthetic.worker import _start
 from supernet.errors import InputError
 from supernet.pose.protocols import crowd_index
 
@@ -209,6 +210,13 @@ def test_two_processes_at_once_give_one_whole_set(whole: Path, tmp_path: Path) -
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors.decode()
     assert fingerprint(root) == fingerprint(whole)
+
+
+def test_workers_run_the_code_of_their_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[dict[str, str]] = []
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, env, **__: started.append(env))
+    _start()
+    assert Path(started[0]["PYTHONPATH"].split(os.pathsep)[0]) == Path(__file__).resolve().parents[3]
 
 
 def test_a_dead_worker_is_an_error_and_loses_nothing_done(
