@@ -27,9 +27,9 @@ from supernet.training.checkpoint import TrainedSupernet
 
 from .costs.contract import Costs
 from .options import SearchCommand
+from .strategies.contract import Problem
 from .strategies.operators import as_codes
 from .strategies.plan import PlanOptions
-from .strategies.problem import Problem
 
 SHOWN = 3
 # Bytes at the start of two files that tell different pictures apart.

@@ -21,9 +21,8 @@ from .costs.budgets import BudgetOptions, loose_limits, resolve_budgets
 from .costs.contract import Costs, CostSettings
 from .fingerprint import environment_of, fingerprint_of, leak_warning, released, trained_on, warm_start
 from .options import SearchCommand
-from .strategies.contract import Strategy, load_strategy
+from .strategies.contract import Problem, Strategy, load_strategy
 from .strategies.plan import PlanOptions
-from .strategies.problem import Problem
 from .study.storage import open_storage
 from .study.study import SearchStudy, StudyOptions
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from supernet.errors import InputError
 from supernet.family import Activation, Architecture, Layer, family_of, layers, norm_sources, wire
-from supernet.layers.elastic import ElasticUnit
+from supernet.layers.elastic import ElasticUnit, enlarge
 from supernet.native.functional import activate, batch_norm_act, depthwise_conv2d
 from supernet.network import ModuleTree, Supernet, initialise
 from supernet.pose.skeletons import Skeleton
@@ -93,12 +93,11 @@ class Unit(nn.Module):
         elif layer.kind == "deconv":
             self.conv = nn.ConvTranspose2d(*sizes, bias=bias)
         self.norm = BatchNorm2d(layer.out_channels) if norm else None
-        self.activation = layer.activation
+        self.activation, self.layer = layer.activation, layer
 
     def forward(self, x: Tensor) -> Tensor:
         """The layer's output for its input `x` (B, in, H, W)."""
-        if self.conv is not None:
-            x = self.conv(x)
+        x = enlarge(x, self.layer) if self.conv is None else self.conv(x)
         if self.norm is None:
             return activate(x, self.activation)
         output: Tensor = self.norm(x, self.activation)

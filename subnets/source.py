@@ -10,11 +10,10 @@ from typing import Any
 
 import torch
 
-from supernet.calibration import calibrate, calibrate_by
 from supernet.data.layouts import LAYOUTS
 from supernet.data.source import MEND, DataConfig, data_from, joints_of, open_split
 from supernet.errors import InputError
-from supernet.evaluation import calibration_batches
+from supernet.evaluation import calibrate, calibrate_by, calibration_batches
 from supernet.family import Architecture, arch_from_dict, family_of, load_arch, step_of
 from supernet.heads.contract import Head, head_of
 from supernet.pose.grouping import MATCHING

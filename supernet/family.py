@@ -44,11 +44,12 @@ class Layer:
 
     Attributes:
         name: dotted path, the same in the elastic and the static network.
-        kind: `conv`, `depthwise`, `deconv` (transposed), or `norm` (batch norm and activation alone).
+        kind: `conv`, `depthwise`, `deconv` (transposed), `norm` (batch norm and activation alone), `resize`
+            (each pixel repeated).
         in_channels: input channels.
-        out_channels: output channels (equal to the input's for `depthwise` and `norm`).
+        out_channels: output channels (equal to the input's for `depthwise`, `norm` and `resize`).
         kernel: side of the square kernel.
-        stride: stride (upsampling factor for `deconv`).
+        stride: stride (upsampling factor for `deconv` and `resize`).
         norm: whether a batch norm follows.
         activation: what follows the norm, if anything.
         scale: the output map is 1/scale of the input image on each side.
@@ -58,7 +59,7 @@ class Layer:
     """
 
     name: str
-    kind: Literal["conv", "depthwise", "deconv", "norm"]
+    kind: Literal["conv", "depthwise", "deconv", "norm", "resize"]
     in_channels: int
     out_channels: int
     kernel: int
@@ -82,8 +83,8 @@ class Layer:
 
     @property
     def weights(self) -> int:
-        """Weights of the convolution (0 for a bare norm)."""
-        if self.kind == "norm":
+        """Weights of the convolution; 0 where there is none."""
+        if self.kind in ("norm", "resize"):
             return 0
         return self.in_channels // self.groups * self.out_channels * self.kernel**2
 
@@ -280,11 +281,7 @@ def family_of(arch: Architecture) -> Family:
 
 
 def family_named(value: Any) -> Family:
-    """The family that the plain form of an architecture or of a space names.
-
-    Raises:
-        InputError: it is no mapping, or names no family.
-    """
+    """The family that the plain form of an architecture or a space names; InputError if it names none."""
     if not isinstance(value, Mapping):
         raise InputError(f"expected a mapping, found {type(value).__name__}")
     name = value.get("family", FIRST_FAMILY)
@@ -303,7 +300,7 @@ def layers(arch: Architecture, num_joints: int) -> tuple[Layer, ...]:
     """Every layer of `arch` in the order of its data flow.
 
     Raises:
-        InputError: `num_joints` is no positive integer, or the family gives no layers.
+        InputError: `num_joints` is not positive, or the family gives no layers.
     """
     return family_of(arch).layers(arch, positive_int(num_joints, "num_joints"))
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from subnets import extract
 from subnets.network import fuse
 from supernet import Arch, SearchSpace, Supernet
-from supernet.calibration import calibrate
+from supernet.evaluation import calibrate
 from supernet.runs.files import write_json
 from supernet.sorting import channel_groups, importance, sort_channels
 

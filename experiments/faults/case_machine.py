@@ -146,7 +146,7 @@ def planning_time(case: Case) -> Answers:
         f"import sys, time; sys.path.insert(0, {str(ROOT / 'tests/search')!r})\n"
         "import numpy as np\nfrom analytic import Formula, tiny_problem\n"
         "from search.strategies.contract import load_strategy\n"
-        "from search.strategies.problem import History\n"
+        "from search.strategies.contract import History\n"
         "p = tiny_problem(); f = Formula(p.space); g = np.random.default_rng(0)\n"
         "for n in (50, 100, 200):\n"
         " c = p.space.canonical(p.space.sample_codes(g, n)); s = load_strategy('predictor', p, {})\n"

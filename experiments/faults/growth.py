@@ -20,9 +20,8 @@ from pathlib import Path
 
 from search.costs.budgets import BudgetOptions, resolve_budgets
 from search.costs.contract import Costs
-from search.strategies.contract import load_strategy
+from search.strategies.contract import Problem, load_strategy
 from search.strategies.plan import PlanOptions
-from search.strategies.problem import Problem
 from search.study.storage import open_storage, quiet_optuna
 from search.study.study import SearchStudy, StudyOptions
 from search.study.worker import search

@@ -21,8 +21,8 @@ from search.accuracy.models import MODELS
 from search.accuracy.predictor import AccuracyPredictor, fit_predictor
 from search.costs.budgets import BudgetOptions, resolve_budgets
 from search.costs.contract import Costs, Floats
+from search.strategies.contract import Problem
 from search.strategies.front import FrontOptions, evolve_front, front_mask
-from search.strategies.problem import Problem
 from supernet import SearchSpace
 from supernet.space import Codes
 

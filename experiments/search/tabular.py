@@ -12,8 +12,8 @@ import numpy as np
 
 from search.costs.budgets import BudgetOptions, resolve_budgets
 from search.costs.contract import Costs, CostSettings, Floats
+from search.strategies.contract import Problem
 from search.strategies.front import hypervolume_2d
-from search.strategies.problem import Problem
 from supernet.errors import InputError
 from supernet.family import Architecture
 from supernet.runs.reading import read_bytes

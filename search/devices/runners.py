@@ -55,8 +55,10 @@ class _Graph:
 
     def apply(self, layer: Layer, x: str) -> str:
         """A layer with its batch norm folded and its activation."""
-        if layer.kind != "norm":
+        if layer.weights:
             x = self._convolution(layer, x)
+        elif layer.stride > 1:
+            x = self._enlarged(x, layer.stride)
         if layer.activation == "relu":
             return self.node("Relu", x)
         if layer.activation == "relu6":
@@ -78,6 +80,14 @@ class _Graph:
             pads=[layer.padding] * 4,
             group=layer.groups,
         )
+
+    def _enlarged(self, x: str, factor: int) -> str:
+        scales = f"times{factor}"
+        if scales not in {weight.name for weight in self.weights}:
+            values = np.array([1, 1, factor, factor], np.float32)
+            self.weights.append(numpy_helper.from_array(values, scales))
+        how = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
+        return self.node("Resize", x, "", scales, **how)
 
     def _constant(self, name: str, value: float) -> str:
         if name not in {weight.name for weight in self.weights}:

@@ -11,9 +11,9 @@ from supernet.space import Codes
 
 from ..accuracy.predictor import FEWEST, AccuracyPredictor, RatedPredictor, fit_predictor
 from ..costs.contract import Floats, log_cost
+from ..strategies.contract import Problem
 from ..strategies.front import hypervolume_2d
 from ..strategies.operators import unique_rows
-from ..strategies.problem import Problem
 from ..study.candidate import Candidate
 from .outcome import Outcome, cost_rows
 

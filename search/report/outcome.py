@@ -15,9 +15,9 @@ from supernet.pose.protocols import main_metric
 from supernet.runs.files import write_json, write_text
 
 from ..costs.contract import Floats
+from ..strategies.contract import Problem
 from ..strategies.front import front_mask
 from ..strategies.plan import BASELINE, Plan
-from ..strategies.problem import Problem
 from ..study.candidate import Candidate
 
 SCHEMA = 1

@@ -18,8 +18,8 @@ from supernet.runs.files import write_bytes, write_text
 from ..accuracy.predictor import RatedPredictor
 from ..costs.contract import SCORED_MACS, format_cost
 from ..session import Session
+from ..strategies.contract import Problem
 from ..strategies.plan import SEARCH, WARM
-from ..strategies.problem import Problem
 from ..study.candidate import Candidate
 from ..study.study import SearchStudy
 from .analysis import fit_all, gene_effects, hypervolumes

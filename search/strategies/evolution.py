@@ -11,9 +11,8 @@ import numpy as np
 from supernet.space import Codes
 
 from ..costs.budgets import Budget
-from .contract import number_option, whole_option
+from .contract import History, Problem, number_option, whole_option
 from .operators import crossover, mutate, sample_feasible, unique_rows
-from .problem import History, Problem
 
 TRIES = 50
 

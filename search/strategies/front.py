@@ -14,8 +14,8 @@ import numpy.typing as npt
 from supernet.space import Codes
 
 from ..costs.contract import Floats, log_cost
+from .contract import Problem
 from .operators import crossover, mutate, sample_all_sizes, shrink, unique_rows
-from .problem import Problem
 
 Mask = npt.NDArray[np.bool_]
 

@@ -10,9 +10,8 @@ import numpy as np
 
 from supernet.space import Codes
 
-from .contract import Strategy
+from .contract import History, Problem, Strategy
 from .operators import as_codes, sample_feasible, unique_rows
-from .problem import History, Problem
 
 # How a candidate came to be evaluated.
 SEARCH, WARM, BASELINE, REFERENCE = "search", "warm start", "baseline", "reference"

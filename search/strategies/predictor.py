@@ -11,10 +11,9 @@ from supernet.space import Codes
 from ..accuracy.models import MODELS
 from ..accuracy.predictor import FEWEST, AccuracyPredictor, fit_model, fit_predictor
 from ..costs.contract import Floats, log_cost
-from .contract import names_option, number_option, whole_option
+from .contract import History, Problem, names_option, number_option, whole_option
 from .front import FrontOptions, evolve_front
 from .operators import sample_all_sizes, sample_feasible, unique_rows
-from .problem import History, Problem
 
 
 def choose_batch(

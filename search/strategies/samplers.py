@@ -19,8 +19,8 @@ from supernet.errors import InputError
 from supernet.space import Codes
 
 from ..costs.contract import log_cost
+from .contract import History, Problem
 from .operators import sample_feasible
-from .problem import History, Problem
 
 # Proposals for one architecture that is feasible and new, before uniform draws take over.
 TRIES = 10

@@ -20,9 +20,9 @@ from supernet.errors import InputError
 from supernet.pose.protocols import main_metric
 from supernet.space import Codes
 
+from ..strategies.contract import Problem
 from ..strategies.operators import as_codes
 from ..strategies.plan import Row
-from ..strategies.problem import Problem
 
 SCHEMA = 2
 

@@ -15,8 +15,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from supernet.errors import InputError
 from supernet.pose.protocols import main_metric
 
+from ..strategies.contract import Problem
 from ..strategies.plan import Plan
-from ..strategies.problem import Problem
 from .candidate import SCHEMA, Candidate, Lease, Worker, as_candidate, as_trial, place_of, state_of, tries_of
 from .storage import PatientStorage
 

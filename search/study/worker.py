@@ -15,9 +15,8 @@ import numpy as np
 
 from supernet.family import Architecture
 
-from ..strategies.contract import Strategy
+from ..strategies.contract import History, Problem, Strategy
 from ..strategies.plan import PlanOptions, next_plan
-from ..strategies.problem import History, Problem
 from .candidate import Candidate
 from .study import SearchStudy
 

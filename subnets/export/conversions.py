@@ -10,21 +10,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from supernet.errors import InputError
 from supernet.family import step_of
 
 from .formats import Floats, Format, Job, Run
 from .onnx_graph import ONNX, example_input, read_manifest
-from .peak_head import PeakNetwork
 
 
 def write_program(job: Job, path: Path, options: Mapping[str, Any]) -> Sequence[str]:
     """A torch.export program with the same free axes as the ONNX file."""
     example, dynamic = example_input(job.manifest.input_shape, step_of(job.net.arch))
-    peaks = job.manifest.peaks
-    net: nn.Module = PeakNetwork(job.fused, peaks) if peaks else job.fused
+    net = job.ended(job.fused)
     shapes = None if dynamic is None else (dynamic,)
     program = torch.export.export(net, (example,), dynamic_shapes=shapes)
     data = io.BytesIO()

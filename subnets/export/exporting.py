@@ -41,7 +41,6 @@ from .formats import (
     with_needs,
 )
 from .options import RATIOS, ExportCommand, ExportOptions
-from .peak_head import PeakNetwork
 from .scores import draw_picture, inherited_scores, is_scored, measure_scores
 
 CARD_FILE = "card.md"
@@ -101,7 +100,8 @@ def make_job(config: ExportCommand, opened: Opened, folder: Path) -> Job:
     net, options = opened.require_net(), config.export
     if is_scored(config, opened):
         check_joints(opened, config.data)
-    if options.peaks and not opened.head.peaks:
+    peaks = opened.head.ends if options.peaks is None else options.peaks
+    if peaks and opened.head.ending(peaks, opened.skeleton) is None:
         raise InputError(f"{opened.name} gives {opened.arch.head_kind} without tags; use export.peaks=0")
     shape = None
     if options.shapes != "dynamic":
@@ -110,7 +110,7 @@ def make_job(config: ExportCommand, opened: Opened, folder: Path) -> Job:
             height, width = padded_shape(opened.arch.resolution, *RATIOS[options.shapes])
         shape = check_input_shape((height, width), step_of(net.arch))
     matching = DecodeOptions(matching=options.matching or opened.matching).matching
-    manifest = replace(opened.describe(), input_shape=shape, peaks=options.peaks, matching=matching)
+    manifest = replace(opened.describe(), input_shape=shape, peaks=peaks, matching=matching)
 
     @lru_cache(maxsize=1)
     def calibration() -> list[Floats]:
@@ -170,9 +170,8 @@ def _proved(job: Job, item: Format, notes: Sequence[str], tolerance: float) -> W
 
 
 def _reference(job: Job) -> Run:
-    """The network in torch, up to its peaks where those are asked for."""
-    peaks = job.manifest.peaks
-    return torch_runtime(PeakNetwork(job.net, peaks) if peaks else job.net)
+    """The network in torch, up to its end where that is asked for."""
+    return torch_runtime(job.ended(job.net))
 
 
 def difference_from_torch(job: Job, run: Run) -> float:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from supernet.errors import InputError
+from supernet.heads.contract import HEADS
 from supernet.pose.preprocess import padded_shape
 from supernet.registry import Registry
 
@@ -23,6 +24,8 @@ from ..console import as_list
 from ..portable.manifest import Manifest
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ..network import Network
 
 Floats: TypeAlias = NDArray[np.float32]
@@ -42,7 +45,7 @@ class Job:
         net: as it came, in evaluation mode.
         fused: the same with batch norms folded.
         manifest: what a written file says about itself; its `input_shape` fixes the input, its `peaks` ask
-            for peaks instead of maps.
+            for peaks or people instead of maps.
         folder: where files go.
         calibration: training images (1, 3, H, W), prepared as for inference.
         opset: the ONNX operator set of its files.
@@ -54,6 +57,14 @@ class Job:
     folder: Path
     calibration: Callable[[], Sequence[Floats]]
     opset: int = OPSET
+
+    def ended(self, net: nn.Module) -> nn.Module:
+        """`net`, continued to the end that the manifest asks for."""
+        from supernet.heads.peak_head import EndedNetwork
+
+        said = self.manifest
+        ending = HEADS.get(said.head_kind).ending(said.peaks, said.skeleton) if said.peaks else None
+        return net if ending is None else EndedNetwork(net, ending)
 
 
 @dataclass(frozen=True)

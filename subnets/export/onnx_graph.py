@@ -20,13 +20,12 @@ from supernet.cost import check_input_shape
 from supernet.errors import InputError
 from supernet.family import LARGEST_SIDE, STEP
 from supernet.heads.contract import HEADS
+from supernet.pose.skeletons import Skeleton
 from supernet.runs.files import atomic_path
 
 from ..portable.manifest import METADATA_KEY, Manifest
-from ..portable.predictor import PEAKS
 from ..portable.session import OnnxSession
 from .formats import OPSET, Format, Job
-from .peak_head import PeakHead
 
 # Bounds of free axes, with `LARGEST_SIDE`: the exporter proves nothing about infinite images.
 LARGEST_BATCH = 256
@@ -108,7 +107,7 @@ def export_onnx(net: nn.Module, path: str | os.PathLike[str], manifest: Manifest
         path: the file to write.
         manifest: goes into the file's metadata; its `input_shape` fixes the input to (1, 3, height,
             width), without one batch, height and width are free (sides multiples of its `step`); its
-            `peaks` end the graph in peaks instead of maps.
+            `peaks` end the graph in peaks or people instead of maps.
         opset: the ONNX operator set that the file is for; its operators mean the same in all that are taken.
 
     Raises:
@@ -122,7 +121,7 @@ def export_onnx(net: nn.Module, path: str | os.PathLike[str], manifest: Manifest
     if shape is None:
         free_axes(model)
     if manifest.peaks:
-        model = append_peaks(model, manifest.peaks, shape)
+        model = append_ending(model, manifest)
     if opset != OPSET:
         set_opset(model, opset)
     entry = model.metadata_props.add()
@@ -200,42 +199,52 @@ def _is_sizeless(node: Any) -> bool:
 
 
 @lru_cache(maxsize=4)
-def peak_head(peaks: int, num_joints: int, shape: Shape | None = None) -> Any:
-    """`PeakHead` as an ONNX model: inputs `quarter_map` and `half_map`, outputs `PEAKS`.
+def ending(kind: str, count: int, skeleton: Skeleton, shape: Shape | None = None) -> Any:
+    """The end of a graph as an ONNX model; its inputs are the head's outputs, `_map` behind their names.
 
     Args:
-        peaks: K >= 1.
-        num_joints: J.
+        kind: of the head.
+        count: of peaks or people, >= 1.
+        skeleton: the joints.
         shape: (height, width) of the network's input; None leaves batch, height and width free.
     """
+    head = HEADS.get(kind)
+    outputs, module = head.outputs(skeleton.num_joints), head.ending(count, skeleton)
+    assert module is not None, f"head {kind} has no other end than maps"
     height, width = shape or TRACED
-    batch = 1 if shape else 2
-    quarter = torch.zeros(batch, 2 * num_joints, height // 4, width // 4)
-    half = torch.zeros(batch, num_joints, height // 2, width // 2)
+    examples = tuple(
+        torch.zeros(1 if shape else 2, o.channels, height // o.scale, width // o.scale) for o in outputs
+    )
     dynamic = None
     if shape is None:
-        count, rows, columns = (
-            torch.export.Dim(name, min=least, max=most)
-            for name, least, most in (
-                ("batch", 1, LARGEST_BATCH),
-                ("rows", 4, LARGEST_SIDE // 4),
-                ("columns", 4, LARGEST_SIDE // 4),
-            )
-        )
-        dynamic = ({0: count, 2: rows, 3: columns}, {0: count, 2: 2 * rows, 3: 2 * columns})
-    return trace(PeakHead(peaks), (quarter, half), ("quarter_map", "half_map"), PEAKS, dynamic)
+        coarsest = max(output.scale for output in outputs)
+        most = LARGEST_SIDE // coarsest
+        batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
+        rows, columns = (torch.export.Dim(name, min=4, max=most) for name in ("rows", "columns"))
+        times = [coarsest // output.scale for output in outputs]
+        dynamic = tuple({0: batch, 2: _times(n, rows), 3: _times(n, columns)} for n in times)
+    names = tuple(f"{output.name}_map" for output in outputs)
+    return trace(module, examples, names, tuple(head.ending_outputs()), dynamic)
 
 
-def append_peaks(model: Any, peaks: int, shape: Shape | None = None) -> Any:
-    """The ONNX `model`, whose outputs are the maps `quarter` and `half`, continued to its peaks."""
+def _times(factor: int, size: Any) -> Any:
+    return size if factor == 1 else factor * size
+
+
+def append_ending(model: Any, manifest: Manifest) -> Any:
+    """The ONNX `model`, whose outputs are its head's maps, continued to the end that `manifest` names."""
     import onnx
 
-    joints = model.graph.output[1].type.tensor_type.shape.dim[1].dim_value
-    head = onnx.compose.add_prefix(
-        peak_head(peaks, joints, shape), "peaks/", rename_inputs=False, rename_outputs=False
+    head = HEADS.get(manifest.head_kind)
+    end = onnx.compose.add_prefix(
+        ending(manifest.head_kind, manifest.peaks, manifest.skeleton, manifest.input_shape),
+        "peaks/",
+        rename_inputs=False,
+        rename_outputs=False,
     )
+    names = [output.name for output in head.outputs(manifest.skeleton.num_joints)]
     joined = onnx.compose.merge_models(
-        model, head, io_map=[("quarter", "quarter_map"), ("half", "half_map")], outputs=list(PEAKS)
+        model, end, io_map=[(name, f"{name}_map") for name in names], outputs=list(head.ending_outputs())
     )
     del joined.opset_import[1:]  # both parts named the same one
     return joined

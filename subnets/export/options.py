@@ -26,7 +26,8 @@ class ExportOptions(Options, group="export"):
         input_shape: [height, width] for fixed shapes, multiples of 16; None means the square of the
             resolution.
         peaks: K > 0 ends the ONNX graph in the K best peaks per joint, with their tags, instead of maps;
-            grouping then needs no maps (and cannot look for missed joints in them); 0 keeps the maps.
+            grouping then needs no maps (and cannot look for missed joints in them); of a one-stage head in K
+            people; 0 keeps the maps; null is 30 people of a one-stage head, else maps.
         matching: the rule by which peaks join people: hungarian, greedy or first; null for the network's own.
         opset: the ONNX operator set, for converters that know older ones; with export.peaks 13 or more and
             fixed shapes, for INT8 13 or more.
@@ -43,7 +44,7 @@ class ExportOptions(Options, group="export"):
 
     shapes: str = option("dynamic", among=SHAPES)
     input_shape: list[int] | None = None
-    peaks: int = option(0, least=0)
+    peaks: int | None = option(None, least=0)
     matching: str | None = None
     opset: int = option(18, least=11, most=18)
     tolerance: float = option(1e-4, above=0, below=1)

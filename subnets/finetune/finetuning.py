@@ -11,11 +11,10 @@ from typing import TypeVar
 from rich.table import Table
 from torch import Tensor, nn
 
-from supernet.calibration import calibrate_by
 from supernet.data.dataset import PoseDataset
 from supernet.data.source import joints_of
 from supernet.errors import InputError
-from supernet.evaluation import calibration_batches
+from supernet.evaluation import calibrate_by, calibration_batches
 from supernet.family import Architecture
 from supernet.heads.contract import head_of
 from supernet.pose.protocols import main_metric

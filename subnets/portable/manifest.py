@@ -41,7 +41,7 @@ class Manifest:
         input_shape: (height, width) when only that input fits; None when any multiple of `step` does.
         step: what both sides of an input are multiples of; 1 where that is not known.
         precision: `fp32` or `int8`.
-        peaks: K when the graph ends in the K best peaks per joint instead of maps; 0 otherwise.
+        peaks: K when the graph ends in the K best peaks per joint, or people, instead of maps; 0 otherwise.
         head_kind: the name of its head.
         matching: the rule by which its peaks are matched to people.
         arch: the architecture in its plain form.
@@ -134,10 +134,6 @@ def preprocessing_of(manifest: Manifest) -> dict[str, Any]:
 def outputs_of(manifest: Manifest) -> dict[str, str]:
     """The graph's outputs and what they are."""
     if manifest.peaks:
-        return {
-            "scores": "(B, J, K) heatmap value of the K best peaks of each joint, best first",
-            "positions": "(B, J, K, 2) x, y in half-scale pixels (pixel i spans [i, i+1)), parabola-refined",
-            "tags": "(B, J, K) associative-embedding tag at each peak",
-        }
+        return HEADS.get(manifest.head_kind).ending_outputs()
     outputs = HEADS.get(manifest.head_kind).outputs(manifest.skeleton.num_joints)
     return {output.name: output.about for output in outputs}

@@ -10,8 +10,8 @@ import numpy as np
 
 from supernet.errors import InputError
 from supernet.heads.contract import HEADS
-from supernet.pose.grouping import DecodeOptions, decode_peaks
-from supernet.pose.inference import Prepared, run_passes, to_image
+from supernet.pose.grouping import DecodeOptions
+from supernet.pose.inference import Prepared, run_passes
 from supernet.pose.people import People
 from supernet.pose.preprocess import View, check_image, normalise, place, preprocess
 from supernet.pose.skeletons import Skeleton
@@ -34,9 +34,6 @@ def letterbox(image: Any, shape: tuple[int, int]) -> View:
 
 Run = Callable[[Any], Sequence[Any]]
 
-# The outputs of a graph that ends in peaks.
-PEAKS = ("scores", "positions", "tags")
-
 
 @dataclass(frozen=True)
 class PredictorOptions:
@@ -45,7 +42,7 @@ class PredictorOptions:
     Attributes:
         resolution: short side of its input in pixels.
         input_shape: (height, width) of a network that takes only that; None for any.
-        peaks: whether its graph ends in peaks instead of maps.
+        peaks: whether its graph ends in peaks or people instead of maps.
         head_kind: the name of its head.
         flip: also run the mirrored image.
         scales: multi-scale test, multiples of the resolution.
@@ -123,8 +120,9 @@ class Predictor:
         item, inputs = prepared
         if self.options.peaks:
             outputs = self._run(inputs[0])
-            if len(outputs) != len(PEAKS):
-                raise InputError(f"the network gives {len(outputs)} outputs where peaks have {len(PEAKS)}")
+            wanted = len(self._head.ending_outputs())
+            if len(outputs) != wanted:
+                raise InputError(f"the network gives {len(outputs)} outputs where peaks have {wanted}")
             return item, outputs
         known = self._head, self.skeleton, self.options.flip
         return item, [run_passes(self._run, images, *known)[0] for images in inputs]
@@ -133,13 +131,7 @@ class Predictor:
         """Third step: outputs to people."""
         item, outputs = computed
         if self.options.peaks:
-            people = self._group_peaks(item, outputs)
+            people = self._head.ended(outputs, item.views[0], self.skeleton, self.options.decode)
         else:
             people = self._head.people(outputs, item.views, self.skeleton, self.options.decode)
         return people.select(people.scores >= self.options.min_score)
-
-    def _group_peaks(self, item: Prepared, outputs: Sequence[Any]) -> People:
-        scores, positions, tags = outputs
-        people = decode_peaks(scores, positions, tags, self.skeleton, self.options.decode)[0]
-        view = item.views[0]
-        return to_image(people, view, (view.size[0] // 2, view.size[1] // 2))

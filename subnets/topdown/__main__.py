@@ -91,7 +91,7 @@ def starting_network(config: TopDownCommand, opened: Opened) -> Network:
 
 def trained(config: TopDownCommand, net: Network, dataset: PoseDataset, folder: Path) -> Network:
     """The trained network, from its folder if it is there already."""
-    from supernet.calibration import calibrate_by
+    from supernet.evaluation import calibrate_by
     from supernet.heads.contract import head_of
 
     from ..folder import load, save

@@ -15,11 +15,11 @@ from ..errors import InputError
 from ..registry import Registry
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from ..data.batch import Batch
     from ..data.targets import Targets
-    from ..family import Architecture
+    from ..family import Architecture, Layer
     from ..pose.grouping import DecodeOptions
     from ..pose.people import Floats, People
     from ..pose.preprocess import View
@@ -52,7 +52,9 @@ class Head(ABC):
         name: in the registry.
         finds_people: whether people are found in a whole image; `people` does it.
         finds_person: whether one person is found in a crop around them; `person` does it.
-        peaks: whether an exported graph can end in the best peaks of its maps, with their tags.
+        peaks: whether an exported graph can end in the best peaks of its maps, with their tags, as those of
+            the built-in head; other ends are told by `ending`.
+        ends: in how many people or peaks an exported graph ends where nobody says; 0 keeps the maps.
         portable: whether its module is copied into exported folders and finds people there: whatever it
             imports at its top is numpy, SciPy, OpenCV, or a module of this toolkit or its own package of
             which that holds too.
@@ -62,11 +64,23 @@ class Head(ABC):
     finds_people: ClassVar[bool] = True
     finds_person: ClassVar[bool] = False
     peaks: ClassVar[bool] = False
+    ends: ClassVar[int] = 0
     portable: ClassVar[bool] = False
 
     @abstractmethod
     def outputs(self, num_joints: int) -> tuple[Output, ...]:
         """The outputs of a network for `num_joints` joints, in its order."""
+
+    def enlarge(
+        self, name: str, channels: int, width: int, scale: int, part: str, group: str
+    ) -> tuple[Layer, ...]:
+        """The layers, one after the other, by which a family doubles a map's sides on the way to the outputs.
+
+        By default a transposed convolution. `width` is that of the result; see `Layer` for the others.
+        """
+        from ..family import Layer
+
+        return (Layer(name, "deconv", channels, width, 4, 2, False, None, scale, part, group),)
 
     def targets(self, batch: Batch, sigma: float) -> Targets:
         """What the outputs for `batch` are to be; `sigma` is that of the Gaussians, in pixels of each map."""
@@ -133,6 +147,34 @@ class Head(ABC):
         """
         raise InputError(f"from a head of {self.name} no person can be found in a crop")
 
+    def ending(self, count: int, skeleton: Skeleton) -> nn.Module | None:
+        """What an exported graph can end in instead of maps: a module of plain operators that takes them.
+
+        Its first output are scores, best first. None where there is no such end.
+        """
+        from .peak_head import PeakHead
+
+        return PeakHead(count) if self.peaks else None
+
+    def ending_outputs(self) -> dict[str, str]:
+        """The names of what `ending` gives, and what an exported file says of each."""
+        return {
+            "scores": "(B, J, K) heatmap value of the K best peaks of each joint, best first",
+            "positions": "(B, J, K, 2) x, y in half-scale pixels (pixel i spans [i, i+1)), parabola-refined",
+            "tags": "(B, J, K) associative-embedding tag at each peak",
+        }
+
+    def ended(
+        self, outputs: Sequence[Floats], view: View, skeleton: Skeleton, options: DecodeOptions
+    ) -> People:
+        """The people of one image, in its own coordinates, from what `ending` gave for it."""
+        from ..pose.grouping import decode_peaks
+        from ..pose.inference import to_image
+
+        scores, positions, tags = outputs
+        people = decode_peaks(scores, positions, tags, skeleton, options)[0]
+        return to_image(people, view, (view.size[0] // 2, view.size[1] // 2))
+
 
 HEADS: Registry[Head] = Registry(
     "head",
@@ -140,6 +182,8 @@ HEADS: Registry[Head] = Registry(
         "embedding": "supernet.heads.embedding:EMBEDDING",
         "heatmaps": "supernet.heads.single:HEATMAPS",
         "fields": "supernet.heads.single:FIELDS",
+        "ae_resize": "supernet.heads.embedding:AE_RESIZE",
+        "onestage": "supernet.heads.onestage:ONESTAGE",
     },
 )
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..data.targets import Targets
+    from ..family import Layer
     from ..pose.grouping import DecodeOptions
     from ..pose.people import Floats, People
     from ..pose.preprocess import View
@@ -82,4 +83,34 @@ def stack_tags(quarters: Sequence[Floats], flip: Sequence[int]) -> Floats:
     return np.moveaxis(tags_tjhw, 0, -1)
 
 
-EMBEDDING = Embedding()
+def resized(
+    name: str, channels: int, width: int, scale: int, part: str, group: str
+) -> tuple[Layer, Layer, Layer]:
+    """The layers that double a map without a transposed convolution; see `Head.enlarge`.
+
+    A 1x1 convolution on the small map, every pixel repeated, a depthwise 3x3 convolution on the large one.
+    Under the kernel (1, 2, 1) x (1, 2, 1) / 16 repeated pixels are bilinear interpolation, which can so be
+    learned; and every runtime repeats pixels, none rounds them differently.
+    """
+    from ..family import Layer
+
+    place, small = (scale, part, group), (2 * scale, part, group)
+    return (
+        Layer(f"{name}.project", "conv", channels, width, 1, 1, False, None, *small),
+        Layer(f"{name}.resize", "resize", width, width, 1, 2, False, None, *place),
+        Layer(f"{name}.depthwise", "depthwise", width, width, 3, 1, False, None, *place),
+    )
+
+
+class ResizedEmbedding(Embedding):
+    """The outputs of `Embedding` without transposed convolutions, which boards run badly if at all."""
+
+    name = "ae_resize"
+
+    def enlarge(
+        self, name: str, channels: int, width: int, scale: int, part: str, group: str
+    ) -> tuple[Layer, ...]:
+        return resized(name, channels, width, scale, part, group)
+
+
+EMBEDDING, AE_RESIZE = Embedding(), ResizedEmbedding()

@@ -127,6 +127,11 @@ class ElasticDepthwiseConv2d(nn.Module):
         return depthwise_conv2d(x, self.active_weight(layer), layer.stride, layer.padding)
 
 
+def enlarge(x: Tensor, layer: Layer) -> Tensor:
+    """`x` as `layer` without a convolution enlarges it: each pixel repeated, by a norm not at all."""
+    return x if layer.stride == 1 else F.interpolate(x, scale_factor=float(layer.stride), mode="nearest")
+
+
 ElasticConv = ElasticConv2d | ElasticDepthwiseConv2d
 
 
@@ -151,8 +156,7 @@ class ElasticUnit(nn.Module):
 
     def forward(self, x: Tensor, layer: Layer) -> Tensor:
         """The output of `layer` for its input `x` (B, in, H, W)."""
-        if self.conv is not None:
-            x = self.conv(x, layer)
+        x = enlarge(x, layer) if self.conv is None else self.conv(x, layer)
         if self.norm is None:
             return activate(x, layer.activation)
         output: Tensor = self.norm(x, layer.activation)

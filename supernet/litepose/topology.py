@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any, Literal, TypeVar
 
 from ..errors import InputError
 from ..family import Layer
 from ..heads.contract import HEADS, Output
 from ..space import SearchableFamily
-from .arch import NAME, STRIDES, Arch
+from .arch import DEFAULT_HEAD, NAME, STRIDES, Arch
 from .space import LitePoseSpace
 
 STEM_CHANNELS = 32
@@ -24,7 +24,6 @@ STEM_SCALE = 2
 STAGE_SCALES = (4, 8, 16, 16)
 HEAD_SCALES = (8, 4, 2)
 OUTPUT_KERNEL = 5
-DECONV_KERNEL = 4
 # How released networks name a layer's convolution and norm, by how we name the layer.
 _RELEASED = (
     (r"stem\.conv", "first.0.0", "first.0.1"),
@@ -75,23 +74,24 @@ def _block_layers(
 
 
 def _head_layers(
-    step: int, refined: int, raw: int, width: int, fusion: bool, outputs: Mapping[str, int]
+    kind: str, step: int, refined: int, raw: int, width: int, fusion: bool, outputs: Mapping[str, int]
 ) -> Iterator[Layer]:
-    """Deconvolution `step` (0..2) and the outputs of its refined map.
+    """Enlargement `step` (0..2) and the outputs of its refined map.
 
     Args:
+        kind: of the head.
         step: 0 to 2, giving maps at 1/8, 1/4 and 1/2.
         refined: channels of the refined path before this step.
-        raw: channels of the backbone map that is deconvolved beside it (stage 3, 2, 1).
+        raw: channels of the backbone map that is enlarged beside it (stage 3, 2, 1).
         width: channels of the refined path after this step.
-        fusion: whether the backbone map is deconvolved and added.
+        fusion: whether the backbone map is enlarged and added.
         outputs: channels of the outputs at this scale by the name of their layers.
     """
-    name = f"head.{step}"
-    place = (HEAD_SCALES[step], name, f"head{step + 1}")
-    yield Layer(f"{name}.refined", "deconv", refined, width, DECONV_KERNEL, 2, False, None, *place)
+    name, enlarge = _step_name(kind, step), HEADS.get(kind).enlarge
+    place = (HEAD_SCALES[step], name, f"{_head_name(kind)}{step + 1}")
+    yield from enlarge(f"{name}.refined", refined, width, *place)
     if fusion:
-        yield Layer(f"{name}.raw", "deconv", raw, width, DECONV_KERNEL, 2, False, None, *place)
+        yield from enlarge(f"{name}.raw", raw, width, *place)
     yield Layer(f"{name}.norm", "norm", width, width, 1, 1, True, "relu", *place)
     for output, channels in outputs.items():
         yield from _output_layers(step, f"{name}.{output}_refined", width, channels, *place[1:])
@@ -108,6 +108,21 @@ def _output_layers(
         Layer(f"{name}.depthwise", "depthwise", width, width, OUTPUT_KERNEL, 1, True, "relu", *place),
         Layer(f"{name}.project", "conv", width, channels, 1, 1, False, None, *place),
     )
+
+
+def _head_name(kind: str) -> str:
+    """What the layers of a head are called, so that one supernet can hold several."""
+    return "head" if kind == DEFAULT_HEAD else f"head_{kind}"
+
+
+def _step_name(kind: str, step: int) -> str:
+    return f"{_head_name(kind)}.{step}"
+
+
+@lru_cache(maxsize=64)
+def _enlarging(kind: str, name: str) -> tuple[str, ...]:
+    """The names of the layers that enlarge the map `name`."""
+    return tuple(layer.name for layer in HEADS.get(kind).enlarge(name, 1, 1, 1, "", ""))
 
 
 def _block_name(stage: int, block: int) -> str:
@@ -169,10 +184,12 @@ class LitePose(SearchableFamily):
         for step in range(1 + max(step for _, step, _ in wanted)):
             width = arch.head[step]
             here = {name: output.channels for name, at, output in wanted if at == step}
-            found += _head_layers(step, refined, widths[3 - step], width, arch.fusion[step], here)
+            found += _head_layers(
+                arch.head_kind, step, refined, widths[3 - step], width, arch.fusion[step], here
+            )
             if _has_raw_output(arch, step):
                 for name, channels in here.items():
-                    full = f"head.{step}.{name}_raw"
+                    full = f"{_step_name(arch.head_kind, step)}.{name}_raw"
                     found += _output_layers(step, full, widths[2 - step], channels, full, "raw")
             refined = width
         return tuple(found)
@@ -192,10 +209,13 @@ class LitePose(SearchableFamily):
         wanted = _outputs(arch.head_kind, 1)
         found: dict[int, T] = {}
         for step in range(1 + max(step for _, step, _ in wanted)):
-            name = f"head.{step}"
-            x = apply(f"{name}.refined", x)
-            if arch.fusion[step]:
-                x = add(x, apply(f"{name}.raw", raws[3 - step]))
+            name = _step_name(arch.head_kind, step)
+            paths = {"refined": x, **({"raw": raws[3 - step]} if arch.fusion[step] else {})}
+            for path, value in paths.items():
+                for layer in _enlarging(arch.head_kind, f"{name}.{path}"):
+                    value = apply(layer, value)
+                paths[path] = value
+            x = reduce(add, paths.values())
             x = apply(f"{name}.norm", x)
             for place, (layer, at, _) in enumerate(wanted):
                 if at == step:

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..calibration import calibrate
 from ..errors import InputError
+from ..evaluation import calibrate
 from ..family import Architecture, arch_from_dict, layers
 from ..network import Supernet
 from ..registry import conf_folder

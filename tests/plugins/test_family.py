@@ -19,8 +19,8 @@ from subnets import build, extract, load, save  # noqa: E402
 from subnets.families.static import ModuleFamily, StaticNetwork  # noqa: E402
 from subnets.network import fuse  # noqa: E402
 from supernet import InputError, SearchSpace, Supernet  # noqa: E402
-from supernet.calibration import calibrate  # noqa: E402
 from supernet.cost import MacsTable, ParamsTable, count_macs, count_params  # noqa: E402
+from supernet.evaluation import calibrate  # noqa: E402
 from supernet.family import FAMILIES, arch_from_dict, load_arch  # noqa: E402
 from supernet.sorting import sort_channels  # noqa: E402
 

@@ -13,7 +13,7 @@ import pytest
 
 from subnets import build, save
 from supernet import Arch, Stage
-from supernet.calibration import calibrate_by
+from supernet.evaluation import calibrate_by
 from supernet.pose import Skeleton
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

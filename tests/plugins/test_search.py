@@ -29,8 +29,7 @@ def supernet(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path
 def test_a_strategy(command: Command, supernet: Path) -> None:
     from toy import Cheapest
 
-    from search.strategies.contract import load_strategy
-    from search.strategies.problem import History, Problem
+    from search.strategies.contract import History, Problem, load_strategy
 
     settings = ("name=s", "strategy=cheapest", "+strategy_options.draws=32", "search.evaluations=6")
     command("search.run", *settings, *SMALL, "search.references=false", cwd=supernet)

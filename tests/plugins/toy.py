@@ -15,8 +15,7 @@ import torch
 
 from search.accuracy.models import MODELS
 from search.costs.contract import COSTS, CostSettings, LayerCost
-from search.strategies.contract import STRATEGIES
-from search.strategies.problem import History, Problem
+from search.strategies.contract import STRATEGIES, History, Problem
 from subnets.export.formats import FORMATS, Format, Job, Run
 from subnets.network import empty_network
 from subnets.portable.manifest import Manifest

@@ -9,7 +9,7 @@ import numpy as np
 
 from search.costs.budgets import BudgetOptions, resolve_budgets
 from search.costs.contract import Costs
-from search.strategies.problem import History, Problem
+from search.strategies.contract import History, Problem
 from supernet import Arch, SearchSpace
 from supernet.space import Codes
 

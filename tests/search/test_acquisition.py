@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from analytic import Formula, tiny_problem
 
+from search.strategies.contract import History
 from search.strategies.front import hypervolume_2d
 from search.strategies.predictor import choose_batch, gains
-from search.strategies.problem import History
 
 
 def test_gains_are_added_areas() -> None:

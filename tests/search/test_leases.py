@@ -10,9 +10,8 @@ import pytest
 from analytic import Formula, Scored, tiny_problem
 
 from search.report.outcome import Outcome
-from search.strategies.contract import load_strategy
+from search.strategies.contract import History, Problem, load_strategy
 from search.strategies.plan import PlanOptions, next_plan
-from search.strategies.problem import History, Problem
 from search.study.candidate import Candidate
 from search.study.storage import open_storage
 from search.study.study import SearchStudy, StudyOptions

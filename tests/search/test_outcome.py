@@ -12,9 +12,8 @@ from analytic import tiny_problem
 
 from search.costs.budgets import Budget
 from search.report.outcome import Outcome
-from search.strategies.contract import load_strategy
+from search.strategies.contract import History, Problem, load_strategy
 from search.strategies.plan import BASELINE, REFERENCE, SEARCH, WARM, Plan, PlanOptions, next_plan
-from search.strategies.problem import History, Problem
 from search.study.candidate import Candidate
 from search.study.worker import Told
 

@@ -12,8 +12,8 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from search.accuracy.models import MOST_ROWS, GaussianProcess, RelevanceGaussianProcess
 from search.costs.contract import Costs, log_cost
 from search.report.analysis import hypervolumes
+from search.strategies.contract import History, Problem
 from search.strategies.predictor import PredictorStrategy, choose_batch, scattered
-from search.strategies.problem import History, Problem
 from supernet.space import Codes
 
 

@@ -13,9 +13,8 @@ from analytic import Formula, tiny_problem
 
 from search.report.outcome import Outcome, cost_rows
 from search.report.page import write_report
-from search.strategies.contract import load_strategy
+from search.strategies.contract import History, Problem, load_strategy
 from search.strategies.plan import PlanOptions, next_plan
-from search.strategies.problem import History, Problem
 from search.study.candidate import Candidate
 from search.study.storage import open_storage
 from search.study.study import SearchStudy, StudyOptions

@@ -12,9 +12,8 @@ from tabular import TabularBenchmark
 
 from search.accuracy.predictor import fit_predictor, tau_of
 from search.costs.contract import Costs
-from search.strategies.contract import load_strategy
+from search.strategies.contract import History, load_strategy
 from search.strategies.plan import PlanOptions
-from search.strategies.problem import History
 from search.study.storage import open_storage
 from search.study.study import SearchStudy
 from search.study.worker import search

@@ -140,8 +140,8 @@ def test_a_worker_on_an_unknown_host_is_believed_until_its_lease_ends(
     object.__setattr__(study.worker, "host", "elsewhere")
     with study.planning(0) as mine:
         assert mine
+        from search.strategies.contract import History
         from search.strategies.plan import next_plan
-        from search.strategies.problem import History
 
         strategy = load_strategy("evolution", problem, STRATEGY)
         study.add_plan(0, next_plan(problem, strategy, OPTIONS, History.empty(problem), []))

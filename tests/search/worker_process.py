@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from analytic import Formula, tiny_problem
 
-from search.strategies.contract import load_strategy
+from search.strategies.contract import Problem, load_strategy
 from search.strategies.plan import PlanOptions
-from search.strategies.problem import Problem
 from search.study.storage import open_storage, quiet_optuna
 from search.study.study import SearchStudy, StudyOptions
 from search.study.worker import search

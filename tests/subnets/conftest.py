@@ -12,9 +12,9 @@ from subnets.export.onnx_graph import export_onnx
 from subnets.network import fuse
 from subnets.portable.manifest import Manifest
 from supernet import Arch, Stage
-from supernet.calibration import calibrate_by
 from supernet.data.source import DataConfig
 from supernet.data.synthetic.options import SyntheticOptions
+from supernet.evaluation import calibrate_by
 from supernet.pose import Skeleton
 
 

@@ -13,8 +13,8 @@ from torch import nn
 from subnets import extract
 from subnets.network import fuse
 from supernet import Arch, InputError, SearchSpace, Supernet
-from supernet.calibration import calibrate
 from supernet.cost import count_params
+from supernet.evaluation import calibrate
 
 Disturb = Callable[[Any, int], None]
 TINY = SearchSpace.load("tiny")

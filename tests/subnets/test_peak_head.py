@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import onnxruntime
 
 from subnets import Subnet
 from subnets.export.formats import relative_difference
-from subnets.export.onnx_graph import append_peaks, peak_head
+from subnets.export.onnx_graph import append_ending, ending, read_manifest
 from subnets.runtime import open_runtime
 from supernet.heads.embedding import merge_passes
 from supernet.pose import DecodeOptions, Skeleton, decode
@@ -21,7 +22,7 @@ SKELETON = Skeleton.load("crowdpose")
 
 def extract(maps: list[np.ndarray], peaks: int) -> list[np.ndarray]:
     """The outputs of the continuation alone."""
-    session = onnxruntime.InferenceSession(peak_head(peaks, SKELETON.num_joints).SerializeToString())
+    session = onnxruntime.InferenceSession(ending("embedding", peaks, SKELETON).SerializeToString())
     outputs = session.run(None, {"quarter_map": maps[0], "half_map": maps[1]})
     return [np.asarray(value) for value in outputs]
 
@@ -80,7 +81,8 @@ def test_equal_neighbours_and_borders_are_settled_alike() -> None:
 def test_the_file_gives_the_networks_peaks_at_any_size(
     small_net: Subnet, small_onnx: Path, tmp_path: Path
 ) -> None:
-    onnx.save(append_peaks(onnx.load(small_onnx), 30), tmp_path / "peaks.onnx")
+    manifest = replace(read_manifest(small_onnx), peaks=30)
+    onnx.save(append_ending(onnx.load(small_onnx), manifest), tmp_path / "peaks.onnx")
     run, maps = open_runtime(tmp_path / "peaks.onnx", "onnxruntime", 1), open_runtime(small_net)
     rng = np.random.default_rng(0)
     for shape in ((1, 3, 96, 96), (2, 3, 64, 128)):

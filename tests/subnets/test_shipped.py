@@ -18,9 +18,9 @@ from subnets.predict.__main__ import run
 from subnets.predict.options import PredictCommand
 from subnets.source import open_source
 from supernet import InputError, SearchSpace, Supernet
-from supernet.calibration import calibrate
 from supernet.data.source import DataConfig, ensure_data
 from supernet.data.synthetic.options import SyntheticOptions
+from supernet.evaluation import calibrate
 from supernet.pose import Skeleton
 from supernet.runs.snapshot import Snapshot, read_snapshot, write_snapshot
 from supernet.training import shipped

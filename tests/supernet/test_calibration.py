@@ -10,7 +10,7 @@ import torch
 
 from subnets import extract
 from supernet import SearchSpace, Supernet
-from supernet.calibration import calibrate, calibrate_by
+from supernet.evaluation import calibrate, calibrate_by
 
 TINY = SearchSpace.load("tiny")
 

@@ -17,8 +17,8 @@ from subnets.export.onnx_graph import export_onnx
 from subnets.network import fuse
 from subnets.portable.manifest import Manifest
 from supernet import Arch, InputError, SearchSpace, Supernet
-from supernet.calibration import calibrate
 from supernet.cost import MacsTable, ParamsTable, count_macs, count_params
+from supernet.evaluation import calibrate
 from supernet.pose.skeletons import Skeleton
 from supernet.sorting import sort_channels
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from supernet import SearchSpace, Supernet
-from supernet.calibration import calibrate
+from supernet.evaluation import calibrate
 from supernet.sorting import channel_groups, importance, sort_channels
 
 TINY = SearchSpace.load("tiny")

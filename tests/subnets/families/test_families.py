@@ -17,8 +17,8 @@ from subnets.portable.manifest import Manifest
 from subnets.runtime import open_runtime, torch_runtime
 from subnets.source import open_source
 from supernet import Arch, InputError
-from supernet.calibration import calibrate_by
 from supernet.cost import count_macs, count_params
+from supernet.evaluation import calibrate_by
 from supernet.family import layers, load_arch
 from supernet.pose import Skeleton
 from supernet.registry import conf_names

@@ -99,16 +99,15 @@ def tags_at(tags_bjhw: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return upper * (1.0 - down) + lower * down
 
 
-class PeakNetwork(nn.Module):
-    """A network of heatmaps and tags that gives their `peaks` best peaks per joint instead."""
+class EndedNetwork(nn.Module):
+    """A network that gives what a head's `ending` makes of its maps."""
 
-    def __init__(self, net: nn.Module, peaks: int) -> None:
+    def __init__(self, net: nn.Module, ending: nn.Module) -> None:
         super().__init__()
         self.net = net
-        self.head = PeakHead(peaks)
+        self.ending = ending
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, 3, H, W) to what `PeakHead` gives."""
-        quarter, half = self.net(images)
-        peaks: tuple[Tensor, Tensor, Tensor] = self.head(quarter, half)
-        return peaks
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """(B, 3, H, W) to what `ending` gives."""
+        found: tuple[Tensor, ...] = self.ending(*self.net(images))
+        return found
