@@ -89,8 +89,12 @@ class Options:
     def __post_init__(self) -> None:
         for each in fields(self):
             value = getattr(self, each.name)
+            name = f"{self._group}{each.name}"
             if "rule" in each.metadata:
-                each.metadata["rule"].check(f"{self._group}{each.name}", value)
+                each.metadata["rule"].check(name, value)
+            items = value if isinstance(value, list | tuple) else [value]
+            if any(isinstance(item, float) and not math.isfinite(item) for item in items):
+                raise InputError(f"{name}={value} must be a finite number")
             # YAML knows lists only.
             if isinstance(each.default, tuple) and isinstance(value, list):
                 setattr(self, each.name, tuple(value))

@@ -202,7 +202,9 @@ class TrainingJob:
         elif done:
             print(f"going on in {self.folder} from step {done} of {total}", file=sys.stderr)
         else:
-            print(f"training {total} steps in {self.folder}", file=sys.stderr)
+            epochs = None if self.options.steps is None else self.options.epochs
+            ignored = "" if epochs is None else f" (train.steps, not the train.epochs={epochs:g})"
+            print(f"training {total} steps{ignored} in {self.folder}", file=sys.stderr)
 
 
 @contextmanager

@@ -57,6 +57,8 @@ RULES = ("sandwich", "random")
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("cosine", "constant")
 WIDENING = ("kernel", "depth", "expansion", "width")
+# Where neither steps nor epochs are given.
+EPOCHS = 100.0
 # A raised number of steps goes on with the run; see `TrainingJob.run`.
 RAISED = ("train.steps", "train.epochs")
 # Settings of a command that may differ when its run is taken up again; the others change no result.
@@ -199,7 +201,7 @@ class TrainOptions(Options, group="train"):
 
     Attributes:
         steps: optimizer steps; None takes `epochs`.
-        epochs: passes over the training split, when `steps` is None.
+        epochs: passes over the training split, when `steps` is None; None takes 100.
         batch_size: images per optimizer step over all processes together.
         accumulate: forward and backward passes that a process cuts its share of the batch into.
         sigma: of the target Gaussians, in pixels of each map.
@@ -207,7 +209,7 @@ class TrainOptions(Options, group="train"):
     """
 
     steps: int | None = option(None, least=1)
-    epochs: float = 100.0
+    epochs: float | None = option(None, above=0)
     batch_size: int = option(32, least=1)
     accumulate: int = option(1, least=1)
     sigma: float = 2.0
@@ -220,14 +222,9 @@ class TrainOptions(Options, group="train"):
     validation: ValidationOptions = field(default_factory=ValidationOptions)
     guards: GuardOptions = field(default_factory=GuardOptions)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.steps is None and not 0 < self.epochs < float("inf"):
-            raise InputError(f"train.epochs={self.epochs} must be a finite number above 0")
-
     def total_steps(self, num_images: int) -> int:
         """Optimizer steps of the whole run over `num_images` training images."""
-        return self.steps or max(1, round(self.epochs * num_images / self.batch_size))
+        return self.steps or max(1, round((self.epochs or EPOCHS) * num_images / self.batch_size))
 
 
 @dataclass

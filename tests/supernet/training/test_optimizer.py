@@ -91,5 +91,13 @@ def test_betas_that_no_optimizer_takes_are_refused(options):
 
 
 def test_endless_training_is_refused():
-    with pytest.raises(InputError, match=r"train\.epochs=inf must be a finite number"):
+    with pytest.raises(InputError, match=r"train\.epochs=inf must be a positive number"):
         TrainOptions(epochs=float("inf"))
+    with pytest.raises(InputError, match=r"train\.sigma=nan must be a finite number"):
+        TrainOptions(sigma=float("nan"))
+    options = (
+        TrainOptions(steps=7, epochs=3),
+        TrainOptions(epochs=3, batch_size=2),
+        TrainOptions(batch_size=4),
+    )
+    assert [each.total_steps(8) for each in options] == [7, 12, 200]
