@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from supernet.data.images.decode import IMAGE_SUFFIXES, UInt8Image, decode_rgb, exif_orientation
+from supernet.data.images.decode import IMAGE_SUFFIXES, UInt8Image, decode_rgb, exif_orientation, is_picture
 from supernet.errors import InputError
 from supernet.runs.reading import check_bound, read_bytes
 
@@ -127,7 +127,7 @@ def _read(path: Path) -> tuple[UInt8Image, Mapping[str, Any]]:
 
 def _folder(folder: Path, limit: int | None) -> Frames:
     files = sorted(folder.iterdir())
-    paths = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES][:limit]
+    paths = [path for path in files if is_picture(path.name)][:limit]
     others = [path for path in files if path.suffix.lower() in UNREAD_SUFFIXES]
     deeper = sum(path.is_dir() for path in files)
     if not paths:

@@ -290,9 +290,9 @@ class YoloLayout(Layout):
 
 
 def _pictures(files: Iterable[str]) -> list[str]:
-    from .images.decode import IMAGE_SUFFIXES
+    from .images.decode import is_picture
 
-    return [file for file in files if file.lower().endswith(IMAGE_SUFFIXES)]
+    return [file for file in files if is_picture(file)]
 
 
 def _seen(

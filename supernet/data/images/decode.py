@@ -38,6 +38,17 @@ _JPEG_END = b"\xff\xd9"
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 # Markers without a length field: TEM, RST0-7, SOI, EOI.
 _BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xDA)})
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file of this name, or path with /, is taken for an image where a folder is looked through.
+
+    Hidden ones are not: macOS leaves a `._a.jpg` beside `a.jpg` on other systems' disks.
+    """
+    last = name.rpartition("/")[2]
+    return not last.startswith(".") and last.lower().endswith(IMAGE_SUFFIXES)
+
+
 # Start-of-frame markers; C4 (Huffman tables), C8 and CC lie in the same range and are none.
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SCAN_MARKER = 0xDA

@@ -93,6 +93,7 @@ def test_a_folder_leaves_results_names_and_pictures(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for name in ("12.png", "3.jpg"):
         cv2.imwrite(str(tmp_path / "in" / name), np.zeros((64, 64, 3), np.uint8))
+    (tmp_path / "in" / "._3.jpg").write_bytes(b"Mac OS X")
     summary = predict(open_frames(tmp_path / "in"), predictor(), tmp_path / "out")
     results = json.loads((tmp_path / "out" / "predictions.json").read_text())
     assert [(r["image_id"], r["category_id"], len(r["keypoints"])) for r in results] == [

@@ -335,7 +335,9 @@ def test_yolo_joints_are_put_in_order_by_their_names(tmp_path: Path) -> None:
     names = list(Skeleton.load("crowdpose").joints)[::-1]
     flip = [0, 1, *(joint + 1 - 2 * (joint % 2) for joint in range(2, 14))]
     yolo(tmp_path, JOINTS[::-1], kpt_names=names, flip_idx=flip)
+    (tmp_path / "images/train/._1.png").write_bytes(b"Mac OS X")
     dataset = opened(tmp_path, layout="yolo")
+    assert len(dataset) == 3
     np.testing.assert_allclose(dataset.records[1].keypoints[0].ravel(), person(1, 1)["keypoints"])
 
 
