@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from . import __version__
-from .errors import InputError
+from .errors import InputError, message
 from .options import CommandOptions
 from .registry import conf_folder, conf_names, load_plugins
 from .runs.files import DISK_FULL, check_aliases, read_yaml, remove_if_empty
@@ -384,6 +384,10 @@ def fail(error: BaseException) -> NoReturn:
 
 def one_line(error: BaseException) -> str:
     """The message of `error` (and of its cause, where Hydra wraps one) in one line."""
+    return message(_told(error))
+
+
+def _told(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         return f"nothing more can be written ({error.strerror}); make room and start the same command again"
     if isinstance(error, OSError) and not isinstance(error, HydraException):
@@ -396,5 +400,5 @@ def one_line(error: BaseException) -> str:
         if text and not any(text in part for part in parts):
             parts.append(text)
         link = link.__cause__
-    message = ": ".join(parts) or type(error).__name__
-    return message + launcher_mend(message)
+    text = ": ".join(parts) or type(error).__name__
+    return text + launcher_mend(text)
