@@ -30,6 +30,8 @@ def message(text: str) -> str:
     """`text` as it can be shown: not too long, and without what a terminal would obey."""
     text = text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
     return text.translate(_OBEYED)
+
+
 LARGEST_SIZE = 65536
 # Cost tables hold every combination of up to four neighbouring choices.
 MAX_CHOICES = 32
