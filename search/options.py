@@ -63,7 +63,8 @@ class SearchCommand(CommandOptions):
 
     Attributes:
         name: of the run; its folder is runs/search/<name>.
-        supernet: a training run: its folder, or its name in runs/train; or a supernet that ships.
+        supernet: a training run: its folder, or its name in runs/train; a supernet that ships; or a source of
+            scores as NAME:ARGUMENT, such as landscape:litepose (docs/search.md).
         checkpoint: which of its checkpoints: best or last.
         strategy: predictor, evolution, random, a sampler as optuna:GPSampler, one that a plugin registers, or
             a class of your own as package.module:Class.

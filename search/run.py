@@ -90,14 +90,13 @@ def take_part_too(config: SearchCommand, folder: Path, parent: int) -> None:
         with stopped_by_sigterm():
             session = open_session(config)
             study = open_study(config, session, folder)
-            search(study, session.problem, session.strategy, session.evaluate, session.options, progress)
+            search(study, session.problem, session.strategy, session.scores, session.options, progress)
     except InputError as error:
         fail(error)
 
 
 def take_part(session: Session, study: SearchStudy) -> None:
     """Search until it has ended, with a progress bar."""
-    from supernet.pose.protocols import PROTOCOLS
     from supernet.runs.progress import ProgressBar
 
     from .study.worker import search
@@ -108,14 +107,13 @@ def take_part(session: Session, study: SearchStudy) -> None:
     if study.done:
         print(f"going on from {study.done} finished evaluations", file=sys.stderr)
 
-    metric = PROTOCOLS.get(session.evaluate.evaluator.dataset.protocol).metrics[0]
     with ProgressBar("search", total, study.done) as bar:
 
         def progress(done: int, best: float) -> None:
             if done:
-                bar.update(done, f"best {metric} {best:.3f}")
+                bar.update(done, f"best {session.scores.metric} {best:.3f}")
 
-        search(study, session.problem, session.strategy, session.evaluate, session.options, progress)
+        search(study, session.problem, session.strategy, session.scores, session.options, progress)
 
 
 if __name__ == "__main__":

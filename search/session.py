@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from supernet.data.source import joints_of, open_split
 from supernet.errors import InputError
-from supernet.evaluation import Evaluator, SupernetEvaluator
-from supernet.heads.contract import require_people
-from supernet.pose.skeletons import require_same_joints
+from supernet.family import load_arch
+from supernet.registry import conf_names
+from supernet.runs.files import read_json
 from supernet.space import SearchSpace
-from supernet.training.checkpoint import TrainedSupernet, load_supernet
-from supernet.training.distributed import pick_device
 
 from .costs.budgets import BudgetOptions, loose_limits, resolve_budgets
 from .costs.contract import Costs, CostSettings
-from .fingerprint import environment_of, fingerprint_of, leak_warning, released, trained_on, warm_start
 from .options import SearchCommand
+from .scores import Scores, scores_of
 from .strategies.contract import Problem, Strategy, load_strategy
+from .strategies.operators import as_codes
 from .strategies.plan import PlanOptions
 from .study.storage import open_storage
 from .study.study import SearchStudy, StudyOptions
 
 JOURNAL = "study.journal"
+_LOG = logging.getLogger(__name__)
+
+Named = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,7 @@ class Session:
     """What a worker needs, all of it checked.
 
     Attributes:
-        trained: the supernet.
-        evaluate: scores an architecture with it.
+        scores: scores an architecture.
         problem: space, costs, budgets.
         strategy: what to evaluate next.
         options: how much is evaluated.
@@ -44,8 +45,7 @@ class Session:
         environment: what the report says of how the scores came about.
     """
 
-    trained: TrainedSupernet
-    evaluate: SupernetEvaluator
+    scores: Scores
     problem: Problem
     strategy: Strategy
     options: PlanOptions
@@ -60,39 +60,51 @@ def open_session(config: SearchCommand) -> Session:
     Raises:
         InputError: one of the settings, or what it names, is wrong.
     """
-    budgets, device = BudgetOptions.of(config.budgets), pick_device(config.accelerator)
-    trained = load_supernet(config.supernet, config.checkpoint)
-    space, num_joints = trained.space, trained.net.num_joints
-    require_people(space.largest(), f"supernet {config.supernet}")
-    data = config.data or trained.data()
-    mend = "choose data of its joints"
-    trained.net.skeleton = trained.net.skeleton or joints_of(data)
-    require_same_joints(trained.net.skeleton, config.supernet, joints_of(data), data.described(), mend)
-    train_set, val_set = open_split(data, "train"), open_split(data, "val")
-    evaluator = Evaluator(val_set, config.evaluation)
-    evaluator.dataset.require_people()
+    budgets, scores = BudgetOptions.of(config.budgets), scores_of(config)
+    space = scores.space
     settings = CostSettings(
-        num_joints, budgets.convention, budgets.precision, config.latency, evaluator.passes
+        scores.num_joints, budgets.convention, budgets.precision, config.latency, scores.passes
     )
     costs = Costs.of(space, settings, budgets.costs())
-    problem = Problem(costs, tuple(resolve_budgets(budgets, costs)), num_joints)
+    problem = Problem(costs, tuple(resolve_budgets(budgets, costs)), scores.num_joints)
     strategy = load_strategy(config.strategy, problem, config.strategy_options)
     options = plan_options(config, space)
     require_more_than_draws(config, strategy)
-    seen = trained_on(trained.config.get("data"), data, train_set, trained.skeleton)
-    leak = leak_warning(seen, evaluator.dataset)
     # Last: it holds for the whole process, which outlives settings that were refused.
     torch.set_num_threads(config.threads or max(1, torch.get_num_threads() // config.search.workers))
+    environment = {
+        **scores.environment(),
+        "space": f"{space.name} ({shown_size(space.size())} architectures)",
+        **costs.origins(),
+        "strategy": config.strategy,
+        "seed": config.seed,
+    }
     return Session(
-        trained,
-        SupernetEvaluator(trained.net.to(device), train_set, evaluator),
+        scores,
         problem,
         strategy,
         options,
-        fingerprint_of(config, trained, problem, options, data, evaluator.dataset, train_set),
-        (*loose_limits(problem.budgets, costs), *([leak] if leak else [])),
-        environment_of(config, trained, costs, evaluator, device),
+        {**scores.fingerprint(), **_settings(config, problem, options)},
+        (*loose_limits(problem.budgets, costs), *scores.warnings),
+        environment,
     )
+
+
+def _settings(config: SearchCommand, problem: Problem, options: PlanOptions) -> dict[str, Any]:
+    """What results depend on besides the scores."""
+    provenance = problem.costs.provenance()
+    return {
+        "space": problem.space.to_dict(),
+        "budgets": [[budget.name, [list(limit) for limit in budget.limits]] for budget in problem.budgets],
+        "convention": problem.costs.settings.convention,
+        "strategy": [config.strategy, dict(config.strategy_options)],
+        "plan": [options.seed, options.evaluations, options.batch, options.baseline],
+        "named": [
+            [[label, list(codes)] for label, codes in group]
+            for group in (options.warm_start, options.references)
+        ],
+        **{name: found for name, found in provenance.items() if name != "macs"},
+    }
 
 
 def require_more_than_draws(config: SearchCommand, strategy: Strategy) -> None:
@@ -128,3 +140,56 @@ def plan_options(config: SearchCommand, space: SearchSpace) -> PlanOptions:
         warm_start=warm_start(config.search.warm_start, space),
         references=released(space) if config.search.references else (),
     )
+
+
+def released(space: SearchSpace) -> Named:
+    """The zoo's architectures that are in the space."""
+    archs = {name: load_arch(name) for name in conf_names("zoo")}
+    inside = [(name, arch) for name, arch in archs.items() if space.contains(arch)]
+    return tuple((name, tuple(space.encode([arch])[0].tolist())) for name, arch in inside)
+
+
+def warm_start(sources: list[str], space: SearchSpace) -> Named:
+    """The architectures of `search.warm_start`, with their names.
+
+    Raises:
+        InputError: one of them is missing, damaged, or not in the space.
+    """
+    found: list[tuple[str, tuple[int, ...]]] = []
+    for source in sources:
+        if source.endswith(".json") and Path(source).name.startswith("candidates"):
+            found += _front_of(source, space)
+            continue
+        arch = load_arch(source)
+        if Path(source, "model.safetensors").exists():
+            _LOG.warning(
+                "search.warm_start: %s is evaluated with this supernet's weights, not its own", source
+            )
+        reason = space.mismatch(arch)
+        if reason is not None:
+            raise InputError(f"search.warm_start: {source} is not in space {space.name!r}: {reason}")
+        found.append((Path(source).stem, tuple(space.encode([arch])[0].tolist())))
+    return tuple(found)
+
+
+def _front_of(source: str, space: SearchSpace) -> list[tuple[str, tuple[int, ...]]]:
+    """The front of another search, whose space may differ as long as the architectures are in this one."""
+    value = read_json(source, "candidates of a search")
+    try:
+        other = SearchSpace.from_dict(value["space"])
+        front = set(value["front"])
+        rows = [candidate["codes"] for candidate in value["candidates"] if candidate["number"] in front]
+    except (KeyError, TypeError):
+        raise InputError(f"{source} holds no candidates of a search") from None
+    codes = as_codes(other, rows, f"the codes in {source}")
+    if not len(codes):
+        raise InputError(f"search.warm_start: the front in {source} is empty")
+    archs = [arch for arch in other.decode(codes) if space.contains(arch)]
+    if not archs:
+        raise InputError(f"search.warm_start: nothing on the front in {source} is in space {space.name!r}")
+    return [(f"{source}", tuple(row)) for row in space.encode(archs).tolist()]
+
+
+def shown_size(size: int) -> str:
+    """A number of architectures for people: in full up to a million."""
+    return f"{size:,}" if size <= 1_000_000 else f"{size:.3g}"

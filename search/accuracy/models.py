@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
-from scipy.spatial.distance import cdist
+from scipy.optimize import minimize
 from sklearn.ensemble import ExtraTreesRegressor
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, WhiteKernel
 from sklearn.linear_model import BayesianRidge
 
 from supernet.registry import Registry
@@ -24,45 +20,57 @@ from ..costs.contract import Costs, Floats, log_cost
 # So that a round is planned in seconds however long the search: rows that a Gaussian process holds, and those
 # that its hyperparameters are fitted on.
 MOST_ROWS, MOST_ROWS_TO_FIT = 1024, 256
+# Of a Gaussian process: typical value and deviation of the logarithm's normal prior, and bounds. Our measured
+# tables have noise between 0.005 and 0.05 of the variance.
+HYPERPARAMETERS = {
+    "amplitude": ((1.0, np.inf), (1e-3, 1e3)),
+    "length": ((3.0, 0.7), (0.3, 100.0)),
+    "slope": ((1.0, np.inf), (1e-3, 1e3)),
+    "noise": ((0.01, 1.0), (1e-5, 1.0)),
+}
 
 
 class Features:
-    """(N, F) features of codes: sizes per gene, sums per stage, and the logarithms of the costs.
+    """(N, F) features of codes: sizes per gene, means per stage and kind, and the logarithms of the costs.
 
     Every feature of size runs from 0 (smallest choice) to 1 (largest), logarithmic in the choice where
     that spans a factor of two or more per step, so that distances mean the same along all of them. Genes
-    of absent blocks are 0.
+    of absent blocks are 0. Those of n blocks run to 1/sqrt(n): together they weigh as much as one gene.
     """
 
     def __init__(self, space: SearchSpace, costs: Costs) -> None:
         self._space = space
         self._costs = costs
         self._free = np.flatnonzero(space.num_choices > 1)
-        self._scales = [_unit_scale(space.genes[column].choices) for column in self._free]
-        self._stages = [
-            [i for i, gene in enumerate(space.genes) if gene.depth == depth]
-            for depth in dict.fromkeys(gene.depth for gene in space.genes if gene.depth is not None)
+        self._scales = [unit_scale(space.genes[column].choices) for column in self._free]
+        # Places of the genes of a stage's blocks, one kind at a time.
+        kinds = [(space.genes[column].depth, space.genes[column].kind) for column in self._free]
+        self._blocks = [
+            [place for place, other in enumerate(kinds) if other == kind]
+            for kind in dict.fromkeys(kinds)
+            if kind[0] is not None
         ]
         self._span = _log_span(costs)
 
     def __call__(self, codes: Codes) -> Floats:
         """(N, F) features of (N, G) codes."""
         active = self._space.active(codes)
-        columns = [
-            np.where(active[:, column], scale[codes[:, column]], 0.0)
-            for column, scale in zip(self._free, self._scales, strict=True)
-        ]
-        values = {int(column): value for column, value in zip(self._free, columns, strict=True)}
-        for genes in self._stages:
-            chosen = [values[gene] for gene in genes if gene in values]
-            if chosen:
-                columns.append(np.sum(chosen, axis=0) / len(chosen))
+        genes = np.column_stack(
+            [
+                np.where(active[:, column], scale[codes[:, column]], 0.0)
+                for column, scale in zip(self._free, self._scales, strict=True)
+            ]
+        )
+        means = [genes[:, places].mean(axis=1) for places in self._blocks]
+        for places in self._blocks:
+            genes[:, places] /= np.sqrt(len(places))
         low, width = self._span
         logs = (log_cost(self._costs.predict(codes)) - low) / width
-        return np.column_stack([*columns, logs])
+        return np.column_stack([genes, *means, logs])
 
 
-def _unit_scale(choices: tuple[int, ...]) -> Floats:
+def unit_scale(choices: tuple[int, ...]) -> Floats:
+    """Each choice between 0, the smallest, and 1, the largest, by its logarithm."""
     sizes = np.array(choices, dtype=np.float64)
     # A switch has no size: its choices are 0 and 1.
     values = np.log(sizes) if sizes[0] else sizes
@@ -107,73 +115,107 @@ class Ridge:
         return np.column_stack([centred, centred**2])
 
 
-class _Regressor(GaussianProcessRegressor):  # type: ignore[misc]
-    """scikit-learn's, with the gradient of this kernel as matrix products.
-
-    Its own gradient holds an (N, N, F) array: with a length scale per feature that is nearly all of a fit.
-    """
-
-    def log_marginal_likelihood(
-        self, theta: Floats | None = None, eval_gradient: bool = False, clone_kernel: bool = True
-    ) -> Any:
-        """The log-likelihood at the logarithms `theta` of amplitude, F length scales, slope and noise."""
-        if theta is None or not eval_gradient:
-            return super().log_marginal_likelihood(theta, eval_gradient, clone_kernel)
-        x, y = self.X_train_, self.y_train_
-        (amplitude, *scales), (slope, noise) = np.split(np.exp(theta), [-2])
-        z = x / np.array(scales)
-        near = amplitude * np.exp(-0.5 * cdist(z, z, "sqeuclidean"))
-        straight = slope * (1.0 + x @ x.T)
-        covariance = near + straight
-        covariance.flat[:: len(x) + 1] += noise + self.alpha
-        try:
-            factor = cho_factor(covariance, lower=True, overwrite_a=True)
-        except np.linalg.LinAlgError:
-            return -np.inf, np.zeros_like(theta)
-        weight = cho_solve(factor, y)
-        value = -0.5 * y @ weight - np.log(np.diag(factor[0])).sum() - 0.5 * len(x) * np.log(2 * np.pi)
-        # d value / d parameter = tr((w w' - K^-1) dK) / 2.
-        inner = np.outer(weight, weight) - cho_solve(factor, np.eye(len(x)))
-        pull = inner * near
-        along = (pull.sum(axis=0) @ z**2) - (z * (pull @ z)).sum(axis=0)
-        lengths = along if len(scales) > 1 else [along.sum()]
-        ends = [0.5 * (inner * straight).sum(), 0.5 * noise * np.trace(inner)]
-        return value, np.array([0.5 * pull.sum(), *lengths, *ends])
-
-
 class GaussianProcess:
-    """Linear plus squared-exponential kernel, hyperparameters by marginal likelihood (Rasmussen & Williams
-    2006); of many rows, some that are spread evenly over them.
+    """Linear plus squared-exponential kernel and noise; hyperparameters by marginal likelihood times priors,
+    which hold them where few rows tell little (Rasmussen & Williams 2006). Of many rows, it takes some that
+    are spread evenly over them.
+
+    Attributes:
+        theta: the logarithms of amplitude, length scale(s), slope and noise, of centred inputs and of values
+            scaled to a deviation of 1.
     """
 
     def __init__(self, seed: int = 0) -> None:
-        self._seed = seed
+        self._of_length = np.zeros(0, dtype=np.int64)
 
     def fit(self, x: Floats, y: Floats) -> GaussianProcess:
         """See `Model`."""
         x, y = x[_spread(len(x), MOST_ROWS)], y[_spread(len(x), MOST_ROWS)]
-        kernel = (
-            ConstantKernel(1.0, (1e-3, 1e3)) * RBF(self._length_scales(x.shape[1]), (0.3, 100.0))
-            + ConstantKernel(1.0, (1e-3, 1e3)) * DotProduct(1.0, sigma_0_bounds="fixed")
-            + WhiteKernel(0.05, (1e-5, 1.0))
-        )
         self._center, self._y_center, self._y_scale = x.mean(axis=0), y.mean(), y.std() or 1.0
         x, y = x - self._center, (y - self._y_center) / self._y_scale
+        self._of_length = self._lengths(x.shape[1])
+        names = ["amplitude", *["length"] * (self._of_length.max() + 1), "slope", "noise"]
+        typical, spread = np.array([HYPERPARAMETERS[name][0] for name in names]).T
+        self._prior = np.log(typical), spread
         some = _spread(len(x), MOST_ROWS_TO_FIT)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            self._model = _Regressor(kernel, random_state=self._seed).fit(x[some], y[some])
-            if len(some) < len(x):
-                self._model = _Regressor(self._model.kernel_, optimizer=None).fit(x, y)
+        self.theta = minimize(
+            lambda theta: tuple(-part for part in self.posterior(theta, x[some], y[some])),
+            self._prior[0],
+            jac=True,
+            bounds=[np.log(HYPERPARAMETERS[name][1]) for name in names],
+            method="L-BFGS-B",
+            options={"maxiter": 100},
+        ).x
+        self._x = x
+        covariance = self._kernel(x, x)
+        covariance.flat[:: len(x) + 1] += np.exp(self.theta[-1])
+        factor = cho_factor(covariance, lower=True, overwrite_a=True)
+        self._weight, self._inverse = cho_solve(factor, y), cho_solve(factor, np.eye(len(x)))
         return self
+
+    def posterior(self, theta: Floats, x: Floats, y: Floats) -> tuple[float, Floats]:
+        """The logarithm of likelihood times priors at `theta`, up to a constant, and its gradient.
+
+        The gradient is made of matrix products: no (N, N, F) array is held.
+        """
+        _, scales, _, noise = self._split(theta)
+        z = x / scales
+        near, straight = self._parts(theta, x, x)
+        covariance = near + straight
+        covariance.flat[:: len(x) + 1] += noise
+        try:
+            factor = cho_factor(covariance, lower=True, overwrite_a=True)
+        except np.linalg.LinAlgError:
+            return -1e12, np.zeros_like(theta)
+        weight, off = cho_solve(factor, y), (theta - self._prior[0]) / self._prior[1]
+        value = -0.5 * y @ weight - np.log(np.diag(factor[0])).sum() - 0.5 * off @ off
+        # d value / d parameter = tr((w w' - K^-1) dK) / 2.
+        inner = np.outer(weight, weight) - cho_solve(factor, np.eye(len(x)))
+        pull = inner * near
+        along = np.bincount(self._of_length, (pull.sum(axis=0) @ z**2) - (z * (pull @ z)).sum(axis=0))
+        ends = [0.5 * (inner * straight).sum(), 0.5 * noise * np.trace(inner)]
+        return value, np.array([0.5 * pull.sum(), *along, *ends]) - off / self._prior[1]
 
     def predict(self, x: Floats) -> tuple[Floats, Floats]:
         """See `Model`."""
-        mean, deviation = self._model.predict(x - self._center, return_std=True)
-        return mean * self._y_scale + self._y_center, deviation * self._y_scale
+        x = x - self._center
+        across = self._kernel(x, self._x)
+        amplitude, _, slope, _ = self._split(self.theta)
+        variance = amplitude + slope * (1.0 + (x * x).sum(axis=1))
+        variance = variance - np.einsum("ij,ij->i", across @ self._inverse, across)
+        mean = across @ self._weight * self._y_scale + self._y_center
+        return mean, self._y_scale * np.sqrt(np.maximum(variance, 1e-12))
 
-    def _length_scales(self, features: int) -> float | Floats:
-        return 3.0
+    def covariance(self, x: Floats) -> Floats:
+        """See `AccuracyPredictor.covariance`."""
+        x = x - self._center
+        across = self._kernel(x, self._x)
+        found = self._kernel(x, x) - across @ self._inverse @ across.T
+        found.flat[:: len(x) + 1] += np.exp(self.theta[-1])
+        return np.asarray(found * self._y_scale**2)
+
+    def _kernel(self, x: Floats, other: Floats) -> Floats:
+        near, straight = self._parts(self.theta, x, other)
+        near += straight
+        return near
+
+    def _parts(self, theta: Floats, x: Floats, other: Floats) -> tuple[Floats, Floats]:
+        """(N, M) squared-exponential and linear part."""
+        amplitude, scales, slope, _ = self._split(theta)
+        z, w = x / scales, other / scales
+        squares = -0.5 * (z * z).sum(axis=1)[:, None] - 0.5 * (w * w).sum(axis=1)
+        near = z @ w.T
+        near += squares
+        np.minimum(near, 0.0, out=near)
+        return amplitude * np.exp(near, out=near), slope * (1.0 + x @ other.T)
+
+    def _split(self, theta: Floats) -> tuple[float, Floats, float, float]:
+        values = np.exp(theta)
+        return values[0], values[1:-2][self._of_length], values[-2], values[-1]
+
+    def _lengths(self, features: int) -> npt.NDArray[np.int64]:
+        """(F,) which length scale each feature has."""
+        return np.zeros(features, dtype=np.int64)
 
 
 def _spread(count: int, most: int) -> npt.NDArray[np.int64]:
@@ -185,8 +227,8 @@ class RelevanceGaussianProcess(GaussianProcess):
     section 5.1).
     """
 
-    def _length_scales(self, features: int) -> Floats:
-        return np.full(features, 3.0)
+    def _lengths(self, features: int) -> npt.NDArray[np.int64]:
+        return np.arange(features)
 
 
 class Forest:

@@ -53,6 +53,15 @@ class AccuracyPredictor:
         """Mean and standard deviation, (N,) each, of the AP of (N, G) codes."""
         return self.fitted.predict(self.features(codes))
 
+    def covariance(self, codes: Codes) -> Floats:
+        """(N, N) covariance of what measuring (N, G) codes would give, noise included.
+
+        A model that has no `covariance(x)` counts as independent everywhere and free of noise.
+        """
+        x = self.features(codes)
+        own = getattr(self.fitted, "covariance", None)
+        return np.asarray(own(x) if own else np.diag(self.fitted.predict(x)[1] ** 2))
+
 
 @dataclass(frozen=True)
 class RatedPredictor(AccuracyPredictor):
@@ -106,6 +115,17 @@ def fit_predictor(
     qualities = {name: measure_quality(values, ap, seed) for name, values in out.items()}
     best = max(qualities, key=lambda name: qualities[name].tau)
     return RatedPredictor(features, chosen[best](seed).fit(x, ap), best, out[best], qualities)
+
+
+def believed(costs: Costs, codes: Codes, ap: Floats) -> Floats:
+    """(N,) AP of (N, G) measured architectures as a Gaussian process believes it, having seen them all.
+
+    The best of many measurements owes some of its score to luck; this owes less. Where they are too few to
+    tell (less than 20, or all equal), it is what was measured.
+    """
+    if len(codes) < 2 * FEWEST or np.ptp(ap) == 0:
+        return ap
+    return fit_model(costs, codes, ap, 0, "gp_ard").predict(codes)[0]
 
 
 def _require_enough(codes: Codes, ap: Floats) -> None:

@@ -1,4 +1,6 @@
-"""What a search found: the front, the subnet of each budget, and the files that tell."""
+"""What a search found: the front, each budget's subnet, the files that tell; and what it tells besides: the
+quality of the predictor, the weight of the genes, progress.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,19 @@ import numpy as np
 
 from supernet.pose.protocols import main_metric
 from supernet.runs.files import write_json, write_text
+from supernet.space import Codes
 
-from ..costs.contract import Floats
+from ..accuracy.predictor import FEWEST, AccuracyPredictor, RatedPredictor, believed, fit_predictor
+from ..costs.contract import Floats, log_cost
 from ..strategies.contract import Problem
-from ..strategies.front import front_mask
+from ..strategies.front import front_mask, hypervolume_2d
+from ..strategies.operators import unique_rows
 from ..strategies.plan import BASELINE, Plan
 from ..study.candidate import Candidate
 
 SCHEMA = 1
+# Architectures over which the effect of a gene is averaged.
+SAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,7 @@ class Outcome:
         candidates: every finished one.
         front: those that no other beats on AP and all axes' costs, from cheap to costly. The random baseline
             is there to be compared with: it is neither on a front nor chosen.
-        chosen: by budget, the best within it (the cheapest of equals).
+        chosen: by budget, the one within it that is believed to be best (`choose`).
         baseline: by budget, its random architectures.
         references: by name, the released architectures, however they came to be evaluated.
         failed: those that were given up.
@@ -165,13 +172,97 @@ def front_of(problem: Problem, done: Sequence[Candidate], axes: Sequence[str]) -
 
 
 def choose(problem: Problem, done: Sequence[Candidate]) -> dict[str, Candidate]:
-    """By budget, the best eligible one within it, the cheapest of equals; budgets none meets are left out."""
-    done = eligible(done)
-    costs = cost_rows(problem, done)
+    """By budget, the eligible one within it that is `believed` to be best, the cheapest of equals; budgets
+    none meets are left out.
+    """
+    found = eligible(done)
+    costs = cost_rows(problem, found)
+    codes = np.array([one.codes for one in found], dtype=np.int64).reshape(
+        len(found), len(problem.space.genes)
+    )
+    worth = believed(problem.costs, codes, np.array([one.ap for one in found]))
     chosen = {}
     for budget in problem.budgets:
-        inside = [one for one, ok in zip(done, budget.feasible(problem.costs, costs), strict=True) if ok]
-        if inside:
+        inside = np.flatnonzero(budget.feasible(problem.costs, costs))
+        if len(inside):
             axis = budget.limits[0][0]
-            chosen[budget.name] = max(inside, key=lambda c: (c.ap, -c.costs[axis], -c.number))
+            best = max(inside, key=lambda i: (worth[i], -found[i].costs[axis], -found[i].number))
+            chosen[budget.name] = found[best]
     return chosen
+
+
+@dataclass(frozen=True)
+class GeneEffect:
+    """How AP and the first cost move with one group of genes, other genes drawn at random.
+
+    Attributes:
+        name: a gene, or all of a stage's kernels or expansions together.
+        ap: largest minus smallest mean predicted AP over its choices.
+        cost: the same of the first cost, as a share of the space's range.
+    """
+
+    name: str
+    ap: float
+    cost: float
+
+
+def fit_all(outcome: Outcome, seed: int = 0) -> tuple[RatedPredictor, Floats] | None:
+    """A predictor fitted on all candidates, and their measured AP; None if they are too few, or all score
+    the same.
+    """
+    if not outcome.candidates:
+        return None
+    codes, ap = measured(outcome.candidates)
+    if len(codes) < 2 * FEWEST or np.ptp(ap) == 0:
+        return None
+    return fit_predictor(outcome.problem.costs, codes, ap, seed), ap
+
+
+def gene_effects(problem: Problem, predictor: AccuracyPredictor, seed: int = 0) -> list[GeneEffect]:
+    """Effects by predicted AP, the largest first."""
+    rng = np.random.default_rng(seed)
+    sample = problem.space.sample_codes(rng, SAMPLES)
+    low, high = (values[0] for values in (problem.costs.of_smallest(), problem.costs.of_largest()))
+    found = []
+    for name, columns in gene_groups(problem).items():
+        scores, costs = [], []
+        for choice in range(max(problem.space.num_choices[columns])):
+            moved = sample.copy()
+            moved[:, columns] = np.minimum(choice, problem.space.num_choices[columns] - 1)
+            moved = problem.space.canonical(moved)
+            scores.append(float(predictor.predict(moved)[0].mean()))
+            costs.append(float(problem.costs.predict(moved)[:, 0].mean()))
+        found.append(GeneEffect(name, float(np.ptp(scores)), float(np.ptp(costs) / max(high - low, 1e-12))))
+    return sorted(found, key=lambda effect: -effect.ap)
+
+
+def gene_groups(problem: Problem) -> dict[str, list[int]]:
+    """Columns by name: kernels and expansions of a stage together, everything else alone."""
+    groups: dict[str, list[int]] = {}
+    for column, gene in enumerate(problem.space.genes):
+        if problem.space.num_choices[column] < 2:
+            continue
+        groups.setdefault(gene.label, []).append(column)
+    return groups
+
+
+def hypervolumes(problem: Problem, candidates: Sequence[Candidate]) -> Floats:
+    """(N,) area under the front of the first 1, 2, ... candidates, as a share of the last.
+
+    The axes are the logarithm of the first cost and AP; the reference point is the space's largest cost and
+    no AP.
+    """
+    cost = log_cost(cost_rows(problem, candidates)[:, problem.costs.column(problem.axes[0])])
+    points = np.column_stack([cost, [-candidate.ap for candidate in candidates]])
+    ends = log_cost([problem.costs.of_smallest(), problem.costs.of_largest()])
+    right = max(float(ends[:, problem.costs.column(problem.axes[0])].max()), float(cost.max()) + 1e-9)
+    areas = np.array([hypervolume_2d(points[: i + 1], (right, 0.0)) for i in range(len(points))])
+    return np.asarray(areas / areas[-1] if len(areas) and areas[-1] > 0 else areas)
+
+
+def measured(candidates: Sequence[Candidate]) -> tuple[Codes, Floats]:
+    """(N, G) codes and (N,) AP."""
+    codes = np.stack([candidate.row for candidate in candidates])
+    keep = unique_rows(codes)
+    ap = np.array([candidate.ap for candidate in candidates])
+    return codes[keep], ap[keep]

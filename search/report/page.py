@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from subnets.folder import load, save
-from subnets.network import extract
 from supernet.runs.files import write_bytes, write_text
 
 from ..accuracy.predictor import RatedPredictor
@@ -22,8 +20,7 @@ from ..strategies.contract import Problem
 from ..strategies.plan import SEARCH, WARM
 from ..study.candidate import Candidate
 from ..study.study import SearchStudy
-from .analysis import fit_all, gene_effects, hypervolumes
-from .outcome import Outcome
+from .outcome import Outcome, fit_all, gene_effects, hypervolumes
 from .plots import accuracy_against_cost, gene_bars, predicted_against_measured, progress
 
 STYLE = """
@@ -174,7 +171,16 @@ def write_results(session: Session, study: SearchStudy, folder: Path) -> Outcome
     outcome.write(folder)
     for budget in session.problem.budgets:
         if budget.name in outcome.chosen:
-            save_subnet(session, outcome.chosen[budget.name], budget.name, folder / "subnets" / budget.name)
+            one = outcome.chosen[budget.name]
+            about = {
+                "budget": budget.name,
+                "costs": dict(one.costs),
+                "macs_convention": session.problem.costs.settings.convention,
+                "scored_macs": _scored(session.problem, one),
+                "val": dict(one.stats or {}),
+            }
+            arch = session.problem.space.decode(one.row[None])[0]
+            session.scores.save(arch, about, folder / "subnets" / budget.name)
     for warning in outcome.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     write_report(outcome, session.environment, (*session.warnings, *outcome.warnings), folder)
@@ -182,20 +188,3 @@ def write_results(session: Session, study: SearchStudy, folder: Path) -> Outcome
         costs = ", ".join(format_cost(cost, value) for cost, value in chosen.costs.items())
         print(f"  {name}: {outcome.metric} {chosen.ap:.4f}, {costs}  (arch={folder}:{name})")
     return outcome
-
-
-def save_subnet(session: Session, candidate: Candidate, budget: str, folder: Path) -> None:
-    """Extract a candidate with calibrated batch norms into a folder of its own."""
-    arch = session.problem.space.decode(candidate.row[None])[0]
-    if folder.is_dir() and load(folder).arch == arch:
-        return
-    session.evaluate.calibrate(arch)
-    about: dict[str, Any] = {
-        "budget": budget,
-        "costs": dict(candidate.costs),
-        "macs_convention": session.problem.costs.settings.convention,
-        "scored_macs": _scored(session.problem, candidate),
-        "val": dict(candidate.stats or {}),
-        **session.trained.provenance(),
-    }
-    save(extract(session.trained.net, arch), folder, about)

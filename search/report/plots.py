@@ -12,8 +12,7 @@ from matplotlib.figure import Figure
 from ..accuracy.predictor import RatedPredictor
 from ..costs.contract import COSTS, Floats
 from ..study.candidate import Candidate
-from .analysis import GeneEffect
-from .outcome import Outcome
+from .outcome import GeneEffect, Outcome
 
 GREY, BLUE, ORANGE, GREEN, RED = "#b8bec7", "#1f6feb", "#e8710a", "#2e9e5b", "#c5283d"
 

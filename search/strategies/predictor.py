@@ -4,7 +4,11 @@ promising, refit.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
+from scipy.special import ndtr
 
 from supernet.space import Codes
 
@@ -15,31 +19,52 @@ from .contract import History, Problem, names_option, number_option, whole_optio
 from .front import FrontOptions, evolve_front
 from .operators import sample_all_sizes, sample_feasible, unique_rows
 
+# Evaluations for which one kappa serves.
+TURN = 8
 
-def choose_batch(
-    problem: Problem, history: History, pool: Codes, mean: Floats, deviation: Floats, count: int, kappa: float
-) -> Codes:
+
+@dataclass(frozen=True)
+class Expected:
+    """What a predictor expects of N architectures.
+
+    Attributes:
+        mean: (N,) AP.
+        deviation: (N,) standard deviation of the mean.
+        covariance: (N, N) of measured AP, noise included.
+    """
+
+    mean: Floats
+    deviation: Floats
+    covariance: Floats
+
+    def after(self, index: int) -> Expected:
+        """The same once the architecture at `index` has been measured, and found as expected."""
+        variance = self.deviation**2
+        across, total = self.covariance[index].copy(), max(self.covariance[index, index], 1e-18)
+        across[index] = variance[index]
+        left = np.sqrt(np.maximum(variance - across**2 / total, 0.0))
+        return Expected(self.mean, left, self.covariance - np.outer(across, across / total))
+
+
+def choose_batch(problem: Problem, history: History, pool: Codes, expected: Expected, count: int) -> Codes:
     """Pick from a pool one after the other, in turns for the whole front and for the budgets.
 
-    A pick for the front is the one whose optimistic AP would add most hypervolume; one for a budget has the
-    largest optimistic AP within it. What was picked counts as known with its predicted mean, so that a
-    batch spreads out.
+    A pick for the front is the one that is expected to add most hypervolume; one for a budget is expected to
+    improve most on the best known within it. What was picked counts as measured, with its predicted mean, and
+    the deviations of the others shrink as far as it would tell about them: so a batch spreads out.
 
     Args:
         problem: what is searched.
         history: what was measured.
         pool: (N, G) unknown architectures that meet a budget.
-        mean: (N,) predicted AP.
-        deviation: (N,) standard deviation of the prediction.
+        expected: their AP.
         count: how many to pick at most.
-        kappa: standard deviations added to the mean.
 
     Returns:
         (m, G) codes, m <= count.
     """
     costs = problem.costs.predict(pool)
     logs = log_cost(problem.on_axes(costs))
-    hope = mean + kappa * deviation
     known_logs = log_cost(problem.on_axes(history.costs))
     known_ap = history.ap
     known_costs = history.costs
@@ -47,38 +72,44 @@ def choose_batch(
     chosen: list[int] = []
     # Turns go on from round to round, whatever the size of a batch.
     for turn in range(len(history), len(history) + min(count, len(pool))):
-        axis = turn // 2 % logs.shape[1]
-        value = gains(known_logs[:, axis], known_ap, logs[:, axis], hope)
         if turn % 2 and problem.budgets:
             budget = problem.budgets[turn // 2 % len(problem.budgets)]
-            inside = budget.feasible(problem.costs, costs)
             known = known_ap[budget.feasible(problem.costs, known_costs)]
-            better = np.where(inside, hope - known.max(initial=0.0), -np.inf)
-            # A budget whose best nobody hopes to beat leaves its turn to the front.
-            value = better if (better[free] > 0).any() else value
+            value = improvement(expected.mean, expected.deviation, known.max(initial=0.0))
+            value = np.where(budget.feasible(problem.costs, costs), value, -1.0)
+        else:
+            axis = turn // 2 % logs.shape[1]
+            value = gains(known_logs[:, axis], known_ap, logs[:, axis], expected.mean, expected.deviation)
         pick = int(np.where(free, value, -np.inf).argmax())
         free[pick] = False
         chosen.append(pick)
         known_logs = np.concatenate([known_logs, logs[pick : pick + 1]])
-        known_ap = np.append(known_ap, mean[pick])
+        known_ap = np.append(known_ap, expected.mean[pick])
         known_costs = np.concatenate([known_costs, costs[pick : pick + 1]])
+        expected = expected.after(pick)
     return pool[chosen]
 
 
-def gains(known_cost: Floats, known_ap: Floats, cost: Floats, ap: Floats) -> Floats:
-    """(N,) area that each of N points alone would add under the front of the known ones.
+def improvement(mean: Floats, deviation: Floats, level: float | Floats) -> Floats:
+    """What normal values are expected to have above `level` (Jones et al. 1998)."""
+    off = (mean - level) / np.maximum(deviation, 1e-12)
+    return np.asarray((mean - level) * ndtr(off) + deviation * np.exp(-0.5 * off**2) / np.sqrt(2 * np.pi))
+
+
+def gains(known_cost: Floats, known_ap: Floats, cost: Floats, mean: Floats, deviation: Floats) -> Floats:
+    """(N,) area that each of N points alone is expected to add under the front of the known ones.
 
     The area lies between the point's cost and the largest cost of all, above the best known AP at each cost.
     """
     order = np.lexsort((-known_ap, known_cost))
     steps, best = known_cost[order], np.maximum.accumulate(known_ap[order])
-    floor = min(float(known_ap.min()), float(ap.min())) if len(known_ap) else float(ap.min())
+    floor = min(float(known_ap.min()), float(mean.min())) if len(known_ap) else float(mean.min())
     right = max(float(steps[-1]) if len(steps) else -np.inf, float(cost.max())) + 1e-3
-    starts = np.concatenate([[-np.inf], steps])
-    ends = np.concatenate([steps, [right]])
-    level = np.concatenate([[floor], best])
-    width = np.maximum(0.0, ends[None] - np.maximum(starts[None], cost[:, None]))
-    return np.asarray((width * np.maximum(0.0, ap[:, None] - level[None])).sum(axis=1))
+    rises = np.diff(best, prepend=-np.inf) > 0
+    starts, level = np.append(-np.inf, steps[rises]), np.append(floor, best[rises])
+    ends = np.append(starts[1:], right)
+    width = np.maximum(0.0, ends - np.maximum(starts, cost[:, None]))
+    return np.asarray((width * improvement(mean[:, None], deviation[:, None], level)).sum(axis=1))
 
 
 class PredictorStrategy:
@@ -87,7 +118,9 @@ class PredictorStrategy:
     Args:
         problem: what is searched.
         initial: architectures of the first design, spread over the whole range of cost.
-        kappa: standard deviations of the prediction that are added to its mean when candidates are compared.
+        kappa: standard deviations of the prediction that are added to its mean where the pool evolves; of
+            several numbers, each serves 8 evaluations in its turn: a small one brings what is nearly known to
+            its end, a large one finds what was underrated.
         population: of the evolution on the predictor.
         generations: of the evolution on the predictor.
         models: names of accuracy models (ridge, gp, gp_ard, forest, those of plugins); of several, the one
@@ -101,15 +134,16 @@ class PredictorStrategy:
         self,
         problem: Problem,
         initial: int = 16,
-        kappa: float = 1.0,
+        kappa: float | Sequence[float] = (0.5, 3.0),
         population: int = 256,
-        generations: int = 60,
+        generations: int = 30,
         models: tuple[str, ...] = ("gp_ard",),
     ) -> None:
         self._problem = problem
         # What a first fit needs.
         self._initial = whole_option("initial", initial, FEWEST)
-        self._kappa = number_option("kappa", kappa)
+        several = kappa if isinstance(kappa, Sequence) and not isinstance(kappa, str) and kappa else [kappa]
+        self._kappas = [number_option("kappa", one) for one in several]
         self._front = FrontOptions(
             whole_option("population", population, 2), whole_option("generations", generations, 0)
         )
@@ -126,14 +160,16 @@ class PredictorStrategy:
             return self._design(history, min(count, self._initial - len(history)), rng)
         seed = int(rng.integers(2**31))
         predictor = self._fit(history, seed)
+        kappa = self._kappas[len(history) // TURN % len(self._kappas)]
 
         def optimistic(codes: Codes) -> np.ndarray:
             mean, deviation = predictor.predict(codes)
-            return mean + self._kappa * deviation
+            return mean + kappa * deviation
 
         pool = evolve_front(self._problem, optimistic, rng, history.codes, self._front)
         pool = pool[unique_rows(pool, set(history.known))]
-        chosen = choose_batch(self._problem, history, pool, *predictor.predict(pool), count, self._kappa)
+        expected = Expected(*predictor.predict(pool), predictor.covariance(pool))
+        chosen = choose_batch(self._problem, history, pool, expected, count)
         if len(chosen) < count:
             known = set(history.known) | {row.tobytes() for row in chosen}
             more = sample_feasible(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from supernet import SearchSpace
+from supernet import Arch, SearchSpace
 
 pytest.importorskip("torch")
 Command = Callable[..., Any]
@@ -48,6 +48,26 @@ def test_a_strategy(command: Command, supernet: Path) -> None:
         assert codes[len(history) :][:count].tolist() == asked.tolist()
         history = History.of(problem, codes[: len(history) + count], np.zeros(len(history) + count))
     assert len(codes) == 6
+
+
+def test_a_source_of_scores(command: Command, tmp_path: Path) -> None:
+    settings = (
+        "name=s",
+        "strategy=cheapest",
+        "budgets.macs=[80%]",
+        "search.evaluations=6",
+        "search.baseline=0",
+    )
+    command("search.run", "supernet=sizes:nano", *settings, cwd=tmp_path)
+    folder = tmp_path / "runs" / "search" / "s"
+    found = json.loads((folder / "candidates.json").read_text())
+    space = SearchSpace.load("nano")
+    archs = space.decode(np.array([candidate["codes"] for candidate in found["candidates"]]))
+    scores = [candidate["stats"]["AP"] for candidate in found["candidates"]]
+    assert scores == [arch.resolution / 96 for arch in archs]
+    chosen = archs[found["chosen"]["80pct"]]
+    assert Arch.load(folder / "subnets" / "80pct" / "arch.yaml") == chosen
+    assert "scored on</td><td>nothing" in (folder / "report.html").read_text()
 
 
 def test_an_accuracy_model(command: Command, supernet: Path) -> None:

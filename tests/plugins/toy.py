@@ -15,23 +15,26 @@ import torch
 
 from search.accuracy.models import MODELS
 from search.costs.contract import COSTS, CostSettings, LayerCost
+from search.options import SearchCommand
+from search.scores import SCORES
 from search.strategies.contract import STRATEGIES, History, Problem
 from subnets.export.formats import FORMATS, Format, Job, Run
 from subnets.network import empty_network
 from subnets.portable.manifest import Manifest
 from subnets.runtime import torch_runtime
+from supernet.cost import Passes
 from supernet.data.images.store import Store
 from supernet.data.layouts import LAYOUTS, Layout, Split, read_document
 from supernet.family import FAMILIES, Architecture, Layer, arch_from_dict
 from supernet.heads.contract import HEADS, Head, Output
 from supernet.heads.single import best_pixels
 from supernet.pose.grouping import DecodeOptions
-from supernet.pose.inference import average_views, merge_heatmaps
+from supernet.pose.inference import average_views, merge_heatmaps, to_image
 from supernet.pose.people import Floats, People
-from supernet.pose.preprocess import View, to_image
+from supernet.pose.preprocess import View
 from supernet.pose.protocols import PROTOCOLS, Protocol, Scorer
 from supernet.pose.skeletons import Skeleton
-from supernet.space import Codes, SearchableFamily
+from supernet.space import Codes, SearchableFamily, SearchSpace
 
 Apply = Callable[[str, Any], Any]
 Add = Callable[[Any, Any], Any]
@@ -206,6 +209,41 @@ FORMATS.register(
         "toy", "model.npz", "toy", write_npz, open_npz, read_npz, peaks=False, options={"compressed": False}
     ),
 )
+
+# --- Source of scores: what a search asks -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A score that was not measured."""
+
+    stats: dict[str, float]
+
+
+class Sizes:
+    """`supernet=sizes:SPACE`: the larger the input, the better."""
+
+    num_joints, passes, metric, warnings = 14, Passes(), "AP", ()
+
+    def __init__(self, argument: str, config: SearchCommand) -> None:
+        self.space = SearchSpace.load(argument)
+
+    def __call__(self, arch: Architecture) -> Scored:
+        return Scored({"AP": arch.resolution / max(self.space.resolution)})
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {"sizes": 1}
+
+    def environment(self) -> dict[str, Any]:
+        return {"scored on": "nothing"}
+
+    def save(self, arch: Architecture, about: Mapping[str, Any], folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        arch.save(folder / "arch.yaml")
+
+
+SCORES.register("sizes", Sizes)
+
 
 # --- Strategy: what a search evaluates next ---------------------------------------------------------------
 

@@ -4,11 +4,40 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from analytic import Formula, tiny_problem
+from analytic import Formula, certain, tiny_problem
+from scipy.stats import norm
 
 from search.strategies.contract import History
 from search.strategies.front import hypervolume_2d
-from search.strategies.predictor import choose_batch, gains
+from search.strategies.predictor import Expected, choose_batch, gains, improvement
+
+
+def test_expected_gains_are_the_mean_of_added_areas() -> None:
+    rng = np.random.default_rng(1)
+    known_cost, known_ap = rng.random(6), rng.random(6)
+    cost, mean, deviation = np.array([0.05, 0.4, 0.9]), np.array([0.5, 0.9, 0.2]), np.array([0.1, 0.3, 0.4])
+    # Quantiles of the normal distribution stand for it; below the floor nothing is gained.
+    off = norm.ppf((np.arange(4000) + 0.5) / 4000)
+    known_ap[0] = -9.0
+    each = [gains(known_cost, known_ap, cost, mean + deviation * z, np.zeros(3)) for z in off]
+    found = gains(known_cost, known_ap, cost, mean, deviation)
+    assert found == pytest.approx(np.mean(each, axis=0), rel=1e-3)
+    assert improvement(np.array([2.0]), np.array([1.0]), 2.0) == pytest.approx([1 / np.sqrt(2 * np.pi)])
+
+
+def test_what_was_picked_tells_about_its_like() -> None:
+    rng = np.random.default_rng(2)
+    root = rng.normal(size=(5, 5))
+    truth, noise = root @ root.T, 0.3
+    expected = Expected(np.zeros(5), np.sqrt(np.diag(truth)), truth + noise * np.eye(5))
+    for picked in ([1], [1, 3]):
+        expected = expected.after(picked[-1])
+        across, seen = truth[:, picked], truth[np.ix_(picked, picked)] + noise * np.eye(len(picked))
+        left = truth - across @ np.linalg.solve(seen, across.T)
+        assert expected.deviation == pytest.approx(np.sqrt(np.diag(left)))
+        others = np.delete(np.arange(5), picked)
+        wanted = (left + noise * np.eye(5))[np.ix_(others, others)]
+        assert expected.covariance[np.ix_(others, others)] == pytest.approx(wanted)
 
 
 def test_gains_are_added_areas() -> None:
@@ -25,7 +54,7 @@ def test_gains_are_added_areas() -> None:
             hypervolume_2d(np.vstack([before, [c, -a]]), reference) - area
             for c, a in zip(cost, ap, strict=True)
         ]
-        assert gains(known_cost, known_ap, cost, ap) == pytest.approx(wanted, abs=1e-12)
+        assert gains(known_cost, known_ap, cost, ap, np.zeros(15)) == pytest.approx(wanted, abs=1e-12)
 
 
 def test_a_batch_is_distinct_and_serves_front_and_budgets() -> None:
@@ -38,7 +67,7 @@ def test_a_batch_is_distinct_and_serves_front_and_budgets() -> None:
     pool = pool[problem.feasible(pool)]
     mean = formula.ap(pool)
     # Everything known: the very best of a budget is picked when its turn comes.
-    chosen = choose_batch(problem, history, pool, mean, np.zeros(len(pool)), 9, 1.0)
+    chosen = choose_batch(problem, history, pool, certain(mean), 9)
     assert len({row.tobytes() for row in chosen}) == 9
     costs = problem.costs.predict(pool)
     picked = {row.tobytes() for row in chosen}
@@ -55,5 +84,5 @@ def test_uncertainty_is_worth_something() -> None:
     history = History.of(problem, codes[:10], np.full(10, 0.2))
     mean, deviation = np.full(len(codes) - 10, 0.19), np.zeros(len(codes) - 10)
     deviation[17] = 0.2
-    chosen = choose_batch(problem, history, codes[10:], mean, deviation, 1, 1.0)
+    chosen = choose_batch(problem, history, codes[10:], Expected(mean, deviation, np.diag(deviation**2)), 1)
     assert (chosen[0] == codes[27]).all()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from command import run, settings
 
-from search.fingerprint import leak_warning, trained_on
+from search.scores import leak_warning, trained_on
 from supernet import InputError
 from supernet.data.options import MixSource
 from supernet.data.source import DataConfig, open_split

@@ -13,8 +13,7 @@ import pytest
 from analytic import Formula, tiny_problem
 
 from search.costs.budgets import Budget
-from search.report.analysis import gene_effects, hypervolumes
-from search.report.outcome import Outcome
+from search.report.outcome import Outcome, gene_effects, hypervolumes
 from search.report.page import write_report
 from search.strategies.contract import load_strategy
 from search.strategies.plan import PlanOptions

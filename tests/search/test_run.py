@@ -72,10 +72,10 @@ def test_subnets_are_those_of_the_search(trained: Path, finished: Path) -> None:
         assert count_macs(net.arch) == one["costs"]["macs"] <= dict(budget.limits)["macs"]
         assert (session.problem.space.encode([net.arch])[0] == one["codes"]).all()
         assert net.about["val"]["AP"] == one["stats"]["AP"]
-        session.evaluate.calibrate(net.arch)
+        session.scores.evaluate.calibrate(net.arch)
         images = torch.rand(1, 3, net.arch.resolution, net.arch.resolution)
         with torch.no_grad():
-            for mine, theirs in zip(net(images), session.trained.net(images, net.arch), strict=True):
+            for mine, theirs in zip(net(images), session.scores.trained.net(images, net.arch), strict=True):
                 assert torch.allclose(mine, theirs, rtol=1e-4, atol=1e-5)
 
 
@@ -138,7 +138,7 @@ def test_warm_start_from_another_search(trained: Path, finished: Path, tmp_path:
 def test_warm_start_from_a_damaged_search(
     finished: Path, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
-    from search.fingerprint import warm_start
+    from search.session import warm_start
     from supernet import SearchSpace
 
     value = json.loads((finished / "candidates.json").read_text())
