@@ -95,7 +95,7 @@ class SupernetScores:
         device = pick_device(config.accelerator)
         self._config, self.trained = config, load_supernet(supernet, config.checkpoint)
         net, self.space, self.num_joints = self.trained.net, self.trained.space, self.trained.net.num_joints
-        require_people(self.space.largest(), f"supernet {supernet}")
+        require_people(self.space.head_kinds, f"supernet {supernet}")
         data = self._data = config.data or self.trained.data()
         mend = "choose data of its joints"
         net.skeleton = net.skeleton or joints_of(data)

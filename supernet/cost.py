@@ -26,6 +26,7 @@ from .family import (
     layers,
     step_of,
 )
+from .heads.contract import with_each_head
 from .space import Codes, SearchSpace
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def tabulate(
             known[code.tobytes()] = at(code)
         return known[code.tobytes()]
 
-    ends = space.encode([space.largest(), space.smallest()])
+    ends = [code for end in (space.largest(), space.smallest()) for code in with_each_head(space, end)]
     shaped_by: dict[K, set[Column]] = {key: set() for end in ends for key in found_at(end)}
     for end in ends:
         here = found_at(end)

@@ -124,7 +124,8 @@ def _sizes(space: SearchSpace) -> dict[str, list[str]]:
 
 def _values(space: SearchSpace, names: list[str], arch: Architecture) -> str:
     values = space.values_of(arch)
-    return " ".join(str(values[name]) for name in names)
+    genes = space.dimensions
+    return " ".join(str(genes[name].shown(values[name])) for name in names)
 
 
 def zoo_table(num_joints: int = 14) -> Table:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from .errors import InputError
 from .family import Architecture, Layer, layers, wire
+from .heads.contract import with_each_head
 from .layers.elastic import ElasticUnit
 from .pose.skeletons import Skeleton
 from .space import SearchSpace
@@ -94,16 +95,22 @@ def active_layers(arch: Architecture, num_joints: int) -> dict[str, Layer]:
     return {layer.name: layer for layer in layers(arch, num_joints)}
 
 
+def largest_layers(space: SearchSpace, num_joints: int) -> dict[str, Layer]:
+    """The layers by name of the largest networks of a space, one with each head."""
+    archs = space.decode(with_each_head(space, space.largest()))
+    return {layer.name: layer for arch in archs for layer in layers(arch, num_joints)}
+
+
 def kernel_choices(space: SearchSpace, num_joints: int) -> dict[str, tuple[int, ...]]:
     """For every layer of the largest network the kernel sizes that it has anywhere in the space.
 
     Raises:
         InputError: a layer changes in what one set of weights cannot follow.
     """
-    largest = space.encode([space.largest()])[0]
-    known = {layer.name: layer for layer in layers(space.largest(), num_joints)}
+    known = largest_layers(space, num_joints)
     found = {name: {layer.kernel} for name, layer in known.items()}
-    for _, code in space.neighbours(largest):
+    ends = with_each_head(space, space.largest())
+    for _, code in (each for end in ends for each in space.neighbours(end)):
         for layer in layers(space.decode(code[None])[0], num_joints):
             full = known.get(layer.name)
             if (
@@ -139,7 +146,7 @@ class Supernet(ModuleTree[ElasticUnit]):
         self.space = space
         self.num_joints = num_joints
         self.skeleton: Skeleton | None = None
-        largest = layers(space.largest(), num_joints)
+        largest = largest_layers(space, num_joints).values()
         # Architectures found to be members, since a training step asks again and again.
         self._known: set[Architecture] = set()
         kernels = kernel_choices(space, num_joints)

@@ -11,12 +11,14 @@ import numpy.typing as npt
 from .data.plan import step_resolution
 from .errors import InputError
 from .family import Architecture
+from .heads.contract import HEAD_GENE, with_each_head
 from .space import Codes, Gene, SearchSpace
 from .training.options import SamplingOptions
 
 # The data's order, resolution and augmentation have streams 1 to 3 of the same seed.
 _ARCH_STREAM = 4
 _FIXED_STREAM = 5
+_HEAD_STREAM = 6
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,19 @@ class SubnetSchedule:
         closed = self._phase_of >= self.phase(step)
         return self._at(step, np.where(closed, self._full, drawn), roles)
 
+    def _of_one_head(self, step: int, codes: Codes) -> Codes:
+        """`codes` with the head of `step`, the same for all: they learn from one another."""
+        column = self.space.gene_index.get(HEAD_GENE)
+        if column is None:
+            return codes
+        rng = np.random.default_rng([self.seed, _HEAD_STREAM, step])
+        chosen = codes.copy()
+        chosen[:, column] = rng.integers(self.space.num_choices[column])
+        return chosen
+
     def _at(self, step: int, codes: Codes, roles: tuple[str, ...]) -> tuple[Sampled, ...]:
         resolution = self.resolution(step)
-        archs = self.space.decode(self.space.canonical(codes))
+        archs = self.space.decode(self.space.canonical(self._of_one_head(step, codes)))
         return tuple(Sampled(r, replace(a, resolution=resolution)) for r, a in zip(roles, archs, strict=True))
 
 
@@ -160,7 +172,7 @@ def sample_near(
             found.setdefault(row.tobytes(), row)
         return costs
 
-    consider(space.encode([space.smallest(), space.largest()]))
+    consider(np.concatenate([with_each_head(space, arch) for arch in (space.smallest(), space.largest())]))
     if high < seen.low or low > seen.high:
         raise InputError(_infeasible(space, target, tolerance, seen))
     tilts = rng.uniform(-_MAX_TILT, _MAX_TILT, size=_BATCH)

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from .family import Architecture, trace
+from .heads.contract import with_each_head
 from .network import Supernet
+from .space import SearchSpace
 
 Axis = tuple[str, int]  # a tensor's name and the axis on which it holds the channels
 _NORM_TENSORS = ("weight", "bias", "running_mean", "running_var")
@@ -68,6 +70,21 @@ def channel_groups(arch: Architecture, num_joints: int) -> list[ChannelGroup]:
     return list(dict.fromkeys(groups))
 
 
+def space_groups(space: SearchSpace, num_joints: int) -> list[ChannelGroup]:
+    """The groups of the largest networks, one with each head: what the heads share is tied to all of them."""
+    found: list[ChannelGroup] = []
+    for arch in space.decode(with_each_head(space, space.largest())):
+        for group in channel_groups(arch, num_joints):
+            tied = [other for other in found if {*other.members} & {*group.members}]
+            for other in tied:
+                group.absorb(other)
+            found = [other for other in found if other not in tied] + [group]
+    for group in found:
+        group.members = list(dict.fromkeys(group.members))
+        group.consumers = list(dict.fromkeys(group.consumers))
+    return found
+
+
 @dataclass(frozen=True)
 class Permutations:
     """New orders of channels: for a tensor's name, pairs of an axis and the old index of each new channel."""
@@ -119,7 +136,7 @@ def sort_channels(net: Supernet) -> Permutations:
     """
     tensors = net.state_dict()
     orders: dict[str, list[tuple[int, Tensor]]] = {}
-    for group in channel_groups(net.space.largest(), net.num_joints):
+    for group in space_groups(net.space, net.num_joints):
         if group.fixed:
             continue
         order = importance(group, tensors).argsort(descending=True, stable=True)

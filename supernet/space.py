@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from .errors import InputError, as_lists, check_schema, choices_of, read_fields, shown
 from .family import Architecture, Family, family_named
+from .heads.contract import HEAD_GENE, head_gene, plain_heads, read_heads
 from .registry import require_conf
 from .runs.files import read_yaml, write_yaml
 
@@ -36,6 +37,7 @@ class Gene:
         depth: name of the gene by which its block exists: where that is at most `block`, it does not.
         label: for messages and reports; default `where` and `kind`.
         implied: whether it has no column in codes, since its one choice goes without saying.
+        names: what files call the choices, where these are places among them.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Gene:
     depth: str | None = None
     label: str = ""
     implied: bool = False
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.label:
@@ -54,7 +57,7 @@ class Gene:
 
     def shown(self, value: int) -> Any:
         """A value as its file has it."""
-        return bool(value) if self.kind == "switch" else value
+        return self.names[value] if self.names else bool(value) if self.kind == "switch" else value
 
 
 class SearchSpace:
@@ -67,7 +70,7 @@ class SearchSpace:
         name: short name.
         family: name of the family of its networks.
         resolution: their input sides in pixels, ascending.
-        head_kind: their head.
+        head_kinds: their heads.
     """
 
     if TYPE_CHECKING:
@@ -79,9 +82,9 @@ class SearchSpace:
         @property
         def resolution(self) -> tuple[int, ...]: ...
         @property
-        def head_kind(self) -> str: ...
+        def head_kinds(self) -> tuple[str, ...]: ...
     else:
-        head_kind = "embedding"
+        head_kinds = ("embedding",)
 
     def to_dict(self) -> dict[str, Any]:
         """The plain form that `from_dict` reads."""
@@ -168,12 +171,11 @@ class SearchSpace:
 
     def mismatch(self, arch: Architecture) -> str | None:
         """The first value of `arch` that is not a choice here, in words; None if it is contained."""
-        for key in ("family", "head_kind"):
-            if getattr(arch, key) != getattr(self, key):
-                return f"{key} {getattr(arch, key)} is not {getattr(self, key)}"
-        known = self.dimensions
+        for key, known in (("family", (self.family,)), ("head_kind", self.head_kinds)):
+            if getattr(arch, key) not in known:
+                return f"{key} {getattr(arch, key)} is not {' or '.join(known)}"
         for name, value in self.values_of(arch).items():
-            gene = known.get(name)
+            gene = self.dimensions.get(name)
             if gene is None:
                 return f"{name} {value} has no place"
             if value not in gene.choices:
@@ -228,9 +230,8 @@ class SearchSpace:
 
     def encode(self, archs: Sequence[Architecture]) -> Codes:
         """(N, G) codes of `archs`.
-
         Raises:
-            InputError: an architecture is not in the space.
+            InputError: one is not in the space.
         """
         codes = np.zeros((len(archs), len(self.genes)), dtype=np.int64)
         for row, arch in zip(codes, archs, strict=True):
@@ -289,7 +290,7 @@ class FieldSpace(SearchSpace):
     The kind of a gene is the name of its field, or `width` where that is none of the usual kinds.
 
     Attributes:
-        name, family, head_kind: see `SearchSpace`.
+        name, family, head_kinds: see `SearchSpace`.
         arch: the description, a dataclass of integers and tuples of integers.
         choices: per field, the choices of its number or of each of its numbers.
     """
@@ -300,7 +301,7 @@ class FieldSpace(SearchSpace):
     family: str
     arch: type[Architecture]
     choices: tuple[tuple[str, Any], ...]
-    head_kind: str
+    head_kinds: tuple[str, ...]
 
     @classmethod
     def read(cls, family: SearchableFamily, value: Mapping[str, Any], default_name: str) -> FieldSpace:
@@ -311,13 +312,13 @@ class FieldSpace(SearchSpace):
         """
         check_schema(value, SCHEMA)
         plain = {key: item for key, item in value.items() if key not in ("schema", "family", "name")}
-        head_kind = plain.get("head_kind", default_head(family.arch))
+        heads = read_heads(plain.get("head_kind", default_head(family.arch)))
         named = {key: _field_choices(item, key) for key, item in plain.items() if key != "head_kind"}
         name = value.get("name", default_name)
-        space = cls(str(name), family.name, family.arch, tuple(named.items()), str(head_kind))
+        space = cls(str(name), family.name, family.arch, tuple(named.items()), heads)
         # Reads a description, whose keys these are then.
         first = {key: _first(item) for key, item in named.items()}
-        read_fields(family.arch, first if "head_kind" not in plain else first | {"head_kind": head_kind})
+        read_fields(family.arch, first if "head_kind" not in plain else first | {"head_kind": heads[0]})
         step = family.step(space.largest())
         choices_of(space.resolution, "resolution", multiple_of=step)
         return space
@@ -330,7 +331,8 @@ class FieldSpace(SearchSpace):
 
     def to_dict(self) -> dict[str, Any]:
         own = {key: as_lists(item) for key, item in self.choices}
-        head = {"head_kind": self.head_kind} if self.head_kind != default_head(self.arch) else {}
+        usual = self.head_kinds == (default_head(self.arch),)
+        head = {} if usual else {"head_kind": plain_heads(self.head_kinds)}
         return {"schema": SCHEMA, "family": self.family, "name": self.name, **own, **head}
 
     def _dimensions(self) -> Iterator[Gene]:
@@ -341,6 +343,7 @@ class FieldSpace(SearchSpace):
             else:
                 for i, choices in enumerate(item):
                     yield Gene(f"{key}.{i}", choices, kind, label=f"{key} {i + 1}")
+        yield head_gene(self.head_kinds)
 
     def values_of(self, arch: Any) -> dict[str, int]:
         values: dict[str, int] = {}
@@ -348,7 +351,7 @@ class FieldSpace(SearchSpace):
             value = getattr(arch, key)
             found = {key: value} if isinstance(value, int) else {f"{key}.{i}": v for i, v in enumerate(value)}
             values |= found
-        return values
+        return values | {HEAD_GENE: self.head_kinds.index(arch.head_kind)}
 
     def arch_of(self, values: Mapping[str, int]) -> Architecture:
         own: dict[str, Any] = {
@@ -358,7 +361,7 @@ class FieldSpace(SearchSpace):
             for key, item in self.choices
         }
         if "head_kind" in {field.name for field in fields(self.arch)}:
-            own["head_kind"] = self.head_kind
+            own["head_kind"] = self.head_kinds[values[HEAD_GENE]]
         return self.arch(**own)
 
 

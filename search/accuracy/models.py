@@ -41,7 +41,9 @@ class Features:
     def __init__(self, space: SearchSpace, costs: Costs) -> None:
         self._space = space
         self._costs = costs
-        self._free = np.flatnonzero(space.num_choices > 1)
+        self._free = [i for i, gene in enumerate(space.genes) if len(gene.choices) > 1 and not gene.names]
+        # What has no order has a feature for each choice.
+        self._named = [(i, code) for i, g in enumerate(space.genes) for code in range(len(g.names))]
         self._scales = [unit_scale(space.genes[column].choices) for column in self._free]
         # Places of the genes of a stage's blocks, one kind at a time.
         kinds = [(space.genes[column].depth, space.genes[column].kind) for column in self._free]
@@ -55,18 +57,16 @@ class Features:
     def __call__(self, codes: Codes) -> Floats:
         """(N, F) features of (N, G) codes."""
         active = self._space.active(codes)
-        genes = np.column_stack(
-            [
-                np.where(active[:, column], scale[codes[:, column]], 0.0)
-                for column, scale in zip(self._free, self._scales, strict=True)
-            ]
-        )
+        genes = np.zeros((len(codes), len(self._free)))
+        for place, (column, scale) in enumerate(zip(self._free, self._scales, strict=True)):
+            genes[:, place] = np.where(active[:, column], scale[codes[:, column]], 0.0)
+        named = [np.where(codes[:, column] == code, 1.0, 0.0) for column, code in self._named]
         means = [genes[:, places].mean(axis=1) for places in self._blocks]
         for places in self._blocks:
             genes[:, places] /= np.sqrt(len(places))
         low, width = self._span
         logs = (log_cost(self._costs.predict(codes)) - low) / width
-        return np.column_stack([genes, *means, logs])
+        return np.column_stack([genes, *named, *means, logs])
 
 
 def unit_scale(choices: tuple[int, ...]) -> Floats:

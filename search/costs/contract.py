@@ -26,6 +26,7 @@ from supernet.cost import (
     split_parts,
 )
 from supernet.family import Architecture, Layer, layers
+from supernet.heads.contract import with_each_head
 from supernet.memory import MemoryTable, bytes_of, layer_flash, peak_memory
 from supernet.registry import Registry
 from supernet.sampling import CostTable
@@ -321,7 +322,8 @@ class Costs:
         self.tables = dict(tables)
         self.settings = settings
         # Strategies ask again and again.
-        self._ends: Floats = self.predict(space.encode([space.smallest(), space.largest()]))
+        ends = [self.predict(with_each_head(space, arch)) for arch in (space.smallest(), space.largest())]
+        self._ends = ends[0].min(axis=0), ends[1].max(axis=0)
 
     @classmethod
     def of(
@@ -355,11 +357,11 @@ class Costs:
         return np.stack(columns, axis=1)
 
     def of_smallest(self) -> Floats:
-        """(C,) costs of the smallest subnet."""
+        """(C,) costs of the smallest subnet, each with the head that costs least."""
         return np.array(self._ends[0])
 
     def of_largest(self) -> Floats:
-        """(C,) costs of the largest subnet."""
+        """(C,) costs of the largest subnet, each with the head that costs most."""
         return np.array(self._ends[1])
 
     def provenance(self) -> dict[str, dict[str, Any]]:

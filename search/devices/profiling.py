@@ -14,6 +14,7 @@ import numpy as np
 
 from supernet.errors import InputError
 from supernet.family import Architecture
+from supernet.heads.contract import with_each_head
 from supernet.runs.environment import processor, usable_cores
 from supernet.space import Codes, SearchSpace
 
@@ -57,7 +58,12 @@ class Design:
 def make_design(space: SearchSpace, num_joints: int, options: MeasureOptions, seed: int) -> Design:
     """Distinct parts of random networks, a share of each kind, and random networks of all sizes."""
     rng = np.random.default_rng([seed, 0])
-    wanted = part_counts(network_parts(space.largest(), num_joints), options.parts)
+    first, *others = space.decode(with_each_head(space, space.largest()))
+    largest = network_parts(first, num_joints)
+    for arch in others:
+        known = {part.kind for part in largest}
+        largest += [part for part in network_parts(arch, num_joints) if part.kind not in known]
+    wanted = part_counts(largest, options.parts)
     found: dict[Part, tuple[Any, int]] = {}
     # Where a kind has fewer different parts than its share, others take its place.
     spare: dict[Part, tuple[Any, int]] = {}
@@ -102,7 +108,7 @@ def part_counts(largest: Sequence[Part], total: int) -> dict[str, int]:
 
 def _networks(space: SearchSpace, rng: np.random.Generator, n: int) -> Codes:
     """Half uniform over the choices, half of all sizes, the extremes among them; distinct."""
-    ends = space.encode([space.smallest(), space.largest()])
+    ends = np.concatenate([with_each_head(space, arch) for arch in (space.smallest(), space.largest())])
     drawn = [ends, space.sample_codes(rng, 4 * n), sample_all_sizes(space, rng, 4 * n)]
     codes = np.concatenate([ends, *np.stack([drawn[1], drawn[2]], axis=1)])
     return codes[unique_rows(codes)][:n]

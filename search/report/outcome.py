@@ -142,7 +142,7 @@ class Outcome:
                 + [f"{(one.stats or {}).get(metric, float('nan')):.6g}" for metric in metrics]
                 + [f"{one.costs[name]:.10g}" for name in self.problem.costs.names]
                 + [int(one.number in front), chosen]
-                + [gene.choices[code] for gene, code in choices]
+                + [gene.shown(gene.choices[code]) for gene, code in choices]
             )
         return text.getvalue()
 

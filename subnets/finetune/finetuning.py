@@ -106,7 +106,7 @@ class SubnetTask(Task[Network]):
         state = TrainingState(net, job.options.optimizer, about)
         head = head_of(net.arch)
         frozen = None if teacher is None else self._frozen(teacher.to(job.ranks.device))
-        super().__init__(state, OneSubnet(net.arch), head, frozen)
+        super().__init__(state, OneSubnet(net.arch), [head], frozen)
 
     def forward(self, images: Tensor, arch: Architecture) -> list[Tensor]:
         """The network's outputs."""

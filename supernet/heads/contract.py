@@ -9,9 +9,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..errors import InputError
+from ..errors import InputError, shown
 from ..registry import Registry
 
 if TYPE_CHECKING:
@@ -24,8 +24,12 @@ if TYPE_CHECKING:
     from ..pose.people import Floats, People
     from ..pose.preprocess import View
     from ..pose.skeletons import Skeleton
+    from ..space import Codes, Gene, SearchSpace
     from ..training.options import LossOptions
     from .losses import Terms
+
+# The gene that decides it.
+HEAD_GENE = "head.kind"
 
 
 @dataclass(frozen=True)
@@ -193,10 +197,48 @@ def head_of(arch: Architecture) -> Head:
     return HEADS.get(arch.head_kind)
 
 
-def require_people(arch: Architecture, what: str) -> None:
-    """Raise InputError unless people are found in whole images by the head of `what`, which has `arch`."""
-    if not head_of(arch).finds_people:
-        raise InputError(
-            f"{what} has head_kind {arch.head_kind}, which finds nobody in whole images; "
-            "here only networks that find everybody in an image are trained and searched"
-        )
+def read_heads(value: Any) -> tuple[str, ...]:
+    """The heads that a space offers: one name, or a list of different ones.
+
+    Raises:
+        InputError: it is neither.
+    """
+    names = tuple(value) if isinstance(value, list | tuple) else (value,)
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise InputError(f"head_kind: expected a name or a list of names, found {shown(value)}")
+    if len(set(names)) != len(names):
+        raise InputError(f"head_kind: a choice is listed twice in {list(names)}")
+    return names
+
+
+def plain_heads(names: tuple[str, ...]) -> Any:
+    """What `read_heads` reads: the name of the only one, or a list."""
+    return names[0] if len(names) == 1 else list(names)
+
+
+def head_gene(names: tuple[str, ...]) -> Gene:
+    """The gene of a space's heads, by their places; where there is one, it goes without saying."""
+    from ..space import Gene
+
+    places = tuple(range(len(names)))
+    return Gene(HEAD_GENE, places, "head", label="head kind", implied=len(names) == 1, names=names)
+
+
+def with_each_head(space: SearchSpace, arch: Architecture) -> Codes:
+    """(K, G) codes of `arch`, and of the same with each other head of the space, in their order."""
+    import numpy as np
+
+    codes = np.repeat(space.encode([arch]), len(space.head_kinds), axis=0)
+    if HEAD_GENE in space.gene_index:
+        codes[:, space.gene_index[HEAD_GENE]] = np.arange(len(codes))
+    return space.canonical(codes)
+
+
+def require_people(heads: Sequence[str], what: str) -> None:
+    """Raise InputError unless people are found in whole images by each of the `heads` of `what`."""
+    for name in heads:
+        if not HEADS.get(name).finds_people:
+            raise InputError(
+                f"{what} has head_kind {name}, which finds nobody in whole images; "
+                "here only networks that find everybody in an image are trained and searched"
+            )

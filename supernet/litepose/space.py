@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError, booleans, check_keys, check_schema, choices_of, shown
+from ..heads.contract import HEAD_GENE, head_gene, plain_heads, read_heads
 from ..space import SCHEMA, Gene, SearchSpace
 from .arch import DEFAULT_HEAD, NAME, NUM_HEADS, NUM_STAGES, RESOLUTION_STEP, SWITCHES, Arch, Stage
 
@@ -29,7 +30,7 @@ class LitePoseSpace(SearchSpace):
     """LitePose networks of one supernet.
 
     Genes: resolution, stem, then per stage width, depth, the kernels and the expansions of the deepest
-    stage's blocks, then the three head widths, then the head's switches that are not always on.
+    stage's blocks, then the three head widths, the head's switches that are not always on, and which head.
     """
 
     name: str
@@ -39,7 +40,7 @@ class LitePoseSpace(SearchSpace):
     head: tuple[tuple[int, ...], ...]
     fusion: tuple[tuple[int, ...], ...] = (ALWAYS_ON,) * SWITCHES["fusion"]
     raw_outputs: tuple[tuple[int, ...], ...] = (ALWAYS_ON,) * SWITCHES["raw_outputs"]
-    head_kind: str = DEFAULT_HEAD
+    head_kinds: tuple[str, ...] = (DEFAULT_HEAD,)
 
     family = NAME
 
@@ -54,10 +55,9 @@ class LitePoseSpace(SearchSpace):
         optional = ("schema", "family", "name", "head_kind", *SWITCHES)
         check_keys(value, required=("resolution", "stem", "stages", "head"), optional=optional)
         check_schema(value, SCHEMA)
-        name, head_kind = value.get("name", default_name), value.get("head_kind", DEFAULT_HEAD)
-        for key, text in {"name": name, "head_kind": head_kind}.items():
-            if not isinstance(text, str) or not text:
-                raise InputError(f"{key}: expected a text, found {shown(text)}")
+        name = value.get("name", default_name)
+        if not isinstance(name, str) or not name:
+            raise InputError(f"name: expected a text, found {shown(name)}")
         stages, head = value["stages"], value["head"]
         lists = [("stages", stages, NUM_STAGES), ("head", head, NUM_HEADS)]
         lists += [(key, value[key], count) for key, count in SWITCHES.items() if key in value]
@@ -66,7 +66,7 @@ class LitePoseSpace(SearchSpace):
                 raise InputError(f"{key}: expected a list of {count}, found {shown(found)}")
         space = cls(
             name=name,
-            head_kind=head_kind,
+            head_kinds=read_heads(value.get("head_kind", DEFAULT_HEAD)),
             resolution=choices_of(value["resolution"], "resolution", multiple_of=RESOLUTION_STEP),
             stem=choices_of(value["stem"], "stem"),
             stages=tuple(_stage_choices(stage, f"stage {i}") for i, stage in enumerate(stages, start=1)),
@@ -94,7 +94,7 @@ class LitePoseSpace(SearchSpace):
                 for key, found in switches.items()
                 if set(found) != {ALWAYS_ON}
             },
-            **({"head_kind": self.head_kind} if self.head_kind != DEFAULT_HEAD else {}),
+            **({"head_kind": plain_heads(self.head_kinds)} if self.head_kinds != (DEFAULT_HEAD,) else {}),
         }
 
     def _dimensions(self) -> Iterator[Gene]:
@@ -114,6 +114,7 @@ class LitePoseSpace(SearchSpace):
             for i, switch in enumerate(getattr(self, key)):
                 implied = switch == ALWAYS_ON
                 yield Gene(f"{key}.{i}", switch, "switch", label=f"{key} {i + 1}", implied=implied)
+        yield head_gene(self.head_kinds)
 
     def values_of(self, arch: Any) -> dict[str, int]:
         values = {"resolution": arch.resolution, "stem": arch.stem}
@@ -124,7 +125,7 @@ class LitePoseSpace(SearchSpace):
         values |= {f"head.{i}": width for i, width in enumerate(arch.head)}
         for key in SWITCHES:
             values |= {f"{key}.{i}": int(on) for i, on in enumerate(getattr(arch, key))}
-        return values
+        return values | {HEAD_GENE: self.head_kinds.index(arch.head_kind)}
 
     def arch_of(self, values: Mapping[str, int]) -> Arch:
         return Arch(
@@ -132,7 +133,7 @@ class LitePoseSpace(SearchSpace):
             values["stem"],
             tuple(_stage(values, f"stages.{i}") for i in range(NUM_STAGES)),
             tuple(values[f"head.{i}"] for i in range(NUM_HEADS)),
-            head_kind=self.head_kind,
+            head_kind=self.head_kinds[values[HEAD_GENE]],
             **{key: _switches(values, key, range(count)) for key, count in SWITCHES.items()},
         )
 

@@ -17,9 +17,8 @@ from torch import Tensor
 from ..data.options import UNION
 from ..data.source import MEND, DataConfig, data_of_run, require_plain
 from ..errors import InputError, positive_int, shown
-from ..family import layers
 from ..layers.elastic import ElasticDepthwiseConv2d
-from ..network import Supernet
+from ..network import Supernet, largest_layers
 from ..pose.skeletons import Skeleton
 from ..registry import Registry
 from ..runs.files import atomic_path
@@ -244,7 +243,8 @@ def take_over(net: Supernet, source: TrainedSupernet, skeleton: Skeleton) -> str
         else source.skeleton.joints == skeleton.joints
     )
     anew = source.untrained | (set() if same else _joint_layers(net))
-    branches = {layer.name for layer in layers(net.space.largest(), net.num_joints) if layer.closes_branch}
+    known = largest_layers(net.space, net.num_joints)
+    branches = {name for name, layer in known.items() if layer.closes_branch}
     whole, part, fresh = 0, 0, []
     with torch.no_grad():
         for name, parameter in mine.items():
@@ -273,9 +273,8 @@ def layer_of(tensor: str) -> str:
 
 def _joint_layers(net: Supernet) -> set[str]:
     """The layers whose channels are counted by joints."""
-    arch = net.space.largest()
-    mine, more = layers(arch, net.num_joints), layers(arch, net.num_joints + 1)
-    return {a.name for a, b in zip(mine, more, strict=True) if a.out_channels != b.out_channels}
+    mine, more = (largest_layers(net.space, net.num_joints + extra) for extra in (0, 1))
+    return {name for name, layer in mine.items() if layer.out_channels != more[name].out_channels}
 
 
 def _of_kernel(source: Supernet, layer: str, weight: Tensor, like: Tensor) -> Tensor:
@@ -284,7 +283,7 @@ def _of_kernel(source: Supernet, layer: str, weight: Tensor, like: Tensor) -> Te
         return weight
     conv = source.unit(layer).conv
     if isinstance(conv, ElasticDepthwiseConv2d) and like.shape[2] in conv.kernels:
-        largest = {each.name: each for each in layers(source.space.largest(), source.num_joints)}[layer]
+        largest = largest_layers(source.space, source.num_joints)[layer]
         return conv.active_weight(replace(largest, kernel=like.shape[2]))
     return weight
 

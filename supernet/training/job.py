@@ -20,7 +20,7 @@ from ..data.options import LoaderOptions
 from ..data.source import DataConfig, ensure_data, open_ready_split
 from ..errors import InputError
 from ..family import Architecture
-from ..heads.contract import head_of, require_people
+from ..heads.contract import HEADS, require_people
 from ..network import Supernet
 from ..runs.files import clear_when_full, read_json, write_json
 from ..runs.folders import hold_run_folder
@@ -159,13 +159,14 @@ class TrainingJob:
         return signal
 
     def _loader(self, task: Task[M], dataset: PoseDataset) -> Loader:
-        outputs = task.head.outputs(dataset.skeleton.num_joints)
+        joints = dataset.skeleton.num_joints
+        scales = [output.scale for head in task.heads for output in head.outputs(joints)]
         return Loader(
             dataset,
             self._loader_options(),
             task.schedule.resolution,
             augment=self.data.augment,
-            scales=[output.scale for output in outputs],
+            scales=scales,
             workers=self.data.workers,
             rank=self.ranks.rank,
             world=self.ranks.world,
@@ -240,7 +241,7 @@ def train_supernet(job: TrainingJob, space: SearchSpace, init: str | None = None
     Raises:
         InputError: the head of the space finds nobody in whole images; see `TrainingJob.run`.
     """
-    require_people(space.largest(), f"space {space.name}")
+    require_people(space.head_kinds, f"space {space.name}")
     fresh = job.ranks.share(not CheckpointFolder(job.folder / FOLDER).steps())
     source = load_start(init) if init is not None and fresh else None
     if source is not None and source.space.family != space.family:
@@ -279,7 +280,7 @@ class SupernetTask(Task[Supernet]):
         net = net.to(job.ranks.device)
         state = TrainingState(net, options.optimizer, supernet_about(net))
         schedule = SubnetSchedule(space, options.sampling, job.seed)
-        super().__init__(state, schedule, head_of(space.largest()))
+        super().__init__(state, schedule, [HEADS.get(name) for name in space.head_kinds])
         self._sampling = options.sampling
         self._run = make_forward(net, options.precision)
         self._validator = None

@@ -16,7 +16,7 @@ from ..data.batch import Batch
 from ..data.loader import Loader
 from ..errors import InputError
 from ..family import Architecture
-from ..heads.contract import Head
+from ..heads.contract import Head, head_of
 from ..heads.losses import PoseLoss
 from ..runs.log import RunLog
 from ..runs.progress import ProgressBar, StopRequest
@@ -85,22 +85,26 @@ class Schedule(Protocol):
 
 
 class Task(Generic[M]):
-    """What a run trains: a network, its head, the subnets of each step, and how it is scored.
+    """What a run trains: a network, its heads, the subnets of each step, and how it is scored.
 
     Attributes:
         state: where the training stands.
         schedule: the subnets of each step.
-        head: of the network.
+        heads: of its networks; those of one step have the same.
         teacher: gives the outputs that all subnets learn from besides the ground truth; without one, they
             learn from those of the largest.
     """
 
     def __init__(
-        self, state: TrainingState[M], schedule: Schedule, head: Head, teacher: Forward | None = None
+        self,
+        state: TrainingState[M],
+        schedule: Schedule,
+        heads: Sequence[Head],
+        teacher: Forward | None = None,
     ) -> None:
         self.state = state
         self.schedule = schedule
-        self.head = head
+        self.heads = tuple(heads)
         self.teacher = teacher
 
     def forward(self, images: Tensor, arch: Architecture) -> list[Tensor]:
@@ -147,7 +151,6 @@ class Trainer(Generic[M]):
         self._checkpoints = checkpoints
         self._log = log
         self._config = config
-        self._loss = PoseLoss(task.head, options.loss)
         self._guard = NonFiniteGuard(options.guards, checkpoints.last)
         self._guard.in_all, self._guard.in_a_row = task.state.skipped
         self._since = (time.monotonic(), task.state.step)
@@ -190,12 +193,13 @@ class Trainer(Generic[M]):
     def _train_step(self, batch: Batch, stop: StopRequest) -> bool:
         """One optimizer step; whether any rank was asked to stop."""
         state, options = self.state, self._options
-        head, precision = self.task.head, options.precision
+        subnets, teacher = self.task.schedule.subnets(state.step), self.task.teacher
+        head, precision = head_of(subnets[0].arch), options.precision
         parts = list(chunks(batch, head, options.accumulate, precision, options.sigma))
         state.gradient.zero()
-        subnets, teacher = self.task.schedule.subnets(state.step), self.task.teacher
         forward = self.task.forward
-        metrics = backward_all(forward, subnets, parts, self._loss, bf16=precision.bf16, teacher=teacher)
+        loss = PoseLoss(head, options.loss)
+        metrics = backward_all(forward, subnets, parts, loss, bf16=precision.bf16, teacher=teacher)
         asked = metrics["loss"].new_full((), float(stop.signal > 0))
         state.gradient.attach(torch.stack([asked, *metrics.values()]))
         self._ranks.mean_(state.gradient.buffer)

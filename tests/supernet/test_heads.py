@@ -9,18 +9,24 @@ import onnxruntime
 import pytest
 import torch
 
+from search import MacsTable, ParamsTable, count_macs, count_params
+from search.accuracy.models import Features
+from search.costs.contract import Costs
 from subnets import build, extract
 from subnets.export.onnx_graph import ending
 from subnets.network import fuse
-from supernet import Arch, SearchSpace, Supernet
+from supernet import Arch, InputError, SearchSpace, Supernet
 from supernet.data.batch import Batch
 from supernet.family import layers
 from supernet.heads.contract import HEADS
 from supernet.heads.onestage import FORM, ONESTAGE, best_cells
 from supernet.heads.onestage_torch import PeopleHead
+from supernet.memory import MemoryTable, peak_memory
 from supernet.pose import DecodeOptions, Skeleton
 from supernet.pose.preprocess import View
-from supernet.training.options import LossOptions
+from supernet.sampling import SubnetSchedule
+from supernet.sorting import sort_channels
+from supernet.training.options import LossOptions, SamplingOptions
 
 CROWDPOSE = Skeleton.load("crowdpose")
 JOINTS = CROWDPOSE.num_joints
@@ -148,3 +154,76 @@ def test_resized_embedding_gives_what_embedding_gives() -> None:
     with torch.no_grad():
         outputs = build(arch).eval()(torch.zeros(1, 3, 64, 96))
     assert [tuple(output.shape) for output in outputs] == [(1, 28, 16, 24), (1, 14, 32, 48)]
+
+
+HEADS_OF_ONE = ["embedding", "ae_resize", "onestage"]
+STAGE = {"width": [4, 8], "depth": [1, 2], "kernel": [3, 5], "expansion": [2]}
+MICRO = {
+    "schema": 1,
+    "name": "micro",
+    "head_kind": HEADS_OF_ONE,
+    "resolution": [64],
+    "stem": [4, 8],
+    "stages": [STAGE] * 4,
+    "head": [[4, 8], [4, 8], [4, 8]],
+}
+
+
+def test_the_head_is_a_gene() -> None:
+    space = SearchSpace.from_dict(MICRO)
+    assert SearchSpace.from_dict(space.to_dict()) == space
+    alone = SearchSpace.from_dict(MICRO | {"head_kind": "onestage"})
+    assert (space.size(), len(space.genes)) == (3 * alone.size(), len(alone.genes) + 1)
+    codes = space.sample_codes(np.random.default_rng(0), 60)
+    archs = space.decode(codes)
+    assert {arch.head_kind for arch in archs} == set(HEADS_OF_ONE)
+    assert space.encode(archs).tolist() == codes.tolist()
+    reason = space.mismatch(replace(archs[0], head_kind="heatmaps"))
+    assert reason == "head_kind heatmaps is not embedding or ae_resize or onestage"
+    for wrong in ([], ["onestage", "onestage"], [3], 3):
+        with pytest.raises(InputError, match=r"^head_kind: "):
+            SearchSpace.from_dict(MICRO | {"head_kind": wrong})
+
+
+def test_one_supernet_holds_all_heads_and_extraction_is_bit_equal() -> None:
+    space = SearchSpace.from_dict(MICRO)
+    net, images = Supernet(space).eval(), torch.randn(1, 3, 64, 64)
+    arch = space.middle()
+    archs = [replace(arch, head_kind=kind) for kind in HEADS_OF_ONE]
+    with torch.no_grad():
+        before = [net(images, each) for each in archs]
+        for each, wanted in zip(archs, before, strict=True):
+            found = extract(net, each)(images)
+            assert all(torch.equal(ours, theirs) for ours, theirs in zip(found, wanted, strict=True))
+        largest = [replace(space.largest(), head_kind=kind) for kind in HEADS_OF_ONE]
+        whole = [net(images, each) for each in largest]
+        sort_channels(net)
+        for each, wanted in zip(largest, whole, strict=True):
+            for ours, theirs in zip(net(images, each), wanted, strict=True):
+                torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+    alone = Supernet(SearchSpace.from_dict(MICRO | {"head_kind": "onestage"}))
+    assert set(alone.state_dict()) < set(net.state_dict())
+
+
+def test_a_step_trains_one_head_and_all_get_their_turn() -> None:
+    schedule = SubnetSchedule(SearchSpace.from_dict(MICRO), SamplingOptions(random=2, largest_first=5), 3)
+    kinds = [{one.arch.head_kind for one in schedule.subnets(step)} for step in range(60)]
+    assert all(len(kind) == 1 for kind in kinds)
+    assert {next(iter(kind)) for kind in kinds} == set(HEADS_OF_ONE)
+
+
+def test_costs_know_the_head() -> None:
+    space = SearchSpace.from_dict(MICRO)
+    codes = space.sample_codes(np.random.default_rng(1), 80)
+    archs = space.decode(codes)
+    assert MacsTable(space).predict(codes).tolist() == [count_macs(arch) for arch in archs]
+    assert ParamsTable(space).predict(codes).tolist() == [count_params(arch) for arch in archs]
+    memory = MemoryTable(space, 14).predict(codes).tolist()
+    assert memory == [peak_memory(arch, 14, "int8", (64, 64)) for arch in archs]
+    costs = Costs.of(space, wanted=["flash"])
+    every = costs.predict(codes)
+    assert (costs.of_smallest() <= every.min(0)).all()
+    assert (costs.of_largest() >= every.max(0)).all()
+    features = Features(space, costs)(codes)
+    heads = np.array([[arch.head_kind == kind for kind in HEADS_OF_ONE] for arch in archs], float)
+    assert all((features == head[:, None]).all(0).any() for head in heads.T), "a feature for each head"

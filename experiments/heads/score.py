@@ -1,0 +1,118 @@
+"""Score, export and time what was trained: python -m experiments.heads.score WORK."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from subnets.portable.predictor import Predictor
+from subnets.portable.session import OnnxSession
+from supernet.cost import Passes, count_macs, scored_macs
+from supernet.data.synthetic.options import SyntheticOptions
+from supernet.data.synthetic.scene import render_scene
+from supernet.family import load_arch
+
+HERE = Path(__file__).parent
+# (rows, columns) of the single people in a picture of 480 x 640.
+CROWDS = {1: (1, 1), 5: (2, 3), 15: (3, 5)}
+PICTURES, ROUNDS = 8, 12
+LEVELS = ("AP", "AP50", "AP_easy", "AP_medium", "AP_hard")
+
+
+def command(work: Path, module: str, *settings: str) -> None:
+    """A command of the toolkit, in the folder of the trainings."""
+    subprocess.run([sys.executable, "-m", module, *settings], cwd=work, check=True, stdout=subprocess.DEVNULL)
+
+
+def score(work: Path, run: str) -> dict[str, Any]:
+    """The metrics of a training's network on the test split."""
+    folder = work / "runs/evaluate" / run
+    if not (folder / "results.json").exists():
+        data = (f"data.root={work / 'data'}", "split=test", "threads=1", f"name={run}")
+        command(work, "subnets.evaluate", "arch=largest", f"supernet={run}", *data)
+    (network,) = json.loads((folder / "results.json").read_text())["networks"]
+    metrics = {key: round(network["stats"][key], 4) for key in LEVELS}
+    return metrics | {
+        "people found": round(network["diagnosis"]["matched"] / network["diagnosis"]["people"], 3)
+    }
+
+
+def exported(work: Path, run: str) -> Path:
+    """The training's network as an ONNX file."""
+    folder = work / "runs/export" / run
+    if not folder.exists():
+        data = (f"data.root={work / 'data'}", "export.latency_rounds=0", "export.vectors=0", f"name={run}")
+        command(work, "subnets.export", "arch=largest", f"supernet={run}", "format=[onnx]", *data)
+    return folder / "model.onnx"
+
+
+def crowd(people: int, seed: int) -> Any:
+    """A picture of 480 x 640 with so many people, each in a field of its own."""
+    rows, columns = CROWDS[people]
+    fields = []
+    for number in range(rows * columns):
+        wanted = SyntheticOptions(size=128, people=(1.0,), two_tone=1.0, clutter=0.2, height=(0.8, 0.93))
+        scene = render_scene(np.random.SeedSequence([seed, number]), wanted).image
+        field = cv2.resize(scene, (640 // columns, 480 // rows))
+        fields.append(field if number < people else np.full_like(field, 128))
+    lines = [np.concatenate(fields[row * columns : (row + 1) * columns], axis=1) for row in range(rows)]
+    return cv2.resize(np.concatenate(lines), (640, 480))
+
+
+def times(files: dict[str, Path]) -> dict[str, dict[str, Any]]:
+    """By name and people, milliseconds from picture to people, all networks in turns, and people told."""
+    predictors = {}
+    for name, path in files.items():
+        session = OnnxSession(path, threads=1)
+        predictors[name] = Predictor.of(session, session.require_manifest())
+    found: dict[str, dict[str, Any]] = {name: {} for name in files}
+    for people in CROWDS:
+        pictures = [crowd(people, seed) for seed in range(PICTURES)]
+        taken: dict[str, list[float]] = {name: [] for name in files}
+        counted = {
+            name: [len(predictor(picture)) for picture in pictures] for name, predictor in predictors.items()
+        }
+        for _ in range(ROUNDS):
+            for picture in pictures:
+                for name, predictor in predictors.items():
+                    started = time.perf_counter()
+                    predictor(picture)
+                    taken[name].append(1000 * (time.perf_counter() - started))
+        for name, each in taken.items():
+            low, middle, high = np.percentile(each, [10, 50, 90]).round(2).tolist()
+            found[name][str(people)] = {
+                "ms": middle,
+                "ms, 10th to 90th percentile": [low, high],
+                "told people": float(np.mean(counted[name])),
+            }
+    return found
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("work", type=Path)
+    work = parser.parse_args().work.resolve()
+    runs = sorted(path.name for path in (work / "runs/train").iterdir() if path.name[-1].isdigit())
+    result: dict[str, Any] = {}
+    for run in runs:
+        arch = load_arch(exported(work, run).parent)
+        macs = {"macs": count_macs(arch), "macs of a 4:3 image": scored_macs(arch, Passes(flip=False))}
+        result[run] = macs | score(work, run)
+        print(run, result[run], flush=True)
+    first = {run: exported(work, run) for run in runs if run.endswith("-0")}
+    for run, told in times(first).items():
+        result[run]["picture to people"] = told
+    (HERE / "results.json").write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
