@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from supernet.cli import launch
+from supernet.data.source import DataConfig
 from supernet.errors import InputError
 from supernet.options import CommandOptions, option
 from supernet.runs.reading import check_bound, read_bytes
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from supernet.data.dataset import PoseDataset
+    from supernet.pose.people import People
 
     from .portable.manifest import Manifest
 
@@ -31,17 +35,54 @@ class CompareCommand(CommandOptions):
 
     Attributes:
         folder: an exported folder; its vectors.npz is what is compared with.
-        other: outputs of another runtime on those vectors (.npz), or a file of a format that runs here
-            (.onnx, .xml of OpenVINO, .pt2).
+        other: outputs of another runtime on the same pictures (.npz), or a file of a format that runs here
+            (.onnx, .xml of OpenVINO, .pt2, .tflite, .pte).
+        write: instead of comparing, write the prepared pictures (`pixels_n`) to this .npz, to run elsewhere.
+        split: compare on the pictures of this split of `data` instead of the vectors', and score them.
+        images: of the split, its first ones; null takes all.
+        data: the data set of the split.
         tolerance: largest difference that passes, relative to the largest value of an output; null judges
             nothing, as for INT8.
         threads: of a file that is run; null leaves it to the runtime.
     """
 
     folder: str = "???"
-    other: str = "???"
+    other: str | None = None
+    write: str | None = None
+    split: str | None = None
+    images: int | None = option(None, least=1)
+    data: DataConfig = field(default_factory=DataConfig)
     tolerance: float | None = option(1e-3, above=0)
     threads: int | None = option(None, least=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.other is None) == (self.write is None):
+            raise InputError(
+                "give other=FILE to compare with, or write=FILE for the pictures to run elsewhere"
+            )
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture, and what the exported network makes of it.
+
+    Attributes:
+        number: of it, as its arrays are named.
+        image: (H, W, 3) uint8.
+        pixels: (h, w, 3) uint8, as the network takes them before they are normalised.
+        outputs: of the network, by name.
+        people: found by it.
+    """
+
+    number: str
+    image: np.ndarray[Any, Any]
+    pixels: np.ndarray[Any, Any]
+    outputs: Mapping[str, np.ndarray[Any, Any]]
+    people: People
+
+
+Found = Callable[[Picture], Mapping[str, "np.ndarray[Any, Any]"]]
 
 
 def main() -> None:
@@ -62,37 +103,157 @@ def run(config: CompareCommand, folder: Path) -> None:
     where = Path(config.folder) / VECTORS
     if Path(config.folder).is_dir() and not where.exists():
         raise InputError(f"{config.folder} has no {VECTORS}; export it again with export.vectors=2")
-    wanted = read_arrays(where)
-    manifest = Manifest.from_json(str(wanted.get("manifest")), str(where))
-    other = Path(config.other)
+    held = read_arrays(where)
+    manifest = Manifest.from_json(str(held.get("manifest")), str(where))
     names = list(outputs_of(manifest))
-    found = read_arrays(other) if other.suffix == ".npz" else run_file(other, wanted, names, config.threads)
-    worst, notes = dict.fromkeys(names, 0.0), set()
-    numbers = [key.removeprefix("image_") for key in wanted if key.startswith("image_")]
-    equal = 0
-    for number in numbers:
-        outputs = []
-        for name in names:
-            key = f"{name}_{number}"
-            if key not in wanted or key not in found:
-                held = ", ".join(sorted(found)[:8])
-                raise InputError(f"{config.other} lacks {key}; it holds {held or 'nothing'}")
-            value, note = in_layout(found[key], wanted[key], f"{config.other}: {key}")
-            outputs.append(value)
-            notes |= {note}
-            worst[name] = max(worst[name], difference(value, wanted[key]))
-        equal += same_people(manifest, wanted, number, outputs)
-    for name, value in worst.items():
+    dataset = None if config.split is None else _split(config)
+    pictures = _of_vectors(held, names) if dataset is None else _of_split(config, manifest, names, dataset)
+    if config.write is not None:
+        write_pixels(Path(config.write), pictures)
+        return
+    other = Path(str(config.other))
+    result = compare(pictures, outputs_from(other, names, config.threads), manifest, other)
+    for name, value in result.worst.items():
         print(f"{name}: largest difference {value:.1e} of its largest value")
-    print(f"people: the same in {equal} of {len(numbers)} pictures")
-    for note in sorted(notes - {""}):
+    equal = sum(same_people(*pair) for pair in zip(result.others, result.own, strict=True))
+    print(f"people: the same in {equal} of {len(result.own)} pictures")
+    if dataset is not None:
+        print(scores_of(dataset, result.own, result.others))
+    for note in sorted(result.notes):
         print(note)
     limit = config.tolerance
-    if limit is not None and not max(worst.values()) <= limit:
+    if limit is not None and not result.largest <= limit:
         raise InputError(
-            f"{config.other} differs by {max(worst.values()):.1e} (tolerance {limit:.0e}): a wrong "
-            "conversion, other weights, or other inputs than pixels_n of the vectors, normalised (porting.md)"
+            f"{config.other} differs by {result.largest:.1e} (tolerance {limit:.0e}): a wrong "
+            "conversion, other weights, or other inputs than pixels_n, normalised (porting.md)"
         )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Of all pictures: largest differences by output, the people of both, what is to be told of layouts."""
+
+    worst: dict[str, float]
+    own: list[People] = field(default_factory=list)
+    others: list[People] = field(default_factory=list)
+    notes: set[str] = field(default_factory=set)
+
+    @property
+    def largest(self) -> float:
+        """Of the differences."""
+        return max(self.worst.values())
+
+
+def compare(pictures: Iterable[Picture], found: Found, manifest: Manifest, other: Path) -> Comparison:
+    """What `other` gives for every picture beside what the export gives."""
+    from .portable.manifest import outputs_of
+    from .portable.predictor import Predictor
+
+    result, outputs = Comparison(dict.fromkeys(outputs_of(manifest), 0.0)), list[Any]()
+    predictor = Predictor.of(lambda images: outputs, manifest)
+    for picture in pictures:
+        given = found(picture)
+        outputs.clear()
+        for name, wanted in picture.outputs.items():
+            value, note = in_layout(given[name], wanted, f"{other}: {name}_{picture.number}")
+            outputs.append(value)
+            result.notes.update({note} - {""})
+            result.worst[name] = max(result.worst[name], difference(value, wanted))
+        result.own.append(picture.people)
+        result.others.append(predictor(picture.image))
+    return result
+
+
+def _of_vectors(held: Arrays, names: Sequence[str]) -> Iterator[Picture]:
+    """The pictures that the folder brings along."""
+    from supernet.pose.people import People
+
+    for number in [key.removeprefix("image_") for key in held if key.startswith("image_")]:
+        scores = held[f"scores_{number}"]
+        people = People(held[f"people_{number}"], scores[:, None], scores)
+        outputs = {name: held[f"{name}_{number}"] for name in names}
+        yield Picture(number, held[f"image_{number}"], held[f"pixels_{number}"], outputs, people)
+
+
+def _split(config: CompareCommand) -> PoseDataset:
+    from supernet.data.source import open_split
+    from supernet.evaluation import scored_part
+
+    return scored_part(open_split(config.data, str(config.split)), config.images)
+
+
+def _of_split(
+    config: CompareCommand, manifest: Manifest, names: Sequence[str], dataset: PoseDataset
+) -> Iterator[Picture]:
+    """Those of a data set, run through the folder's weights in torch."""
+    from .export.exporting import reference
+    from .portable.predictor import Predictor
+    from .runtime import check_joints
+    from .source import open_source
+
+    opened = open_source(config.folder)
+    check_joints(opened, config.data)
+    network = reference(opened.require_net(), manifest)
+    kept: list[Any] = []
+    predictor = Predictor.of(lambda images: kept[-1], manifest)
+    for number in range(len(dataset)):
+        image = dataset.read_image(number)
+        prepared = predictor.prepare(image)
+        kept[:] = [network(prepared[1][0])]
+        people = predictor.group(predictor.network(prepared))
+        outputs = dict(zip(names, kept[-1], strict=True))
+        yield Picture(str(number), image, prepared[0].views[0].pixels, outputs, people)
+
+
+def write_pixels(path: Path, pictures: Iterable[Picture]) -> None:
+    """Write the prepared pictures as `pixels_n` (h, w, 3) uint8."""
+    import numpy as np
+
+    from supernet.runs.files import atomic_path
+
+    arrays: dict[str, Any] = {f"pixels_{each.number}": each.pixels for each in pictures}
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)
+    print(f"wrote {len(arrays)} prepared pictures to {path}")
+
+
+def outputs_from(path: Path, names: Sequence[str], threads: int | None) -> Found:
+    """The outputs `names` of another runtime for a picture: read from an .npz, or computed by a file."""
+    if path.suffix != ".npz":
+        return run_file(path, names, threads)
+    arrays = read_arrays(path)
+
+    def found(picture: Picture) -> Mapping[str, np.ndarray[Any, Any]]:
+        missing = [key for name in names if (key := f"{name}_{picture.number}") not in arrays]
+        if missing:
+            held = ", ".join(sorted(arrays)[:8])
+            raise InputError(f"{path} lacks {missing[0]}; it holds {held or 'nothing'}")
+        return {name: arrays[f"{name}_{picture.number}"] for name in names}
+
+    return found
+
+
+def scores_of(dataset: PoseDataset, own: Sequence[People], others: Sequence[People]) -> str:
+    """A line with what the export and the other score on `dataset`, with an interval where that is AP."""
+    from supernet.pose.bootstrap import bootstrap_ap
+    from supernet.pose.protocols import score
+    from supernet.pose.results import to_coco_results
+
+    truth, ids = dataset.ground_truth(), [record.image_id for record in dataset.records]
+    found = {name: to_coco_results(one, ids) for name, one in (("own", own), ("other", others))}
+    stats = [score(truth, one, dataset.protocol, skeleton=dataset.skeleton) for one in found.values()]
+    metric = next(iter(stats[0]))
+    before, after = (100 * each[metric] for each in stats)
+    line = (
+        f"{metric} on {dataset.name}, {len(ids)} images: {before:.1f} as exported, {after:.1f} of the other"
+    )
+    if metric != "AP" or not dataset.num_scored():
+        return line
+    change = bootstrap_ap(truth, found, dataset.protocol, skeleton=dataset.skeleton).differences[
+        "own", "other"
+    ]
+    low, high = 100 * change.low, 100 * change.high
+    return f"{line}, {100 * change.value:+.1f} ({low:+.1f} to {high:+.1f}, paired, 95%)"
 
 
 def read_arrays(path: Path) -> Arrays:
@@ -113,7 +274,7 @@ def read_arrays(path: Path) -> Arrays:
         raise InputError(f"{path} is no .npz file of plain arrays ({error})") from None
 
 
-def run_file(path: Path, vectors: Arrays, names: Sequence[str], threads: int | None) -> Arrays:
+def run_file(path: Path, names: Sequence[str], threads: int | None) -> Found:
     """The outputs `names` of a network file in the runtime of its format, told apart by their shapes.
 
     Raises:
@@ -132,17 +293,20 @@ def run_file(path: Path, vectors: Arrays, names: Sequence[str], threads: int | N
             "outputs as .npz, or register a format that opens it (docs/extending.md)"
         )
     network = form.open(path, threads)
-    found = {}
-    for key in [key for key in vectors if key.startswith("pixels_")]:
-        number = key.removeprefix("pixels_")
-        outputs = list(network(normalise([vectors[key]])))
+
+    def found(picture: Picture) -> Mapping[str, np.ndarray[Any, Any]]:
+        outputs = list(network(normalise([picture.pixels])))
         if len(outputs) != len(names):
             shapes = ", ".join(str(value.shape) for value in outputs)
             raise InputError(f"{path} gives outputs {shapes}, where the network has {', '.join(names)}")
+        ordered = {}
         for name in names:
-            shape = vectors[f"{name}_{number}"].shape
-            place = next((i for i, value in enumerate(outputs) if value.shape == shape), 0)
-            found[f"{name}_{number}"] = outputs.pop(place)
+            # Channels may be last.
+            sides = sorted(picture.outputs[name].shape)
+            place = next((i for i, value in enumerate(outputs) if sorted(value.shape) == sides), 0)
+            ordered[name] = outputs.pop(place)
+        return ordered
+
     return found
 
 
@@ -186,18 +350,14 @@ def difference(found: Any, wanted: Any) -> float:
     return relative_difference([found], [wanted])
 
 
-def same_people(manifest: Manifest, wanted: Arrays, number: str, outputs: list[Any]) -> bool:
-    """Whether `outputs` give the people of picture `number`: the same joints within `NEAR` pixels."""
+def same_people(found: People, wanted: People) -> bool:
+    """Whether both are the same people: the same joints within `NEAR` pixels."""
     import numpy as np
 
-    from .portable.predictor import Predictor
-
-    predictor = Predictor.of(lambda images: outputs, manifest)
-    people = predictor(wanted[f"image_{number}"]).keypoints
-    own = wanted[f"people_{number}"]
-    if people.shape != own.shape or not np.array_equal(people[..., 2] > 0, own[..., 2] > 0):
+    have, want = found.keypoints, wanted.keypoints
+    if have.shape != want.shape or not np.array_equal(have[..., 2] > 0, want[..., 2] > 0):
         return False
-    return bool(np.abs(people[..., :2] - own[..., :2]).max(initial=0) <= NEAR)
+    return bool(np.abs(have[..., :2] - want[..., :2]).max(initial=0) <= NEAR)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from supernet.runs.folders import claim_run_folder
 
 from ..benchmark.timing import Timing, interleave
 from ..folder import write_into
-from ..network import fused_network, weights_digest
+from ..network import Network, fused_network, weights_digest
 from ..portable.manifest import Manifest
 from ..portable.predictor import letterbox
 from ..portable.session import EXPORT_FILE, file_digest
@@ -36,6 +36,7 @@ from .formats import (
     Job,
     Run,
     comparison_shapes,
+    ended,
     largest_difference,
     normal_inputs,
     with_needs,
@@ -65,6 +66,7 @@ def export(config: ExportCommand, opened: Opened, formats: Sequence[str], folder
         picture = draw_picture(config, opened, job, temporary / PICTURE)
         # A head or a rule of the user's own needs the user's code.
         known = config.export.bundle and job.manifest.matching in RULES_IN_C
+        runs = opened.head.portable and any(FORMATS.get(name).bundled for name in formats)
         card = Card(
             manifest=job.manifest,
             arch=opened.arch,
@@ -75,13 +77,13 @@ def export(config: ExportCommand, opened: Opened, formats: Sequence[str], folder
             scores=scores,
             about={**opened.about, "exported": f"litepose-ofa {__version__}, arch={config.arch}"},
             picture=picture,
-            bundle=known and opened.head.portable and any(item.format == "onnx" for item in written),
+            bundle=known and runs,
             porting=known and opened.head.peaks,
         )
         if card.bundle:
             write_bundle(temporary, opened.head)
         if card.porting:
-            write_porting(temporary, job.manifest, _reference(job), config.export.vectors)
+            write_porting(temporary, job.manifest, reference(job.net, job.manifest), config.export.vectors)
         write_text(temporary / CARD_FILE, card_text(card))
         record = _record(opened, written, timings, scores, card.environment)
         for kept, item in zip(record["formats"], written, strict=True):
@@ -116,7 +118,7 @@ def make_job(config: ExportCommand, opened: Opened, folder: Path) -> Job:
     def calibration() -> list[Floats]:
         return calibration_images(config.data, manifest, options)
 
-    return Job(net, fused_network(net), manifest, folder, calibration, options.opset)
+    return Job(net, fused_network(net), manifest, folder, calibration, options.opset, options.int8)
 
 
 def write_formats(job: Job, names: Sequence[str], options: ExportOptions) -> list[Written]:
@@ -130,7 +132,7 @@ def write_formats(job: Job, names: Sequence[str], options: ExportOptions) -> lis
     wanted = [FORMATS.get(name) for name in names]
     order = with_needs(wanted)
     for item in order:
-        item.check(job.manifest.peaks)
+        item.check(job.manifest)
     notes = {}
     for item in order:
         path = job.folder / item.file
@@ -169,9 +171,9 @@ def _proved(job: Job, item: Format, notes: Sequence[str], tolerance: float) -> W
     return Written(item.name, item.file, size, difference, item.runtime, told, notes)
 
 
-def _reference(job: Job) -> Run:
-    """The network in torch, up to its end where that is asked for."""
-    return torch_runtime(job.ended(job.net))
+def reference(net: Network, manifest: Manifest) -> Run:
+    """The network in torch, up to the end that its manifest asks for."""
+    return torch_runtime(ended(net, manifest))
 
 
 def difference_from_torch(job: Job, run: Run) -> float:
@@ -180,10 +182,10 @@ def difference_from_torch(job: Job, run: Run) -> float:
     Of a graph that ends in peaks the scores count: places of equal peaks may change places.
     """
     inputs = normal_inputs(comparison_shapes(job.manifest.resolution, job.manifest.input_shape))
-    reference = _reference(job)
+    in_torch = reference(job.net, job.manifest)
     counted = 1 if job.manifest.peaks else None
     return largest_difference(
-        lambda images: run(images)[:counted], lambda images: reference(images)[:counted], inputs
+        lambda images: run(images)[:counted], lambda images: in_torch(images)[:counted], inputs
     )
 
 

@@ -49,6 +49,7 @@ class Job:
         folder: where files go.
         calibration: training images (1, 3, H, W), prepared as for inference.
         opset: the ONNX operator set of its files.
+        int8: how much of an INT8 file is in INT8; see `ExportOptions.int8`.
     """
 
     net: Network
@@ -57,14 +58,15 @@ class Job:
     folder: Path
     calibration: Callable[[], Sequence[Floats]]
     opset: int = OPSET
+    int8: str = "mixed"
 
-    def ended(self, net: nn.Module) -> nn.Module:
-        """`net`, continued to the end that the manifest asks for."""
-        from supernet.heads.peak_head import EndedNetwork
 
-        said = self.manifest
-        ending = HEADS.get(said.head_kind).ending(said.peaks, said.skeleton) if said.peaks else None
-        return net if ending is None else EndedNetwork(net, ending)
+def ended(net: nn.Module, manifest: Manifest) -> nn.Module:
+    """`net`, continued to the end that `manifest` asks for."""
+    from supernet.heads.peak_head import EndedNetwork
+
+    end = HEADS.get(manifest.head_kind).ending(manifest.peaks, manifest.skeleton) if manifest.peaks else None
+    return net if end is None else EndedNetwork(net, end)
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ class Format:
         install: how to get them, after `pip install`.
         precision: `fp32` must compute what torch computes; what another one loses is told, not judged.
         peaks: whether it can end in peaks instead of maps.
+        fixed: whether it takes images of one shape only.
+        bundled: whether the folder's own `predict.py` runs it, so that the folder is given one.
         options: of its own, with their values unless `export.options` gives others.
     """
 
@@ -103,6 +107,8 @@ class Format:
     install: str = ""
     precision: str = "fp32"
     peaks: bool = True
+    fixed: bool = False
+    bundled: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -115,13 +121,17 @@ class Format:
         path = folder / self.file
         return sorted(path.parent.rglob("*")) if path.parent != folder else [path]
 
-    def check(self, peaks: int = 0) -> None:
-        """Raise InputError unless its packages are there, and it can end in `peaks` peaks (0: in maps)."""
+    def check(self, manifest: Manifest | None = None) -> None:
+        """Raise InputError unless its packages are there, and it can be what `manifest` says."""
         missing = [name for name in self.packages if importlib.util.find_spec(name) is None]
         if missing:
             raise InputError(f"format {self.name} needs {', '.join(missing)}; pip install {self.install}")
-        if peaks and not self.peaks:
+        if manifest and manifest.peaks and not self.peaks:
             raise InputError(f"format {self.name} needs heatmaps as outputs; use export.peaks=0")
+        if manifest and manifest.input_shape is None and self.fixed:
+            raise InputError(
+                f"format {self.name} takes images of one shape; use export.shapes=fixed, 4x3 or 16x9"
+            )
 
     def chosen(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Its options with those `given`.
@@ -145,9 +155,14 @@ FORMATS: Registry[Format] = Registry(
     "format",
     {
         "onnx": "subnets.export.onnx_graph:ONNX",
+        "levelled": "subnets.export.quantise:LEVELLED",
         "int8": "subnets.export.quantise:INT8",
         "torch_export": "subnets.export.conversions:TORCH_EXPORT",
         "openvino": "subnets.export.conversions:OPENVINO",
+        "tflite": "subnets.export.conversions:TFLITE",
+        "tflite_int8": "subnets.export.conversions:TFLITE_INT8",
+        "executorch": "subnets.export.conversions:EXECUTORCH",
+        "executorch_int8": "subnets.export.conversions:EXECUTORCH_INT8",
     },
     _check,
 )

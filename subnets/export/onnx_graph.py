@@ -41,11 +41,13 @@ Shape = tuple[int, int]
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """No prints to standard output, no warnings and no log lines below errors; exceptions pass."""
+    """No prints, no warnings and no log lines below errors; exceptions pass."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        nowhere = io.StringIO()
+        out, err = contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere)
+        with warnings.catch_warnings(), out, err:
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -265,4 +267,4 @@ def read_manifest(path: Path) -> Manifest:
     return OnnxSession(path, threads=1).require_manifest()
 
 
-ONNX = Format("onnx", "model.onnx", "onnxruntime", write_onnx, OnnxSession, read_manifest)
+ONNX = Format("onnx", "model.onnx", "onnxruntime", write_onnx, OnnxSession, read_manifest, bundled=True)

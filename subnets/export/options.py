@@ -14,6 +14,7 @@ from ..console import SourceOptions
 # (height, width) of pictures that fixed shapes are offered for.
 RATIOS = {"4x3": (3, 4), "16x9": (9, 16)}
 SHAPES = ("dynamic", "fixed", *RATIOS)
+INT8_EXTENTS = ("mixed", "full", "tensor")
 
 
 @dataclass
@@ -31,6 +32,9 @@ class ExportOptions(Options, group="export"):
         matching: the rule by which peaks join people: hungarian, greedy or first; null for the network's own.
         opset: the ONNX operator set, for converters that know older ones; with export.peaks 13 or more and
             fixed shapes, for INT8 13 or more.
+        int8: how much of the format int8 is in INT8: `mixed` (transposed convolutions and the last
+            convolution of each output stay float, weights have a scale per channel), `full` (transposed
+            convolutions too), or `tensor` (as full, with one scale for all weights of a layer).
         tolerance: largest difference of a format from torch, relative to the largest output; INT8 is exempt.
         calibration_images: train images that set the ranges of INT8.
         score_images: images of the test split on which INT8 is scored beside fp32; 0 scores none, null all.
@@ -47,6 +51,7 @@ class ExportOptions(Options, group="export"):
     peaks: int | None = option(None, least=0)
     matching: str | None = None
     opset: int = option(18, least=11, most=18)
+    int8: str = option(INT8_EXTENTS[0], among=INT8_EXTENTS)
     tolerance: float = option(1e-4, above=0, below=1)
     calibration_images: int = option(128, least=1)
     score_images: int | None = option(0, least=0)
@@ -69,8 +74,8 @@ class ExportCommand(SourceOptions, CommandOptions):
     Attributes:
         arch: what to export: a zoo name, an architecture file, a folder, or RUN:budget; or a list of them.
         name: of the export; its folder is runs/export/<name>.
-        format: any of onnx, int8, torch_export, openvino and those of plugins; the safetensors folder is
-            always written.
+        format: any of onnx, levelled, int8, torch_export, openvino, tflite, tflite_int8, executorch,
+            executorch_int8 and those of plugins; the safetensors folder is always written.
         data: train images for INT8, test images for scores and the picture.
     """
 

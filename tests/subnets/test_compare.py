@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from subnets import Subnet
 from subnets.compare import CompareCommand, run
 from subnets.export.bundle import write_porting
 from subnets.portable.manifest import Manifest
-from subnets.runtime import torch_runtime
+from subnets.runtime import open_runtime, torch_runtime
+from supernet.data.source import DataConfig
 from supernet.errors import InputError
 from supernet.pose import Skeleton
+from supernet.pose.preprocess import normalise
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +48,38 @@ def test_the_same_network(folder: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert "half: largest difference 0.0e+00" in said
     assert "the same in 2 of 2 pictures" in said
     assert "NHWC (channels last)" in said
+
+
+def test_a_split_is_scored_from_a_file_and_from_outputs(
+    folder: Path,
+    small_folder: Path,
+    tiny_data: DataConfig,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for path in small_folder.iterdir():
+        shutil.copy(path, folder / path.name)
+    compare(folder, folder / "model.onnx", split="test", images=3, data=tiny_data, threads=1)
+    said = capsys.readouterr().out
+    assert "the same in 3 of 3 pictures" in said
+    assert re.search(r"AP on .*, 3 images: (\d+\.\d) as exported, \1 of the other, \+0\.0 \(", said)
+    command = CompareCommand(
+        folder=str(folder), write=str(tmp_path / "in.npz"), split="test", images=3, data=tiny_data
+    )
+    run(command, folder)
+    network, found = open_runtime(folder / "model.onnx", threads=1), {}
+    with np.load(tmp_path / "in.npz") as pixels:
+        assert sorted(pixels) == ["pixels_0", "pixels_1", "pixels_2"]
+        for key, value in pixels.items():
+            outputs = network(normalise([value]))
+            found |= dict(
+                zip((key.replace("pixels", name) for name in ("quarter", "half")), outputs, strict=True)
+            )
+    np.savez(tmp_path / "outputs.npz", **found)
+    compare(folder, tmp_path / "outputs.npz", split="test", images=3, data=tiny_data)
+    assert "the same in 3 of 3 pictures" in capsys.readouterr().out
+    with pytest.raises(InputError, match="give other=FILE to compare with, or write=FILE"):
+        CompareCommand(folder=str(folder))
 
 
 def test_what_differs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,7 +119,7 @@ def test_wrong_files_are_named(folder: Path, tmp_path: Path) -> None:
         (tmp_path / "none.npz", "does not exist"),
         (tmp_path / "broken.npz", "is no .npz file of plain arrays"),
         (tmp_path / "object.npz", "is no .npz file of plain arrays"),
-        (tmp_path / "model.tflite", r"of no format that runs here \(.onnx, .*register a format"),
+        (tmp_path / "model.engine", r"of no format that runs here \(.onnx, .*register a format"),
     ):
         with pytest.raises(InputError, match=message):
             compare(folder, other)

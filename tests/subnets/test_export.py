@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import onnx
 import pytest
+import torch
 
 from subnets import Subnet, load, save
 from subnets.benchmark.__main__ import run as benchmark
@@ -21,14 +22,18 @@ from subnets.export import onnx_graph
 from subnets.export.__main__ import run
 from subnets.export.exporting import calibration_images
 from subnets.export.formats import FORMATS, check_formats, relative_difference
-from subnets.export.options import ExportCommand, ExportOptions
-from subnets.export.quantise import output_nodes
+from subnets.export.onnx_graph import export_onnx
+from subnets.export.options import INT8_EXTENTS, ExportCommand, ExportOptions
+from subnets.export.quantise import ConvGraph, level, output_nodes, quantise
+from subnets.network import fuse
 from subnets.portable.main import open_predictor
+from subnets.portable.manifest import Manifest
 from subnets.portable.session import OnnxSession
 from subnets.runtime import manifest_of, open_runtime
 from subnets.source import open_source
 from supernet import Arch, InputError
 from supernet.data.source import DataConfig
+from supernet.pose import Skeleton
 
 
 def command(folder: Path, **settings: object) -> ExportCommand:
@@ -158,7 +163,7 @@ def test_formats() -> None:
     assert check_formats("onnx, torch_export") == ["onnx", "torch_export"]
     assert check_formats(["onnx", "onnx"]) == ["onnx"]
     for wrong, message in (
-        ("tflite", "format 'tflite' is not known"),
+        ("coreml", "format 'coreml' is not known"),
         ([], "one or more names"),
         (3, "one or"),
     ):
@@ -220,7 +225,7 @@ def test_int8_is_calibrated_scored_and_put_on_the_card(
     card = (folder / "card.md").read_text()
     for text in (
         "# small",
-        "calibrated on 3 training images",
+        "calibrated on 3 training images; mixed; depthwise weights up to ",
         "INT8 (onnxruntime)",
         "picture.jpg",
         "AP_hard",
@@ -242,6 +247,35 @@ def test_the_ends_of_the_outputs_stay_fp32(small_onnx: Path) -> None:
     assert sorted(kinds) == ["Add", "Add", "Conv", "Conv", "Conv", "Conv"]
 
 
+def test_levelling_brings_weights_together_and_keeps_the_network(small_net: Subnet, tmp_path: Path) -> None:
+    images = [np.random.default_rng(0).standard_normal((1, 3, 64, 96), dtype=np.float32) for _ in range(2)]
+    net = fuse(small_net)
+    expand, depthwise = (net.unit(f"stages.0.1.{part}").conv for part in ("expand", "depthwise"))
+    with torch.no_grad():  # two channels that hardly move, as batch norms magnify them when they are folded
+        expand.weight[:2] *= 1e-5
+        expand.bias[:2] = 0
+        depthwise.weight[:2] *= 1000
+    export_onnx(net, tmp_path / "plain.onnx", Manifest("small", 96, Skeleton.load("crowdpose"), step=16))
+    graph = ConvGraph(onnx.load(tmp_path / "plain.onnx"))
+    assert graph.spread() > 300
+    assert level(graph, images) >= 2
+    assert graph.spread() < 30
+    onnx.save(graph.store(), tmp_path / "levelled.onnx")
+    plain, levelled = (open_runtime(tmp_path / f"{name}.onnx", threads=1) for name in ("plain", "levelled"))
+    assert relative_difference(levelled(images[0]), plain(images[0])) < 0.1
+    manifest, far = Manifest("small", 96, Skeleton.load("crowdpose"), step=16), {}
+    for extent in INT8_EXTENTS:
+        for name in ("plain", "levelled"):
+            target = tmp_path / "int8.onnx"
+            quantise(tmp_path / f"{name}.onnx", target, images, manifest, extent)
+            far[extent, name] = relative_difference(open_runtime(target)(images[0]), plain(images[0]))
+        model = onnx.load(target)
+        floats = {item.name for item in model.graph.initializer if item.data_type == onnx.TensorProto.FLOAT}
+        transposed = [node.input[1] in floats for node in model.graph.node if node.op_type == "ConvTranspose"]
+        assert set(transposed) == {extent == "mixed"}
+    assert far["tensor", "levelled"] < 0.3 * far["tensor", "plain"]
+
+
 def test_an_export_in_peaks_says_so(small_folder: Path, tmp_path: Path) -> None:
     options = ExportOptions(peaks=10, latency_rounds=0)
     run(command(small_folder, export=options), tmp_path / "out")
@@ -256,9 +290,16 @@ def test_an_export_in_peaks_says_so(small_folder: Path, tmp_path: Path) -> None:
 def test_a_missing_extra_is_named_and_leaves_nothing(
     small_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "openvino", None)
-    with pytest.raises(InputError, match=r"pip install 'litepose-ofa\[openvino\]'"):
-        run(command(small_folder, format="openvino"), tmp_path / "out")
+    fixed = ExportOptions(shapes="fixed", latency_rounds=0, bundle=False)
+    extras = {"openvino": "openvino", "litert_torch": "tflite", "executorch": "executorch"}
+    for module, extra in extras.items():
+        monkeypatch.setitem(sys.modules, module, None)
+        with pytest.raises(InputError, match=rf"pip install 'litepose-ofa\[{extra}\]'"):
+            run(command(small_folder, format=extra, export=fixed), tmp_path / "out")
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    for file in ("model.tflite", "model.pte"):
+        with pytest.raises(InputError, match=r"is not installed; pip install 'litepose-ofa\["):
+            open_runtime(file)
     assert list(tmp_path.iterdir()) == []
 
 
