@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 from analytic import tiny_problem
 
+from search.accuracy.predictor import believed
 from search.costs.budgets import Budget
+from search.landscape import Landscape
 from search.report.outcome import Outcome
 from search.strategies.contract import History, Problem, load_strategy
 from search.strategies.plan import BASELINE, REFERENCE, SEARCH, WARM, Plan, PlanOptions, next_plan
 from search.study.candidate import Candidate
 from search.study.worker import Told
+from supernet import SearchSpace
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +109,23 @@ def test_references_are_marked_however_they_were_found() -> None:
     assert outcome.to_dict()["references"] == wanted
     # One that could not be evaluated is left out.
     assert set(Outcome.of(problem, done[:2], [first, plan]).references) == {"litepose-xs", "litepose-s"}
+
+
+def test_what_is_believed_is_nearer_to_the_truth_and_chosen() -> None:
+    landscape = Landscape(SearchSpace.load("nano"), 3)
+    costs, codes = landscape.costs, landscape.space.sample_codes(np.random.default_rng(0), 150)
+    codes = np.unique(codes, axis=0)
+    ap, true = landscape.scores(codes, 100), landscape.scores(codes)
+    worth = believed(costs, codes, ap)
+    assert np.abs(worth - true).mean() < 0.6 * np.abs(ap - true).mean()
+    budgets = tuple(Budget(str(limit), (("macs", limit),)) for limit in (1.2e7, 4e7))
+    problem, paid = Problem(costs, budgets), costs.predict(codes)[:, 0]
+    found = [
+        evaluated(i, tuple(row), SEARCH, {"macs": macs, "params": 1.0}, score)
+        for i, (row, macs, score) in enumerate(zip(codes.tolist(), paid.tolist(), ap.tolist(), strict=True))
+    ]
+    for budget in budgets:
+        inside = np.where(paid <= budget.limits[0][1], worth, 0)
+        assert Outcome.of(problem, found, []).chosen[budget.name].number == inside.argmax()
+    few = Outcome.of(problem, found[:9], []).chosen[budgets[-1].name]
+    assert few.ap == ap[:9].max()

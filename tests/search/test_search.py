@@ -154,6 +154,8 @@ def test_the_strategy_in_the_docs(problem: Problem, tmp_path: Path, monkeypatch:
         ("predictor", {"initial": 3}, "initial=3 must be a whole number, 10 or more"),
         ("predictor", {"kappa": float("nan")}, "kappa=nan must be a number"),
         ("predictor", {"kappa": "x"}, "kappa='x' must be a number"),
+        ("predictor", {"kappa": [0.5, "x"]}, "kappa='x' must be a number"),
+        ("predictor", {"kappa": []}, r"kappa=\[\] must be a number"),
         ("predictor", {"population": 1}, "population=1 must be a whole number, 2 or more"),
         ("predictor", {"generations": -1}, "generations=-1 must be a whole number, 0 or more"),
         ("predictor", {"models": ["nope"]}, r"models=\['nope'\] must be a list of ridge, gp, "),
