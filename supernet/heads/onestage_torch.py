@@ -149,6 +149,9 @@ class PeopleHead(nn.Module):
     def __init__(self, count: int, sigmas: Sequence[float], form: Form) -> None:
         super().__init__()
         self.count, self.form = min(count, form.candidates), form
+        # Row i has a 1 for each j before it; kept, since boards lack the operator that makes it.
+        self.better: Tensor
+        self.register_buffer("better", torch.ones(form.candidates, form.candidates).tril(-1))
         self.variance: Tensor
         self.register_buffer("variance", (2 * torch.tensor(sigmas, dtype=torch.float32)) ** 2)
 
@@ -185,5 +188,4 @@ class PeopleHead(nn.Module):
         area = (x.amax(2) - x.amin(2)) * (y.amax(2) - y.amin(2))
         square = (x[:, :, None] - x[:, None]) ** 2 + (y[:, :, None] - y[:, None]) ** 2
         similar = torch.exp(-square / (2 * (area[:, None, :, None] + TINY) * self.variance)).mean(3)
-        better = torch.ones(self.form.candidates, self.form.candidates, device=people.device).tril(-1)
-        return ((similar * better).amax(2) <= self.form.same).float()
+        return ((similar * self.better).amax(2) <= self.form.same).float()
