@@ -25,10 +25,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from . import __version__
-from .errors import InputError
+from .errors import InputError, message
 from .options import CommandOptions
 from .registry import conf_folder, conf_names, load_plugins
-from .runs.files import DISK_FULL, check_aliases, read_yaml, remove_if_empty
+from .runs.files import DISK_FULL, check_settings, read_yaml, remove_if_empty
 from .runs.folders import check_run_name
 from .runs.reading import read_bytes
 
@@ -270,7 +270,7 @@ def launch(command: str, schema: type[C], body: Callable[[C, Path], object], pos
     try:
         for path, text in _own_settings():
             if text is not None:
-                check_aliases(text, f"settings {path}")
+                check_settings(text, f"settings {path}")
         shown = [argument for argument in sys.argv[1:] if argument not in HELP]
         is_help = len(shown) < len(sys.argv) - 1
         if is_help:
@@ -378,7 +378,7 @@ def is_users(error: BaseException) -> bool:
 
 def fail(error: BaseException) -> NoReturn:
     """Print the error as one line and exit with the status of bad input."""
-    print(f"error: {one_line(error)}", file=sys.stderr)
+    print(f"error: {message(one_line(error))}", file=sys.stderr)
     sys.exit(EXIT_BAD_INPUT)
 
 
@@ -396,5 +396,5 @@ def one_line(error: BaseException) -> str:
         if text and not any(text in part for part in parts):
             parts.append(text)
         link = link.__cause__
-    message = ": ".join(parts) or type(error).__name__
-    return message + launcher_mend(message)
+    text = ": ".join(parts) or type(error).__name__
+    return text + launcher_mend(text)

@@ -17,12 +17,21 @@ class InputError(ValueError):
     """
 
     def __str__(self) -> str:
-        text = super().__str__()
-        return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+        return message(super().__str__())
 
 
 # Signs of a message: what a file holds is cut in the middle, the thing and the mend stay.
 LONGEST = 1000
+# A terminal obeys these, and names in files that someone was sent may hold them.
+_OBEYED = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
+
+
+def message(text: str) -> str:
+    """`text` as it can be shown: not too long, and without what a terminal would obey."""
+    text = text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+    return text.translate(_OBEYED)
+
+
 LARGEST_SIZE = 65536
 # Cost tables hold every combination of up to four neighbouring choices.
 MAX_CHOICES = 32

@@ -172,6 +172,8 @@ def test_what_no_setting_has_is_refused_with_a_plus_too(argument: str, tmp_path:
         b"root:\n\t- a\n",
         b"root: !!python/name:os.system x\n",
         "root: x\n".encode("utf-16"),
+        b".inf\n",
+        b"layout: [" + b"0, " * 2000 + b"0]\n",
         # Nine lists of nine, nine times over: 9 ** 9 values.
         "\n".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}' if i else 'x'] * 9)}]" for i in range(9)).encode(),
     ],
@@ -184,6 +186,7 @@ def test_a_broken_file_of_settings_is_one_line(text: bytes, tmp_path: Path) -> N
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "typo" in line
+    assert len(line) < 1500
 
 
 @pytest.mark.parametrize("name", ["1e5", "007", "true"])

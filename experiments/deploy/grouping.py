@@ -36,9 +36,9 @@ from supernet.evaluation import Evaluator
 from supernet.heads.embedding import merge_passes
 from supernet.options import EvaluationOptions
 from supernet.pose import DecodeOptions, People, Skeleton, bootstrap_ap, decode, to_coco_results
-from supernet.pose.inference import run_passes, to_image
+from supernet.pose.inference import run_passes
 from supernet.pose.peaks import RULES
-from supernet.pose.preprocess import normalise
+from supernet.pose.preprocess import normalise, to_image
 from supernet.runs.environment import environment
 from supernet.runs.files import read_json, read_yaml, write_json
 

@@ -102,7 +102,7 @@ def full_disk(jobs: Jobs, name: str, parts: int) -> Iterator[Answer]:
             "-t",
             "tmpfs",
             "-o",
-            f"size={room + sum(kilobytes(file) + 4 for _, path in kept for file in path.rglob('*'))}k",
+            f"size={room + sum(kilobytes(file) for _, path in kept for file in path.rglob('*'))}k",
             "tmpfs",
             str(where),
         ]

@@ -173,7 +173,7 @@ class Head(ABC):
     ) -> People:
         """The people of one image, in its own coordinates, from what `ending` gave for it."""
         from ..pose.grouping import decode_peaks
-        from ..pose.inference import to_image
+        from ..pose.preprocess import to_image
 
         scores, positions, tags = outputs
         people = decode_peaks(scores, positions, tags, skeleton, options)[0]

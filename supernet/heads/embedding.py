@@ -53,7 +53,8 @@ class Embedding(Head):
         options: DecodeOptions,
     ) -> People:
         from ..pose.grouping import decode
-        from ..pose.inference import average_views, merge_heatmaps, to_image
+        from ..pose.inference import average_views, merge_heatmaps
+        from ..pose.preprocess import to_image
 
         heat_jhw = average_views([merge_heatmaps(each, skeleton.flip) for each in passes], views)
         # Tags of different scales cannot be averaged.

@@ -78,13 +78,6 @@ def average_views(heats: Sequence[Floats], views: Sequence[View]) -> Floats:
     return total / np.float32(len(heats))
 
 
-def to_image(people: People, view: View, size: tuple[int, ...]) -> People:
-    """`people` on a heatmap of `size` (H, W) in the coordinates of the image that `view` shows."""
-    stride_y, stride_x = view.size[0] / size[0], view.size[1] / size[1]
-    scale = (stride_x / view.scale, stride_y / view.scale)
-    return people.moved(scale, (-view.offset[0] / view.scale, -view.offset[1] / view.scale))
-
-
 # (B, 3, H, W) float32 normalised images -> the outputs of the network's head
 Run = Callable[[Floats], Sequence[Any]]
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .people import Floats
+from .people import Floats, People
 
 SHORT_MULTIPLE = 32  # resolutions of a search space are multiples of this
 LONG_MULTIPLE = 64
@@ -41,6 +41,13 @@ class View:
     def size(self) -> tuple[int, int]:
         """(H, W) of the network input."""
         return self.pixels.shape[0], self.pixels.shape[1]
+
+
+def to_image(people: People, view: View, size: tuple[int, ...]) -> People:
+    """`people` on a heatmap of `size` (H, W) in the coordinates of the image that `view` shows."""
+    stride_y, stride_x = view.size[0] / size[0], view.size[1] / size[1]
+    scale = (stride_x / view.scale, stride_y / view.scale)
+    return people.moved(scale, (-view.offset[0] / view.scale, -view.offset[1] / view.scale))
 
 
 def preprocess(image: Any, resolution: int, scale: float = 1.0, square: bool = False) -> View:

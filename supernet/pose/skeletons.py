@@ -12,7 +12,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, message
 from ..runs.reading import tensors_about
 
 SCHEMA = 1
@@ -278,6 +278,9 @@ def _check(skeleton: Skeleton) -> None:
         raise InputError(f"{where}: the name must be a non-empty string")
     if count == 0 or not all(isinstance(joint, str) and joint for joint in skeleton.joints):
         raise InputError(f"{where}: joints must be one or more non-empty names, got {list(skeleton.joints)}")
+    for name in (skeleton.name, *skeleton.joints):
+        if name != message(name):
+            raise InputError(f"{where}: name {name!r} holds control characters, or is too long to be shown")
     if len(set(skeleton.joints)) != count:
         twice = sorted({joint for joint in skeleton.joints if skeleton.joints.count(joint) > 1})
         raise InputError(f"{where}: joint names must be unique; {twice} stand more than once")

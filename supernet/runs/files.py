@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from ..errors import InputError
+from ..errors import InputError, shown
 from .reading import check_unpacked, one_key_once, read_bytes
 
 try:
@@ -289,14 +289,16 @@ def _values(node: yaml.Node, known: dict[int, int]) -> int:
     return known[id(node)]
 
 
-def check_aliases(text: str, what: str) -> None:
-    """Raise InputError if the aliases of YAML that something else will read stand for too many values."""
+def check_settings(text: str, what: str) -> None:
+    """Raise InputError if YAML that Hydra will read holds no keys, or aliases for too many values."""
     try:
-        yaml.compose(text, _OneKeyOnce)
+        node = yaml.compose(text, _OneKeyOnce)
     except yaml.YAMLError:
         return  # who reads it will say so
     except (ValueError, RecursionError) as error:
         raise InputError(f"{what} is not valid YAML ({error})") from None
+    if isinstance(node, yaml.ScalarNode) and node.value:
+        raise InputError(f"{what} holds no settings, only {shown(node.value)}; write key: value")
 
 
 def read_yaml(path: str | os.PathLike[str], what: str = "YAML file") -> Any:

@@ -129,8 +129,12 @@ def claim_run_folder(folder: Path, config: object, volatile: tuple[str, ...] = (
         True if the folder was there already with the same config (so: resume), False if it is new.
 
     Raises:
-        InputError: the folder belongs to another config, or holds files of something else.
+        InputError: the folder belongs to another config, holds files of something else, or leads elsewhere.
     """
+    for where, names, _ in os.walk(folder):
+        for path in (Path(where, name) for name in names):
+            if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+                raise InputError(f"{path} leads out of the run folder; put the folder itself there")
     text = OmegaConf.to_yaml(OmegaConf.structured(config))
     file = folder / CONFIG_FILE
     remove_litter(folder)

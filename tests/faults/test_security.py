@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -115,6 +116,69 @@ def test_what_was_planted_as_a_link_is_not_written_through(tmp_path: Path) -> No
     assert victim.read_text() == "mine"
     assert (folder / "config.yaml").read_text() == "ours"
     assert not (folder / "config.yaml").is_symlink()
+
+
+def test_a_run_that_was_sent_leads_nowhere_else(tmp_path: Path) -> None:
+    from supernet.errors import InputError
+    from supernet.options import CommandOptions
+    from supernet.runs.folders import claim_run_folder
+
+    (tmp_path / "elsewhere").mkdir()
+    run = tmp_path / "run"
+    claim_run_folder(run, CommandOptions())
+    (run / "logs" / "today").mkdir(parents=True)
+    (run / "logs" / "last").symlink_to("today")
+    assert claim_run_folder(run, CommandOptions())
+    (run / "logs" / "checkpoints").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"logs/checkpoints leads out of the run folder"):
+        claim_run_folder(run, CommandOptions())
+
+
+def test_a_terminal_is_told_nothing_to_obey(tmp_path: Path) -> None:
+    name = "\x1b]0;owned\x07\x1b[2J\x9b31m\rok"
+    line = refused(tmp_path, "supernet.describe", f"arch={name}.yaml")
+    assert r"\x1b]0;owned\x07\x1b[2J\x9b31m\x0dok" in line
+    joints = {"name": "mine", "joints": [name, "b"], "sigmas": [0.1, 0.1]}
+    (tmp_path / "joints.yaml").write_text(json.dumps(joints))
+    from supernet.errors import InputError
+    from supernet.pose import Skeleton
+
+    with pytest.raises(InputError, match="holds control characters"):
+        Skeleton.load(str(tmp_path / "joints.yaml"))
+
+
+def test_names_of_things_import_nothing(tmp_path: Path) -> None:
+    (tmp_path / "arch.yaml").write_text("schema: 1\nfamily: os:system\ninput_shape: [64, 64]\nsettings: {}\n")
+    assert "'os:system' is not known" in refused(tmp_path, "supernet.describe", "arch=arch.yaml")
+
+
+@pytest.mark.parametrize("way", ["hls", "concat", "sdp"])
+def test_a_playlist_in_the_place_of_a_video_reaches_nothing(tmp_path: Path, way: str) -> None:
+    import socket
+
+    from subnets.portable.frames import open_frames
+    from supernet.errors import InputError
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.1)
+        place = f"http://127.0.0.1:{server.getsockname()[1]}/x.ts"
+        texts = {
+            "hls": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{place}\n#EXT-X-ENDLIST\n",
+            "concat": f"ffconcat version 1.0\nfile {place}\n",
+            "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 9 RTP/AVP 96\n",
+        }
+        (tmp_path / "clip.mp4").write_text(texts[way])
+        with pytest.raises(InputError, match="cannot be opened"):
+            open_frames(str(tmp_path / "clip.mp4"))
+        with pytest.raises(TimeoutError):
+            server.accept()
+
+
+def test_a_report_shows_names_as_text() -> None:
+    from search.report.page import image, table
+
+    name = '"><script>alert(1)</script>'
+    assert "<script" not in table([name], [[name]]) + image(b"", name)
 
 
 def test_a_zip_does_not_climb_out(tmp_path: Path) -> None:

@@ -29,9 +29,9 @@ from supernet.family import FAMILIES, Architecture, Layer, arch_from_dict
 from supernet.heads.contract import HEADS, Head, Output
 from supernet.heads.single import best_pixels
 from supernet.pose.grouping import DecodeOptions
-from supernet.pose.inference import average_views, merge_heatmaps, to_image
+from supernet.pose.inference import average_views, merge_heatmaps
 from supernet.pose.people import Floats, People
-from supernet.pose.preprocess import View
+from supernet.pose.preprocess import View, to_image
 from supernet.pose.protocols import PROTOCOLS, Protocol, Scorer
 from supernet.pose.skeletons import Skeleton
 from supernet.space import Codes, SearchableFamily, SearchSpace

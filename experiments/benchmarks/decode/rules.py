@@ -26,9 +26,8 @@ from supernet.heads.embedding import merge_passes
 from supernet.pose import DecodeOptions, People, score
 from supernet.pose.bootstrap import bootstrap_ap
 from supernet.pose.grouping import decode
-from supernet.pose.inference import to_image
 from supernet.pose.peaks import Peaks, find_missing, refine_position
-from supernet.pose.preprocess import View
+from supernet.pose.preprocess import View, to_image
 from supernet.pose.results import to_coco_results
 from supernet.runs.files import write_json
 

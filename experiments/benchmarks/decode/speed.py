@@ -25,9 +25,8 @@ from experiments.benchmarks.decode.rendered import Noise, Scene, ground_truth, r
 from supernet.heads.embedding import merge_passes
 from supernet.pose import DecodeOptions, People, Skeleton, score
 from supernet.pose.grouping import decode
-from supernet.pose.inference import to_image
 from supernet.pose.peaks import find_missing, find_peaks, match, refine_position, sample_tags
-from supernet.pose.preprocess import View
+from supernet.pose.preprocess import View, to_image
 from supernet.pose.results import to_coco_results
 from supernet.runs.files import write_json
 

@@ -227,6 +227,7 @@ _KINDS = (
         f"people have an area below {_AREA[0]:.0%} of their box's; {_SCALE}, and 0 is scored as nobody",
     ),
     ("much", "people", MOST, f"people have an area over {_AREA[1]:g} times their box's; {_SCALE}"),
+    ("again", "people", MANY, "people are in their picture once more, joint for joint"),
     ("origin", "people", MANY, "people have labelled joints at exactly (0, 0); unlabelled ones have v = 0"),
     ("off_image", "seen", MANY, "labelled joints lie outside of their picture"),
     ("off_box", "seen", MANY, "labelled joints lie outside of their person's box"),
@@ -267,6 +268,12 @@ def _found(records: Sequence[Record], by_area: bool) -> dict[str, BoolArray]:
     margin = 1 + 0.1 * size
     beside = ((xy < low - margin) | (xy > low + size + margin)).any(axis=-1)
     between = ~(seen & ((xy < low - margin) | (xy > size + margin)).any(axis=-1)).any(axis=1)
+    where = np.arange(len(records)).repeat([record.num_people for record in records])
+    first: dict[tuple[int, bytes], int] = {}
+    copies = [
+        first.setdefault((image, one.tobytes()), i)
+        for i, (image, one) in enumerate(zip(where.tolist(), keypoints, strict=True))
+    ]
     beyond = (low + size > picture + margin).any(axis=(1, 2)) & (low < size).all(axis=(1, 2))
     found = {
         "people": people,
@@ -275,6 +282,7 @@ def _found(records: Sequence[Record], by_area: bool) -> dict[str, BoolArray]:
         "large": large,
         "percent": large & ~small & (largest <= 100),
         "corners": people & between & beyond & (size <= picture + margin).all(axis=(1, 2)),
+        "again": people & (np.array(copies, int) < np.arange(len(copies))),
         "origin": (seen & (xy == 0).all(axis=-1)).any(axis=1),
         "seen": seen,
         "off_box": seen & beside & ~empty[:, None],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from pathlib import Path
@@ -165,13 +166,17 @@ def test_nonsense_geometry_is_named(tmp_path: Path, told: str, people: int, capl
     ],
 )
 def test_areas_that_are_not_those_of_the_boxes_are_named(areas: list[float], told: str | None) -> None:
-    keypoints = np.full((3, 14, 3), 20.0)
+    keypoints = 20.0 + np.arange(3).repeat(14 * 3).reshape(3, 14, 3)
     boxes, ids = np.array([[10, 10, 25, 40]] * 3, float), np.arange(3)
     found = Record(
         1, "1.jpg", 80, 60, np.nan, keypoints, boxes, ids + 9, ids < 0, np.array(areas, float), ids
     )
     assert [f"an area {told}" in line for line in nonsense([found], ["area"])] == [True] * (told is not None)
     assert nonsense([found]) == [], "nothing is scored by it"
+    # Merged exports have everybody twice, under other ids.
+    twice = dataclasses.replace(found, keypoints=keypoints[[0, 1, 0]])
+    assert nonsense([twice]) == ["1 of 3 people are in their picture once more, joint for joint"]
+    assert nonsense([found, found]) == [], "other pictures may show the same"
 
 
 def test_a_box_of_size_0_is_nobody_to_find(tmp_path: Path) -> None:
