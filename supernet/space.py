@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from .errors import InputError, as_lists, check_schema, choices_of, read_fields, shown
 from .family import Architecture, Family, family_named
-from .heads.contract import HEAD_GENE, head_gene, plain_heads, read_heads
+from .heads.contract import HEAD_GENE, plain_heads, read_heads
 from .registry import require_conf
 from .runs.files import read_yaml, write_yaml
 
@@ -134,6 +134,12 @@ class SearchSpace:
         """The dimensions, in the order of the codes."""
         return tuple(gene for gene in self.dimensions.values() if not gene.implied)
 
+    @property
+    def head_gene(self) -> Gene:
+        """Which head, by its place among them; where there is one, it goes without saying."""
+        places, names = tuple(range(len(self.head_kinds))), self.head_kinds
+        return Gene(HEAD_GENE, places, "head", label="head kind", implied=len(names) == 1, names=names)
+
     @cached_property
     def gene_index(self) -> dict[str, int]:
         """Column of each gene's name."""
@@ -189,8 +195,7 @@ class SearchSpace:
 
     def require(self, arch: Architecture) -> None:
         """Raise InputError, naming the value that is no choice here, unless `arch` is contained."""
-        reason = self.mismatch(arch)
-        if reason is not None:
+        if (reason := self.mismatch(arch)) is not None:
             raise InputError(f"architecture is not in space {self.name!r}: {reason}")
 
     def sample(self, rng: np.random.Generator) -> Any:
@@ -218,8 +223,7 @@ class SearchSpace:
         """(N, G) whether each gene has an effect: False for genes of blocks beyond the depth."""
         mask = np.ones(codes.shape, dtype=bool)
         for depth, columns, alive in self._gated:
-            # Mostly neighbours, which a slice reaches faster.
-            start, stop = columns[0], columns[-1] + 1
+            start, stop = columns[0], columns[-1] + 1  # mostly neighbours, which a slice reaches faster
             where: Any = slice(start, stop) if stop - start == len(columns) else columns
             mask[:, where] = alive[codes[:, depth]]
         return mask
@@ -230,6 +234,7 @@ class SearchSpace:
 
     def encode(self, archs: Sequence[Architecture]) -> Codes:
         """(N, G) codes of `archs`.
+
         Raises:
             InputError: one is not in the space.
         """
@@ -237,8 +242,7 @@ class SearchSpace:
         for row, arch in zip(codes, archs, strict=True):
             self.require(arch)
             for name, value in self.values_of(arch).items():
-                column = self.gene_index.get(name)
-                if column is not None:
+                if (column := self.gene_index.get(name)) is not None:
                     row[column] = self.genes[column].choices.index(value)
         return codes
 
@@ -269,16 +273,11 @@ class SearchSpace:
 
     def check_codes(self, codes: Codes) -> None:
         """Raise InputError unless `codes` is (N, G), integer, and every code one of its gene's choices."""
-        genes = len(self.genes)
+        genes, what = len(self.genes), f"codes of space {self.name!r}"
         if not isinstance(codes, np.ndarray):
-            raise InputError(
-                f"codes of space {self.name!r} are an integer array, found {type(codes).__name__}"
-            )
+            raise InputError(f"{what} are an integer array, found {type(codes).__name__}")
         if codes.ndim != 2 or codes.shape[1] != genes or not np.issubdtype(codes.dtype, np.integer):
-            raise InputError(
-                f"codes of space {self.name!r} are integers of shape (N, {genes}), "
-                f"found {codes.dtype} {codes.shape}"
-            )
+            raise InputError(f"{what} are integers of shape (N, {genes}), found {codes.dtype} {codes.shape}")
         if len(codes) and (codes.min() < 0 or (codes.max(axis=0) >= self.num_choices).any()):
             raise InputError(f"codes are outside the choices of space {self.name!r}")
 
@@ -314,8 +313,8 @@ class FieldSpace(SearchSpace):
         plain = {key: item for key, item in value.items() if key not in ("schema", "family", "name")}
         heads = read_heads(plain.get("head_kind", default_head(family.arch)))
         named = {key: _field_choices(item, key) for key, item in plain.items() if key != "head_kind"}
-        name = value.get("name", default_name)
-        space = cls(str(name), family.name, family.arch, tuple(named.items()), heads)
+        name = str(value.get("name", default_name))
+        space = cls(name, family.name, family.arch, tuple(named.items()), heads)
         # Reads a description, whose keys these are then.
         first = {key: _first(item) for key, item in named.items()}
         read_fields(family.arch, first if "head_kind" not in plain else first | {"head_kind": heads[0]})
@@ -343,14 +342,15 @@ class FieldSpace(SearchSpace):
             else:
                 for i, choices in enumerate(item):
                     yield Gene(f"{key}.{i}", choices, kind, label=f"{key} {i + 1}")
-        yield head_gene(self.head_kinds)
+        yield self.head_gene
 
     def values_of(self, arch: Any) -> dict[str, int]:
         values: dict[str, int] = {}
         for key, _ in self.choices:
             value = getattr(arch, key)
-            found = {key: value} if isinstance(value, int) else {f"{key}.{i}": v for i, v in enumerate(value)}
-            values |= found
+            values |= (
+                {key: value} if isinstance(value, int) else {f"{key}.{i}": v for i, v in enumerate(value)}
+            )
         return values | {HEAD_GENE: self.head_kinds.index(arch.head_kind)}
 
     def arch_of(self, values: Mapping[str, int]) -> Architecture:

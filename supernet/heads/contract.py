@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..pose.people import Floats, People
     from ..pose.preprocess import View
     from ..pose.skeletons import Skeleton
-    from ..space import Codes, Gene, SearchSpace
+    from ..space import Codes, SearchSpace
     from ..training.options import LossOptions
     from .losses import Terms
 
@@ -214,14 +214,6 @@ def read_heads(value: Any) -> tuple[str, ...]:
 def plain_heads(names: tuple[str, ...]) -> Any:
     """What `read_heads` reads: the name of the only one, or a list."""
     return names[0] if len(names) == 1 else list(names)
-
-
-def head_gene(names: tuple[str, ...]) -> Gene:
-    """The gene of a space's heads, by their places; where there is one, it goes without saying."""
-    from ..space import Gene
-
-    places = tuple(range(len(names)))
-    return Gene(HEAD_GENE, places, "head", label="head kind", implied=len(names) == 1, names=names)
 
 
 def with_each_head(space: SearchSpace, arch: Architecture) -> Codes:

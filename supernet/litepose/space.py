@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError, booleans, check_keys, check_schema, choices_of, shown
-from ..heads.contract import HEAD_GENE, head_gene, plain_heads, read_heads
+from ..heads.contract import HEAD_GENE, plain_heads, read_heads
 from ..space import SCHEMA, Gene, SearchSpace
 from .arch import DEFAULT_HEAD, NAME, NUM_HEADS, NUM_STAGES, RESOLUTION_STEP, SWITCHES, Arch, Stage
 
@@ -114,7 +114,7 @@ class LitePoseSpace(SearchSpace):
             for i, switch in enumerate(getattr(self, key)):
                 implied = switch == ALWAYS_ON
                 yield Gene(f"{key}.{i}", switch, "switch", label=f"{key} {i + 1}", implied=implied)
-        yield head_gene(self.head_kinds)
+        yield self.head_gene
 
     def values_of(self, arch: Any) -> dict[str, int]:
         values = {"resolution": arch.resolution, "stem": arch.stem}
