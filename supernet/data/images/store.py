@@ -116,6 +116,7 @@ class Store:
         return self.root / name
 
     def _index(self, index: int, path: Path) -> None:
+        read_bytes(path, "zip", 0)  # no pipe is waited for, no device read
         try:
             with zipfile.ZipFile(path) as archive:
                 names = [name for name in archive.namelist() if not name.endswith("/")]

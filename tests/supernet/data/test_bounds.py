@@ -19,6 +19,7 @@ from PIL import Image
 
 from subnets.portable.frames import open_frames
 from supernet.data.images.decode import decode_rgb
+from supernet.data.images.store import Store
 from supernet.errors import InputError
 from supernet.heads.embedding import EMBEDDING
 from supernet.pose import Skeleton
@@ -102,14 +103,18 @@ def test_only_regular_files_are_read(tmp_path: Path, kind: str) -> None:
     write(tmp_path, document())
     path = tmp_path / "images" / "2.png"
     path.unlink()
-    if kind == "pipe":
-        os.mkfifo(path)
-    elif kind == "device":
-        path.symlink_to("/dev/zero")
-    else:
-        path.mkdir()
+    (tmp_path / "zipped").mkdir()
+    for place in (path, tmp_path / "zipped" / "images.zip"):
+        if kind == "pipe":
+            os.mkfifo(place)
+        elif kind == "device":
+            place.symlink_to("/dev/zero")
+        else:
+            place.mkdir()
     with pytest.raises(InputError, match=r"2\.png"):
         opened(tmp_path)
+    with pytest.raises(InputError, match=r"images\.zip cannot be read: it is"):
+        Store(tmp_path / "zipped").read("images/2.png")
     with pytest.raises(InputError, match="it is"):
         read_bytes(path)
     dataset = opened(tmp_path, on_error="skip")
