@@ -2,8 +2,8 @@
 
     python experiments/faults/pictures.py [--pictures 10000] [--resolutions 256 384] [--memory 2]
 
-A few rendered pictures stand for all: each counts as often as it takes. Prints MB by resolution: what all prepared pictures
-would fill, what the evaluator holds, and the largest resident size of the process so far.
+A few rendered pictures stand for all: each counts as often as it takes. Prints MB by resolution: what all
+prepared pictures would fill, what the evaluator holds, and the largest resident size of the process so far.
 """
 
 from __future__ import annotations
