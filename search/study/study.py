@@ -77,7 +77,7 @@ class SearchStudy:
         self._study = self._storage.join(name, ["AP", *problem.axes])
         self._require_same({"schema": SCHEMA, **fingerprint})
         # What was read: finished trials are not looked at again.
-        self._settled = 0
+        self._settled, self._looking = 0, 0.0  # seconds of the last look
         self._open: dict[tuple[int, int], FrozenTrial] = {}
         self._candidates: dict[tuple[int, int], Candidate] = {}
         self._counted: set[int] = set()
@@ -110,12 +110,16 @@ class SearchStudy:
         return [self._candidates[place] for place in sorted(self._candidates)]
 
     def is_busy(self) -> bool:
-        """Whether all that was planned has its trial, and some of them are not finished."""
-        self._look()
+        """Whether at the last look all that was planned had its trial, and some of them were not finished."""
         return bool(self._open) and len(self._candidates) == self._starts[-1]
+
+    def wait(self) -> None:
+        """Sleep until the next look is worth it: however many trials there are, most of a wait is sleep."""
+        time.sleep(max(self.options.poll, 20 * self._looking))
 
     def _look(self) -> None:
         """Take in what has changed since the last look."""
+        began = time.perf_counter()
         trials = self._storage.trials(self._study)
         for trial in trials[self._settled :]:
             if "codes" not in trial.user_attrs:
@@ -130,6 +134,7 @@ class SearchStudy:
                 self._storage.move(trial._trial_id, TrialState.FAIL)
         while self._settled < len(trials) and trials[self._settled].state.is_finished():
             self._settled += 1
+        self._looking = time.perf_counter() - began
 
     def _take_in(self, place: tuple[int, int], trial: FrozenTrial) -> None:
         if self._open.get(place) is trial:
@@ -176,10 +181,9 @@ class SearchStudy:
 
         The turn is a trial as well, in a study beside this one that is gone when the round is planned.
         """
-        turn = self._storage.join(self._turn_name(number), ["AP"])
         try:
-            taken = self._turn(turn)
-        except KeyError:  # it was planned meanwhile
+            taken = self._turn(self._storage.join(self._turn_name(number), ["AP"]))
+        except KeyError:  # it was planned meanwhile, and the turn is gone
             taken = None
         if taken is None:
             yield False

@@ -6,7 +6,6 @@ import contextlib
 import multiprocessing
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.context import SpawnProcess
 from typing import Any, NoReturn, Protocol
@@ -135,11 +134,11 @@ def _advance(study: SearchStudy, told: Told, strategy: Strategy, options: PlanOp
     if plans and plans[-1].kind == "end":
         return True
     if study.is_busy():
-        time.sleep(study.options.poll)
+        study.wait()
         return False
     with study.planning(len(plans)) as mine:
         if not mine:
-            time.sleep(study.options.poll)
+            study.wait()
             return False
         # What was read before may have changed until this worker's turn came.
         plans, candidates = study.plans(), study.candidates()

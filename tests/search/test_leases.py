@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from analytic import Formula, Scored, tiny_problem
+from optuna.exceptions import DuplicatedStudyError
 
 from search.report.outcome import Outcome
 from search.strategies.contract import History, Problem, load_strategy
@@ -123,3 +124,15 @@ def test_a_worker_that_lost_its_candidate_leaves_the_new_lease_alone(problem: Pr
     with pytest.raises(KeyboardInterrupt), mine.working(candidate):
         raise KeyboardInterrupt
     assert mine.candidates()[0].lease == taken.lease
+
+
+def test_a_turn_that_is_gone_before_it_is_joined(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = open_storage("memory")
+    study = SearchStudy(storage, "s", problem, {}, TWICE)
+
+    def made_by_another_and_deleted(*_: object) -> int:
+        raise DuplicatedStudyError
+
+    monkeypatch.setattr(storage, "create_new_study", made_by_another_and_deleted)
+    with study.planning(0) as mine:
+        assert not mine
