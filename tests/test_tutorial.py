@@ -130,6 +130,7 @@ def test_every_command_of_the_readme_is_run() -> None:
     """By the tests above, or by those of the command itself."""
     elsewhere = {
         "supernet.describe arch=litepose-s": "supernet/test_describe.py",
+        "subnets.costs ": "subnets/families/test_commands.py",
         "subnets.convert arch=litepose-s weights=FILE name=NAME": "subnets/official/test_convert.py",
     }
     for command in commands(README):
