@@ -100,9 +100,9 @@ def make_job(config: ExportCommand, opened: Opened, folder: Path) -> Job:
         InputError: an input shape that the network cannot take, or a test split of other joints.
     """
     net, options = opened.require_net(), config.export
-    if is_scored(config, opened):
-        check_joints(opened, config.data)
     peaks = opened.head.ends if options.peaks is None else options.peaks
+    if is_scored(config, opened, peaks):
+        check_joints(opened, config.data)
     if peaks and opened.head.ending(peaks, opened.skeleton) is None:
         raise InputError(f"{opened.name} gives {opened.arch.head_kind} without tags; use export.peaks=0")
     shape = None

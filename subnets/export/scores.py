@@ -40,9 +40,9 @@ def inherited_scores(about: Mapping[str, Any]) -> list[SplitScores]:
     return found
 
 
-def is_scored(config: ExportCommand, opened: Opened) -> bool:
-    """Whether `measure_scores` will open the test split."""
-    grouped = opened.head.finds_people and not config.export.peaks
+def is_scored(config: ExportCommand, opened: Opened, peaks: int) -> bool:
+    """Whether `measure_scores` will open the test split for files that end in so many `peaks` (0: in maps)."""
+    grouped = opened.head.finds_people and not peaks
     return config.export.score_images != 0 and opened.trained and grouped
 
 
@@ -50,7 +50,7 @@ def measure_scores(
     config: ExportCommand, opened: Opened, job: Job, written: Sequence[Written]
 ) -> list[SplitScores]:
     """Torch and the written formats on the test split, if `export.score_images` asks for it."""
-    if not is_scored(config, opened):
+    if not is_scored(config, opened, job.manifest.peaks):
         return []
     dataset = open_split(config.data, "test")
     options = EvaluationOptions(images=config.export.score_images, batch_size=1)
