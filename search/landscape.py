@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from supernet.space import Codes, SearchSpace
 from .accuracy.models import unit_scale
 from .costs.contract import Costs, CostSettings, Floats, log_cost
 from .options import SearchCommand
+from .scores import Scored
 from .strategies.contract import Problem
 from .strategies.front import FrontOptions, evolve_front, front_mask, hypervolume_2d
 from .strategies.operators import mutate
@@ -84,10 +84,13 @@ class Landscape:
     def points(self, codes: Codes) -> Floats:
         """(N,) AP in points of (N, G) codes, without noise."""
         values = self._values(codes)
-        low, high = self._span
-        cost = (log_cost(self.costs.predict(codes)[:, 0]) - low) / (high - low)
-        level = LOWEST + self._trend * _saturating(cost, self._bend)
+        level = LOWEST + self._trend * _saturating(self._cost(codes), self._bend)
         return np.asarray(level + values @ self._weights + self._products(values))
+
+    def _cost(self, codes: Codes) -> Floats:
+        """(N,) logarithm of MACs, smallest 0, largest 1."""
+        low, high = self._span
+        return np.asarray((log_cost(self.costs.predict(codes)[:, 0]) - low) / (high - low))
 
     def _products(self, values: Floats) -> Floats:
         centred = values - 0.5
@@ -135,10 +138,8 @@ class Landscape:
         return found[np.argsort(self.costs.predict(found)[:, 0])]
 
     def _axes(self, codes: Codes) -> Floats:
-        """(N, 2) logarithm of MACs, smallest 0, largest 1, and AP, smallest network 0, negative."""
-        low, high = self._span
-        cost = (log_cost(self.costs.predict(codes)[:, 0]) - low) / (high - low)
-        return np.column_stack([cost, -(self.points(codes) - LOWEST) / (HIGHEST - LOWEST)])
+        """(N, 2) `_cost`, and AP, smallest network 0, negative."""
+        return np.column_stack([self._cost(codes), -(self.points(codes) - LOWEST) / (HIGHEST - LOWEST)])
 
     def hypervolume(self, codes: Codes) -> float:
         """Area under the front of the true AP of (M, G) codes as a share of the true front's.
@@ -190,13 +191,6 @@ class LandscapeScores:
         """Write the description alone: there are no weights."""
         folder.mkdir(parents=True, exist_ok=True)
         arch.save(folder / "arch.yaml")
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A looked-up evaluation."""
-
-    stats: Mapping[str, float]
 
 
 def _saturating(values: Floats, bend: float) -> Floats:

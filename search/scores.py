@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +19,7 @@ from supernet.cost import Passes
 from supernet.data.dataset import PoseDataset
 from supernet.data.source import DataConfig, data_from, joints_of, open_ready_split, open_split
 from supernet.errors import InputError
-from supernet.evaluation import Evaluation, Evaluator, SupernetEvaluator, calibration_part
+from supernet.evaluation import Evaluator, SupernetEvaluator, calibration_part
 from supernet.family import Architecture
 from supernet.heads.contract import require_people
 from supernet.pose.protocols import PROTOCOLS
@@ -30,7 +30,7 @@ from supernet.training.checkpoint import load_supernet
 from supernet.training.distributed import pick_device
 
 from .options import SearchCommand
-from .study.worker import Evaluation as Scored
+from .study.worker import Evaluation
 
 SHOWN = 3
 # Bytes at the start of two files that tell different pictures apart.
@@ -56,7 +56,7 @@ class Scores(Protocol):
     metric: str
     warnings: tuple[str, ...]
 
-    def __call__(self, arch: Architecture) -> Scored:
+    def __call__(self, arch: Architecture) -> Evaluation:
         """The score of one architecture, the same for every worker."""
 
     def fingerprint(self) -> dict[str, Any]:
@@ -67,6 +67,13 @@ class Scores(Protocol):
 
     def save(self, arch: Architecture, about: Mapping[str, Any], folder: Path) -> None:
         """Write the architecture, as it was scored, into `folder`; nothing if it is there already."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A score alone: the metric of `Scores` first, in [0, 1], and any further ones."""
+
+    stats: Mapping[str, float]
 
 
 SCORES: Registry[Callable[[str, SearchCommand], Scores]] = Registry(

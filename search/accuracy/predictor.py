@@ -117,13 +117,18 @@ def fit_predictor(
     return RatedPredictor(features, chosen[best](seed).fit(x, ap), best, out[best], qualities)
 
 
+def is_enough(ap: Floats) -> bool:
+    """Whether (N,) measured AP are enough to tell what they owe to luck: 20 or more, not all equal."""
+    return len(ap) >= 2 * FEWEST and np.ptp(ap) != 0
+
+
 def believed(costs: Costs, codes: Codes, ap: Floats) -> Floats:
     """(N,) AP of (N, G) measured architectures as a Gaussian process believes it, having seen them all.
 
-    The best of many measurements owes some of its score to luck; this owes less. Where they are too few to
-    tell (less than 20, or all equal), it is what was measured.
+    The best of many measurements owes some of its score to luck; this owes less. Where there are not enough
+    (`is_enough`), it is what was measured.
     """
-    if len(codes) < 2 * FEWEST or np.ptp(ap) == 0:
+    if not is_enough(ap):
         return ap
     return fit_model(costs, codes, ap, 0, "gp_ard").predict(codes)[0]
 

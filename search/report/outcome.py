@@ -17,7 +17,7 @@ from supernet.pose.protocols import main_metric
 from supernet.runs.files import write_json, write_text
 from supernet.space import Codes
 
-from ..accuracy.predictor import FEWEST, AccuracyPredictor, RatedPredictor, believed, fit_predictor
+from ..accuracy.predictor import AccuracyPredictor, RatedPredictor, believed, fit_predictor, is_enough
 from ..costs.contract import Floats, log_cost
 from ..strategies.contract import Problem
 from ..strategies.front import front_mask, hypervolume_2d
@@ -213,7 +213,7 @@ def fit_all(outcome: Outcome, seed: int = 0) -> tuple[RatedPredictor, Floats] | 
     if not outcome.candidates:
         return None
     codes, ap = measured(outcome.candidates)
-    if len(codes) < 2 * FEWEST or np.ptp(ap) == 0:
+    if not is_enough(ap):
         return None
     return fit_predictor(outcome.problem.costs, codes, ap, seed), ap
 

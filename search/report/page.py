@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from supernet.family import Architecture
 from supernet.runs.files import write_bytes, write_text
 
 from ..accuracy.predictor import RatedPredictor
@@ -135,14 +136,18 @@ def chosen_table(outcome: Outcome) -> str:
             median = float(np.median(drawn))
             compared = [_percent(median), _percent(max(drawn)), f"{100 * (chosen.ap - median):+.2f}"]
         own = [_cost(chosen, name) for name in costs]
-        own += [SCORED_MACS.format(_scored(outcome.problem, chosen))] if shown else []
+        own += [SCORED_MACS.format(_scored(outcome.problem, _arch(outcome.problem, chosen)))] if shown else []
         rows.append([budget.name, budget.shown(), _percent(chosen.ap), *own, *compared])
     return table(head, rows)
 
 
-def _scored(problem: Problem, candidate: Candidate) -> float:
+def _arch(problem: Problem, candidate: Candidate) -> Architecture:
+    arch: Architecture = problem.space.decode(candidate.row[None])[0]
+    return arch
+
+
+def _scored(problem: Problem, arch: Architecture) -> float:
     """What the test that gave its score ran for an image."""
-    arch = problem.space.decode(candidate.row[None])[0]
     return SCORED_MACS.of_arch(arch, problem.space, problem.costs.settings)
 
 
@@ -172,14 +177,14 @@ def write_results(session: Session, study: SearchStudy, folder: Path) -> Outcome
     for budget in session.problem.budgets:
         if budget.name in outcome.chosen:
             one = outcome.chosen[budget.name]
+            arch = _arch(session.problem, one)
             about = {
                 "budget": budget.name,
                 "costs": dict(one.costs),
                 "macs_convention": session.problem.costs.settings.convention,
-                "scored_macs": _scored(session.problem, one),
+                "scored_macs": _scored(session.problem, arch),
                 "val": dict(one.stats or {}),
             }
-            arch = session.problem.space.decode(one.row[None])[0]
             session.scores.save(arch, about, folder / "subnets" / budget.name)
     for warning in outcome.warnings:
         print(f"warning: {warning}", file=sys.stderr)

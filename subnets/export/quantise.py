@@ -360,7 +360,7 @@ def write_int8(job: Job, path: Path, options: Mapping[str, Any]) -> Sequence[str
     images, source = job.calibration(), job.folder / LEVELLED.file
     quantise(source, path, images, job.manifest, job.int8)
     about = read_manifest(source).about
-    return (f"calibrated on {len(images)} training images", f"{job.int8}", str(about["levelled"]))
+    return (f"calibrated on {len(images)} training images", job.int8, str(about["levelled"]))
 
 
 LEVELLED = Format(

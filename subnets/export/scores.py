@@ -41,7 +41,7 @@ def inherited_scores(about: Mapping[str, Any]) -> list[SplitScores]:
 
 
 def is_scored(config: ExportCommand, opened: Opened, peaks: int) -> bool:
-    """Whether `measure_scores` will open the test split for files that end in so many `peaks` (0: in maps)."""
+    """Whether `measure_scores` will open the test split; `peaks` is what files end in, 0 for maps."""
     grouped = opened.head.finds_people and not peaks
     return config.export.score_images != 0 and opened.trained and grouped
 

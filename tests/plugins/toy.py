@@ -16,7 +16,7 @@ import torch
 from search.accuracy.models import MODELS
 from search.costs.contract import COSTS, CostSettings, LayerCost
 from search.options import SearchCommand
-from search.scores import SCORES
+from search.scores import SCORES, Scored
 from search.strategies.contract import STRATEGIES, History, Problem
 from subnets.export.formats import FORMATS, Format, Job, Run
 from subnets.network import empty_network
@@ -211,13 +211,6 @@ FORMATS.register(
 )
 
 # --- Source of scores: what a search asks -----------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A score that was not measured."""
-
-    stats: dict[str, float]
 
 
 class Sizes:
