@@ -46,7 +46,7 @@ class BenchmarkCommand(SourceOptions, CommandOptions):
     Attributes:
         arch: one or several networks, trained or not.
         name: of the run; its folder is runs/benchmark/<name>.
-        runtime: any of torch, onnxruntime, openvino.
+        runtime: any of torch, onnxruntime, openvino, torch.export, litert, executorch.
         threads: of every runtime; null leaves it to them.
     """
 

@@ -19,8 +19,8 @@ class EvaluateCommand(SourceOptions, CommandOptions):
         arch: one or several networks: folders, RUN:budget, .onnx files, or names with weights= or supernet=.
         name: of the evaluation; its folder is runs/evaluate/<name>.
         split: train, val or test.
-        runtime: torch, onnxruntime or openvino (the last two on a folder's model.onnx), or auto (torch, but
-            onnxruntime for an .onnx file).
+        runtime: torch; onnxruntime, openvino, torch.export, litert or executorch for a folder's file of
+            theirs; or auto (torch, but for a file the one that runs it).
         threads: of the runtime; null leaves it to it.
         data: what to evaluate on.
         scorer: auto (crowdposetools where it is there and runs, else faster-coco-eval: the same metrics), or

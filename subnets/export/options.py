@@ -37,7 +37,8 @@ class ExportOptions(Options, group="export"):
             convolutions too), or `tensor` (as full, with one scale for all weights of a layer).
         tolerance: largest difference of a format from torch, relative to the largest output; INT8 is exempt.
         calibration_images: train images that set the ranges of INT8.
-        score_images: images of the test split on which INT8 is scored beside fp32; 0 scores none, null all.
+        score_images: images of the test split on which files that end in maps are scored beside torch; 0
+            scores none, null all.
         latency_rounds: forward passes timed per format for the card; 0 times none.
         threads: of the timed runtimes; null leaves it to them.
         options: of formats that have some, as {FORMAT: {OPTION: value}}.

@@ -51,7 +51,8 @@ class PredictCommand(SourceOptions, CommandOptions):
         arch: the network: a folder, RUN:budget, an .onnx file, a supernet that ships or NAME:subnet, or a
             name with weights= or supernet=.
         name: of the run; its folder is runs/predict/<name>.
-        runtime: torch, onnxruntime, openvino, or auto (torch, but onnxruntime for an .onnx file).
+        runtime: torch, onnxruntime, openvino, torch.export, litert, executorch, or auto (torch, but for a
+            file the one that runs it).
         threads: of the network; null leaves it to the runtime.
     """
 
