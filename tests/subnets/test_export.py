@@ -7,7 +7,6 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,7 +15,7 @@ import onnx
 import pytest
 import torch
 
-from subnets import Subnet, build, load, save
+from subnets import Subnet, load, save
 from subnets.benchmark.__main__ import run as benchmark
 from subnets.benchmark.options import BenchmarkCommand, BenchmarkOptions
 from subnets.export import onnx_graph
@@ -240,19 +239,6 @@ def test_int8_is_calibrated_scored_and_put_on_the_card(
         "INT8 (onnxruntime)",
     ]
     assert [row["rounds"] for row in record["latency"]["milliseconds"]] == [2, 2, 2]
-
-
-def test_a_file_that_ends_in_people_is_not_scored_as_maps(
-    small_arch: Arch, tiny_data: DataConfig, tmp_path: Path
-) -> None:
-    net = build(replace(small_arch, head_kind="onestage"))
-    net.skeleton = Skeleton.load("crowdpose")
-    save(net, tmp_path / "net", {"name": "net"})
-    options = ExportOptions(latency_rounds=0, bundle=False, score_images=1)
-    folder = tmp_path / "out"
-    run(command(tmp_path / "net", export=options, data=tiny_data), folder)
-    assert OnnxSession(folder / "model.onnx").require_manifest().peaks == 30
-    assert json.loads((folder / "export.json").read_text())["scores"] == []
 
 
 def test_the_ends_of_the_outputs_stay_fp32(small_onnx: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +10,15 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from subnets import Subnet
+from subnets import Subnet, build, save
+from subnets.export.__main__ import run
 from subnets.export.formats import relative_difference
 from subnets.export.onnx_graph import append_ending, ending, read_manifest
+from subnets.export.options import ExportCommand, ExportOptions
+from subnets.portable.session import OnnxSession
 from subnets.runtime import open_runtime
+from supernet import Arch
+from supernet.data.source import DataConfig
 from supernet.heads.embedding import merge_passes
 from supernet.pose import DecodeOptions, Skeleton, decode
 from supernet.pose.grouping import decode_peaks
@@ -95,3 +101,16 @@ def test_the_file_gives_the_networks_peaks_at_any_size(
             (shape[0], joints, 30),
         ]
         assert relative_difference([outputs[0]], [extract(maps(images), 30)[0]]) < 1e-4
+
+
+def test_a_file_that_ends_in_people_is_not_scored_as_maps(
+    small_arch: Arch, tiny_data: DataConfig, tmp_path: Path
+) -> None:
+    net = build(replace(small_arch, head_kind="onestage"))
+    net.skeleton = SKELETON
+    save(net, tmp_path / "net", {"name": "net"})
+    options = ExportOptions(latency_rounds=0, bundle=False, score_images=1)
+    folder = tmp_path / "out"
+    run(ExportCommand(arch=str(tmp_path / "net"), export=options, data=tiny_data), folder)
+    assert OnnxSession(folder / "model.onnx").require_manifest().peaks == 30
+    assert json.loads((folder / "export.json").read_text())["scores"] == []
