@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from supernet.pose.people import People
 
     from .portable.manifest import Manifest
+    from .source import Opened
 
     Arrays = Mapping[str, np.ndarray[Any, Any]]
 
@@ -106,8 +107,10 @@ def run(config: CompareCommand, folder: Path) -> None:
     held = read_arrays(where)
     manifest = Manifest.from_json(str(held.get("manifest")), str(where))
     names = list(outputs_of(manifest))
-    dataset = None if config.split is None else _split(config)
-    pictures = _of_vectors(held, names) if dataset is None else _of_split(config, manifest, names, dataset)
+    dataset, pictures = None, _of_vectors(held, names)
+    if config.split is not None:
+        opened, dataset = _network_and_split(config)
+        pictures = _of_split(opened, manifest, names, dataset)
     if config.write is not None:
         write_pixels(Path(config.write), pictures)
         return
@@ -175,24 +178,26 @@ def _of_vectors(held: Arrays, names: Sequence[str]) -> Iterator[Picture]:
         yield Picture(number, held[f"image_{number}"], held[f"pixels_{number}"], outputs, people)
 
 
-def _split(config: CompareCommand) -> PoseDataset:
+def _network_and_split(config: CompareCommand) -> tuple[Opened, PoseDataset]:
+    """The folder's network, and the pictures of its joints."""
     from supernet.data.source import open_split
     from supernet.evaluation import scored_part
 
-    return scored_part(open_split(config.data, str(config.split)), config.images)
-
-
-def _of_split(
-    config: CompareCommand, manifest: Manifest, names: Sequence[str], dataset: PoseDataset
-) -> Iterator[Picture]:
-    """Those of a data set, run through the folder's weights in torch."""
-    from .export.exporting import reference
-    from .portable.predictor import Predictor
     from .runtime import check_joints
     from .source import open_source
 
     opened = open_source(config.folder)
     check_joints(opened, config.data)
+    return opened, scored_part(open_split(config.data, str(config.split)), config.images)
+
+
+def _of_split(
+    opened: Opened, manifest: Manifest, names: Sequence[str], dataset: PoseDataset
+) -> Iterator[Picture]:
+    """Those of a data set, run through the folder's weights in torch."""
+    from .export.exporting import reference
+    from .portable.predictor import Predictor
+
     network = reference(opened.require_net(), manifest)
     kept: list[Any] = []
     predictor = Predictor.of(lambda images: kept[-1], manifest)

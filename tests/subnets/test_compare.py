@@ -78,6 +78,10 @@ def test_a_split_is_scored_from_a_file_and_from_outputs(
     np.savez(tmp_path / "outputs.npz", **found)
     compare(folder, tmp_path / "outputs.npz", split="test", images=3, data=tiny_data)
     assert "the same in 3 of 3 pictures" in capsys.readouterr().out
+    others = DataConfig(str(tmp_path / "none"), "synthetic", skeleton="coco")
+    with pytest.raises(InputError, match="choose data of its joints"):
+        compare(folder, tmp_path / "outputs.npz", split="test", data=others)
+    assert not (tmp_path / "none").exists()
     with pytest.raises(InputError, match="give other=FILE to compare with, or write=FILE"):
         CompareCommand(folder=str(folder))
 
