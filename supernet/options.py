@@ -8,8 +8,11 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, TypeVar, cast
 
 from .errors import InputError
+from .errors import shown as brief
 
 T = TypeVar("T")
+# The largest whole number that generators and arrays take.
+_LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Rule:
             known = self.among() if callable(self.among) else self.among
             if known is not None and item not in known:
                 raise InputError(f"{name}={item!r} is not one of {', '.join(known)}")
+            if known is None and isinstance(item, int) and abs(item) > _LARGEST:
+                raise InputError(f"{name}: {brief(item)} has more than 64 bits")
             if known is None and not self._holds(item):
                 raise InputError(f"{name}={shown} {self._told(many)}")
 

@@ -164,12 +164,12 @@ class Arch(Architecture):
             raise InputError(f"stages: expected {NUM_STAGES}, found {len(self.stages)}")
         if len(self.head) != NUM_HEADS:
             raise InputError(f"head: expected {NUM_HEADS} widths, found {len(self.head)}")
-        _check_limit("resolution", self.resolution, LARGEST_SIDE)
-        _check_limit("stem", self.stem, MAX_WIDTH)
+        check_limit("resolution", self.resolution, LARGEST_SIDE)
+        check_limit("stem", self.stem, MAX_WIDTH)
         for number, stage in enumerate(self.stages, start=1):
             _check_stage(stage, f"stage {number}")
         for number, width in enumerate(self.head, start=1):
-            _check_limit(f"head {number}", width, MAX_WIDTH)
+            check_limit(f"head {number}", width, MAX_WIDTH)
 
     @classmethod
     def load(cls, source: str | os.PathLike[str]) -> Arch:
@@ -261,17 +261,18 @@ def _check_stage(stage: Stage, what: str) -> None:
             f"{what}: kernels and expansions must have one entry per block, "
             f"found {len(stage.kernels)} and {len(stage.expansions)}"
         )
-    _check_limit(f"{what} depth", stage.depth, MAX_DEPTH)
-    _check_limit(f"{what} width", stage.width, MAX_WIDTH)
+    check_limit(f"{what} depth", stage.depth, MAX_DEPTH)
+    check_limit(f"{what} width", stage.width, MAX_WIDTH)
     for kernel in stage.kernels:
-        _check_limit(f"{what} kernel", kernel, MAX_KERNEL)
+        check_limit(f"{what} kernel", kernel, MAX_KERNEL)
         if kernel % 2 == 0:
             raise InputError(f"{what}: kernel {kernel} is even; kernels are odd (3, 5, 7)")
     for expansion in stage.expansions:
-        _check_limit(f"{what} expansion", expansion, MAX_EXPANSION)
+        check_limit(f"{what} expansion", expansion, MAX_EXPANSION)
 
 
-def _check_limit(what: str, value: int, limit: int) -> None:
+def check_limit(what: str, value: int, limit: int) -> None:
+    """Raise InputError unless `value` is in 1..`limit`."""
     if not 1 <= value <= limit:
         raise InputError(f"{what}: {value} is not between 1 and {limit}")
 

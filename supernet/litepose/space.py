@@ -9,7 +9,18 @@ from typing import Any
 from ..errors import InputError, booleans, check_keys, check_schema, choices_of, shown
 from ..heads.contract import HEAD_GENE, plain_heads, read_heads
 from ..space import SCHEMA, Gene, SearchSpace
-from .arch import DEFAULT_HEAD, NAME, NUM_HEADS, NUM_STAGES, RESOLUTION_STEP, SWITCHES, Arch, Stage
+from .arch import (
+    DEFAULT_HEAD,
+    MAX_DEPTH,
+    NAME,
+    NUM_HEADS,
+    NUM_STAGES,
+    RESOLUTION_STEP,
+    SWITCHES,
+    Arch,
+    Stage,
+    check_limit,
+)
 
 # A switch whose only choice this is has no gene, so that codes are as they were before there were switches.
 ALWAYS_ON = (1,)
@@ -167,9 +178,11 @@ def _stage_choices(value: Any, what: str) -> StageChoices:
     for choice in kernel:
         if choice % 2 == 0:
             raise InputError(f"{what} kernel: {choice} is even; kernels are odd (3, 5, 7)")
+    depth = choices_of(value["depth"], f"{what} depth")
+    check_limit(f"{what} depth", depth[-1], MAX_DEPTH)  # before a gene is made for every block
     return StageChoices(
         width=choices_of(value["width"], f"{what} width"),
-        depth=choices_of(value["depth"], f"{what} depth"),
+        depth=depth,
         kernel=kernel,
         expansion=choices_of(value["expansion"], f"{what} expansion"),
     )

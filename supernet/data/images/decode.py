@@ -36,6 +36,10 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 _JPEG_START = b"\xff\xd8"
 _JPEG_END = b"\xff\xd9"
 _PNG_START = b"\x89PNG\r\n\x1a\n"
+_TIFF_STARTS = (b"II*\0", b"MM\0*")
+# OpenCV reads more (HDR, PFM, PNM, BigTIFF, JPEG 2000), and any memory for it: nobody looks at their size.
+_STARTS = (_JPEG_START, _PNG_START, b"BM", b"GIF8", b"RIFF", *_TIFF_STARTS)
+_KINDS = "JPEG, PNG, BMP, WebP or TIFF"
 # Markers without a length field: TEM, RST0-7, SOI, EOI.
 _BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xDA)})
 
@@ -85,6 +89,9 @@ def decode_rgb(data: bytes, name: str, stored: bool = False) -> UInt8Image:
     """
     if data[:2] == _JPEG_START and _JPEG_END not in data[_scan_start(data) :]:
         raise InputError(f"{name} is a truncated JPEG; fetch it again")
+    if data and not data.startswith(_STARTS):
+        told = f"is not a readable image ({len(data)} bytes, no {_KINDS})"
+        raise InputError(f"{name} {told}; fetch it again, or convert it")
     size = stored_size(data)
     if size is not None:
         check_bound("LITEPOSE_MAX_PIXELS", size[0] * size[1], name)
@@ -103,7 +110,7 @@ def decode_rgb(data: bytes, name: str, stored: bool = False) -> UInt8Image:
 
 
 def _is_tiff(data: bytes) -> bool:
-    return data[:4] in (b"II*\0", b"MM\0*")
+    return data[:4] in _TIFF_STARTS
 
 
 def stored_size(data: bytes) -> tuple[int, int] | None:

@@ -18,10 +18,12 @@ from annotated import document, opened, write
 from PIL import Image
 
 from subnets.portable.frames import open_frames
+from supernet import SearchSpace
 from supernet.data.images.decode import decode_rgb
 from supernet.data.images.store import Store
 from supernet.errors import InputError
 from supernet.heads.embedding import EMBEDDING
+from supernet.options import Rule
 from supernet.pose import Skeleton
 from supernet.pose.inference import run_passes
 from supernet.runs.files import read_json, read_yaml
@@ -83,6 +85,34 @@ def test_pictures_of_too_many_pixels(make: Any, monkeypatch: pytest.MonkeyPatch)
         decode_rgb(png(80, 80), "it")
     monkeypatch.setenv("LITEPOSE_MAX_PIXELS", "6400")
     assert decode_rgb(png(80, 80), "it").shape == (80, 80, 3)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 9000 +X 9000\n",
+        b"P5 20000 20000 255\n",
+        b"PF\n9000 9000\n-1.0\n",
+        b"II+\0\x08\0\0\0",
+    ],
+)
+def test_pictures_whose_size_nobody_looks_at_are_not_decoded(start: bytes) -> None:
+    with pytest.raises(InputError, match="no JPEG, PNG, BMP, WebP or TIFF"):
+        decode_rgb(start + bytes(64), "a.jpg")
+
+
+@pytest.mark.parametrize("value", [10**30, -(2**63), 10**400])
+def test_whole_numbers_that_no_machine_takes(value: int) -> None:
+    with pytest.raises(InputError, match=r"^seed: .* has more than 64 bits"):
+        Rule().check("seed", value)
+    Rule().check("seed", 2**63 - 1)
+
+
+def test_a_space_of_endless_depth() -> None:
+    value = SearchSpace.load("nano").to_dict()
+    value["stages"][3]["depth"] = [1, 65536]
+    with pytest.raises(InputError, match="stage 4 depth: 65536 is not between 1 and 64"):
+        SearchSpace.from_dict(value)
 
 
 def test_what_unpacks_without_end(tmp_path: Path) -> None:
