@@ -225,7 +225,7 @@ _HYDRA_HINT = re.compile(
 _RESOLVING = re.compile(r"\w+ (raised )?while resolving interpolation: ")
 # What the user's disk or permissions forbid, not a fault of ours.
 _DISK_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, *DISK_FULL}
-_DISK_ERRORS |= {errno.ENAMETOOLONG, errno.EMFILE, errno.ENFILE}
+_DISK_ERRORS |= {errno.EISDIR, errno.ENAMETOOLONG, errno.EMFILE, errno.ENFILE}
 _ROOT_IS_NULL = "Unexpected type for root: NoneType"
 _MISSING = re.compile(r"Missing mandatory value: (\S+)")
 

@@ -22,8 +22,13 @@ class InputError(ValueError):
 
 # Signs of a message: what a file holds is cut in the middle, the thing and the mend stay.
 LONGEST = 1000
-# A terminal obeys these, and names in files that someone was sent may hold them.
+# A terminal obeys these, or shows what comes after in another order; names in files that someone was sent may
+# hold them. Halves of surrogate pairs cannot be written at all.
 _OBEYED = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
+_OBEYED |= {
+    code: f"\\u{code:04x}"
+    for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), *range(0xD800, 0xE000))
+}
 
 
 def message(text: str) -> str:

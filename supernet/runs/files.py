@@ -178,8 +178,17 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write `text` (UTF-8) to `path` atomically."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write `text` (UTF-8) to `path` atomically.
+
+    Raises:
+        InputError: it holds what UTF-8 cannot, as names of files in another encoding do.
+    """
+    try:
+        data = text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        part = ascii(text[max(0, error.start - 40) : error.end + 40])
+        raise InputError(f"{path} cannot be written: {part} is no UTF-8; rename what is called so") from None
+    write_bytes(path, data)
 
 
 def write_json(path: str | os.PathLike[str], value: Any, *, indent: int | None = 1) -> None:

@@ -138,13 +138,25 @@ def test_a_terminal_is_told_nothing_to_obey(tmp_path: Path) -> None:
     name = "\x1b]0;owned\x07\x1b[2J\x9b31m\rok"
     line = refused(tmp_path, "supernet.describe", f"arch={name}.yaml")
     assert r"\x1b]0;owned\x07\x1b[2J\x9b31m\x0dok" in line
-    joints = {"name": "mine", "joints": [name, "b"], "sigmas": [0.1, 0.1]}
-    (tmp_path / "joints.yaml").write_text(json.dumps(joints))
+    from supernet.cli import is_users
     from supernet.errors import InputError
     from supernet.pose import Skeleton
+    from supernet.runs.files import write_text
+    from supernet.runs.folders import alone_in
 
-    with pytest.raises(InputError, match="holds control characters"):
-        Skeleton.load(str(tmp_path / "joints.yaml"))
+    turned = "\u202egnp\u2069\ud800"
+    assert str(InputError(turned)) == r"\u202egnp\u2069\ud800"
+    with pytest.raises(InputError, match=r"report cannot be written: .*gnp.*d800.* is no UTF-8; rename"):
+        write_text(tmp_path / "report", turned)
+    for each in (name, turned):
+        joints = {"name": "mine", "joints": [each, "b"], "sigmas": [0.1, 0.1]}
+        (tmp_path / "joints.json").write_text(json.dumps(joints))
+        with pytest.raises(InputError, match="holds control characters"):
+            Skeleton.load(str(tmp_path / "joints.json"))
+    (tmp_path / ".lock").mkdir()
+    with pytest.raises(IsADirectoryError) as told, alone_in(tmp_path):
+        pass
+    assert is_users(told.value)
 
 
 def test_names_of_things_import_nothing(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def _path(name: str) -> str:
         name = query[2:]
     parts = name.replace("\\", "/").split("/")  # Label Studio on Windows
     parts = [part for part in parts if part != "."]
-    if parts[-1] in ("", ".."):
+    if not parts or parts[-1] in ("", ".."):
         raise BadEntry(f"file_name is {name!r:.60}, not a name inside the image folder")
     return "/".join(parts)
 

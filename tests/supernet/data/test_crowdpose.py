@@ -156,6 +156,7 @@ def test_cache_gives_the_same_images(crowdpose_root):
         (lambda d: first(d).update(num_keypoints=99), "annotation 1000: num_keypoints is 99"),
         (lambda d: d["images"][1].update(id=100), "image 100: its id occurs twice"),
         (lambda d: d["images"][1].update(file_name="a/.."), "image 101: file_name"),
+        (lambda d: d["images"][1].update(file_name="."), "image 101: file_name"),
         (lambda d: d["images"][1].update(file_name="none.jpg"), "image 101: .*none.jpg does not exist"),
         (
             lambda d: d["images"][1].update(file_name=f"{'n' * 300}.jpg"),
