@@ -150,9 +150,9 @@ def test_a_terminal_is_told_nothing_to_obey(tmp_path: Path) -> None:
         write_text(tmp_path / "report", turned)
     for each in (name, turned):
         joints = {"name": "mine", "joints": [each, "b"], "sigmas": [0.1, 0.1]}
-        (tmp_path / "joints.json").write_text(json.dumps(joints))
+        (tmp_path / "joints.yaml").write_text(json.dumps(joints))
         with pytest.raises(InputError, match="holds control characters"):
-            Skeleton.load(str(tmp_path / "joints.json"))
+            Skeleton.load(str(tmp_path / "joints.yaml"))
     (tmp_path / ".lock").mkdir()
     with pytest.raises(IsADirectoryError) as told, alone_in(tmp_path):
         pass
