@@ -7,7 +7,7 @@ from typing import Any
 
 from supernet.data.source import DataConfig
 from supernet.errors import InputError
-from supernet.options import CommandOptions, EvaluationOptions, Options, option
+from supernet.options import CommandOptions, EvaluationOptions, Options, option, threads_option
 
 
 def default_budgets() -> dict[str, Any]:
@@ -95,5 +95,5 @@ class SearchCommand(CommandOptions):
     latency: str | None = None
     seed: int = option(0, least=0)
     accelerator: str = "auto"
-    threads: int | None = option(None, least=1)
+    threads: int | None = threads_option(None)
     data: DataConfig | None = None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from supernet.cli import launch
 from supernet.data.source import DataConfig
 from supernet.errors import InputError
-from supernet.options import CommandOptions, option
+from supernet.options import CommandOptions, option, threads_option
 from supernet.runs.reading import check_bound, read_bytes
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class CompareCommand(CommandOptions):
     images: int | None = option(None, least=1)
     data: DataConfig = field(default_factory=DataConfig)
     tolerance: float | None = option(1e-3, above=0)
-    threads: int | None = option(None, least=1)
+    threads: int | None = threads_option(None)
 
     def __post_init__(self) -> None:
         super().__post_init__()

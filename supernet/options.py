@@ -77,6 +77,11 @@ def option(default: T, **rule: Any) -> T:
     return field(default=default, metadata=metadata)
 
 
+def threads_option(default: T) -> T:
+    """An `option` of how many threads compute: so many as a system may start."""
+    return option(default, least=1, most=1024)
+
+
 @dataclass
 class Options:
     """A group of settings, `class SomeOptions(Options, group="train.some")`.

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from supernet.errors import InputError
-from supernet.options import CommandOptions, Options, option
+from supernet.options import CommandOptions, Options, option, threads_option
 
 RUNTIMES = ("torch", "torch_compile", "onnxruntime", "board")
 PRECISIONS = ("float32", "float16", "bfloat16")
@@ -30,7 +30,7 @@ class DeviceOptions(Options, group="device"):
 
     runtime: str = option("onnxruntime", among=RUNTIMES)
     device: str = "cpu"
-    threads: int = option(1, least=1)
+    threads: int = threads_option(1)
     precision: str = option("float32", among=PRECISIONS)
     pin: list[int] = field(default_factory=list)
     label: str = ""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from supernet.errors import InputError
-from supernet.options import CommandOptions, Options, check_shape, option
+from supernet.options import CommandOptions, Options, check_shape, option, threads_option
 
 from ..console import SourceOptions
 
@@ -53,5 +53,5 @@ class BenchmarkCommand(SourceOptions, CommandOptions):
     arch: Any = "???"
     name: str = "default"
     runtime: Any = field(default_factory=lambda: ["torch", "onnxruntime"])
-    threads: int | None = option(None, least=1)
+    threads: int | None = threads_option(None)
     benchmark: BenchmarkOptions = field(default_factory=BenchmarkOptions)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from supernet.data.source import DataConfig
-from supernet.options import CommandOptions, EvaluationOptions, option
+from supernet.options import CommandOptions, EvaluationOptions, threads_option
 
 from ..console import SourceOptions
 
@@ -33,7 +33,7 @@ class EvaluateCommand(SourceOptions, CommandOptions):
     name: str = "default"
     split: str = "test"
     runtime: str = "auto"
-    threads: int | None = option(None, least=1)
+    threads: int | None = threads_option(None)
     data: DataConfig = field(default_factory=DataConfig)
     scorer: str = "auto"
     oks_nms: float | None = None

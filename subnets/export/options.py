@@ -7,7 +7,7 @@ from typing import Any
 
 from supernet.data.source import DataConfig
 from supernet.errors import InputError
-from supernet.options import CommandOptions, Options, option
+from supernet.options import CommandOptions, Options, option, threads_option
 
 from ..console import SourceOptions
 
@@ -57,7 +57,7 @@ class ExportOptions(Options, group="export"):
     calibration_images: int = option(128, least=1)
     score_images: int | None = option(0, least=0)
     latency_rounds: int = option(20, least=0)
-    threads: int | None = option(None, least=1)
+    threads: int | None = threads_option(None)
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
     bundle: bool = True
     vectors: int = option(2, least=0)

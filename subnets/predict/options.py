@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from supernet.options import CommandOptions, Options, option
+from supernet.options import CommandOptions, Options, option, threads_option
 
 from ..console import SourceOptions
 
@@ -60,5 +60,5 @@ class PredictCommand(SourceOptions, CommandOptions):
     arch: str = "photographs"
     name: str = "default"
     runtime: str = "auto"
-    threads: int | None = option(None, least=1)
+    threads: int | None = threads_option(None)
     predict: PredictOptions = field(default_factory=PredictOptions)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from supernet.data.source import DataConfig
 from supernet.errors import InputError
-from supernet.options import CommandOptions, Options, option
+from supernet.options import CommandOptions, Options, option, threads_option
 from supernet.training.options import OptimizerOptions
 
 TRUTH = "truth"
@@ -79,7 +79,7 @@ class TopDownCommand(CommandOptions):
     split: str = "test"
     skeleton: str | None = None
     seed: int = option(0, least=0)
-    threads: int | None = option(None, least=1)
+    threads: int | None = threads_option(None)
     data: DataConfig = field(default_factory=DataConfig)
     topdown: TopDownOptions = field(default_factory=TopDownOptions)
 

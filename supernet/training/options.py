@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from ..data.source import DataConfig
 from ..errors import InputError
-from ..options import CommandOptions, Options, option
+from ..options import CommandOptions, Options, option, threads_option
 from ..runs.folders import WHEREABOUTS
 
 
@@ -244,7 +244,7 @@ class JobOptions(CommandOptions):
     name: str = "default"
     seed: int = option(0, least=0)
     accelerator: str = "auto"
-    threads: int | None = option(None, least=1)
+    threads: int | None = threads_option(None)
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainOptions = field(default_factory=TrainOptions)
     logger: LoggerOptions = field(default_factory=LoggerOptions)

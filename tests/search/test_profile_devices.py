@@ -64,7 +64,8 @@ def test_a_device_that_cannot_be_described_costs_no_measurement(
     ("options", "message"),
     [
         ({"runtime": "tensorrt"}, "runtime='tensorrt' is not one of"),
-        ({"threads": 0}, "must be 1 or more"),
+        ({"threads": 0}, "is not between 1 and 1024"),
+        ({"threads": 100_000}, "is not between 1 and 1024"),
         ({"precision": "float16"}, "for torch only"),
         ({"device": "cuda"}, "device=cuda is for torch only"),
         ({"runtime": "torch", "device": "banana"}, "device=banana is not one of cpu, cuda, cuda:1"),
