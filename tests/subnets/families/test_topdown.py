@@ -189,7 +189,7 @@ def test_mirror_images_follow_the_data_unless_said_otherwise(tiny_data):
     [
         (TopDownOptions, {"images": 0}, r"topdown\.images=0 must be 1 or more"),
         (TopDownOptions, {"images": -1}, r"topdown\.images=-1 must be"),
-        (TopDownCommand, {"threads": 0}, "threads=0 must be 1"),
+        (TopDownCommand, {"threads": 0}, "threads=0 is not between 1 and 1024"),
         (TopDownCommand, {"seed": -1}, "seed=-1 must be 0"),
         (CropOptions, {"flip": 1.5}, r"topdown\.augment\.flip=1\.5 is not between 0 and 1"),
         (CropOptions, {"scale": 1.0}, r"topdown\.augment\.scale=1\.0 is not between 0 and 0\.95"),

@@ -158,7 +158,7 @@ def test_a_second_process_is_kept_out_of_a_run_that_goes_on(launch, command, env
         ("accelerator=warp", "accelerator=warp cannot be used"),
         ("train.sigma=0", "sigma=0.0 must be a positive number"),
         ("seed=-1", "seed=-1 must be 0 or more"),
-        ("threads=0", "threads=0 must be 1 or more"),
+        ("threads=0", "threads=0 is not between 1 and 1024"),
         ("train.accumulate=3", "train.accumulate=3 does not divide"),
         ("train.optimizer.betas=[0.9]", "train.optimizer.betas=[0.9] must be two numbers"),
     ],
