@@ -17,13 +17,20 @@ from subnets.folder import load, save
 from subnets.network import extract
 from supernet.cost import Passes
 from supernet.data.dataset import PoseDataset
-from supernet.data.source import DataConfig, data_from, joints_of, open_ready_split, open_split
+from supernet.data.source import (
+    DataConfig,
+    data_from,
+    joints_of,
+    open_ready_split,
+    open_split,
+    require_joints,
+)
 from supernet.errors import InputError
 from supernet.evaluation import Evaluator, SupernetEvaluator, calibration_part
 from supernet.family import Architecture
 from supernet.heads.contract import require_people
 from supernet.pose.protocols import PROTOCOLS
-from supernet.pose.skeletons import Skeleton, require_same_joints
+from supernet.pose.skeletons import Skeleton
 from supernet.registry import Registry
 from supernet.space import SearchSpace
 from supernet.training.checkpoint import load_supernet
@@ -104,9 +111,8 @@ class SupernetScores:
         net, self.space, self.num_joints = self.trained.net, self.trained.space, self.trained.net.num_joints
         require_people(self.space.head_kinds, f"supernet {supernet}")
         data = self._data = config.data or self.trained.data()
-        mend = "choose data of its joints"
         net.skeleton = net.skeleton or joints_of(data)
-        require_same_joints(net.skeleton, config.supernet, joints_of(data), data.described(), mend)
+        require_joints(data, net.skeleton, config.supernet)
         train_set, val_set = open_split(data, "train"), open_split(data, "val")
         evaluator = Evaluator(val_set, config.evaluation)
         evaluator.dataset.require_people()

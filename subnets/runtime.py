@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from supernet.data.source import joints_of
+from supernet.data.source import require_joints
 from supernet.errors import InputError
-from supernet.pose.skeletons import require_same_joints
 
 from .export.formats import FORMATS, Floats, Run, format_of, formats, readers
 from .network import weights_digest
@@ -145,4 +144,4 @@ def fitting_options(options: EvaluationOptions, manifest: Manifest) -> Evaluatio
 def check_joints(opened: Opened, data: DataConfig) -> None:
     """Raise InputError unless the network's joints are those of the data, which need not be there yet."""
     mend = "choose data of its joints" if opened.trained else "give the skeleton= of the data"
-    require_same_joints(opened.skeleton, opened.name, joints_of(data), data.described(), mend)
+    require_joints(data, opened.skeleton, opened.name, mend=mend)

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 
 from supernet.data.layouts import LAYOUTS
-from supernet.data.source import MEND, DataConfig, data_from, joints_of, open_split
+from supernet.data.source import MEND, DataConfig, data_from, joints_of, open_split, require_joints
 from supernet.errors import InputError
 from supernet.evaluation import calibrate, calibrate_by, calibration_batches
 from supernet.family import Architecture, arch_from_dict, family_of, load_arch, step_of
 from supernet.heads.contract import Head, head_of
 from supernet.pose.grouping import MATCHING
-from supernet.pose.skeletons import Skeleton, require_same_joints
+from supernet.pose.skeletons import Skeleton
 from supernet.training.checkpoint import TrainedSupernet, load_supernet
 from supernet.training.shipped import shipped_path
 
@@ -63,7 +63,7 @@ def from_supernet(arch: str, run: str, data: DataConfig | None = None) -> Opened
     if trained.net.skeleton is not None:
         where = "the data it was trained with"
         mend = "give back the skeleton file of the training"
-        require_same_joints(trained.net.skeleton, str(trained.path), joints_of(data), where, mend)
+        require_joints(data, trained.net.skeleton, str(trained.path), where, mend)
     train_set = open_split(data, "train")
     calibrate(trained.net, chosen, calibration_batches(train_set, chosen.resolution, CALIBRATION_IMAGES, 16))
     net = extract(trained.net, chosen).eval()

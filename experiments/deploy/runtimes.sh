@@ -43,17 +43,14 @@ if wanted onnx; then
     row "onnxruntime, INT8" null $p -m subnets.compare $out-onnx other=$out-onnx/model_int8.onnx
     row "onnxruntime, INT8 per tensor" null $p -m subnets.compare $out-tensor other=$out-tensor/model_int8.onnx
 fi
-if wanted tflite; then
-    environment litert ".[tflite]"
-    p="$envs/litert/bin/python"
-    $p -m subnets.export $common format=[tflite,tflite_int8] name=runtimes-tflite
-    row "litert" 1e-3 $p -m subnets.compare $out-tflite other=$out-tflite/model.tflite
-    row "litert, INT8" null $p -m subnets.compare $out-tflite other=$out-tflite/model_int8.tflite
-fi
-if wanted executorch; then
-    environment exec ".[executorch]"
-    p="$envs/exec/bin/python"
-    $p -m subnets.export $common format=[executorch,executorch_int8] name=runtimes-executorch
-    row "executorch" 1e-3 $p -m subnets.compare $out-executorch other=$out-executorch/model.pte
-    row "executorch, INT8" null $p -m subnets.compare $out-executorch other=$out-executorch/model_int8.pte
-fi
+# A format and its INT8, of an optional package: name of the row, extra and format, name of its files, label.
+optional() {
+    wanted "$1" || return 0
+    environment "$1" ".[$1]"
+    p="$envs/$1/bin/python"
+    $p -m subnets.export $common "format=[$1,$1_int8]" "name=runtimes-$1"
+    row "$3" 1e-3 $p -m subnets.compare "$out-$1" "other=$out-$1/model.$2"
+    row "$3, INT8" null $p -m subnets.compare "$out-$1" "other=$out-$1/model_int8.$2"
+}
+optional tflite tflite litert
+optional executorch pte executorch

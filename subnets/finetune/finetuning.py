@@ -12,13 +12,12 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from supernet.data.dataset import PoseDataset
-from supernet.data.source import joints_of
+from supernet.data.source import require_joints
 from supernet.errors import InputError
 from supernet.evaluation import calibrate_by, calibration_batches
 from supernet.family import Architecture
 from supernet.heads.contract import head_of
 from supernet.pose.protocols import main_metric
-from supernet.pose.skeletons import require_same_joints
 from supernet.runs.files import read_json, write_json
 from supernet.runs.log import RunLog
 from supernet.sampling import Sampled
@@ -173,8 +172,7 @@ def finetune(job: TrainingJob, net: Network, teacher: Network | None = None) -> 
         raise InputError("a network with fused batch norms cannot be trained; take the unfused one")
     for network, who in ((net, "the network"), (teacher, "the teacher")):
         if network is not None and network.skeleton is not None:
-            where, mend = job.data.described(), "choose data of its joints"
-            require_same_joints(network.skeleton, who, joints_of(job.data), where, mend)
+            require_joints(job.data, network.skeleton, who)
     dataset = job.open_split("train")
     if teacher is not None and teacher.num_joints != net.num_joints:
         raise InputError(f"the teacher finds {teacher.num_joints} joints, the network {net.num_joints}")

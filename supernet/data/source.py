@@ -79,6 +79,22 @@ def joints_of(config: DataConfig) -> Skeleton:
     return join_joints(config)[0] if config.sources else Skeleton.load(config.skeleton)
 
 
+def require_joints(
+    config: DataConfig, found: Skeleton, who: str, where: str = "", mend: str = "choose data of its joints"
+) -> None:
+    """Raise InputError unless the joints that `who` finds are those of the data, in that order.
+
+    The data need not be there yet. In the message they are called `where`, if that is given.
+    """
+    labelled = joints_of(config)
+    if found.joints != labelled.joints:
+        raise InputError(
+            f"{who} finds the {found.num_joints} joints of {found.name!r}, {where or config.described()} "
+            f"labels the {labelled.num_joints} of {labelled.name!r}; {mend} "
+            f"(found: {', '.join(found.joints)}; labelled: {', '.join(labelled.joints)})"
+        )
+
+
 def ensure_data(config: DataConfig) -> None:
     """Make the data sets that are not there yet and whose layouts can."""
     for part in config.parts():

@@ -56,8 +56,8 @@ class Head(ABC):
         name: in the registry.
         finds_people: whether people are found in a whole image; `people` does it.
         finds_person: whether one person is found in a crop around them; `person` does it.
-        peaks: whether an exported graph can end in the best peaks of its maps, with their tags, as those of
-            the built-in head; other ends are told by `ending`.
+        peaks: whether its maps are those of the built-in head, heatmaps and tags at 1/4 and heatmaps at 1/2,
+            which the decoders that an export brings along (`decode.h`) take.
         ends: in how many people or peaks an exported graph ends where nobody says; 0 keeps the maps.
         portable: whether its module is copied into exported folders and finds people there: whatever it
             imports at its top is numpy, SciPy, OpenCV, or a module of this toolkit or its own package of
@@ -156,28 +156,21 @@ class Head(ABC):
 
         Its first output are scores, best first. None where there is no such end.
         """
-        from .peak_head import PeakHead
-
-        return PeakHead(count) if self.peaks else None
+        return None
 
     def ending_outputs(self) -> dict[str, str]:
         """The names of what `ending` gives, and what an exported file says of each."""
-        return {
-            "scores": "(B, J, K) heatmap value of the K best peaks of each joint, best first",
-            "positions": "(B, J, K, 2) x, y in half-scale pixels (pixel i spans [i, i+1)), parabola-refined",
-            "tags": "(B, J, K) associative-embedding tag at each peak",
-        }
+        return {}
 
     def ended(
         self, outputs: Sequence[Floats], view: View, skeleton: Skeleton, options: DecodeOptions
     ) -> People:
-        """The people of one image, in its own coordinates, from what `ending` gave for it."""
-        from ..pose.grouping import decode_peaks
-        from ..pose.preprocess import to_image
+        """The people of one image, in its own coordinates, from what `ending` gave for it.
 
-        scores, positions, tags = outputs
-        people = decode_peaks(scores, positions, tags, skeleton, options)[0]
-        return to_image(people, view, (view.size[0] // 2, view.size[1] // 2))
+        Raises:
+            InputError: there is no such end.
+        """
+        raise InputError(f"a graph of {self.name} ends in nothing but maps")
 
 
 HEADS: Registry[Head] = Registry(

@@ -13,7 +13,7 @@ import numpy as np
 from .contract import Head, Output
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from ..data.targets import Targets
     from ..family import Layer
@@ -61,6 +61,28 @@ class Embedding(Head):
         tags_jhwt = stack_tags([outputs[0] for outputs in passes[0]], skeleton.flip)
         people = decode(heat_jhw[None], tags_jhwt[None], skeleton, options)[0]
         return to_image(people, views[0], heat_jhw.shape[1:])
+
+    def ending(self, count: int, skeleton: Skeleton) -> nn.Module:
+        from .peak_head import PeakHead
+
+        return PeakHead(count)
+
+    def ending_outputs(self) -> dict[str, str]:
+        return {
+            "scores": "(B, J, K) heatmap value of the K best peaks of each joint, best first",
+            "positions": "(B, J, K, 2) x, y in half-scale pixels (pixel i spans [i, i+1)), parabola-refined",
+            "tags": "(B, J, K) associative-embedding tag at each peak",
+        }
+
+    def ended(
+        self, outputs: Sequence[Floats], view: View, skeleton: Skeleton, options: DecodeOptions
+    ) -> People:
+        from ..pose.grouping import decode_peaks
+        from ..pose.preprocess import to_image
+
+        scores, positions, tags = outputs
+        people = decode_peaks(scores, positions, tags, skeleton, options)[0]
+        return to_image(people, view, (view.size[0] // 2, view.size[1] // 2))
 
 
 def merge_passes(passes: Sequence[Sequence[Floats]], flip: Sequence[int]) -> tuple[Floats, Floats]:

@@ -149,16 +149,6 @@ class Skeleton:
             raise InputError(f"skeleton file {source}: {error}") from None
 
 
-def require_same_joints(found: Skeleton, who: str, labelled: Skeleton, where: str, mend: str) -> None:
-    """Raise InputError unless the joints that `who` finds are those that `where` labels, in that order."""
-    if found.joints != labelled.joints:
-        raise InputError(
-            f"{who} finds the {found.num_joints} joints of {found.name!r}, {where} labels the "
-            f"{labelled.num_joints} of {labelled.name!r}; {mend} (found: {', '.join(found.joints)}; "
-            f"labelled: {', '.join(labelled.joints)})"
-        )
-
-
 def _pairs(*parts: str) -> tuple[str, ...]:
     return tuple(f"{side}_{part}" for part in parts for side in ("left", "right"))
 

@@ -43,6 +43,12 @@ _KINDS = "JPEG, PNG, BMP, WebP or TIFF"
 # Markers without a length field: TEM, RST0-7, SOI, EOI.
 _BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xDA)})
 
+# Start-of-frame markers; C4 (Huffman tables), C8 and CC lie in the same range and are none.
+_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_SCAN_MARKER = 0xDA
+_EXIF_MARKER = 0xE1
+_STDERR = 2
+
 
 def is_picture(name: str) -> bool:
     """Whether a file of this name, or path with /, is taken for an image where a folder is looked through.
@@ -51,13 +57,6 @@ def is_picture(name: str) -> bool:
     """
     last = name.rpartition("/")[2]
     return not last.startswith(".") and last.lower().endswith(IMAGE_SUFFIXES)
-
-
-# Start-of-frame markers; C4 (Huffman tables), C8 and CC lie in the same range and are none.
-_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_SCAN_MARKER = 0xDA
-_EXIF_MARKER = 0xE1
-_STDERR = 2
 
 
 @dataclass(frozen=True)
