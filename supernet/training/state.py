@@ -33,18 +33,22 @@ def learning_rate(options: OptimizerOptions, step: int, total: int) -> float:
 
 
 def make_optimizer(net: nn.Module, options: OptimizerOptions) -> torch.optim.Optimizer:
-    """The optimizer of `net`'s parameters, in two groups: with and without weight decay.
+    """The optimizer of `net`'s parameters, in groups: with and without weight decay, head and backbone.
 
-    Batch norms, biases and what a module calls its `undecayed` parameters have none.
+    Batch norms, biases and what a module calls its `undecayed` parameters have none. A group's `share` is what
+    it gets of the learning rate; a backbone that gets none has no gradient either.
     """
     spared = {id(p) for module in net.modules() for p in getattr(module, "undecayed", tuple)()}
-    groups = [
-        {
-            "params": [p for p in net.parameters() if decays == (p.ndim > 1 and id(p) not in spared)],
-            "weight_decay": options.weight_decay if decays else 0.0,
-        }
-        for decays in (True, False)
-    ]
+    groups: list[dict[str, Any]] = []
+    for of_head, share in ((True, 1.0), (False, options.backbone)):
+        # A supernet may have several heads: head, head_onestage.
+        mine = [p for name, p in net.named_parameters() if name.startswith("head") == of_head]
+        for parameter in mine:
+            parameter.requires_grad_(share > 0)
+        for decays in (True, False):
+            chosen = [p for p in mine if decays == (p.ndim > 1 and id(p) not in spared)]
+            decay = options.weight_decay if decays else 0.0
+            groups.append({"params": chosen, "weight_decay": decay, "share": share})
     # A tensor as learning rate would not be kept bit-equal through a checkpoint; it is set anew each step
     # anyway.
     if options.name == "sgd":

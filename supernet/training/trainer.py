@@ -212,7 +212,7 @@ class Trainer(Generic[M]):
         if finite:
             rate = learning_rate(options.optimizer, state.step, self.total)
             for group in state.optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["share"]
             state.optimizer.step()
             if state.ema is not None:
                 state.ema.update(state.step)

@@ -34,6 +34,23 @@ def test_decay_spares_norms_biases_and_kernel_transforms(space):
         assert decay == (0.0 if spared else 0.1), name
 
 
+@pytest.mark.parametrize("share", [0.0, 0.25])
+def test_the_backbone_learns_at_its_share(space, share):
+    """Adam's first step is the learning rate itself, whatever the gradient."""
+    net = Supernet(space)
+    before = {name: p.detach().clone() for name, p in net.named_parameters()}
+    optimizer = make_optimizer(net, OptimizerOptions(lr=0.1, weight_decay=0.5, backbone=share))
+    FlatGradient(net.parameters()).buffer.fill_(1)
+    for group in optimizer.param_groups:
+        group["lr"], group["weight_decay"] = 0.1 * group["share"], 0.0
+    optimizer.step()
+    moved = {name: float((p.detach() - before[name]).abs().max()) for name, p in net.named_parameters()}
+    assert {name.startswith("head") for name in moved} == {True, False}
+    for name, found in moved.items():
+        assert found == pytest.approx(0.1 if name.startswith("head") else 0.1 * share, rel=1e-5), name
+    assert all(p.requires_grad == (share > 0 or name.startswith("head")) for name, p in net.named_parameters())
+
+
 def test_weight_decay_is_decoupled():
     """A parameter without gradient shrinks by exactly lr * decay, which Adam with L2 would not do."""
     net = nn.Linear(3, 2)
