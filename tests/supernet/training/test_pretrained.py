@@ -107,7 +107,10 @@ def test_stages_compute_what_a_plain_implementation_does(tensors, tmp_path):
 def test_a_space_with_more_starts_as_the_same_network(tensors, tmp_path):
     """Larger kernels hold the filters in their centre, further blocks are identities that can learn."""
     source = pretrained.lite0_supernet(tensors, tmp_path)
-    space = SearchSpace.load("photographs")
+    wide = SearchSpace.load("photographs").to_dict()
+    for stage, width in zip(wide["stages"], (24, 40, 80, 112), strict=True):
+        stage["width"] = [16, width]
+    space = SearchSpace.from_dict(wide)
     net = Supernet(space, 14, seed=9).train()
     told = take_over(net, source, CROWDPOSE)
     source.net.train()
