@@ -33,7 +33,9 @@ SPACE = {
     "name": "movenet_lightning",
     "resolution": [192],
     "stem": [16],
-    "stages": [{"width": [width], "depth": [depth], "kernel": [3], "expansion": [6]} for width, depth in STAGES],
+    "stages": [
+        {"width": [width], "depth": [depth], "kernel": [3], "expansion": [6]} for width, depth in STAGES
+    ],
     "head": [[8], [8], [8]],
 }
 BACKBONE = "StatefulPartitionedCall/center_net_mobile_net_v2fpn_feature_extractor/model_1/model/"

@@ -35,8 +35,8 @@ def learning_rate(options: OptimizerOptions, step: int, total: int) -> float:
 def make_optimizer(net: nn.Module, options: OptimizerOptions) -> torch.optim.Optimizer:
     """The optimizer of `net`'s parameters, in groups: with and without weight decay, head and backbone.
 
-    Batch norms, biases and what a module calls its `undecayed` parameters have none. A group's `share` is what
-    it gets of the learning rate; a backbone that gets none has no gradient either.
+    Batch norms, biases and what a module calls its `undecayed` parameters have none. A group's `share` is
+    what it gets of the learning rate; a backbone that gets none has no gradient either.
     """
     spared = {id(p) for module in net.modules() for p in getattr(module, "undecayed", tuple)()}
     groups: list[dict[str, Any]] = []
