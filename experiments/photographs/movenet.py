@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,7 +45,7 @@ IMAGES, SIDE = 256, 192
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a TensorFlow.js graph model (JSON, and its weights beside it) by name, as float32."""
+    """The tensors of a TensorFlow.js graph model (a JSON file, its weights beside it) by name, as float32."""
     manifest = json.loads(path.read_text())["weightsManifest"]
     found = {}
     for group in manifest:
@@ -85,7 +87,7 @@ def build(weights: dict[str, Tensor], batches: list[Tensor]) -> Supernet:
         order = (2, 3, 0, 1) if theirs.endswith("/depthwise") else (3, 2, 0, 1)
         own[f"{mine}.conv.weight"].copy_(kernel.permute(order))
         own[f"{mine}.norm.bias"].copy_(weights[f"{BACKBONE}{theirs}_bn_offset"])
-    # Images there are (x - mean) / spread - 1 of values up to 255.
+    # Images there are (x - mean) * spread - 1 of values up to 255.
     mean = weights["StatefulPartitionedCall/Reshape"].flatten()
     spread = weights["StatefulPartitionedCall/truediv"].flatten()
     scale, shift = spread * 255, -mean * spread - weights["StatefulPartitionedCall/sub_1/y"]
@@ -99,26 +101,32 @@ def build(weights: dict[str, Tensor], batches: list[Tensor]) -> Supernet:
 
 
 def spread_norms(net: Supernet, batches: list[Tensor]) -> None:
-    """Give each norm of the backbone the statistics of its input, and a scale and an offset that undo them."""
-    arch = net.space.largest()
-    for name in layer_names():
-        norm = net.unit(name).norm
-        assert norm is not None
-        with torch.no_grad():
+    """Give each norm of the backbone a scale and an offset that undo the statistics of its input."""
+    norms = {name: net.unit(name).norm for name in layer_names()}
+    moments: dict[str, list[Tensor]] = {name: [] for name in norms}
+
+    def watch(name: str) -> Callable[[Any, Any], None]:
+        def hook(_: Any, args: Any) -> None:
+            values = args[0].double()
+            moments[name].append(torch.stack((values.mean((0, 2, 3)), values.square().mean((0, 2, 3)))))
+
+        return hook
+
+    hooks = [norm.register_forward_pre_hook(watch(name)) for name, norm in norms.items() if norm is not None]
+    with torch.no_grad():
+        for norm in filter(None, norms.values()):
             norm.weight.fill_(float(np.sqrt(1 + norm.eps)))
-        seen: list[Tensor] = []
-        hook = norm.register_forward_pre_hook(lambda _, args, seen=seen: seen.append(args[0].detach()))
-        with torch.no_grad():
-            for images in batches:
-                net.eval()(images, arch)
-        hook.remove()
-        values = torch.cat([x.transpose(0, 1).flatten(1) for x in seen], dim=1)
-        var, average = torch.var_mean(values, dim=1, correction=0)
-        with torch.no_grad():
-            norm.running_mean.copy_(average)
-            norm.running_var.copy_(var)
-            norm.weight.copy_((var + norm.eps).sqrt())
-            norm.bias += average
+        for images in batches:
+            net.eval()(images, net.space.largest())
+        for hook in hooks:
+            hook.remove()
+        for name, norm in norms.items():
+            assert norm is not None
+            mean, square = torch.stack(moments[name]).mean(dim=0).float()
+            norm.running_mean.copy_(mean)
+            norm.running_var.copy_(square - mean.square())
+            norm.weight.copy_((norm.running_var + norm.eps).sqrt())
+            norm.bias += mean
 
 
 def main() -> None:

@@ -107,8 +107,8 @@ class OptimizerOptions(Options, group="train.optimizer"):
     Attributes:
         name: "adamw" or "sgd" (Nesterov momentum).
         lr: peak learning rate.
-        backbone: the learning rate of all layers before the head, as a share of `lr`; below 1 for a start from
-            trained weights (`init`), 0 trains the head alone.
+        backbone: the learning rate of all layers before the head, as a share of `lr`: below 1 for a start
+            from trained weights (`init`); 0 trains the head alone.
         weight_decay: decoupled; not applied to batch norms, biases and kernel transforms.
         betas: of AdamW; the first is SGD's momentum.
         warmup: steps of linear warm-up from 0.
