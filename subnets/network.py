@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from supernet.errors import InputError
 from supernet.family import Activation, Architecture, Layer, family_of, layers, norm_sources, wire
-from supernet.layers.elastic import ElasticUnit, enlarge
+from supernet.layers.elastic import ElasticUnit, rearranged
 from supernet.native.functional import activate, batch_norm_act, depthwise_conv2d
 from supernet.network import ModuleTree, Supernet, initialise
 from supernet.pose.skeletons import Skeleton
@@ -97,7 +97,7 @@ class Unit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The layer's output for its input `x` (B, in, H, W)."""
-        x = enlarge(x, self.layer) if self.conv is None else self.conv(x)
+        x = rearranged(x, self.layer) if self.conv is None else self.conv(x)
         if self.norm is None:
             return activate(x, self.activation)
         output: Tensor = self.norm(x, self.activation)

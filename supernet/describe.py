@@ -160,7 +160,7 @@ def millions(count: int) -> str:
 
 def _kernel(layer: Layer) -> str:
     """`7 /2` for a kernel of 7 with stride 2, `4 x2` for a deconvolution of 4 that doubles the map."""
-    if layer.kind == "norm":
+    if layer.kind in ("norm", "slice"):
         return ""
     step = "" if layer.stride == 1 else f" {'x' if layer.kind in ('deconv', 'resize') else '/'}{layer.stride}"
     return f"{layer.kernel}{step}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
@@ -110,8 +110,11 @@ def choices_of(value: Any, what: str, multiple_of: int = 1) -> tuple[int, ...]:
     return tuple(sorted(choices))
 
 
-def read_fields(kind: type[S], value: Mapping[str, Any], what: str = "") -> S:
-    """`value` as the dataclass `kind`, whose fields are texts, integers, numbers or (nested) tuples of them.
+def read_fields(
+    kind: type[S], value: Mapping[str, Any], what: str = "", **readers: Callable[[Any], Any]
+) -> S:
+    """`value` as the dataclass `kind`, whose fields are texts, integers, numbers or (nested) tuples of them,
+    or what `readers` make of their values.
 
     Raises:
         InputError: a key is missing or unknown, or a value is of another type or out of range.
@@ -121,7 +124,13 @@ def read_fields(kind: type[S], value: Mapping[str, Any], what: str = "") -> S:
     check_keys(value, required, [f.name for f in known], what)
     prefix = f"{what} " if what else ""
     return kind(
-        **{f.name: _read(value[f.name], str(f.type), f"{prefix}{f.name}") for f in known if f.name in value}
+        **{
+            f.name: readers[f.name](value[f.name])
+            if f.name in readers
+            else _read(value[f.name], str(f.type), f"{prefix}{f.name}")
+            for f in known
+            if f.name in value
+        }
     )
 
 

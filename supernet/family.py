@@ -12,9 +12,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, fields
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from .errors import InputError, as_lists, check_schema, positive_int, read_fields, shown
+
+# Who describes a family finds all it needs here, layers as well.
+from .layers.description import CONVENTIONS as CONVENTIONS
+from .layers.description import Activation as Activation
+from .layers.description import Convention as Convention
+from .layers.description import Layer as Layer
+from .layers.description import Refinement as Refinement
+from .layers.description import Step, read_refinement
 from .registry import Registry, conf_names, find_conf
 from .runs.files import is_json, read_json, read_yaml, write_yaml
 
@@ -32,79 +40,7 @@ LARGEST_SIDE = 4096
 # Sides of an input are multiples of this where a family says nothing else.
 STEP = 16
 
-Activation = Literal["relu6", "relu"]
-Convention = Literal["exact", "litepose"]
-CONVENTIONS: tuple[Convention, ...] = ("exact", "litepose")
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One convolution with its batch norm and activation (no layer has a bias).
-
-    Attributes:
-        name: dotted path, the same in the elastic and the static network.
-        kind: `conv`, `depthwise`, `deconv` (transposed), `norm` (batch norm and activation alone), `resize`
-            (each pixel repeated).
-        in_channels: input channels.
-        out_channels: output channels (equal to the input's for `depthwise`, `norm` and `resize`).
-        kernel: side of the square kernel.
-        stride: stride (upsampling factor for `deconv` and `resize`).
-        norm: whether a batch norm follows.
-        activation: what follows the norm, if anything.
-        scale: the output map is 1/scale of the input image on each side.
-        part: prefix of the names of layers that are costed and timed together; "" for a layer by itself.
-        group: where in the network the part stands (`stage2`); equal parts of one group take equal time.
-        closes_branch: whether it ends a residual branch whatever the widths are.
-    """
-
-    name: str
-    kind: Literal["conv", "depthwise", "deconv", "norm", "resize"]
-    in_channels: int
-    out_channels: int
-    kernel: int
-    stride: int
-    norm: bool
-    activation: Activation | None
-    scale: int
-    part: str = ""
-    group: str = ""
-    closes_branch: bool = False
-
-    @property
-    def padding(self) -> int:
-        """Padding that keeps a stride-1 map's size (1 for the 4x4 deconvolution)."""
-        return (self.kernel - 1) // 2
-
-    @property
-    def groups(self) -> int:
-        """Groups of the convolution."""
-        return self.in_channels if self.kind == "depthwise" else 1
-
-    @property
-    def weights(self) -> int:
-        """Weights of the convolution; 0 where there is none."""
-        if self.kind in ("norm", "resize"):
-            return 0
-        return self.in_channels // self.groups * self.out_channels * self.kernel**2
-
-    @property
-    def params(self) -> int:
-        """Trainable parameters."""
-        return self.weights + 2 * self.norm * self.out_channels
-
-    def macs(self, height: int, width: int, convention: Convention) -> int:
-        """MACs for an input image of `height` x `width` pixels (multiples of the family's step)."""
-        positions = (height // self.scale) * (width // self.scale)
-        if convention == "exact":
-            # A transposed convolution multiplies each INPUT position by the whole kernel.
-            return self.weights * (positions // self.stride**2 if self.kind == "deconv" else positions)
-        elementwise = 2 * self.norm + (self.activation is not None)
-        return self.weights * positions + elementwise * self.out_channels * positions
-
-
-# A layer of one value, or (None) the sum of two, by their numbers; see `trace`.
-Step = tuple[Layer | None, tuple[int, ...]]
 
 
 class Architecture:
@@ -117,6 +53,7 @@ class Architecture:
         family: name of the family.
         resolution: short side of its input in pixels.
         head_kind: name of the head (see `supernet.heads.contract`).
+        refinement: what refines the map that the head starts from, if anything does.
         input_shape: (height, width) of the input that costs and latencies are for; default a square.
     """
 
@@ -131,9 +68,12 @@ class Architecture:
         @property
         def head_kind(self) -> str: ...
         @property
+        def refinement(self) -> Refinement | None: ...
+        @property
         def input_shape(self) -> tuple[int, int]: ...
     else:
         head_kind = "embedding"
+        refinement = None
 
         # No property, so that a field can take its place.
         @cached_property
@@ -149,11 +89,17 @@ class Architecture:
         """
         plain = {key: item for key, item in value.items() if key not in ("schema", "family", "about")}
         check_schema(value, SCHEMA)
-        return read_fields(cls, plain)
+        return read_fields(cls, plain, refinement=read_refinement)
 
     def to_dict(self) -> dict[str, Any]:
         """The plain form: what `save` writes and `from_dict` reads."""
-        own = {field.name: as_lists(getattr(self, field.name)) for field in fields(self)}
+        own = {
+            field.name: as_lists(getattr(self, field.name))
+            for field in fields(self)
+            if field.name != "refinement"
+        }
+        if self.refinement is not None:
+            own["refinement"] = self.refinement.to_dict()
         return {"schema": SCHEMA, "family": self.family, **own}
 
     def save(self, path: str | os.PathLike[str], about: Mapping[str, Any] | None = None) -> None:
@@ -266,6 +212,8 @@ FAMILIES: Registry[Family] = Registry(
         "efficienthrnet": "subnets.families.efficienthrnet:EFFICIENTHRNET",
         "lightweight-openpose": "subnets.families.lightweight_openpose:LIGHTWEIGHT_OPENPOSE",
         "lpn": "subnets.families.lpn:LPN_FAMILY",
+        "simplebaseline": "subnets.families.topdown:SIMPLE_BASELINE",
+        "hourglass": "subnets.families.topdown:HOURGLASS",
     },
     lambda family: family.check(),
 )

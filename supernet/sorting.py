@@ -62,6 +62,10 @@ def channel_groups(arch: Architecture, num_joints: int) -> list[ChannelGroup]:
                 group = ChannelGroup([(weight, axis_out)])
             elif layer.kind == "depthwise":
                 group.members.append((weight, 0))
+            elif layer.kind == "slice":
+                # Which channels go where is by their number, which they keep therefore.
+                group.fixed = True
+                group = ChannelGroup(fixed=True)
             if layer.norm:
                 group.members += [(f"{layer.name}.norm.{tensor}", 0) for tensor in _NORM_TENSORS]
         groups.append(group)

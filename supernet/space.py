@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from .errors import InputError, as_lists, check_schema, choices_of, read_fields, shown
-from .family import Architecture, Family, family_named
+from .errors import InputError, as_lists, check_schema, choices_of, shown
+from .family import Architecture, Family, Refinement, family_named
 from .heads.contract import HEAD_GENE, plain_heads, read_heads
+from .layers.description import read_refinement
 from .registry import require_conf
 from .runs.files import read_yaml, write_yaml
 
@@ -71,6 +72,7 @@ class SearchSpace:
         family: name of the family of its networks.
         resolution: their input sides in pixels, ascending.
         head_kinds: their heads.
+        refinement: what refines the map that the heads start from, the same in all; None for none.
     """
 
     if TYPE_CHECKING:
@@ -83,8 +85,11 @@ class SearchSpace:
         def resolution(self) -> tuple[int, ...]: ...
         @property
         def head_kinds(self) -> tuple[str, ...]: ...
+        @property
+        def refinement(self) -> Refinement | None: ...
     else:
         head_kinds = ("embedding",)
+        refinement = None
 
     def to_dict(self) -> dict[str, Any]:
         """The plain form that `from_dict` reads."""
@@ -177,9 +182,10 @@ class SearchSpace:
 
     def mismatch(self, arch: Architecture) -> str | None:
         """The first value of `arch` that is not a choice here, in words; None if it is contained."""
-        for key, known in (("family", (self.family,)), ("head_kind", self.head_kinds)):
+        own = (("family", (self.family,)), ("head_kind", self.head_kinds), ("refinement", (self.refinement,)))
+        for key, known in own:
             if getattr(arch, key) not in known:
-                return f"{key} {getattr(arch, key)} is not {' or '.join(known)}"
+                return f"{key} {getattr(arch, key)} is not {' or '.join(map(str, known))}"
         for name, value in self.values_of(arch).items():
             gene = self.dimensions.get(name)
             if gene is None:
@@ -213,8 +219,7 @@ class SearchSpace:
         """
         found = []
         for column, gene in enumerate(self.genes):
-            gated = [i for i, other in enumerate(self.genes) if other.depth == gene.name]
-            if gated:
+            if gated := [i for i, other in enumerate(self.genes) if other.depth == gene.name]:
                 blocks = np.array([self.genes[i].block for i in gated])
                 found.append((column, gated, blocks < np.array(gene.choices)[:, None]))
         return found
@@ -265,11 +270,10 @@ class SearchSpace:
     def neighbours(self, code: Codes) -> Iterator[tuple[int, Codes]]:
         """(column, (G,) code) of every other choice of every gene of the (G,) code, one at a time."""
         for column, count in enumerate(self.num_choices.tolist()):
-            for choice in range(count):
-                if choice != code[column]:
-                    changed = code.copy()
-                    changed[column] = choice
-                    yield column, self.canonical(changed[None])[0]
+            for choice in (place for place in range(count) if place != code[column]):
+                changed = code.copy()
+                changed[column] = choice
+                yield column, self.canonical(changed[None])[0]
 
     def check_codes(self, codes: Codes) -> None:
         """Raise InputError unless `codes` is (N, G), integer, and every code one of its gene's choices."""
@@ -289,7 +293,7 @@ class FieldSpace(SearchSpace):
     The kind of a gene is the name of its field, or `width` where that is none of the usual kinds.
 
     Attributes:
-        name, family, head_kinds: see `SearchSpace`.
+        name, family, head_kinds, refinement: see `SearchSpace`.
         arch: the description, a dataclass of integers and tuples of integers.
         choices: per field, the choices of its number or of each of its numbers.
     """
@@ -301,6 +305,7 @@ class FieldSpace(SearchSpace):
     arch: type[Architecture]
     choices: tuple[tuple[str, Any], ...]
     head_kinds: tuple[str, ...]
+    refinement: Refinement | None = None
 
     @classmethod
     def read(cls, family: SearchableFamily, value: Mapping[str, Any], default_name: str) -> FieldSpace:
@@ -310,28 +315,29 @@ class FieldSpace(SearchSpace):
             InputError: a choice is missing, doubled or of the wrong type, or a side the family cannot take.
         """
         check_schema(value, SCHEMA)
-        plain = {key: item for key, item in value.items() if key not in ("schema", "family", "name")}
-        heads = read_heads(plain.get("head_kind", default_head(family.arch)))
-        named = {key: _field_choices(item, key) for key, item in plain.items() if key != "head_kind"}
-        name = str(value.get("name", default_name))
-        space = cls(name, family.name, family.arch, tuple(named.items()), heads)
+        heads = read_heads(value.get("head_kind", default_head(family.arch)))
+        refinement = read_refinement(value.get("refinement"))
+        other = ("schema", "family", "name", "head_kind", "refinement")
+        named = {key: _field_choices(item, key) for key, item in value.items() if key not in other}
+        name, choices = str(value.get("name", default_name)), tuple(named.items())
+        space = cls(name, family.name, family.arch, choices, heads, refinement)
         # Reads a description, whose keys these are then.
-        first = {key: _first(item) for key, item in named.items()}
-        read_fields(family.arch, first if "head_kind" not in plain else first | {"head_kind": heads[0]})
-        step = family.step(space.largest())
-        choices_of(space.resolution, "resolution", multiple_of=step)
+        whole = {"head_kind": heads[0], "refinement": value.get("refinement")}
+        first = {key: c[0] if isinstance(c[0], int) else [each[0] for each in c] for key, c in named.items()}
+        family.arch.from_dict(first | {key: item for key, item in whole.items() if key in value})
+        choices_of(space.resolution, "resolution", multiple_of=family.step(space.largest()))
         return space
 
     @property
     def resolution(self) -> tuple[int, ...]:
         """Input sides in pixels."""
-        found: tuple[int, ...] = dict(self.choices)["resolution"]
-        return found
+        return tuple(dict(self.choices)["resolution"])
 
     def to_dict(self) -> dict[str, Any]:
         own = {key: as_lists(item) for key, item in self.choices}
         usual = self.head_kinds == (default_head(self.arch),)
         head = {} if usual else {"head_kind": plain_heads(self.head_kinds)}
+        own |= {} if self.refinement is None else {"refinement": self.refinement.to_dict()}
         return {"schema": SCHEMA, "family": self.family, "name": self.name, **own, **head}
 
     def _dimensions(self) -> Iterator[Gene]:
@@ -360,8 +366,8 @@ class FieldSpace(SearchSpace):
             else tuple(values[f"{key}.{i}"] for i in range(len(item)))
             for key, item in self.choices
         }
-        if "head_kind" in {field.name for field in fields(self.arch)}:
-            own["head_kind"] = self.head_kinds[values[HEAD_GENE]]
+        whole = {"head_kind": self.head_kinds[values[HEAD_GENE]], "refinement": self.refinement}
+        own |= {field.name: whole[field.name] for field in fields(self.arch) if field.name in whole}
         return self.arch(**own)
 
 
@@ -375,11 +381,9 @@ class SearchableFamily(Family):
     arch: ClassVar[type[Architecture]]
 
     def read(self, value: Mapping[str, Any]) -> Architecture:
-        """See `Family`."""
         return self.arch.from_dict(value)
 
     def read_space(self, value: Mapping[str, Any], default_name: str) -> SearchSpace:
-        """See `Family`."""
         return FieldSpace.read(self, value, default_name)
 
 
@@ -394,7 +398,3 @@ def _field_choices(value: Any, what: str) -> Any:
     if not isinstance(value[0], list | tuple):
         return choices_of(value, what)
     return tuple(choices_of(item, f"{what} {i}") for i, item in enumerate(value, start=1))
-
-
-def _first(choices: Any) -> Any:
-    return choices[0] if isinstance(choices[0], int) else [item[0] for item in choices]

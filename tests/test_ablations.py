@@ -21,8 +21,8 @@ from experiments.ablations.claims import CLAIMS
 from experiments.ablations.plan import CONF, Run, ablations, all_runs
 from experiments.ablations.poses import POSES, fitting, write_poses
 from subnets.console import register_slug
-from subnets.evaluate.options import EvaluateCommand
-from subnets.finetune.options import FinetuneCommand
+from subnets.evaluate.__main__ import EvaluateCommand
+from subnets.finetune.__main__ import FinetuneCommand
 from supernet.cost import count_macs
 from supernet.errors import InputError
 from supernet.family import load_arch

@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from subnets.console import register_slug, slug
 from subnets.export.options import ExportCommand
-from subnets.predict.options import PredictCommand
+from subnets.predict.__main__ import PredictCommand
 from supernet import audit, describe
 from supernet.cli import launch, one_line, plain_arguments
 from supernet.data.loader import require_open_files

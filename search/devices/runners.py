@@ -57,6 +57,8 @@ class _Graph:
         """A layer with its batch norm folded and its activation."""
         if layer.weights:
             x = self._convolution(layer, x)
+        elif layer.kind == "slice":
+            x = self._some_channels(layer, x)
         elif layer.stride > 1:
             x = self._enlarged(x, layer.stride)
         if layer.activation == "relu":
@@ -89,9 +91,15 @@ class _Graph:
         how = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
         return self.node("Resize", x, "", scales, **how)
 
-    def _constant(self, name: str, value: float) -> str:
+    def _some_channels(self, layer: Layer, x: str) -> str:
+        step = layer.in_channels // layer.out_channels
+        places = [layer.first], [layer.in_channels], [1], [step]
+        return self.node("Slice", x, *(self._constant(f"int{value}", value) for value in places))
+
+    def _constant(self, name: str, value: float | list[int]) -> str:
         if name not in {weight.name for weight in self.weights}:
-            self.weights.append(numpy_helper.from_array(np.array(value, np.float32), name))
+            kind = np.int64 if isinstance(value, list) else np.float32
+            self.weights.append(numpy_helper.from_array(np.array(value, kind), name))
         return name
 
     def finish(self, inputs: dict[str, tuple[int, int]], outputs: list[str]) -> bytes:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from supernet.cli import launch
+from supernet.data.source import DataConfig
 from supernet.errors import InputError
+from supernet.options import CommandOptions, EvaluationOptions, threads_option
 from supernet.runs.folders import WHEREABOUTS, hold_run_folder
 
-from ..console import as_list, distinct_slugs, register_slug
-from .options import EvaluateCommand
+from ..console import SourceOptions, as_list, distinct_slugs, register_slug
 
 if TYPE_CHECKING:
     from supernet.data.dataset import PoseDataset
@@ -22,6 +23,35 @@ if TYPE_CHECKING:
 
 # What the weights and the annotations are is compared with each score.
 VOLATILE = (*WHEREABOUTS, "evaluation.memory", "weights", "supernet", "skeleton")
+
+
+@dataclass
+class EvaluateCommand(SourceOptions, CommandOptions):
+    """Settings of the command.
+
+    Attributes:
+        arch: one or several networks: folders, RUN:budget, .onnx files, or names with weights= or supernet=.
+        name: of the evaluation; its folder is runs/evaluate/<name>.
+        split: train, val or test.
+        runtime: torch; onnxruntime, openvino, torch.export, litert or executorch for a folder's file of
+            theirs; or auto (torch, but for a file the one that runs it).
+        threads: of the runtime; null leaves it to it.
+        data: what to evaluate on.
+        scorer: auto (crowdposetools where it is there and runs, else faster-coco-eval: the same metrics), or
+            one of crowdposetools, faster-coco-eval, pycocotools (COCO only).
+        oks_nms: leave out people whose OKS with a better one exceeds this (0..1); null keeps all.
+        evaluation: flip and multi-scale test, number of images.
+    """
+
+    arch: Any = "???"
+    name: str = "default"
+    split: str = "test"
+    runtime: str = "auto"
+    threads: int | None = threads_option(None)
+    data: DataConfig = field(default_factory=DataConfig)
+    scorer: str = "auto"
+    oks_nms: float | None = None
+    evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
 
 
 def main() -> None:

@@ -180,7 +180,8 @@ def free_axes(model: Any) -> None:
     Tracing with symbolic sizes takes ten times as long and gives the same nodes: none of a convolutional
     network's depends on a size, which is checked here.
     """
-    odd = {node.op_type for node in model.graph.node if not _is_sizeless(node)}
+    known = {tensor.name: tensor for tensor in model.graph.initializer}
+    odd = {node.op_type for node in model.graph.node if not _is_sizeless(node, known)}
     if odd:
         raise AssertionError(f"nodes {sorted(odd)} may depend on the sizes traced with")
     del model.graph.value_info[:]
@@ -194,7 +195,12 @@ def free_axes(model: Any) -> None:
             dim.ClearField("dim_value")
 
 
-def _is_sizeless(node: Any) -> bool:
+def _is_sizeless(node: Any, known: Mapping[str, Any]) -> bool:
+    from onnx import numpy_helper
+
+    if node.op_type == "Slice":
+        # Of channels it is, which its fourth input says.
+        return node.input[3] in known and numpy_helper.to_array(known[node.input[3]]).tolist() == [1]
     # A resize by a factor is one (its third input), a resize to a size (its fourth) is not.
     resized_to = node.op_type == "Resize" and any(node.input[3:])
     return node.op_type in SIZELESS and not resized_to

@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from supernet.cli import launch
+from supernet.data.source import DataConfig
 from supernet.runs.progress import exit_if_stopped
+from supernet.training.options import JobOptions
 
-from ..console import register_slug
-from .options import FinetuneCommand
+from ..console import SourceOptions, register_slug
 
 if TYPE_CHECKING:
-    from supernet.data.source import DataConfig
-
     from ..network import Network
+
+
+@dataclass
+class FinetuneCommand(JobOptions, SourceOptions):
+    """Settings of the command.
+
+    Attributes:
+        arch: the network to continue: a folder, RUN:budget, or a name with weights= or supernet=.
+        scratch: start from random weights where a name or file brings none.
+        teacher: a training run, whose largest network teaches, or a network's folder; null learns from the
+            ground truth alone.
+        train: the recipe; `sampling` does not apply.
+    """
+
+    arch: str = "???"
+    scratch: bool = False
+    teacher: str | None = None
+    data: DataConfig = field(default_factory=DataConfig)
 
 
 def main() -> None:
@@ -46,7 +64,6 @@ def open_teacher(teacher: str, data: DataConfig) -> Network:
     """The network that teaches: the largest one of a training run, or what `arch=` would name."""
     from supernet.training.checkpoint import is_training_run
 
-    from ..console import SourceOptions
     from ..source import open_source
 
     is_run = is_training_run(teacher)

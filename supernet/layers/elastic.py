@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..family import Activation, Layer
 from ..native.functional import activate, batch_norm_act, depthwise_conv2d
+from .description import Activation, Layer
 
 
 class ElasticBatchNorm2d(nn.Module):
@@ -127,8 +127,12 @@ class ElasticDepthwiseConv2d(nn.Module):
         return depthwise_conv2d(x, self.active_weight(layer), layer.stride, layer.padding)
 
 
-def enlarge(x: Tensor, layer: Layer) -> Tensor:
-    """`x` as `layer` without a convolution enlarges it: each pixel repeated, by a norm not at all."""
+def rearranged(x: Tensor, layer: Layer) -> Tensor:
+    """`x` as a `layer` without a convolution passes it on: each pixel repeated, some of the channels."""
+    if layer.kind == "slice":
+        some = x[:, layer.first :: layer.in_channels // layer.out_channels]
+        last = x.is_contiguous(memory_format=torch.channels_last)
+        return some.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
     return x if layer.stride == 1 else F.interpolate(x, scale_factor=float(layer.stride), mode="nearest")
 
 
@@ -156,7 +160,7 @@ class ElasticUnit(nn.Module):
 
     def forward(self, x: Tensor, layer: Layer) -> Tensor:
         """The output of `layer` for its input `x` (B, in, H, W)."""
-        x = enlarge(x, layer) if self.conv is None else self.conv(x, layer)
+        x = rearranged(x, layer) if self.conv is None else self.conv(x, layer)
         if self.norm is None:
             return activate(x, layer.activation)
         output: Tensor = self.norm(x, layer.activation)

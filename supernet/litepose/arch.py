@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError, booleans, check_keys, check_schema, positive_int, positive_ints, shown
-from ..family import LARGEST_SIDE, SCHEMA, Architecture, read_source
+from ..family import LARGEST_SIDE, SCHEMA, Architecture, Refinement, read_source
+from ..layers.description import read_refinement
 from ..runs.files import is_json, write_json
 
 NAME = "litepose"
@@ -139,6 +140,7 @@ class Arch(Architecture):
         fusion: per deconvolution step, whether the backbone's map of that scale is deconvolved and added.
         raw_outputs: per output (1/4, 1/2), whether the backbone's map of that scale adds to it.
         head_kind: what it gives; any head whose outputs are at 1/8, 1/4 or 1/2.
+        refinement: of the last stage's map, before it is enlarged; None for none.
     """
 
     family = NAME
@@ -150,6 +152,7 @@ class Arch(Architecture):
     fusion: tuple[bool, ...] = (True,) * NUM_HEADS
     raw_outputs: tuple[bool, ...] = (True,) * NUM_OUTPUTS
     head_kind: str = DEFAULT_HEAD
+    refinement: Refinement | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stages", tuple(self.stages))
@@ -170,6 +173,8 @@ class Arch(Architecture):
             _check_stage(stage, f"stage {number}")
         for number, width in enumerate(self.head, start=1):
             check_limit(f"head {number}", width, MAX_WIDTH)
+        if self.refinement is not None:
+            self.refinement.check(self.stages[-1].width)
 
     @classmethod
     def load(cls, source: str | os.PathLike[str]) -> Arch:
@@ -199,7 +204,7 @@ class Arch(Architecture):
             raise InputError(f"expected a mapping, found {type(value).__name__}")
         if is_official(value):
             value = to_plain(value)
-        optional = ("schema", "family", "about", "head_kind", *SWITCHES)
+        optional = ("schema", "family", "about", "head_kind", "refinement", *SWITCHES)
         check_keys(value, required=("resolution", "stem", "stages", "head"), optional=optional)
         check_schema(value, SCHEMA)
         stages, head_kind = value["stages"], value.get("head_kind", DEFAULT_HEAD)
@@ -213,6 +218,7 @@ class Arch(Architecture):
             stages=tuple(_stage(stage, f"stage {number}") for number, stage in enumerate(stages, start=1)),
             head=positive_ints(value["head"], "head"),
             head_kind=head_kind,
+            refinement=read_refinement(value.get("refinement")),
             **{key: booleans(value[key], key) for key in SWITCHES if key in value},
         )
 
@@ -229,6 +235,7 @@ class Arch(Architecture):
             "head": list(self.head),
             **{key: list(getattr(self, key)) for key in SWITCHES if not all(getattr(self, key))},
             **({"head_kind": self.head_kind} if self.head_kind != DEFAULT_HEAD else {}),
+            **({"refinement": self.refinement.to_dict()} if self.refinement is not None else {}),
         }
 
     def to_official(self) -> dict[str, Any]:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError, booleans, check_keys, check_schema, choices_of, shown
+from ..family import Refinement
 from ..heads.contract import HEAD_GENE, plain_heads, read_heads
+from ..layers.description import read_refinement
 from ..space import SCHEMA, Gene, SearchSpace
 from .arch import (
     DEFAULT_HEAD,
@@ -52,6 +54,7 @@ class LitePoseSpace(SearchSpace):
     fusion: tuple[tuple[int, ...], ...] = (ALWAYS_ON,) * SWITCHES["fusion"]
     raw_outputs: tuple[tuple[int, ...], ...] = (ALWAYS_ON,) * SWITCHES["raw_outputs"]
     head_kinds: tuple[str, ...] = (DEFAULT_HEAD,)
+    refinement: Refinement | None = None
 
     family = NAME
 
@@ -63,7 +66,7 @@ class LitePoseSpace(SearchSpace):
             InputError: a choice is missing, doubled, of the wrong type, or not of a size that a network can
                 have.
         """
-        optional = ("schema", "family", "name", "head_kind", *SWITCHES)
+        optional = ("schema", "family", "name", "head_kind", "refinement", *SWITCHES)
         check_keys(value, required=("resolution", "stem", "stages", "head"), optional=optional)
         check_schema(value, SCHEMA)
         name = value.get("name", default_name)
@@ -78,6 +81,7 @@ class LitePoseSpace(SearchSpace):
         space = cls(
             name=name,
             head_kinds=read_heads(value.get("head_kind", DEFAULT_HEAD)),
+            refinement=read_refinement(value.get("refinement")),
             resolution=choices_of(value["resolution"], "resolution", multiple_of=RESOLUTION_STEP),
             stem=choices_of(value["stem"], "stem"),
             stages=tuple(_stage_choices(stage, f"stage {i}") for i, stage in enumerate(stages, start=1)),
@@ -86,6 +90,9 @@ class LitePoseSpace(SearchSpace):
         )
         # Checks the limits of an architecture.
         space.largest()
+        if space.refinement is not None:
+            for width in space.stages[-1].width:
+                space.refinement.check(width)
         return space
 
     def to_dict(self) -> dict[str, Any]:
@@ -106,6 +113,7 @@ class LitePoseSpace(SearchSpace):
                 if set(found) != {ALWAYS_ON}
             },
             **({"head_kind": plain_heads(self.head_kinds)} if self.head_kinds != (DEFAULT_HEAD,) else {}),
+            **({"refinement": self.refinement.to_dict()} if self.refinement is not None else {}),
         }
 
     def _dimensions(self) -> Iterator[Gene]:
@@ -145,6 +153,7 @@ class LitePoseSpace(SearchSpace):
             tuple(_stage(values, f"stages.{i}") for i in range(NUM_STAGES)),
             tuple(values[f"head.{i}"] for i in range(NUM_HEADS)),
             head_kind=self.head_kinds[values[HEAD_GENE]],
+            refinement=self.refinement,
             **{key: _switches(values, key, range(count)) for key, count in SWITCHES.items()},
         )
 

@@ -24,6 +24,7 @@ STEM_SCALE = 2
 STAGE_SCALES = (4, 8, 16, 16)
 HEAD_SCALES = (8, 4, 2)
 OUTPUT_KERNEL = 5
+REFINEMENT = "refinement"
 # How released networks name a layer's convolution and norm, by how we name the layer.
 _RELEASED = (
     (r"stem\.conv", "first.0.0", "first.0.1"),
@@ -179,6 +180,8 @@ class LitePose(SearchableFamily):
                 width_in = widths[i] if j == 0 else stage.width
                 found += _block_layers(i, j, width_in, stage.width, expansion, kernel)
         refined = widths[4]
+        if arch.refinement is not None:
+            found += arch.refinement.layers(REFINEMENT, refined, STAGE_SCALES[3])
         wanted = _outputs(arch.head_kind, num_joints)
         # Steps beyond the finest output would feed nothing.
         for step in range(1 + max(step for _, step, _ in wanted)):
@@ -206,6 +209,8 @@ class LitePose(SearchableFamily):
                     y = apply(f"{_block_name(i, j)}.{part}", y)
                 x = add(y, x) if _is_residual(arch, i, j) else y
             raws.append(x)
+        if arch.refinement is not None:
+            x = arch.refinement.wire(REFINEMENT, apply, add, x)
         wanted = _outputs(arch.head_kind, 1)
         found: dict[int, T] = {}
         for step in range(1 + max(step for _, step, _ in wanted)):

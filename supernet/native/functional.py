@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..family import Activation
+from ..layers.description import Activation
 from .library import library
 
 Formulation = Literal["torch", "convolution", "native"]

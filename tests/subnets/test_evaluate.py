@@ -19,8 +19,7 @@ from search.devices.options import ProfileCommand
 from subnets import Subnet, build, save
 from subnets.benchmark import __main__ as benchmark
 from subnets.benchmark.options import BenchmarkCommand, BenchmarkOptions
-from subnets.evaluate.__main__ import run
-from subnets.evaluate.options import EvaluateCommand
+from subnets.evaluate.__main__ import EvaluateCommand, run
 from subnets.export.onnx_graph import export_onnx
 from subnets.network import fuse
 from subnets.portable.manifest import Manifest

@@ -15,8 +15,8 @@ from hydra import compose, initialize_config_module
 from hydra.core.config_store import ConfigStore
 
 from subnets import build, load
+from subnets.finetune.__main__ import FinetuneCommand
 from subnets.finetune.finetuning import finetune, fresh, result_table
-from subnets.finetune.options import FinetuneCommand
 from subnets.network import fuse
 from subnets.source import open_source
 from supernet import InputError

@@ -15,8 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from subnets.predict.__main__ import run
-from subnets.predict.options import PredictCommand, PredictOptions
+from subnets.predict.__main__ import PredictCommand, PredictOptions, run
 from supernet import InputError
 
 

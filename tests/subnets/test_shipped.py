@@ -12,10 +12,9 @@ import pytest
 import torch
 
 from subnets.console import SourceOptions
-from subnets.finetune.options import FinetuneCommand
+from subnets.finetune.__main__ import FinetuneCommand
 from subnets.network import extract
-from subnets.predict.__main__ import run
-from subnets.predict.options import PredictCommand
+from subnets.predict.__main__ import PredictCommand, run
 from subnets.source import open_source
 from supernet import InputError, SearchSpace, Supernet
 from supernet.data.source import DataConfig, ensure_data
