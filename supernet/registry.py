@@ -4,9 +4,9 @@
 config key is named like them: Hydra reads `key=value` as the choice of a group wherever a folder
 `conf/<key>` exists.
 
-A contract (family, head, cost, protocol, layout, format, source of scores, strategy, accuracy model) has one
-registry. Built-in entries are named without importing them; others register when their module is imported,
-which `load_plugins` does before a command opens anything.
+A contract (family, head, refinement, cost, protocol, layout, format, source of scores, strategy, accuracy
+model) has one registry. Built-in entries are named without importing them; others register when their module
+is imported, which `load_plugins` does before a command opens anything.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from subnets.network import fuse  # noqa: E402
 from supernet import InputError, SearchSpace, Supernet  # noqa: E402
 from supernet.cost import MacsTable, ParamsTable, count_macs, count_params  # noqa: E402
 from supernet.evaluation import calibrate  # noqa: E402
-from supernet.family import FAMILIES, arch_from_dict, load_arch  # noqa: E402
+from supernet.family import FAMILIES, arch_from_dict, layers, load_arch  # noqa: E402
 from supernet.sorting import sort_channels  # noqa: E402
 
 Command = Callable[..., Any]
@@ -118,7 +118,14 @@ def test_a_module_family_that_lacks_something_is_refused(missing: str) -> None:
     assert "lacking" not in FAMILIES
 
 
-def test_subnets_are_taken_out_bit_for_bit_and_sorting_changes_nothing(space: SearchSpace) -> None:
+@pytest.mark.parametrize("refinement", [None, {"kind": "smooth", "kernel": 5}, {"kind": "rmpg"}])
+def test_subnets_are_taken_out_bit_for_bit_and_sorting_changes_nothing(refinement: Any) -> None:
+    space = SearchSpace.from_dict(PLAIN | {"refinement": refinement})
+    assert SearchSpace.from_dict(space.to_dict()) == space
+    assert arch_from_dict(space.smallest().to_dict()) == space.smallest()
+    assert space.decode(space.encode([space.largest()])) == [space.largest()]
+    added = 0 if refinement is None else len(space.largest().refinement.layers("refined", 16, 4))
+    assert len(layers(space.largest(), JOINTS)) == 7 + added
     net = Supernet(space, JOINTS).eval()
     images = torch.randn(2, 3, 96, 96)
     for arch in (space.largest(), space.smallest()):

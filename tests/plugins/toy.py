@@ -25,9 +25,10 @@ from subnets.runtime import torch_runtime
 from supernet.cost import Passes
 from supernet.data.images.store import Store
 from supernet.data.layouts import LAYOUTS, Layout, Split, read_document
-from supernet.family import FAMILIES, Architecture, Layer, arch_from_dict
+from supernet.family import FAMILIES, Architecture, Layer, Refinement, arch_from_dict
 from supernet.heads.contract import HEADS, Head, Output
 from supernet.heads.single import best_pixels
+from supernet.layers.description import REFINEMENTS
 from supernet.pose.grouping import DecodeOptions
 from supernet.pose.inference import average_views, merge_heatmaps
 from supernet.pose.people import Floats, People
@@ -52,6 +53,7 @@ class ToyArch(Architecture):
     widths: tuple[int, ...]
     depth: int
     head_kind: str = "embedding"
+    refinement: Refinement | None = None
 
 
 class Toy(SearchableFamily):
@@ -68,6 +70,8 @@ class Toy(SearchableFamily):
             found.append(
                 Layer(f"blocks.{i}", "conv", coarse, coarse, 3, 1, True, None, 4, closes_branch=True)
             )
+        if arch.refinement is not None:
+            found += arch.refinement.layers("refined", coarse, 4)
         for out in HEADS.get(arch.head_kind).outputs(num_joints):
             width = {2: fine, 4: coarse}[out.scale]
             found.append(Layer(f"out_{out.name}", "conv", width, out.channels, 1, 1, False, None, out.scale))
@@ -78,6 +82,8 @@ class Toy(SearchableFamily):
         x = apply("coarse", fine)
         for i in range(arch.depth):
             x = add(x, apply(f"blocks.{i}", x))
+        if arch.refinement is not None:
+            x = arch.refinement.wire("refined", apply, add, x)
         maps = {2: fine, 4: x}
         return [apply(f"out_{out.name}", maps[out.scale]) for out in HEADS.get(arch.head_kind).outputs(1)]
 
@@ -110,6 +116,27 @@ class OnePerson(Head):
 
 
 HEADS.register("toy", OnePerson())
+
+
+# --- Refinement: what improves a map before the head ------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Smooth(Refinement):
+    """A depthwise convolution beside the map."""
+
+    kind = "smooth"
+    kernel: int = 3
+
+    def layers(self, name: str, channels: int, scale: int) -> tuple[Layer, ...]:
+        place = (scale, name, "refinement")
+        return (Layer(f"{name}.look", "depthwise", channels, channels, self.kernel, 1, True, None, *place),)
+
+    def wire(self, name: str, apply: Apply, add: Add, x: Any) -> Any:
+        return add(x, apply(f"{name}.look", x))
+
+
+REFINEMENTS.register("smooth", Smooth)
 
 
 # --- Cost: a maximum --------------------------------------------------------------------------------------

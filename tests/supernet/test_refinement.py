@@ -23,8 +23,8 @@ from subnets.portable.manifest import Manifest
 from subnets.runtime import open_runtime, torch_runtime
 from supernet import Arch, InputError, SearchSpace, Supernet
 from supernet.cost import MacsTable, ParamsTable, count_macs, count_params
-from supernet.family import arch_from_dict, layers, load_arch
-from supernet.layers.description import REFINEMENTS, Refinement
+from supernet.family import arch_from_dict, load_arch
+from supernet.layers.description import Refinement
 from supernet.layers.parse_graph import ParseGraph
 from supernet.memory import MemoryTable, memory_of
 from supernet.pose import Skeleton
@@ -206,22 +206,3 @@ def test_bad_input_is_one_line(tmp_path: Path) -> None:
         assert told in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1
         assert "Traceback" not in done.stderr
-
-
-def test_one_of_ones_own() -> None:
-    """A refinement is registered as everything else, and any family carries it."""
-
-    class Nothing(Refinement):
-        kind = "nothing"
-
-        def layers(self, name, channels, scale):
-            return ()
-
-        def wire(self, name, apply, add, x):
-            return x
-
-    REFINEMENTS.register("nothing", Nothing)
-    plain = TOP_DOWN["hourglass"]
-    refined = arch_from_dict(plain.to_dict() | {"refinement": {"kind": "nothing"}})
-    assert layers(refined, 14) == layers(plain, 14)
-    assert refined.to_dict()["refinement"] == {"kind": "nothing"}
