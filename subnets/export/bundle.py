@@ -1,28 +1,41 @@
-"""The runtime inside an exported folder: copies of the live modules, so that nothing is written twice."""
+"""What makes an exported folder run elsewhere: copies of the live modules, so that nothing is written twice,
+what ports need, and the page of the format `web`.
+"""
 
 from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from string import Template
 from typing import Any
 
+import cv2
 import numpy as np
 
 from supernet import __version__
 from supernet.errors import InputError
-from supernet.heads.contract import Head
+from supernet.heads.contract import HEADS, Head
+from supernet.heads.onestage import LEAST
+from supernet.pose.drawing import SIDE_COLOURS
 from supernet.pose.grouping import DecodeOptions
-from supernet.pose.preprocess import IMAGE_MEAN, IMAGE_STD, SHORT_MULTIPLE
+from supernet.pose.preprocess import IMAGE_MEAN, IMAGE_STD, LONG_MULTIPLE, LONGEST, UInt8, padded_shape
 from supernet.pose.skeletons import Skeleton
-from supernet.runs.files import write_text
+from supernet.runs.files import read_json, write_bytes, write_json, write_text
 
 from .. import portable
+from ..portable.frames import read_rgb
 from ..portable.manifest import Manifest, outputs_of
+from ..portable.predicting import DRAW_JOINT, DRAW_SCORE
 from ..portable.predictor import Predictor, Run
+from ..portable.session import OnnxSession
+from .formats import Format, Job
+from .onnx_graph import ONNX, read_manifest
 
 PACKAGE = "litepose_runtime"
 ENTRY = "subnets.portable.main"
@@ -34,6 +47,17 @@ VECTORS = "vectors.npz"
 RULES_IN_C = ("hungarian", "greedy", "first")
 _CONDITION = re.compile(r"<!-- (?:if (\w+)|end) -->")
 PORTABLE = Path(portable.__file__).parent
+# The page of the format `web`, and what it takes of the npm package onnxruntime-web, under names that every
+# file server knows.
+PAGE = Path(__file__).with_name("web")
+WEB_PACKAGE = "onnxruntime-web"
+WEB_RUNTIME = {
+    "ort.wasm.bundle.min.mjs": "ort.js",
+    "ort-wasm-simd-threaded.wasm": "ort.wasm",
+}
+# The outputs that the page makes people of.
+WEB_OUTPUTS = (("quarter", "half"), ("scores", "positions", "tags"), ("scores", "people"))
+SAMPLE = "sample.png"
 # The toolkit's packages: `supernet.pose.people` becomes `<PACKAGE>.pose.people`.
 _ROOTS = ("supernet", "subnets")
 _NEEDS = "numpy>=1.26\nscipy>=1.11\nopencv-python-headless>=4.8\nonnxruntime>=1.18\n"
@@ -121,7 +145,7 @@ def porting_text(manifest: Manifest, decode: DecodeOptions) -> str:
     height, width = shape or (0, 0)
     return Template("\n".join(lines) + "\n").substitute(
         name=manifest.name,
-        side=-(-manifest.resolution // SHORT_MULTIPLE) * SHORT_MULTIPLE,
+        side=input_side(manifest),
         height=height,
         width=width,
         mean=IMAGE_MEAN,
@@ -144,15 +168,10 @@ def vectors(predictor: Predictor, manifest: Manifest, count: int) -> dict[str, A
     Returns:
         the arrays of `vectors.npz`, as `porting.md` tells, and the `manifest` as JSON.
     """
-    from supernet.data.synthetic.options import SyntheticOptions
-    from supernet.data.synthetic.scene import render_scene
-
     arrays: dict[str, Any] = {"manifest": np.array(manifest.to_json())}
     for number in range(count):
         # In turn smaller than the input and more than twice as large, where pixels are averaged first.
-        size = round(manifest.resolution * (0.9, 2.3)[number % 2])
-        options = SyntheticOptions(size=max(32, min(size, 4096)), two_tone=1.0)
-        image = render_scene(np.random.SeedSequence([number]), options).image
+        image = rendered(number, manifest.resolution * (0.9, 2.3)[number % 2])
         item, inputs = predictor.prepare(image)
         computed = predictor.network((item, inputs))
         people = predictor.group(computed)
@@ -163,6 +182,15 @@ def vectors(predictor: Predictor, manifest: Manifest, count: int) -> dict[str, A
         }
         arrays |= {f"people_{number}": people.keypoints, f"scores_{number}": people.scores}
     return arrays
+
+
+def rendered(number: int, size: float) -> UInt8:
+    """A scene (H, W, 3) uint8 RGB of about `size` x `size` pixels; every `number` is another."""
+    from supernet.data.synthetic.options import SyntheticOptions
+    from supernet.data.synthetic.scene import render_scene
+
+    options = SyntheticOptions(size=max(32, min(round(size), 4096)), two_tone=1.0)
+    return render_scene(np.random.SeedSequence([number]), options).image
 
 
 def write_porting(folder: Path, manifest: Manifest, run: Run, count: int) -> None:
@@ -231,3 +259,103 @@ def _moved(source: str, own: str) -> str:
     if root in _ROOTS:
         return source
     return re.sub(rf"^from {root}(?=[. ])", f"from {PACKAGE}.{root}", source, flags=re.MULTILINE)
+
+
+def input_side(manifest: Manifest) -> int:
+    """The short side of the input, in pixels, where shapes are free."""
+    return padded_shape(manifest.resolution, 1, 1)[0]
+
+
+def write_web(job: Job, path: Path, options: Mapping[str, Any]) -> Sequence[str]:
+    """A page that runs the ONNX file of the same folder in a browser, with all that it needs.
+
+    Raises:
+        InputError: the package or the sample is missing, or people cannot be made of the outputs there.
+    """
+    manifest, folder = job.manifest, path.parent
+    outputs = outputs_of(manifest)
+    if tuple(outputs) not in WEB_OUTPUTS:
+        ends = HEADS.get(manifest.head_kind).ending_outputs()
+        told = "; use export.peaks=30" if tuple(ends) in WEB_OUTPUTS else ""
+        raise InputError(f"format web makes no people of the outputs {', '.join(outputs)}{told}")
+    if manifest.matching not in RULES_IN_C:
+        known = ", ".join(RULES_IN_C)
+        raise InputError(f"format web knows the rules {known}, not {manifest.matching!r}")
+    runtime = copy_web_package(options["package"], folder)
+    for item in PAGE.iterdir():
+        shutil.copyfile(item, folder / item.name)
+    shutil.copyfile(job.folder / ONNX.file, path)
+    # Small networks see 96 pixels; a person who looks at the page wants more.
+    sample = options["sample"]
+    image = rendered(0, max(480, manifest.resolution)) if sample is None else read_rgb(Path(sample))
+    done, data = cv2.imencode(".png", image[..., ::-1])
+    assert done
+    write_bytes(folder / SAMPLE, data.tobytes())
+    people = Predictor.of(OnnxSession(path), manifest)(image)
+    network = {
+        **page_settings(manifest),
+        "runtime": runtime,
+        "toolkit": f"litepose-ofa {__version__}",
+        "sample": [
+            {"score": score, "joints": pose}
+            for score, pose in zip(people.scores.tolist(), people.keypoints.tolist(), strict=True)
+        ],
+    }
+    write_json(folder / "network.json", network)
+    return (f"a page for browsers, with {runtime}",)
+
+
+def page_settings(manifest: Manifest) -> dict[str, Any]:
+    """What the page has to know to prepare pictures, to make people of the outputs and to draw them."""
+    return {
+        **json.loads(manifest.to_json()),
+        "side": input_side(manifest),
+        "multiple": LONG_MULTIPLE,
+        "longest": LONGEST,
+        "least": LEAST,
+        "decode": asdict(DecodeOptions(matching=manifest.matching)),
+        "draw": {"score": DRAW_SCORE, "joint": DRAW_JOINT, "colours": SIDE_COLOURS},
+        "sides": [manifest.skeleton.side(joint) for joint in range(manifest.skeleton.num_joints)],
+    }
+
+
+def copy_web_package(given: str | None, folder: Path) -> str:
+    """Copy what browsers need of the npm package into `folder`: that of the folder `given`, or of the next
+    `node_modules`, as Node looks for it.
+
+    Returns:
+        its name, version and licence.
+
+    Raises:
+        InputError: it is not there, or not as it is expected.
+    """
+    here = Path.cwd()
+    near = [base / "node_modules" / WEB_PACKAGE for base in (here, *here.parents)]
+    places = near if given is None else [Path(given)]
+    package = next((place for place in places if (place / "package.json").is_file()), None)
+    if package is None:
+        where = "" if given is None else f", which {given} is not"
+        raise InputError(
+            f"format web needs the npm package {WEB_PACKAGE}{where}: `npm install --no-save {WEB_PACKAGE}`, "
+            "or its folder as export.options={web:{package:FOLDER}}"
+        )
+    about = read_json(package / "package.json", "npm package")
+    for source, name in WEB_RUNTIME.items():
+        file = package / "dist" / source
+        if not file.is_file():
+            raise InputError(f"{file} is missing; format web needs {WEB_PACKAGE} 1.20 or later")
+        shutil.copyfile(file, folder / name)
+    named = about if isinstance(about, dict) else {}
+    return f"{WEB_PACKAGE} {named.get('version', '')} ({named.get('license', 'licence unknown')})"
+
+
+WEB = Format(
+    "web",
+    "web/model.onnx",
+    "onnxruntime",
+    write_web,
+    OnnxSession,
+    read_manifest,
+    needs=("onnx",),
+    options={"package": None, "sample": None},
+)

@@ -163,6 +163,7 @@ FORMATS: Registry[Format] = Registry(
         "tflite_int8": "subnets.export.conversions:TFLITE_INT8",
         "executorch": "subnets.export.conversions:EXECUTORCH",
         "executorch_int8": "subnets.export.conversions:EXECUTORCH_INT8",
+        "web": "subnets.export.bundle:WEB",
     },
     _check,
 )

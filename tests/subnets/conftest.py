@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from subnets import Subnet, build, save
+from subnets.export.bundle import WEB_PACKAGE, WEB_RUNTIME
 from subnets.export.onnx_graph import export_onnx
 from subnets.network import fuse
 from subnets.portable.manifest import Manifest
@@ -60,3 +61,14 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> DataConfig:
     root = tmp_path_factory.mktemp("data") / "set"
     render = SyntheticOptions(train=4, val=2, test=5, size=96)
     return DataConfig(root=str(root), layout="synthetic", render=render, workers=0)
+
+
+@pytest.fixture(scope="session")
+def web_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that looks like the npm package of the format `web`."""
+    package = tmp_path_factory.mktemp("npm") / WEB_PACKAGE
+    (package / "dist").mkdir(parents=True)
+    (package / "package.json").write_text('{"version": "1.99.0", "license": "MIT"}')
+    for name in WEB_RUNTIME:
+        (package / "dist" / name).write_text(name)
+    return package

@@ -42,20 +42,28 @@ def command(folder: Path, **settings: object) -> ExportCommand:
 
 
 def test_an_export_is_complete_and_the_same_network(
-    small_net: Subnet, small_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_net: Subnet,
+    small_folder: Path,
+    web_package: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder = tmp_path / "out"
-    config = command(small_folder, format="onnx,torch_export")
+    given = {"web": {"package": str(web_package)}}
+    options = ExportOptions(latency_rounds=0, bundle=False, options=given)
+    config = command(small_folder, format="onnx,torch_export,web", export=options)
     run(config, folder)
     names = {path.name for path in folder.iterdir()}
     assert {"arch.yaml", "model.safetensors", "meta.json", "model.onnx", "model.pt2", "export.json"} <= names
     assert load(folder).arch == small_net.arch
     images = np.random.default_rng(0).standard_normal((1, 3, 96, 128), dtype=np.float32)
     expected = open_runtime(small_net)(images)
-    for file, kind in (("model.onnx", "onnxruntime"), ("model.pt2", "torch.export")):
+    files = (("model.onnx", "onnxruntime"), ("model.pt2", "torch.export"), ("web/model.onnx", "onnxruntime"))
+    for file, kind in files:
         assert relative_difference(open_runtime(folder / file, kind)(images), expected) < 1e-4
     record = json.loads((folder / "export.json").read_text())
-    assert [item["difference"] < 1e-4 for item in record["formats"]] == [True, True]
+    assert [item["difference"] < 1e-4 for item in record["formats"]] == [True, True, True]
+    assert record["formats"][2]["bytes"] == sum(path.stat().st_size for path in (folder / "web").iterdir())
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     run(config, folder)
     assert "holds this export already" in " ".join(capsys.readouterr().out.split())
