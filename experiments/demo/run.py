@@ -27,6 +27,11 @@ SEARCH = (
     f"budgets.macs=[{','.join(BUDGETS.values())}]",
     f"budgets.names=[{','.join(BUDGETS)}]",
 )
+BEST = list(BUDGETS)[-1]
+# Of npm, which nobody has to have: without it the demo is the same but for this page.
+WEB = ("-m", "subnets.export", f"arch=runs/search/demo:{BEST}", "format=web", "name=demo-web")
+PAGE = "runs/export/demo-web/web"
+PACKAGE = Path("node_modules/onnxruntime-web")
 STEPS = (
     ("Render the data and train one supernet", TRAIN),
     ("Search it for four budgets, shares of the largest subnet's MACs", SEARCH),
@@ -34,6 +39,7 @@ STEPS = (
         (f"Export the subnet of budget {name}", ("-m", "subnets.export", f"arch=runs/search/demo:{name}"))
         for name in BUDGETS
     ),
+    *([(f"A page for browsers with the subnet of {BEST}", WEB)] if PACKAGE.is_dir() else []),
     ("Evaluate on the test split and report", (str(HERE / "report.py"),)),
 )
 
@@ -85,6 +91,12 @@ def main() -> int:
             return status
         print(f"    ({time.monotonic() - start:.0f} s)", flush=True)
     print(f"\nDone in {(time.monotonic() - begin) / 60:.1f} minutes: look at runs/demo/report.md.")
+    if PACKAGE.is_dir():
+        print(f"In a browser: python -m http.server --directory {PAGE}, then http://localhost:8000")
+    else:
+        print(
+            "In a browser: `npm install --no-save onnxruntime-web`, then `make demo` adds a page to the rest"
+        )
     return 0
 
 

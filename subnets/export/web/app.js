@@ -5,7 +5,7 @@ const element = id => document.getElementById(id);
 const [canvas, video, stage, status] = ['view', 'video', 'stage', 'status'].map(element);
 const worker = new Worker('worker.js', { type: 'module' });
 const source = document.createElement('canvas'); // the picture at its own size
-const shown = { people: [], width: 0, height: 0 };
+const shown = { people: [], times: [], width: 0, height: 0 };
 const waiting = []; // for answers of the worker, which come in the order of the questions
 let network, playing = 0, facing = 'environment';
 
@@ -116,7 +116,8 @@ async function openCamera() {
 }
 
 function show(found, rate) {
-  Object.assign(shown, { people: found.people, width: source.width, height: source.height });
+  const times = [found.prepare, found.network, found.group];
+  Object.assign(shown, { people: found.people, times, width: source.width, height: source.height });
   const total = found.prepare + found.network + found.group, ms = value => value.toFixed(value < 10 ? 1 : 0);
   draw();
   document.body.dataset.state = 'done';
