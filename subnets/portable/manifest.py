@@ -25,7 +25,7 @@ PREPROCESSING: dict[str, Any] = {
     "std": list(IMAGE_STD),
     "layout": "NCHW",
     "dtype": "float32",
-    "resize": "short side = resolution, long side up to a multiple of 64, centred on black",
+    "resize": "short side = resolution up to a multiple of 32, long side to one of 64, centred on black",
 }
 RESIZE_TO_FIT = "as large as it fits into {} x {} (height x width), sides in proportion, centred on black"
 
