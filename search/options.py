@@ -7,7 +7,16 @@ from typing import Any
 
 from supernet.data.source import DataConfig
 from supernet.errors import InputError
-from supernet.options import CommandOptions, EvaluationOptions, Options, option, threads_option
+from supernet.options import (
+    COUNTED,
+    STARTED,
+    CommandOptions,
+    EvaluationOptions,
+    Options,
+    option,
+    seed_option,
+    threads_option,
+)
 
 
 def default_budgets() -> dict[str, Any]:
@@ -36,17 +45,17 @@ class SearchOptions(Options, group="search"):
         patience: seconds to wait for a storage that does not answer.
     """
 
-    evaluations: int = option(100, least=1)
+    evaluations: int = option(100, least=1, most=COUNTED)
     batch: int = option(8, least=1)
     baseline: int = option(8, least=0)
     warm_start: list[str] = field(default_factory=list)
     references: bool = True
-    workers: int = option(1, least=1)
+    workers: int = option(1, least=1, most=STARTED)
     storage: str | None = None
     repair: bool = False
-    lease: float = option(60.0, above=0)
+    lease: float = option(60.0, above=0, most=COUNTED)
     attempts: int = option(3, least=1)
-    patience: float = option(30.0, above=0)
+    patience: float = option(30.0, above=0, most=COUNTED)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -93,7 +102,7 @@ class SearchCommand(CommandOptions):
     search: SearchOptions = field(default_factory=SearchOptions)
     evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
     latency: str | None = None
-    seed: int = option(0, least=0)
+    seed: int = seed_option()
     accelerator: str = "auto"
     threads: int | None = threads_option(None)
     data: DataConfig | None = None

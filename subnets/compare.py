@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from supernet.cli import launch
 from supernet.data.source import DataConfig
 from supernet.errors import InputError
-from supernet.options import CommandOptions, option, threads_option
+from supernet.options import COUNTED, CommandOptions, option, threads_option
 from supernet.runs.reading import check_bound, read_bytes
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class CompareCommand(CommandOptions):
     other: str | None = None
     write: str | None = None
     split: str | None = None
-    images: int | None = option(None, least=1)
+    images: int | None = option(None, least=1, most=COUNTED)
     data: DataConfig = field(default_factory=DataConfig)
     tolerance: float | None = option(1e-3, above=0)
     threads: int | None = threads_option(None)

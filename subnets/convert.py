@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from supernet.cli import launch
-from supernet.options import CommandOptions, option
+from supernet.options import CommandOptions, joints_option
 from supernet.runs.files import remove_if_empty
 
 from .console import register_slug
@@ -25,7 +25,7 @@ class ConvertCommand(CommandOptions):
 
     arch: str = "???"
     weights: str = "???"
-    num_joints: int = option(14, least=1)
+    num_joints: int = joints_option()
     name: str = "default"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from supernet.cli import launch
-from supernet.options import CommandOptions, check_shape, option
+from supernet.options import CommandOptions, check_shape, joints_option, option, scales_option
 
 from .console import as_list
 
@@ -26,10 +26,10 @@ class CostsCommand(CommandOptions):
     """
 
     arch: Any = None
-    num_joints: int = option(14, least=1)
+    num_joints: int = joints_option()
     input_shape: list[int] | None = None
     flip: bool = True
-    scales: tuple[float, ...] = option((1.0,), above=0)
+    scales: tuple[float, ...] = scales_option((1.0,))
     image_shape: list[int] = option([480, 640], least=1, size=2)
 
     def __post_init__(self) -> None:

@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from . import __version__
-from .errors import InputError, message
+from .errors import InputError, is_exhausted, message
 from .options import CommandOptions
 from .registry import conf_folder, conf_names, load_plugins
 from .runs.files import DISK_FULL, check_settings, read_yaml, remove_if_empty
@@ -266,7 +266,6 @@ def launch(command: str, schema: type[C], body: Callable[[C, Path], object], pos
     if "--version" in sys.argv[1:]:
         print(f"litepose-ofa {__version__}")
         return
-
     try:
         for path, text in _own_settings():
             if text is not None:
@@ -287,18 +286,16 @@ def launch(command: str, schema: type[C], body: Callable[[C, Path], object], pos
     except UnicodeError as error:
         wrong = next((path for path, text in _own_settings() if text is None), "a file of settings")
         fail(InputError(f"{wrong} is not UTF-8 text: {error}"))
-    except (InputError, HydraException, OmegaConfBaseException, OSError, yaml.YAMLError) as error:
-        if not is_users(error):
-            raise
-        fail(error)
-    except AssertionError as error:
-        # Hydra's, at `data.root=...` where `data` is null: it does not say which override it was.
-        if _ROOT_IS_NULL not in str(error):
-            raise
-        fail(InputError(_mend_of_null_group(sys.argv[1:], command)))
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        if isinstance(error, AssertionError) and _ROOT_IS_NULL in str(error):
+            # Hydra's, at `data.root=...` where `data` is null: it does not say which override it was.
+            fail(InputError(_mend_of_null_group(sys.argv[1:], command)))
+        if not is_users(error):
+            raise
+        fail(error)
 
 
 @contextmanager
@@ -334,7 +331,7 @@ def _task(command: str, body: Callable[[C, Path], object]) -> Callable[[DictConf
 
                 require_there(typed.data, config.supernet)  # type: ignore[attr-defined]
             body(typed, folder)
-        except (InputError, OSError) as error:
+        except Exception as error:
             if not is_users(error):
                 raise
             remove_if_empty(folder)
@@ -373,7 +370,8 @@ def _own_settings() -> Iterator[tuple[Path, str | None]]:
 def is_users(error: BaseException) -> bool:
     """Whether the user can mend what `error` says; everything else is a bug and keeps its traceback."""
     # Hydra's missing config is an OSError too, without a number.
-    return not isinstance(error, OSError) or isinstance(error, HydraException) or error.errno in _DISK_ERRORS
+    users = isinstance(error, InputError | HydraException | OmegaConfBaseException | yaml.YAMLError)
+    return users or is_exhausted(error) or (isinstance(error, OSError) and error.errno in _DISK_ERRORS)
 
 
 def fail(error: BaseException) -> NoReturn:
@@ -384,6 +382,8 @@ def fail(error: BaseException) -> NoReturn:
 
 def one_line(error: BaseException) -> str:
     """The message of `error` (and of its cause, where Hydra wraps one) in one line."""
+    if is_exhausted(error):
+        return "there is not enough memory; smaller batches or pictures need less"
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         return f"nothing more can be written ({error.strerror}); make room and start the same command again"
     if isinstance(error, OSError) and not isinstance(error, HydraException):

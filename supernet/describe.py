@@ -13,7 +13,7 @@ from rich.table import Table
 from .cli import launch
 from .cost import count_macs, count_params, input_size, scored_macs
 from .family import Architecture, Layer, layers, load_arch, read_about
-from .options import CommandOptions, check_shape, option
+from .options import CommandOptions, check_shape, joints_option
 from .registry import conf_names
 from .space import SearchSpace
 
@@ -188,7 +188,7 @@ class DescribeCommand(CommandOptions):
 
     arch: str | None = None
     space: str | None = None
-    num_joints: int = option(14, least=1)
+    num_joints: int = joints_option()
     input_shape: list[int] | None = None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields
@@ -18,6 +19,16 @@ class InputError(ValueError):
 
     def __str__(self) -> str:
         return message(super().__str__())
+
+
+# How torch, OpenCV, C++ and the system say that there is no memory left.
+_EXHAUSTED = re.compile("(can't|cannot|failed to) allocate|out of memory|bad_alloc", re.IGNORECASE)
+
+
+def is_exhausted(error: BaseException) -> bool:
+    """Whether the machine or the device has no memory left for what was asked."""
+    said = not isinstance(error, InputError) and _EXHAUSTED.search(str(error))
+    return isinstance(error, MemoryError) or bool(said)
 
 
 # Signs of a message: what a file holds is cut in the middle, the thing and the mend stay.

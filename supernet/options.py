@@ -7,12 +7,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, TypeVar, cast
 
-from .errors import InputError
+from .errors import LARGEST_SIZE, InputError
 from .errors import shown as brief
 
 T = TypeVar("T")
 # The largest whole number that generators and arrays take.
 _LARGEST = 2**63 - 1
+# `most` of what is counted one after another and not held: steps, images, seconds.
+COUNTED = 10**9
+# Of what a system starts: threads and processes.
+STARTED = 1024
+# Of images that are in memory at once.
+BATCH = 8192
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,8 @@ class Rule:
 
     Attributes:
         among: the texts to choose from, or a function that lists them.
-        least, most: bounds that are allowed themselves.
+        least, most: bounds that are allowed themselves; without a bound above, 65536 is one, since numbers
+            lead to memory and time.
         above, below: bounds that are not.
         size: how many items a list has; None takes any number but none.
     """
@@ -48,6 +55,8 @@ class Rule:
                 raise InputError(f"{name}: {brief(item)} has more than 64 bits")
             if known is None and not self._holds(item):
                 raise InputError(f"{name}={shown} {self._told(many)}")
+            if known is None and self.most is None:
+                check_size(name, item)
 
     def _holds(self, value: float) -> bool:
         return (
@@ -59,12 +68,13 @@ class Rule:
         )
 
     def _told(self, many: bool) -> str:
-        if self.least is not None and self.most is not None:
+        if self.least is not None and self.most is not None and self.most < _LARGEST:
             return f"is not between {self.least:g} and {self.most:g}"
         if self.above is not None and self.below is not None:
             return f"must lie between {self.above:g} and {self.below:g}"
         if self.above == 0:
-            return "must be positive numbers" if many else "must be a positive number"
+            most = "" if self.most is None else f", {self.most:g} at most"
+            return ("must be positive numbers" if many else "must be a positive number") + most
         words = ((self.least, "{:g} or more"), (self.above, "more than {:g}"), (self.below, "below {:g}"))
         return "must be " + " and ".join(text.format(bound) for bound, text in words if bound is not None)
 
@@ -79,7 +89,28 @@ def option(default: T, **rule: Any) -> T:
 
 def threads_option(default: T) -> T:
     """An `option` of how many threads compute: so many as a system may start."""
-    return option(default, least=1, most=1024)
+    return option(default, least=1, most=STARTED)
+
+
+def scales_option(default: T) -> T:
+    """An `option` of test-time scales; memory grows with their square."""
+    return option(default, above=0, most=8)
+
+
+def joints_option() -> int:
+    """An `option` of the joints of a network that has no skeleton."""
+    return option(14, least=1, most=1024)
+
+
+def seed_option() -> int:
+    """An `option` from which everything random derives."""
+    return option(0, least=0, most=_LARGEST)
+
+
+def check_size(name: str, value: Any) -> None:
+    """Raise InputError for a number of a setting that nobody means."""
+    if isinstance(value, int | float) and abs(value) > LARGEST_SIZE:
+        raise InputError(f"{name}={brief(value)} is more than {LARGEST_SIZE}")
 
 
 @dataclass
@@ -105,6 +136,8 @@ class Options:
             items = value if isinstance(value, list | tuple) else [value]
             if any(isinstance(item, float) and not math.isfinite(item) for item in items):
                 raise InputError(f"{name}={value} must be a finite number")
+            for item in items if "rule" not in each.metadata else ():
+                check_size(name, item)
             # YAML knows lists only.
             if isinstance(each.default, tuple) and isinstance(value, list):
                 setattr(self, each.name, tuple(value))
@@ -138,16 +171,16 @@ class EvaluationOptions(Options, group="evaluation"):
         scales: test-time scales, multiples of the resolution.
         square: letterbox images into a square input, for networks that take only one shape.
         calibration_images: training images that set the batch-norm statistics of a subnet of a supernet.
-        memory: gigabytes of prepared images that are kept, all resolutions together; what has no room is
-            prepared anew each time.
+        memory: gigabytes of prepared images that are kept, all resolutions together (a process takes about
+            half a gigabyte besides); what has no room is prepared anew each time.
         matching: the rule by which peaks join people: hungarian, greedy or first; null for the network's own.
     """
 
-    images: int | None = option(None, least=1)
-    batch_size: int = option(16, least=1)
+    images: int | None = option(None, least=1, most=COUNTED)
+    batch_size: int = option(16, least=1, most=BATCH)
     flip: bool = False
-    scales: tuple[float, ...] = option((1.0,), above=0)
+    scales: tuple[float, ...] = scales_option((1.0,))
     square: bool = False
-    calibration_images: int = option(64, least=1)
-    memory: float = option(2.0, least=0)
+    calibration_images: int = option(64, least=1, most=COUNTED)
+    memory: float = option(1.5, least=0)
     matching: str | None = None

@@ -16,8 +16,8 @@ from rich.table import Table
 from .cli import launch
 from .errors import InputError
 from .options import CommandOptions
-from .runs.files import atomic_path, read_yaml, write_text
-from .runs.folders import CONFIG_FILE
+from .runs.files import atomic_path, write_text
+from .runs.folders import CONFIG_FILE, read_config
 from .runs.log import LOG, logged_metric, read_log
 
 CSV_FILE = "sweep.csv"
@@ -65,7 +65,7 @@ def read_sweep(folder: Path) -> list[SweepRun]:
     folders = sorted(f.parent for f in folder.glob(f"*/{CONFIG_FILE}") if (f.parent / LOG).exists())
     if not folders:
         raise InputError(f"{folder} holds no training runs; give the folder of a multirun (-m)")
-    flat = [_flatten(read_yaml(f / CONFIG_FILE, "run config")) for f in folders]
+    flat = [_flatten(read_config(f)) for f in folders]
     keys = dict.fromkeys(key for config in flat for key in config)
     varied = [k for k in keys if k not in IGNORED and len({str(config.get(k)) for config in flat}) > 1]
     return [_run(f, {k: config.get(k) for k in varied}) for f, config in zip(folders, flat, strict=True)]

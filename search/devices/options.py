@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from supernet.errors import InputError
-from supernet.options import CommandOptions, Options, option, threads_option
+from supernet.options import CommandOptions, Options, joints_option, option, seed_option, threads_option
 
 RUNTIMES = ("torch", "torch_compile", "onnxruntime", "board")
 PRECISIONS = ("float32", "float16", "bfloat16")
@@ -81,7 +81,7 @@ class ProfileCommand(CommandOptions):
 
     name: str = "default"
     space: str = "tiny"
-    num_joints: int = option(14, least=1)
-    seed: int = option(0, least=0)
+    num_joints: int = joints_option()
+    seed: int = seed_option()
     device: DeviceOptions = field(default_factory=DeviceOptions)
     measure: MeasureOptions = field(default_factory=MeasureOptions)

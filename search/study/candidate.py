@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -77,11 +78,17 @@ class Lease:
     def of(cls, trial: FrozenTrial) -> Lease | None:
         """The lease kept in a trial."""
         value = trial.user_attrs.get("lease")
-        return cls(**{**value, "worker": Worker(**value["worker"])}) if value else None
+        return cls(**{**value, "worker": _worker(**value["worker"])}) if value else None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain form, kept in the trial."""
         return asdict(self)
+
+
+@lru_cache(maxsize=256)
+def _worker(host: str, process: str, key: str) -> Worker:
+    """One object for all the leases of a worker."""
+    return Worker(host, process, key)
 
 
 @lru_cache(maxsize=1)
@@ -197,6 +204,27 @@ def as_trial(problem: Problem, row: Row, number: int, index: int) -> FrozenTrial
             "index": index,
         },
     )
+
+
+def _shared(value: Any) -> Any:
+    """JSON whose texts and keys are one object each."""
+    if isinstance(value, dict):
+        return {sys.intern(key): _shared(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shared(item) for item in value]
+    return sys.intern(value) if type(value) is str else value
+
+
+def slim(trial: FrozenTrial) -> None:
+    """Let what is equal in many finished trials be one object: a storage reads a copy for every trial.
+
+    Distributions and names are two thirds of what a trial takes of the memory.
+    """
+    trial.params, trial.user_attrs = _shared(trial.params), _shared(trial.user_attrs)
+    trial.distributions = {
+        sys.intern(name): _distribution(kind.choices) if isinstance(kind, CategoricalDistribution) else kind
+        for name, kind in trial.distributions.items()
+    }
 
 
 def state_of(trial: FrozenTrial) -> State:

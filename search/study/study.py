@@ -17,7 +17,18 @@ from supernet.pose.protocols import main_metric
 
 from ..strategies.contract import Problem
 from ..strategies.plan import Plan
-from .candidate import SCHEMA, Candidate, Lease, Worker, as_candidate, as_trial, place_of, state_of, tries_of
+from .candidate import (
+    SCHEMA,
+    Candidate,
+    Lease,
+    Worker,
+    as_candidate,
+    as_trial,
+    place_of,
+    slim,
+    state_of,
+    tries_of,
+)
 from .storage import PatientStorage
 
 
@@ -133,6 +144,7 @@ class SearchStudy:
                 self._storage.set(trial._trial_id, "double", True)
                 self._storage.move(trial._trial_id, TrialState.FAIL)
         while self._settled < len(trials) and trials[self._settled].state.is_finished():
+            slim(trials[self._settled])
             self._settled += 1
         self._looking = time.perf_counter() - began
 

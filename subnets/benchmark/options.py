@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from supernet.errors import InputError
-from supernet.options import CommandOptions, Options, check_shape, option, threads_option
+from supernet.options import BATCH, CommandOptions, Options, check_shape, option, seed_option, threads_option
 
 from ..console import SourceOptions
 
@@ -27,10 +27,10 @@ class BenchmarkOptions(Options, group="benchmark"):
 
     rounds: int = option(50, least=1)
     warmup: int = option(5, least=0)
-    batch: int = option(1, least=1)
+    batch: int = option(1, least=1, most=BATCH)
     input_shape: list[int] | None = None
     image: str | None = None
-    seed: int = option(0, least=0)
+    seed: int = seed_option()
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -7,7 +7,7 @@ from typing import Any
 
 from supernet.data.source import DataConfig
 from supernet.errors import InputError
-from supernet.options import CommandOptions, Options, option, threads_option
+from supernet.options import COUNTED, STARTED, CommandOptions, Options, option, threads_option
 
 from ..console import SourceOptions
 
@@ -54,13 +54,13 @@ class ExportOptions(Options, group="export"):
     opset: int = option(18, least=11, most=18)
     int8: str = option(INT8_EXTENTS[0], among=INT8_EXTENTS)
     tolerance: float = option(1e-4, above=0, below=1)
-    calibration_images: int = option(128, least=1)
-    score_images: int | None = option(0, least=0)
+    calibration_images: int = option(128, least=1, most=COUNTED)
+    score_images: int | None = option(0, least=0, most=COUNTED)
     latency_rounds: int = option(20, least=0)
     threads: int | None = threads_option(None)
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
     bundle: bool = True
-    vectors: int = option(2, least=0)
+    vectors: int = option(2, least=0, most=STARTED)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 from supernet.cli import launch
 from supernet.errors import InputError
-from supernet.options import CommandOptions, Options, option, threads_option
+from supernet.options import (
+    COUNTED,
+    CommandOptions,
+    Options,
+    option,
+    scales_option,
+    threads_option,
+)
 from supernet.runs.folders import CONFIG_FILE, alone_in, claim_run_folder, hold_run_folder
 
 from ..console import SourceOptions, register_slug
@@ -45,7 +52,7 @@ class PredictOptions(Options, group="predict"):
     """
 
     flip: bool = False
-    scales: list[float] = option([1.0], above=0)
+    scales: list[float] = scales_option([1.0])
     threshold: float = 0.1
     tag_threshold: float = 1.0
     oks_nms: float | None = None
@@ -55,7 +62,7 @@ class PredictOptions(Options, group="predict"):
     draw: bool = True
     draw_score: float = 0.3
     meter: bool = False
-    limit: int | None = option(None, least=1)
+    limit: int | None = option(None, least=1, most=COUNTED)
 
 
 @dataclass

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from supernet.data.source import DataConfig
 from supernet.errors import InputError
-from supernet.options import CommandOptions, Options, option, threads_option
+from supernet.options import BATCH, COUNTED, CommandOptions, Options, option, seed_option, threads_option
 from supernet.training.options import OptimizerOptions
 
 TRUTH = "truth"
@@ -44,14 +44,14 @@ class TopDownOptions(Options, group="topdown"):
         images: of the split that are scored; null for all.
     """
 
-    steps: int = option(2000, least=0)
-    batch_size: int = option(16, least=1)
+    steps: int = option(2000, least=0, most=COUNTED)
+    batch_size: int = option(16, least=1, most=BATCH)
     optimizer: OptimizerOptions = field(default_factory=lambda: OptimizerOptions(warmup=100, ema=0.0))
     augment: CropOptions = field(default_factory=CropOptions)
-    calibration: int = option(256, least=1)
+    calibration: int = option(256, least=1, most=COUNTED)
     boxes: str = TRUTH
     flip: bool | None = None
-    images: int | None = option(None, least=1)
+    images: int | None = option(None, least=1, most=COUNTED)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,7 +78,7 @@ class TopDownCommand(CommandOptions):
     name: str = "default"
     split: str = "test"
     skeleton: str | None = None
-    seed: int = option(0, least=0)
+    seed: int = seed_option()
     threads: int | None = threads_option(None)
     data: DataConfig = field(default_factory=DataConfig)
     topdown: TopDownOptions = field(default_factory=TopDownOptions)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, cast
 
 from ..errors import InputError
-from ..options import Options, option
+from ..options import BATCH, COUNTED, STARTED, Options, option, seed_option
 from .layouts import LAYOUTS
 from .synthetic.options import SPLITS, SyntheticOptions
 
@@ -63,7 +63,7 @@ class AugmentOptions(Options, group="data.augment"):
     saturation: float = option(0.0, least=0, most=1)
     hue: float = option(0.0, least=0, most=180)
     grey: float = option(0.0, least=0, most=1)
-    blur: float = option(0.0, least=0)
+    blur: float = option(0.0, least=0, most=100)
     jpeg: float = option(0.0, least=0, most=1)
 
     def __post_init__(self) -> None:
@@ -165,7 +165,7 @@ class DataOptions(SourceOptions, group="data"):
     protocol: str | None = option(None, among=protocol_names)
     on_error: str = option("raise", among=ON_ERROR)
     verify: str = option("headers", among=VERIFY)
-    workers: int = option(2, least=0)
+    workers: int = option(2, least=0, most=STARTED)
     augment: AugmentOptions = field(default_factory=AugmentOptions)
     sources: dict[str, MixSource] = field(default_factory=dict)
 
@@ -215,9 +215,9 @@ class LoaderOptions(Options):
         keep_empty: train on images without any person too (two in five of COCO's).
     """
 
-    batch_size: int = option(16, least=1)
-    seed: int = option(0, least=0)
-    sigma: float = option(2.0, above=0)
-    prefetch: int = option(2, least=1)
-    patience: float = option(600.0, above=0)
+    batch_size: int = option(16, least=1, most=BATCH)
+    seed: int = seed_option()
+    sigma: float = option(2.0, above=0, most=64)
+    prefetch: int = option(2, least=1, most=STARTED)
+    patience: float = option(600.0, above=0, most=COUNTED)
     keep_empty: bool = False

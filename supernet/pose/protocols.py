@@ -127,8 +127,6 @@ class Protocol:
             if "bbox" not in record:
                 joints = np.reshape(np.asarray(record["keypoints"], float), (1, -1, 3))
                 record["bbox"] = joint_boxes(joints)[0].tolist()
-            if len(record["bbox"]) != 4:
-                raise InputError(f"{where} has a bbox that is not x, y, width, height")
             visibility = record["keypoints"][2::3]
             record.setdefault("num_keypoints", sum(visibility[joint] > 0 for joint in counted))
             if not self.area(record) > 0:

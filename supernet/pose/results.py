@@ -64,6 +64,8 @@ def read_ground_truth(source: GroundTruth, skeleton: Skeleton) -> Record:
     if not isinstance(source, Mapping) or not all(isinstance(source.get(key), list) for key in lists):
         raise InputError(f"{name} must be a COCO-form object with lists 'images' and 'annotations'")
     images = [_copy(image, "id", (), f"{name}: image {i}") for i, image in enumerate(source["images"])]
+    for image in images:
+        _check_numbers(image, ("crowdIndex",), f"{name}: image {image['id']}")
     categories = [dict(category) for category in source.get("categories") or [{"id": 1, "name": "person"}]]
     known = {image["id"] for image in images}
     if len(known) != len(images):
@@ -75,6 +77,9 @@ def read_ground_truth(source: GroundTruth, skeleton: Skeleton) -> Record:
         if record["image_id"] not in known:
             raise InputError(f"{where} belongs to image {record['image_id']}, which is not listed")
         _joint_values(record["keypoints"], skeleton, where)
+        _check_numbers(record, ("area", "num_keypoints"), where)
+        if "bbox" in record and not _plain_numbers(record["bbox"], 4):
+            raise InputError(f"{where} has a bbox that is not x, y, width, height")
         record["id"] = i + 1
         if record.setdefault("iscrowd", 0) not in (0, 1):
             raise InputError(f"{where}: iscrowd is {shown(record['iscrowd'])}, not 0 or 1")
@@ -145,12 +150,23 @@ def _joint_values(values: Any, skeleton: Skeleton, where: str) -> list[float]:
     if not isinstance(values, (list, tuple)) or len(values) != expected:
         count = len(values) if isinstance(values, (list, tuple)) else "no"
         raise InputError(f"{where} has {count} keypoint values; skeleton {skeleton.name!r} needs {expected}")
+    if not _plain_numbers(values, expected):
+        raise InputError(f"{where} has keypoints that are not finite numbers")
+    return list(values)
+
+
+def _plain_numbers(values: Any, count: int) -> bool:
+    """Whether `values` is a list of `count` numbers that scorers take."""
     try:
         # Larger whole numbers are objects to numpy, and texts are texts; no scorer takes them.
         numbers = np.asarray(values)
     except ValueError:
-        numbers = np.asarray(None)
-    plain = numbers.ndim == 1 and numbers.dtype.kind in "biuf"
-    if not plain or not (np.abs(numbers.astype(float)) < LARGEST_NUMBER).all():
-        raise InputError(f"{where} has keypoints that are not finite numbers")
-    return list(values)
+        return False
+    plain = numbers.shape == (count,) and numbers.dtype.kind in "biuf"
+    return plain and bool((np.abs(numbers.astype(float)) < LARGEST_NUMBER).all())
+
+
+def _check_numbers(record: Record, keys: Sequence[str], where: str) -> None:
+    for key in keys:
+        if key in record and not _plain_numbers([record[key]], 1):
+            raise InputError(f"{where}: {key} is {shown(record[key])}, not a finite number")

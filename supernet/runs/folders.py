@@ -139,7 +139,7 @@ def claim_run_folder(folder: Path, config: object, volatile: tuple[str, ...] = (
     file = folder / CONFIG_FILE
     remove_litter(folder)
     if file.exists():
-        there, here = read_yaml(file, "run config"), OmegaConf.to_container(OmegaConf.create(text))
+        there, here = read_config(folder), OmegaConf.to_container(OmegaConf.create(text))
         _complete(there, OmegaConf.to_container(OmegaConf.structured(type(config))), here)
         changed = _difference(there, here, (*NEVER_COMPARED, *volatile))
         # A start that failed before it made anything holds no one to its settings.
@@ -156,6 +156,20 @@ def claim_run_folder(folder: Path, config: object, volatile: tuple[str, ...] = (
         raise InputError(f"run folder {folder} holds other files; choose another name=...")
     write_text(file, text)
     return False
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The settings that a run's folder keeps.
+
+    Raises:
+        InputError: the file cannot be read, or holds something else.
+    """
+    found = read_yaml(folder / CONFIG_FILE, "run config")
+    if not isinstance(found, dict) or not found:
+        raise InputError(
+            f"run config {folder / CONFIG_FILE} holds no settings; put it back, or remove the folder"
+        )
+    return found
 
 
 @contextmanager

@@ -51,16 +51,23 @@ class RunLog:
         path: the JSONL file.
         sinks: further places for the same metrics.
         resume_step: steps that are done; 0 for a new run.
+        logged: the step of the last line that was there when they were done.
 
     Raises:
-        InputError: the existing log cannot be read.
+        InputError: the existing log cannot be read, or ends before `logged`.
     """
 
-    def __init__(self, path: Path, sinks: Sequence[Sink] = (), resume_step: int = 0) -> None:
+    def __init__(self, path: Path, sinks: Sequence[Sink] = (), resume_step: int = 0, logged: int = 0) -> None:
         self.path = path
         self._sinks = tuple(sinks)
         lines = read_log(path) if path.exists() else []
         kept = [line for line in lines if line["step"] <= resume_step]
+        last = max((line["step"] for line in kept), default=0)
+        if path.exists() and last < logged:
+            raise InputError(
+                f"log {path} ends at step {last} and had lines to step {logged}; put it back, or remove it "
+                "to go on without them"
+            )
         self._sent = {(line.get("kind"), line["step"]) for line in lines if line["step"] > resume_step}
         write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
         self._file = path.open("a", encoding="utf-8")

@@ -144,7 +144,7 @@ class TrainingJob:
         with clear_when_full(lambda: _on_full_disk(checkpoints.last())), lost_workers_told():
             loader = self._loader(task, dataset)
             loader.start()
-            log = self._open_log(task.state.step) if self.ranks.is_main else None
+            log = self._open_log(task.state.step, task.state.logged) if self.ranks.is_main else None
             try:
                 before = task.state.total
                 trainer = Trainer(task, loader, self.options, self.ranks, checkpoints, log, self.config)
@@ -173,10 +173,10 @@ class TrainingJob:
             device=self.ranks.device,
         )
 
-    def _open_log(self, step: int) -> RunLog:
+    def _open_log(self, step: int, logged: int) -> RunLog:
         self.folder.mkdir(parents=True, exist_ok=True)
         sinks = open_sinks(self.folder, self.logger, dict(self.config), step)
-        return RunLog(self.folder / LOG, sinks, resume_step=step)
+        return RunLog(self.folder / LOG, sinks, step, logged)
 
     def _announce(self, done: int, total: int, before: int) -> None:
         """Say where the run stands; `before` is how many steps it was to have so far, 0 if that is not known.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from ..data.source import DataConfig
 from ..errors import InputError
-from ..options import CommandOptions, Options, option, threads_option
+from ..options import BATCH, COUNTED, STARTED, CommandOptions, Options, option, seed_option, threads_option
 from ..runs.folders import WHEREABOUTS
 
 
@@ -84,11 +84,11 @@ class SamplingOptions(Options, group="train.sampling"):
     """
 
     rule: str = option("sandwich", among=RULES)
-    random: int = option(2, least=0)
+    random: int = option(2, least=0, most=STARTED)
     resolutions: list[int] | None = None
-    largest_first: int = option(0, least=0)
+    largest_first: int = option(0, least=0, most=COUNTED)
     sort_channels: bool = True
-    widening: int = option(0, least=0)
+    widening: int = option(0, least=0, most=COUNTED)
     widening_order: tuple[str, ...] = WIDENING
 
     def __post_init__(self) -> None:
@@ -123,7 +123,7 @@ class OptimizerOptions(Options, group="train.optimizer"):
     backbone: float = option(1.0, least=0)
     weight_decay: float = option(1e-4, least=0)
     betas: tuple[float, float] = option((0.9, 0.999), least=0, below=1, size=2)
-    warmup: int = option(500, least=0)
+    warmup: int = option(500, least=0, most=COUNTED)
     schedule: str = option("cosine", among=SCHEDULES)
     final: float = option(0.01, least=0)
     clip: float = option(1.0, least=0)
@@ -159,7 +159,7 @@ class CheckpointOptions(Options, group="train.checkpoint"):
         keep: how many of the latest to keep; the best ones are kept besides.
     """
 
-    every: int = option(500, least=1)
+    every: int = option(500, least=1, most=COUNTED)
     keep: int = option(2, least=1)
 
 
@@ -176,11 +176,11 @@ class ValidationOptions(Options, group="train.validation"):
         pictures: validation images drawn with predictions each time.
     """
 
-    every: int = option(2000, least=0)
-    images: int = option(500, least=0)
-    subnets: int = option(2, least=0)
-    calibration: int = option(256, least=1)
-    batch_size: int = option(16, least=1)
+    every: int = option(2000, least=0, most=COUNTED)
+    images: int = option(500, least=0, most=COUNTED)
+    subnets: int = option(2, least=0, most=STARTED)
+    calibration: int = option(256, least=1, most=COUNTED)
+    batch_size: int = option(16, least=1, most=BATCH)
     pictures: int = option(4, least=0)
 
 
@@ -194,8 +194,8 @@ class GuardOptions(Options, group="train.guards"):
         in_all: skipped steps in all that stop the run.
     """
 
-    in_a_row: int = option(20, least=1)
-    in_all: int = option(500, least=1)
+    in_a_row: int = option(20, least=1, most=COUNTED)
+    in_all: int = option(500, least=1, most=COUNTED)
 
 
 @dataclass
@@ -211,12 +211,12 @@ class TrainOptions(Options, group="train"):
         log_every: steps per line of the log.
     """
 
-    steps: int | None = option(None, least=1)
-    epochs: float | None = option(None, above=0)
-    batch_size: int = option(32, least=1)
-    accumulate: int = option(1, least=1)
-    sigma: float = 2.0
-    log_every: int = option(50, least=1)
+    steps: int | None = option(None, least=1, most=COUNTED)
+    epochs: float | None = option(None, above=0, most=COUNTED)
+    batch_size: int = option(32, least=1, most=BATCH)
+    accumulate: int = option(1, least=1, most=BATCH)
+    sigma: float = option(2.0, above=0, most=64)
+    log_every: int = option(50, least=1, most=COUNTED)
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     loss: LossOptions = field(default_factory=LossOptions)
     optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
@@ -245,7 +245,7 @@ class JobOptions(CommandOptions):
     """
 
     name: str = "default"
-    seed: int = option(0, least=0)
+    seed: int = seed_option()
     accelerator: str = "auto"
     threads: int | None = threads_option(None)
     data: DataConfig = field(default_factory=DataConfig)

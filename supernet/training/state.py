@@ -176,6 +176,7 @@ class TrainingState(Generic[M]):
         meters: metrics since the last line of the log.
         step: steps done.
         total: steps that the learning-rate schedule is laid out for; 0 while it is not known.
+        logged: the step of the last line of the log.
         skipped: steps skipped in all and in a row.
         best: best score by name, with the step that had it.
         channels_sorted: whether the warm-up's channel sorting is done.
@@ -190,6 +191,7 @@ class TrainingState(Generic[M]):
         self.meters = Meters()
         self.step = 0
         self.total = 0
+        self.logged = 0
         self.skipped = (0, 0)
         self.best: dict[str, tuple[float, int]] = {}
         self.channels_sorted = False
@@ -215,6 +217,7 @@ class TrainingState(Generic[M]):
             **self.about,
             "config": dict(config),
             "meters": self.meters.state(),
+            "logged": self.logged,
             "skipped": list(self.skipped),
             "best": {name: list(entry) for name, entry in self.best.items()},
             "channels_sorted": self.channels_sorted,
@@ -249,7 +252,7 @@ class TrainingState(Generic[M]):
             raise ValueError("meters without a count")
         self.meters = Meters(meta["meters"])
         self.step = int(meta["step"])
-        self.total = int(meta.get("total", 0))
+        self.total, self.logged = int(meta.get("total", 0)), int(meta.get("logged", 0))
         in_all, in_a_row = map(int, meta["skipped"])
         self.skipped = (in_all, in_a_row)
         self.best = {name: (float(score), int(step)) for name, (score, step) in meta["best"].items()}

@@ -230,6 +230,7 @@ class Trainer(Generic[M]):
         self._since = (now, state.step)
         means = state.meters.means()
         state.meters.clear()
+        state.logged = state.step
         if self._log is not None:
             self._log.write(
                 "train",
@@ -253,6 +254,7 @@ class Trainer(Generic[M]):
         metrics = {**scores.metrics, "seconds": round(time.monotonic() - started, 3)}
         if self._log is not None:
             self._log.write("validation", self.state.step, metrics)
+        self.state.logged = self.state.step
         for name, score in scores.best.items():
             if score > self.state.best.get(name, (-1.0, 0))[0]:
                 self.state.best[name] = (score, self.state.step)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from analytic import Formula, Scored, tiny_problem
@@ -67,6 +68,17 @@ def test_being_stopped_is_not_the_candidates_fault(problem: Problem, error: type
     lease = found[2].lease
     assert lease is not None
     assert (lease.attempt, lease.returned) == (6, 5)
+
+
+def test_finished_trials_share_what_is_equal_in_them(problem: Problem, tmp_path: Path) -> None:
+    where = str(tmp_path / "study.journal")
+    study = SearchStudy(storage := open_storage(where), "s", problem, {}, TWICE, where)
+    search(study, problem, load_strategy("random", problem), Formula(problem.space), PLAN)
+    (fresh,), (mine,) = (one.get_all_studies() for one in (open_storage(where), storage))
+    read = storage.get_all_trials(mine._study_id, deepcopy=False)
+    assert read == open_storage(where).get_all_trials(fresh._study_id)
+    kinds = [kind for trial in read for kind in trial.distributions.values()]
+    assert len({id(kind) for kind in kinds}) == len(set(kinds)) < len(kinds)
 
 
 def test_a_candidate_that_breaks_its_workers_is_given_up_and_told(problem: Problem) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from supernet import InputError
-from supernet.cli import is_users
+from supernet.cli import is_users, one_line
 from supernet.runs.folders import check_run_name, claim_run_folder, hold_run_folder
 
 
@@ -33,6 +36,15 @@ def test_the_same_settings_go_on_and_others_are_refused(tmp_path: Path) -> None:
     assert claim_run_folder(folder, Settings())
     with pytest.raises(InputError, match=r"other settings \(workers: 0 there, 4 now\)"):
         claim_run_folder(folder, Settings(workers=4))
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "3"])
+def test_a_run_config_that_holds_no_settings_is_told(tmp_path: Path, text: str) -> None:
+    claim_run_folder(tmp_path, Settings())
+    (tmp_path / "log.jsonl").touch()
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"config\.yaml holds no settings"):
+        claim_run_folder(tmp_path, Settings())
 
 
 def test_a_start_that_made_nothing_holds_no_one_to_its_settings(tmp_path: Path) -> None:
@@ -139,6 +151,15 @@ def test_only_the_users_faults_are_told_in_one_line() -> None:
     assert is_users(InputError("bad"))
     assert is_users(OSError(errno.EROFS, "Read-only file system", "runs"))
     assert not is_users(FileNotFoundError(errno.ENOENT, "No such file or directory", "x"))
+    assert not is_users(RuntimeError("a bug"))
+
+
+@pytest.mark.parametrize("take", [bytearray, lambda size: torch.empty(size, dtype=torch.uint8), np.empty])
+def test_what_no_memory_holds_is_one_line(take: Callable[[int], object]) -> None:
+    with pytest.raises((MemoryError, RuntimeError)) as caught:
+        take(2**50)
+    assert is_users(caught.value)
+    assert one_line(caught.value).startswith("there is not enough memory")
 
 
 def test_a_huge_value_is_cut_in_the_middle_of_the_line(tmp_path: Path) -> None:

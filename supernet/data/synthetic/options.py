@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...errors import InputError
-from ...options import Options, option
+from ...options import STARTED, Options, option, seed_option
 
 SPLITS = ("train", "val", "test")
+# Of a split: their annotations are merged in memory.
+IMAGES = 1_000_000
 
 
 @dataclass
@@ -33,10 +35,10 @@ class SyntheticOptions(Options, group="data.render"):
         workers: processes that render; 0 takes all cores. Does not change the result.
     """
 
-    seed: int = option(0, least=0)
-    train: int = option(4000, least=1)
-    val: int = option(300, least=1)
-    test: int = option(300, least=1)
+    seed: int = seed_option()
+    train: int = option(4000, least=1, most=IMAGES)
+    val: int = option(300, least=1, most=IMAGES)
+    test: int = option(300, least=1, most=IMAGES)
     size: int = option(256, least=32, most=4096)
     aspect: tuple[float, float] = option((0.75, 1.5), least=0.25, most=4, size=2)
     people: tuple[float, ...] = option((0.18, 0.24, 0.26, 0.18, 0.14), least=0)
@@ -48,7 +50,7 @@ class SyntheticOptions(Options, group="data.render"):
     noise: float = option(6.0, least=0, most=64)
     poses: str | None = None
     quality: int = option(90, least=1, most=100)
-    workers: int = option(0, least=0)
+    workers: int = option(0, least=0, most=STARTED)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import struct
 import subprocess
 import sys
 import zipfile
 import zlib
+from dataclasses import dataclass, fields
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +26,18 @@ from supernet.data.images.decode import decode_rgb
 from supernet.data.images.store import Store
 from supernet.errors import InputError
 from supernet.heads.embedding import EMBEDDING
-from supernet.options import Rule
+from supernet.options import CommandOptions, Options, Rule, option
 from supernet.pose import Skeleton
 from supernet.pose.inference import run_passes
 from supernet.runs.files import read_json, read_yaml
 from supernet.runs.reading import check_tensors, read_bytes
+
+COMMANDS = (
+    *("supernet.train", "supernet.audit", "supernet.describe", "supernet.sweep", "search.run"),
+    *("subnets.predict.options", "subnets.evaluate.options", "subnets.export.options"),
+    *("subnets.finetune.options", "subnets.benchmark.options", "subnets.topdown.options"),
+    *("subnets.convert", "subnets.costs", "subnets.compare", "search.profile"),
+)  # fmt: skip
 
 ABSENT = """
 import os, runpy, sys
@@ -105,7 +115,45 @@ def test_pictures_whose_size_nobody_looks_at_are_not_decoded(start: bytes) -> No
 def test_whole_numbers_that_no_machine_takes(value: int) -> None:
     with pytest.raises(InputError, match=r"^seed: .* has more than 64 bits"):
         Rule().check("seed", value)
-    Rule().check("seed", 2**63 - 1)
+    Rule(most=2**63 - 1).check("seed", 2**63 - 1)
+
+
+def groups_of_settings(base: type[Options] = Options) -> list[type[Options]]:
+    return [found for each in base.__subclasses__() for found in (each, *groups_of_settings(each))]
+
+
+def test_every_number_of_every_command_is_bounded_above() -> None:
+    for command in COMMANDS:
+        import_module(command)
+    seen = []
+    for group in groups_of_settings():
+        for each in fields(group):
+            kind = re.match(r"(tuple\[|list\[)?(int|float)\b", str(each.type))
+            # What is random derives from any number.
+            if kind and each.name != "seed" and group.__module__.partition(".")[0] != "test_bounds":
+                value: Any = 2**50 if kind[2] == "int" else 1e15
+                seen.append(f"{group._group}{each.name}")
+                with pytest.raises(InputError, match=rf"\b{each.name}=.*(more than|between|at most|below)"):
+                    group(**{each.name: [value, value] if kind[1] else value})
+    assert {"train.batch_size", "data.render.train", "search.batch", "evaluation.scales", "threads"} <= {
+        *seen
+    }
+
+
+@pytest.mark.parametrize("group", [Options, CommandOptions])
+def test_a_number_that_nobody_bounded_has_a_bound(group: type[Options]) -> None:
+    @dataclass
+    class Mine(group, group="mine"):  # type: ignore[misc, valid-type]
+        count: int = option(1, least=1)
+        bare: float = 0.5
+        steps: int = option(1, least=1, most=10**9)
+
+    Mine(count=65536, bare=-65536.0, steps=10**9)
+    for name in ("count", "bare"):
+        with pytest.raises(InputError, match=rf"^mine\.{name}=65537 is more than 65536$"):
+            Mine(**{name: 65537})
+    with pytest.raises(InputError, match=r"^mine\.steps=1000000001 is not between 1 and 1e\+09$"):
+        Mine(steps=10**9 + 1)
 
 
 def test_a_space_of_endless_depth() -> None:

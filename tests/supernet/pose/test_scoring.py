@@ -166,6 +166,16 @@ def broken(change: str) -> tuple[Any, Any]:
             found[0]["keypoints"][0] = 10**30
         case "truth crowd":
             truth["annotations"][0]["iscrowd"] = float("inf")
+        case "truth box in lists":
+            person["bbox"][3] = person["keypoints"]
+        case "truth box short":
+            person["bbox"] = person["bbox"][:3]
+        case "truth area":
+            person["area"] = "large"
+        case "truth count":
+            person["num_keypoints"] = None
+        case "truth crowd index":
+            truth["images"][0]["crowdIndex"] = [0.5]
         case "truth form":
             truth = {"images": []}
         case "truth id":
@@ -195,6 +205,11 @@ def broken(change: str) -> tuple[Any, Any]:
         ("truth box", "has no 'bbox', which the protocol needs"),
         ("truth twice", "same image id twice"),
         ("truth crowd", "iscrowd is inf, not 0 or 1"),
+        ("truth box in lists", "bbox that is not x, y, width, height"),
+        ("truth box short", "bbox that is not x, y, width, height"),
+        ("truth area", "area is 'large', not a finite number"),
+        ("truth count", "num_keypoints is None, not a finite number"),
+        ("truth crowd index", r"crowdIndex is \[0\.5\], not a finite number"),
         ("truth form", "lists 'images' and 'annotations'"),
         ("truth id", "'abc', not a whole number"),
         ("truth categories", "must have one category"),

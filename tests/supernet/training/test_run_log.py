@@ -31,6 +31,23 @@ def test_a_resumed_log_drops_what_the_checkpoint_does_not_know(tmp_path):
     assert [line["step"] for line in read_log(path)] == [2, 4]
 
 
+@pytest.mark.parametrize("cut", [0, 1])
+def test_a_log_that_lost_its_end_is_told(tmp_path, cut):
+    path = tmp_path / "log.jsonl"
+    log = RunLog(path)
+    for step in (2, 4, 6):
+        log.write("train", step, {})
+    log.close()
+    whole = path.read_text().splitlines(keepends=True)
+    RunLog(path, resume_step=5, logged=4).close()
+    path.write_text("".join(whole[:cut]))
+    with pytest.raises(InputError, match=f"ends at step {2 * cut} and had lines to step 4; put it back"):
+        RunLog(path, resume_step=5, logged=4)
+    assert path.read_text() == "".join(whole[:cut])
+    path.unlink()
+    RunLog(path, resume_step=5, logged=4).close()
+
+
 @pytest.mark.parametrize("line", ["nonsense", "{}", "[1]", "3", '{"step": true}', '{"step": 1, "kind": []}'])
 def test_a_mangled_log_is_named(tmp_path, line):
     path = tmp_path / "log.jsonl"
