@@ -68,6 +68,8 @@ class Campaign:
         self.scratch = scratch
         self.quick = quick
         harness.import_heavy()
+        if quick:
+            harness.draw_nothing()
         self.world = undamaged(scratch, quick)
         self.modules = self.world / "modules.txt"
         harness.import_learned(self.modules)
@@ -134,6 +136,7 @@ class Campaign:
                 folder = self._copied(variant)
                 done = harness.run(variant.entry, variant.arguments, folder, settings)
             self._references[key] = done, digests(variant, folder, done)
+            gc.freeze()  # what was imported for it
             kept.parent.mkdir(exist_ok=True)
             kept.write_text(json.dumps({"run": asdict(done), "digests": self._references[key][1]}))
         return self._references[key]
