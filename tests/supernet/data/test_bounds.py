@@ -34,10 +34,12 @@ from supernet.runs.reading import check_tensors, read_bytes
 
 COMMANDS = (
     *("supernet.train", "supernet.audit", "supernet.describe", "supernet.sweep", "search.run"),
-    *("subnets.predict.options", "subnets.evaluate.options", "subnets.export.options"),
-    *("subnets.finetune.options", "subnets.benchmark.options", "subnets.topdown.options"),
-    *("subnets.convert", "subnets.costs", "subnets.compare", "search.profile"),
-)  # fmt: skip
+    *("search.profile", "subnets.convert", "subnets.costs", "subnets.compare"),
+    *(
+        f"subnets.{name}.__main__"
+        for name in ("predict", "evaluate", "export", "finetune", "benchmark", "topdown")
+    ),
+)
 
 ABSENT = """
 import os, runpy, sys
