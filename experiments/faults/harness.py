@@ -107,7 +107,8 @@ def run(entry: Entry, arguments: Sequence[str], folder: Path, settings: Any = No
         pid, status, usage = os.wait4(child, os.WNOHANG)
         if pid:
             break
-        time.sleep(0.005)
+        # Looking costs time as well.
+        time.sleep(min(0.05, 0.003 + (time.monotonic() - begin) / 10))
         now, (state, used) = time.monotonic(), _state(child)
         if used > spent or state == "R":
             spent, last = used, now

@@ -216,10 +216,10 @@ VARIANTS = 1
 def quick(kind: Kind) -> Kind:
     """The variants that take little time; a journal has no other reader than the search."""
     fast = [v for v in kind.variants if not set(v.needs) & set(SLOW_FILES) and v.entry not in SLOW]
-    # Auditing every pixel starts processes of its own.
-    only = {"pictures": "subnets.predict", "videos": "subnets.predict", "zips": "supernet.train"}.get(
-        kind.name
-    )
+    # Auditing every pixel starts processes of its own; nothing else can be spared of settings in files.
+    only = {
+        "pictures": "subnets.predict", "videos": "subnets.predict", "zips": "supernet.train", "settings": "supernet.audit"
+    }.get(kind.name)  # fmt: skip
     fast = [v for v in fast if only in (None, v.entry)][:VARIANTS]
     return Kind(kind.name, tuple(fast) or (kind.variants if kind.name == "journals" else ()))
 
