@@ -29,7 +29,10 @@ SEARCH = (
 )
 BEST = list(BUDGETS)[-1]
 # Of npm, which nobody has to have: without it the demo is the same but for this page.
-WEB = ("-m", "subnets.export", f"arch=runs/search/demo:{BEST}", "format=web", "name=demo-web")
+WEB = (
+    *("-m", "subnets.export", f"arch=runs/search/demo:{BEST}", "format=web", "name=demo-web"),
+    *("export.bundle=false", "export.latency_rounds=0"),
+)
 PAGE = "runs/export/demo-web/web"
 PACKAGE = Path("node_modules/onnxruntime-web")
 STEPS = (

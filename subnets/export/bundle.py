@@ -302,7 +302,7 @@ def write_web(job: Job, path: Path, options: Mapping[str, Any]) -> Sequence[str]
         ],
     }
     write_json(folder / "network.json", network)
-    return (f"a page for browsers, with {runtime}",)
+    return (f"a page: `python -m http.server --directory {folder.name}`; {runtime}",)
 
 
 def page_settings(manifest: Manifest) -> dict[str, Any]:

@@ -43,7 +43,8 @@ NODE = shutil.which("node")
 NODE_MODULES = Path(__file__).parents[2] / "node_modules" / WEB_PACKAGE
 SCRIPT = """
 import { readFileSync } from 'node:fs';
-import { people, prepare } from './pose.mjs';
+import { people } from './people.js';
+import { prepare } from './prepare.js';
 const bytes = text => new Uint8Array(Buffer.from(text, 'base64'));
 const floats = text => new Float32Array(bytes(text).buffer);
 const told = ({ network, view, outputs, picture }) => {
@@ -62,9 +63,10 @@ needs_node = pytest.mark.skipif(NODE is None, reason="there is no node")
 
 def in_node(folder: Path, cases: list[dict[str, Any]]) -> list[Any]:
     """What the page's own code makes of the cases."""
-    shutil.copyfile(PAGE / "pose.js", folder / "pose.mjs")
-    (folder / "tell.mjs").write_text(SCRIPT)
-    command = [str(NODE), str(folder / "tell.mjs")]
+    shutil.copytree(PAGE, folder / "page")
+    (folder / "page" / "package.json").write_text('{"type": "module"}')
+    (folder / "page" / "tell.js").write_text(SCRIPT)
+    command = [str(NODE), str(folder / "page" / "tell.js")]
     done = subprocess.run(command, input=json.dumps(cases), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found: list[Any] = json.loads(done.stdout)

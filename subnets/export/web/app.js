@@ -7,7 +7,9 @@ const worker = new Worker('worker.js', { type: 'module' });
 const source = document.createElement('canvas'); // the picture at its own size
 const shown = { people: [], times: [], width: 0, height: 0 };
 const waiting = []; // for answers of the worker, which come in the order of the questions
-let network, playing = 0, facing = 'environment';
+let network;
+let playing = 0; // what is shown; whatever began before it ends
+let facing = 'environment';
 
 const tell = (state, text) => {
   document.body.dataset.state = state;
@@ -16,7 +18,8 @@ const tell = (state, text) => {
 // What is broken off by something else is no failure.
 const fail = error => error.name === 'AbortError' || tell('error', error.message ?? String(error));
 
-worker.onerror = event => fail(event.message || 'the network cannot be started; is every file of the folder there?');
+worker.onerror = event =>
+  fail(event.message || 'the network cannot be started; is every file of the folder there?');
 worker.onmessage = ({ data }) => {
   if (data.network) start(data.network);
   else if (!waiting.length) fail(data.error);
@@ -26,7 +29,9 @@ worker.onmessage = ({ data }) => {
 
 // The people in what `source` holds: {people, prepare, network, group}, the last three in milliseconds.
 function find() {
-  const { data } = source.getContext('2d', { willReadFrequently: true }).getImageData(0, 0, source.width, source.height);
+  const { data } = source
+    .getContext('2d', { willReadFrequently: true })
+    .getImageData(0, 0, source.width, source.height);
   return new Promise((resolve, reject) => {
     waiting.push({ resolve, reject });
     worker.postMessage({ pixels: data.buffer, width: source.width, height: source.height }, [data.buffer]);
@@ -40,7 +45,7 @@ function take(image, width, height) {
   source.getContext('2d', { willReadFrequently: true }).drawImage(image, 0, 0, source.width, source.height);
 }
 
-// One picture, from the file or address that `blob` is of; the result, or undefined if something else was begun.
+// One picture; the result, or undefined if something else was begun.
 async function picture(blob) {
   const mine = stop();
   tell('busy', 'Looking for people ...');
@@ -57,7 +62,8 @@ async function moving() {
   const mine = ++playing;
   element('stop').hidden = false;
   await video.play();
-  let last = performance.now(), mean = 0;
+  let last = performance.now();
+  let mean = 0;
   while (mine === playing) {
     if (video.readyState < 2 || !video.videoWidth) {
       await new Promise(requestAnimationFrame);
@@ -100,17 +106,21 @@ async function openFile(file) {
 }
 
 async function openCamera() {
-  if (!navigator.mediaDevices) return fail('Browsers give the camera to pages of https addresses and of localhost alone');
+  if (!navigator.mediaDevices)
+    return fail('Browsers give the camera to pages of https addresses and of localhost alone');
   if (video.srcObject) facing = facing === 'user' ? 'environment' : 'user';
   stop();
   element('check').textContent = '';
   try {
-    video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: facing, width: { ideal: 1280 } } });
+    video.srcObject = await navigator.mediaDevices.getUserMedia({
+      video: { facingMode: facing, width: { ideal: 1280 } },
+    });
     element('camera').textContent = 'Other camera';
     await moving();
   } catch (error) {
     stop();
-    fail(error.name === 'NotAllowedError' ? 'The camera was not allowed' : error.name === 'NotFoundError' ? 'There is no camera' : error);
+    const told = { NotAllowedError: 'The camera was not allowed', NotFoundError: 'There is no camera' };
+    fail(told[error.name] ?? error);
   }
   return undefined;
 }
@@ -118,16 +128,19 @@ async function openCamera() {
 function show(found, rate) {
   const times = [found.prepare, found.network, found.group];
   Object.assign(shown, { people: found.people, times, width: source.width, height: source.height });
-  const total = found.prepare + found.network + found.group, ms = value => value.toFixed(value < 10 ? 1 : 0);
+  const total = found.prepare + found.network + found.group;
+  const ms = value => value.toFixed(value < 10 ? 1 : 0);
   draw();
   document.body.dataset.state = 'done';
-  element('times').textContent = `${ms(total)} ms for this picture: prepare ${ms(found.prepare)}, `
-    + `network ${ms(found.network)}, people ${ms(found.group)}${rate}`;
+  element('times').textContent =
+    `${ms(total)} ms for this picture: prepare ${ms(found.prepare)}, ` +
+    `network ${ms(found.network)}, people ${ms(found.group)}${rate}`;
 }
 
 // The picture and its people, as sharp as the screen.
 function draw() {
-  const dots = devicePixelRatio || 1, width = stage.clientWidth;
+  const dots = devicePixelRatio || 1;
+  const width = stage.clientWidth;
   const scale = Math.min(width / shown.width, Math.max(240, 0.62 * innerHeight) / shown.height);
   canvas.style.width = `${Math.round(shown.width * scale)}px`;
   canvas.width = Math.round(shown.width * scale * dots);
@@ -138,7 +151,8 @@ function draw() {
 }
 
 function paint(onto, scale) {
-  const context = onto.getContext('2d'), least = Number(element('score').value);
+  const context = onto.getContext('2d');
+  const least = Number(element('score').value);
   context.imageSmoothingQuality = 'high';
   context.drawImage(source, 0, 0, onto.width, onto.height);
   context.lineCap = 'round';
@@ -181,7 +195,8 @@ function skeleton(context, joints, scale) {
 
 function save() {
   const whole = document.createElement('canvas');
-  whole.width = shown.width, whole.height = shown.height;
+  whole.width = shown.width;
+  whole.height = shown.height;
   paint(whole, 1);
   whole.toBlob(blob => {
     const link = document.createElement('a');
@@ -197,9 +212,10 @@ async function start(about) {
   network = about;
   document.title = `${network.name}: people and their joints`;
   element('score').value = network.draw.score;
-  const input = network.input_shape ? `${network.input_shape[0]} x ${network.input_shape[1]}` : `${network.side} on the short side`;
-  element('details').textContent = `${network.name}, input ${input}, ${network.skeleton.joints.length} joints; `
-    + `${network.toolkit}, ${network.runtime}, one thread`;
+  const input = network.input_shape?.join(' x ') ?? `${network.side} on the short side`;
+  element('details').textContent =
+    `${network.name}, input ${input}, ${network.skeleton.joints.length} joints; ` +
+    `${network.toolkit}, ${network.runtime}, one thread`;
   try {
     const found = await picture(await (await fetch('sample.png')).blob());
     if (found) element('check').textContent = compared(found.people, network.sample);
@@ -209,9 +225,13 @@ async function start(about) {
 }
 
 function compared(found, wanted) {
-  if (found.length !== wanted.length) return `The sample's ${wanted.length} people, as Python found them, are ${found.length} here!`;
-  const far = found.flatMap((person, i) => person.joints.map((joint, j) =>
-    Math.hypot(joint[0] - wanted[i].joints[j][0], joint[1] - wanted[i].joints[j][1])));
+  if (found.length !== wanted.length)
+    return `The sample's ${wanted.length} people, as Python found them, are ${found.length} here!`;
+  const far = found.flatMap((person, i) =>
+    person.joints.map((joint, j) =>
+      Math.hypot(joint[0] - wanted[i].joints[j][0], joint[1] - wanted[i].joints[j][1]),
+    ),
+  );
   const text = Math.max(0, ...far).toFixed(2);
   return `The sample shows what Python found in it: ${wanted.length} people, at most ${text} pixels apart.`;
 }

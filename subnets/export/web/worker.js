@@ -1,7 +1,8 @@
-// The network, beside the page, so that the page never waits for it. One thread: more would need the server to
-// send COOP and COEP headers.
+// The network, beside the page, so that the page never waits for it. One thread: more would need a server that
+// sends COOP and COEP headers.
 import * as ort from './ort.js';
-import { people, prepare } from './pose.js';
+import { people } from './people.js';
+import { prepare } from './prepare.js';
 
 async function bytes(name) {
   const answer = await fetch(name);
@@ -10,10 +11,12 @@ async function bytes(name) {
 }
 
 async function open() {
-  const network = await (await fetch('network.json')).json();
+  const network = JSON.parse(new TextDecoder().decode(await bytes('network.json')));
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmBinary = await bytes('ort.wasm');
-  const session = await ort.InferenceSession.create(await bytes('model.onnx'), { executionProviders: ['wasm'] });
+  const session = await ort.InferenceSession.create(await bytes('model.onnx'), {
+    executionProviders: ['wasm'],
+  });
   return { network, session };
 }
 
@@ -31,10 +34,18 @@ async function find({ pixels, width, height }, { network, session }) {
 }
 
 const opened = open();
-opened.then(({ network }) => postMessage({ network }), error => postMessage({ error: error.message }));
+opened.then(
+  ({ network }) => postMessage({ network }),
+  error => postMessage({ error: error.message }),
+);
 // One picture after the other, answered in that order.
 let last = opened.catch(() => undefined);
 onmessage = ({ data }) => {
-  last = last.then(() => opened).then(it => find(data, it))
-    .then(found => postMessage({ found }), error => postMessage({ error: error.message }));
+  last = last
+    .then(() => opened)
+    .then(it => find(data, it))
+    .then(
+      found => postMessage({ found }),
+      error => postMessage({ error: error.message }),
+    );
 };
