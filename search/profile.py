@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,13 +28,15 @@ def run(config: ProfileCommand, folder: Path) -> None:
     from supernet.space import SearchSpace
 
     from .costs.latency import FILE
-    from .devices.profiling import make_design, open_prior
+    from .devices.profiling import FEW_PARTS, make_design, open_prior
 
     space = SearchSpace.load(config.space)
-    design = make_design(space, config.num_joints, config.measure, config.seed)
     prior = open_prior(config.device, space, config.num_joints)
+    wanted = config.measure.parts
+    sizes = replace(config.measure, parts=None) if prior else config.measure
+    design = make_design(space, config.num_joints, sizes, config.seed)
     if prior is not None:
-        design = design.without_parts()
+        design = design.few_parts(space, config.num_joints, wanted or FEW_PARTS)
     table = folder / FILE
     with hold_run_folder(folder, config, ("device.csv", "device.label")) as resumed:
         if resumed and table.exists():
@@ -90,6 +93,8 @@ def summary(table: Path, folder: Path) -> None:
     check = check_table(Measurements.load(table).steady())
     write_bytes(folder / "latency.png", draw_check(check))
     print(f"{table}: {check.shown()}", file=sys.stdout)
+    if check.warning:
+        print(f"warning: {check.warning}", file=sys.stderr)
 
 
 if __name__ == "__main__":

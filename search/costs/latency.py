@@ -20,13 +20,15 @@ from supernet.space import Codes, SearchSpace
 from ..accuracy.predictor import tau_of
 from ..devices.measurements import Measurements, middle, retest_spread
 from .contract import Cost, CostSettings, Floats
-from .parts import Part, PartModel, network_parts, wired_parts
+from .parts import CorrectedModel, Part, PartModel, network_parts, wired_parts
 
 FILE = "latency.json"
 RUNS = Path("runs/profile")
 FOLDS = 4
 # A prediction counts as right within the larger of this and twice the spread between rounds.
 WITHIN = 0.10
+# Share of networks below which a table is said to be poor.
+ENOUGH = 0.90
 # How strongly a group's factor is held to the common one, against squared relative errors of whole networks.
 HOLD = 0.05
 
@@ -121,8 +123,12 @@ def ordered_groups(parts: Iterable[Part]) -> list[str]:
 
 
 def fit_parts(measured: Measurements) -> PartModel:
-    """The model of the parts that were measured alone."""
-    return PartModel(measured_parts(measured), middle(measured.parts))
+    """The model of the parts that were measured alone, another device's corrected by this one's."""
+    parts = measured_parts(measured)
+    model = PartModel(parts, middle(measured.parts))
+    if measured.own is None:
+        return model
+    return CorrectedModel(model, parts, measured_parts(measured.own), middle(measured.own.parts))
 
 
 def measured_parts(measured: Measurements) -> list[Part]:
@@ -237,6 +243,17 @@ class LatencyCheck:
     def tau(self) -> float:
         """Kendall tau."""
         return tau_of(self.predicted, self.measured)
+
+    @property
+    def warning(self) -> str | None:
+        """One line where too few are predicted well: not even nine of ten."""
+        if self.within >= ENOUGH:
+            return None
+        more = "raise measure.parts" if "prior" in self.about else "raise measure.rounds and measure.parts"
+        return (
+            f"only {100 * self.within:.0f}% of networks are predicted within the larger of 10% and twice the "
+            f"test-retest spread; {more}" + (", or leave device.prior out" if "prior" in self.about else "")
+        )
 
     def shown(self) -> str:
         """One line."""

@@ -19,6 +19,8 @@ from supernet.cost import split_parts
 from supernet.errors import InputError
 from supernet.family import Architecture, Layer, norm_sources, trace
 
+from ..accuracy.models import RelevanceGaussianProcess
+
 T = TypeVar("T")
 Floats = npt.NDArray[np.float64]
 # Layers of a part that its time is told from, in any case.
@@ -173,6 +175,61 @@ class PartModel:
         return found
 
 
+class CorrectedModel(PartModel):
+    """Times of parts that another device took, corrected by some that this one took: per kind, a process on
+    the logarithm of their ratio.
+
+    Args:
+        model: of the other device.
+        known: the parts that it was made of.
+        parts: those that were measured here.
+        milliseconds: (N,) their times here.
+    """
+
+    def __init__(
+        self, model: PartModel, known: Sequence[Part], parts: Sequence[Part], milliseconds: Floats
+    ) -> None:
+        self._model = model
+        off = np.log(milliseconds) - np.log(model.predict(parts))
+        places = _by_kind(known)
+        self._ratios: dict[str, tuple[PartFeatures, RelevanceGaussianProcess]] = {}
+        for kind, chosen in _by_kind(parts).items():
+            own = PartFeatures([known[i] for i in places[kind]])
+            ratio = RelevanceGaussianProcess()
+            ratio.fit(own.near([parts[i] for i in chosen]), off[chosen])
+            self._ratios[kind] = own, ratio
+
+    def predict(self, parts: Sequence[Part]) -> Floats:
+        """(N,) milliseconds."""
+        found = self._model.predict(parts)
+        for kind, chosen in _by_kind(parts).items():
+            if kind in self._ratios:
+                own, ratio = self._ratios[kind]
+                found[chosen] *= np.exp(ratio.predict(own.near([parts[i] for i in chosen]))[0])
+        return found
+
+
+def telling_parts(parts: Sequence[Part], counts: Mapping[str, int]) -> list[int]:
+    """Places of some of `parts`, so many of each kind as `counts` says, that tell most of the others.
+
+    One after the other, the one that those before leave least certain (Krause et al., JMLR 9, 2008), by a
+    squared-exponential kernel.
+    """
+    found = []
+    for kind, places in _by_kind(parts).items():
+        own = [parts[i] for i in places]
+        x = PartFeatures(own).near(own)
+        squares = (x * x).sum(axis=1)
+        left = np.exp(x @ x.T - 0.5 * (squares[:, None] + squares))
+        left.flat[:: len(x) + 1] += 0.01
+        for _ in range(min(counts.get(kind, 0), len(places))):
+            best = int(np.diag(left).argmax())
+            found.append(places[best])
+            column = left[:, best].copy()
+            left -= np.outer(column, column) / column[best]
+    return sorted(found)
+
+
 def _by_kind(parts: Sequence[Part]) -> dict[str, list[int]]:
     """The places of the parts of each kind."""
     found: dict[str, list[int]] = {}
@@ -207,13 +264,8 @@ class Process:
     """
 
     def __init__(self, parts: Sequence[Part], milliseconds: Floats, levels: tuple[int, ...]) -> None:
-        self._levels = levels
-        weighing = {layer.name for part in parts for layer in part.layers if layer.weights}
-        self._described = {name: name in weighing for name in described_layers(parts)}
-        self._num_inputs = max(len(part.reads) for part in parts)
+        self._features = PartFeatures(parts, levels)
         x = self._features(parts)
-        self._center, scale = x.mean(axis=0), x.std(axis=0)
-        self._scale = np.where(scale > 1e-9, scale, 1.0)
         y = np.log(milliseconds)
         self._mean = float(y.mean())
         kernel = (
@@ -224,21 +276,44 @@ class Process:
         self._process = GaussianProcessRegressor(kernel, random_state=0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            self._process.fit(self._unit(x), y - self._mean)
+            self._process.fit(x, y - self._mean)
         lower = self._process.L_
         precision = np.diag(cho_solve((lower, True), np.eye(len(lower))))
         squares = self._process.alpha_**2 / precision
         self.density = 0.5 * float(np.mean(np.log(precision / (2 * np.pi)) - squares))
 
-    def _unit(self, x: Floats) -> Floats:
-        return np.asarray((x - self._center) / self._scale)
-
     def predict(self, parts: Sequence[Part]) -> Floats:
         """(N,) milliseconds."""
-        x = self._features(parts)
-        return np.asarray(np.exp(self._process.predict(self._unit(x)) + self._mean))
+        return np.asarray(np.exp(self._process.predict(self._features(parts)) + self._mean))
 
-    def _features(self, parts: Sequence[Part]) -> Floats:
+
+class PartFeatures:
+    """(N, F) features of parts of one kind, of mean 0 and deviation 1 over those given.
+
+    Args:
+        parts: of one kind.
+        levels: resolutions that have a feature each.
+    """
+
+    def __init__(self, parts: Sequence[Part], levels: tuple[int, ...] = ()) -> None:
+        self._levels = levels
+        weighing = {layer.name for part in parts for layer in part.layers if layer.weights}
+        self._described = {name: name in weighing for name in described_layers(parts)}
+        self._num_inputs = max(len(part.reads) for part in parts)
+        x = self._raw(parts)
+        self._center, scale = x.mean(axis=0), x.std(axis=0)
+        self._scale = np.where(scale > 1e-9, scale, 1.0)
+
+    def __call__(self, parts: Sequence[Part]) -> Floats:
+        """(N, F) features."""
+        return np.asarray((self._raw(parts) - self._center) / self._scale)
+
+    def near(self, parts: Sequence[Part]) -> Floats:
+        """(N, F) the same, so that two parts are about three apart however many features there are."""
+        x = self(parts)
+        return np.asarray(2 * x / np.sqrt(x.shape[1]))
+
+    def _raw(self, parts: Sequence[Part]) -> Floats:
         steps = [[float(part.resolution == level) for level in self._levels] for part in parts]
         rows = [features(part, self._described, self._num_inputs) for part in parts]
         return np.column_stack([np.stack(rows), np.array(steps)])

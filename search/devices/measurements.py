@@ -78,6 +78,7 @@ class Measurements:
         parts: (P, R) times of the parts.
         codes: (N, G) whole networks.
         networks: (N, R) their times.
+        own: where the parts are another device's, those that were measured on this one, without networks.
 
     Raises:
         InputError: a time is not positive, or there are fewer than two rounds of all.
@@ -91,6 +92,7 @@ class Measurements:
     parts: Floats
     codes: Codes
     networks: Floats
+    own: Measurements | None = None
 
     def __post_init__(self) -> None:
         for times in (self.parts, self.networks):
@@ -110,12 +112,8 @@ class Measurements:
                 "about": dict(self.about),
                 "num_joints": self.num_joints,
                 "space": self.space.to_dict(),
-                "parts": [
-                    [row, place, [round(value, 6) for value in times]]
-                    for row, place, times in zip(
-                        self.sources.tolist(), self.places, self.parts.tolist(), strict=True
-                    )
-                ],
+                "parts": self._part_rows(),
+                **({"own parts": self.own._part_rows()} if self.own else {}),
                 "networks": [
                     [row, [round(value, 6) for value in times]]
                     for row, times in zip(self.codes.tolist(), self.networks.tolist(), strict=True)
@@ -124,26 +122,43 @@ class Measurements:
             indent=None,
         )
 
+    def _part_rows(self) -> list[list[Any]]:
+        rows = zip(self.sources.tolist(), self.places, self.parts.tolist(), strict=True)
+        return [[row, place, [round(value, 6) for value in times]] for row, place, times in rows]
+
     @property
     def has_prior(self) -> bool:
         """Whether the parts are those of another device (see `on_another_device`)."""
         return "prior" in self.about
 
     def on_another_device(
-        self, space: SearchSpace, codes: Codes, networks: Floats, about: Mapping[str, Any]
+        self,
+        space: SearchSpace,
+        codes: Codes,
+        networks: Floats,
+        about: Mapping[str, Any],
+        own: Measurements | None = None,
     ) -> Measurements:
-        """These parts with (N, R) times of networks, (N, G) codes of `space`, on the device of `about`."""
+        """These parts with (N, R) times of networks, (N, G) codes of `space`, on the device of `about`.
+
+        `own` are the parts that were measured there, if any.
+        """
         told = {key: self.about.get(key) for key in ("device", "runtime", "threads", "date")}
         rows = self.space.encode(space.decode(codes))
-        return replace(self.steady(), about={**about, "prior": told}, codes=rows, networks=networks)
+        if own is not None:
+            own = replace(own, space=self.space, sources=self.space.encode(space.decode(own.sources)))
+            own = replace(own, codes=rows[:0], networks=networks[:0])
+        return replace(self.steady(), about={**about, "prior": told}, codes=rows, networks=networks, own=own)
 
     def steady(self) -> Measurements:
         """The same without slow changes of the device's speed; of everything that one run measured."""
-        if self.has_prior:
-            return replace(self, networks=steady_rounds(self.networks))
-        rows = steady_rounds(np.vstack([self.parts, self.networks]))
-        parts, networks = np.split(rows, [len(self.parts)])
-        return replace(self, parts=parts, networks=networks)
+        parts = self.own.parts if self.own else self.parts[:0] if self.has_prior else self.parts
+        rows = steady_rounds(np.vstack([parts, self.networks]) if len(parts) else self.networks)
+        parts, networks = np.split(rows, [len(parts)])
+        if not self.has_prior:
+            return replace(self, parts=parts, networks=networks)
+        own = replace(self.own, parts=parts) if self.own else None
+        return replace(self, networks=networks, own=own)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Measurements:
@@ -158,7 +173,7 @@ class Measurements:
                 raise InputError("it was not written by search.profile")
             check_schema(value, SCHEMA)
             keys = ("schema", "kind", "about", "num_joints", "space", "parts", "networks")
-            check_keys(value, required=keys)
+            check_keys(value, required=keys, optional=("own parts",))
             return cls._parse(value)
         except InputError as error:
             raise InputError(f"latency table {path}: {error}") from None
@@ -167,9 +182,7 @@ class Measurements:
     def _parse(cls, value: Mapping[str, Any]) -> Measurements:
         space = SearchSpace.from_dict(value["space"])
         try:
-            sources = _codes([row for row, _, _ in value["parts"]], space)
-            parts = _times([times for _, _, times in value["parts"]])
-            places = tuple(place for _, place, _ in value["parts"])
+            measured = [_parts(rows, space) for rows in (value["parts"], value.get("own parts", []))]
             codes = _codes([row for row, _ in value["networks"]], space)
             networks = _times([times for _, times in value["networks"]])
         except (TypeError, ValueError, OverflowError) as error:
@@ -178,9 +191,16 @@ class Measurements:
         about = value["about"]
         if not isinstance(about, Mapping):
             raise InputError(f"about: expected a mapping, found {shown(about)}")
-        if not all(isinstance(place, int) for place in places):
+        if not all(isinstance(place, int) for _, places, _ in measured for place in places):
             raise InputError("a part's place in its network is no whole number")
-        return cls(space, joints, about, sources, places, parts, codes, networks)
+        parts, others = measured
+        own = cls(space, joints, about, *others, codes[:0], networks[:0]) if len(others[0]) else None
+        return cls(space, joints, about, *parts, codes, networks, own)
+
+
+def _parts(rows: Sequence[Any], space: SearchSpace) -> tuple[Codes, tuple[int, ...], Floats]:
+    sources, times = _codes([row for row, _, _ in rows], space), _times([times for _, _, times in rows])
+    return sources, tuple(place for _, place, _ in rows), times
 
 
 def _codes(rows: Sequence[Any], space: SearchSpace) -> Codes:

@@ -25,7 +25,7 @@ class DeviceOptions(Options, group="device"):
         label: the device's name for people; default the processor's.
         csv: what the script brought back from a board.
         prior: a latency table of another device with the same runtime (file, or name of its run): its parts
-            stand for this device's, and only whole networks are measured.
+            stand for this device's, and few are measured to correct them.
     """
 
     runtime: str = option("onnxruntime", among=RUNTIMES)
@@ -55,14 +55,15 @@ class MeasureOptions(Options, group="measure"):
     """How much is measured.
 
     Attributes:
-        parts: parts of networks (stem, blocks, head steps), spread over the space.
+        parts: parts of networks (stem, blocks, head steps), spread over the space; None is 300, or with
+            device.prior the 60 that tell most.
         networks: whole networks, which the parts' sum is fitted to.
         rounds: visits to each; the value is the median over rounds, their spread says how steady the device
             is.
         seconds: of runs per visit.
     """
 
-    parts: int = option(300, least=30)
+    parts: int | None = option(None, least=20)
     networks: int = option(20, least=10)
     rounds: int = option(3, least=2)
     seconds: float = option(0.1, above=0)

@@ -19,7 +19,7 @@ from supernet.runs.environment import processor, usable_cores
 from supernet.space import Codes, SearchSpace
 
 from ..costs.latency import require_within, table_path
-from ..costs.parts import Part, network_parts
+from ..costs.parts import Part, network_parts, telling_parts
 from ..strategies.operators import sample_all_sizes, unique_rows
 from .board_script import Run, open_session, pin, session_run, time_rounds
 from .measurements import Measurements
@@ -29,6 +29,8 @@ Make = Callable[[], Run]
 Told = Callable[[int], object]
 # Networks in a row without a part that is wanted, after which the design is complete.
 NOTHING_NEW = 40
+# Parts that are measured where nothing is known, and where another device's are.
+PARTS, FEW_PARTS = 300, 60
 # Parts of a kind, where there are so many.
 FEWEST = 3
 
@@ -50,26 +52,25 @@ class Design:
     codes: Codes
     archs: tuple[Architecture, ...]
 
-    def without_parts(self) -> Design:
-        """The whole networks alone."""
-        return replace(self, sources=self.sources[:0], places=(), parts=())
+    def few_parts(self, space: SearchSpace, num_joints: int, count: int) -> Design:
+        """About `count` of the parts, those that tell most of the others (`telling_parts`)."""
+        wanted = part_counts(largest_parts(space, num_joints), count)
+        chosen = telling_parts(self.parts, wanted)
+        places, parts = tuple(self.places[i] for i in chosen), tuple(self.parts[i] for i in chosen)
+        return replace(self, sources=self.sources[chosen], places=places, parts=parts)
 
 
 def make_design(space: SearchSpace, num_joints: int, options: MeasureOptions, seed: int) -> Design:
     """Distinct parts of random networks, a share of each kind, and random networks of all sizes."""
     rng = np.random.default_rng([seed, 0])
-    first, *others = space.decode(with_each_head(space, space.largest()))
-    largest = network_parts(first, num_joints)
-    for arch in others:
-        known = {part.kind for part in largest}
-        largest += [part for part in network_parts(arch, num_joints) if part.kind not in known]
-    wanted = part_counts(largest, options.parts)
+    total = options.parts or PARTS
+    wanted = part_counts(largest_parts(space, num_joints), total)
     found: dict[Part, tuple[Any, int]] = {}
     # Where a kind has fewer different parts than its share, others take its place.
     spare: dict[Part, tuple[Any, int]] = {}
     counts = Counter[str]()
     idle = 0
-    for row in sample_all_sizes(space, rng, 20 * options.parts):
+    for row in sample_all_sizes(space, rng, 20 * total):
         before = len(found)
         parts = network_parts(space.decode(row[None])[0], num_joints)
         for place in rng.permutation(len(parts)):
@@ -87,11 +88,21 @@ def make_design(space: SearchSpace, num_joints: int, options: MeasureOptions, se
         idle = idle + 1 if len(found) == before else 0
         if idle >= NOTHING_NEW:
             break
-    found |= islice(spare.items(), max(0, options.parts - len(found)))
+    found |= islice(spare.items(), max(0, total - len(found)))
     codes = _networks(space, np.random.default_rng([seed, 1]), options.networks)
     sources = np.stack([row for row, _ in found.values()])
     places = tuple(place for _, place in found.values())
     return Design(sources, places, tuple(found), codes, tuple(space.decode(codes)))
+
+
+def largest_parts(space: SearchSpace, num_joints: int) -> list[Part]:
+    """The parts of the largest network, and one of each kind that only another head has."""
+    first, *others = space.decode(with_each_head(space, space.largest()))
+    found = network_parts(first, num_joints)
+    for arch in others:
+        known = {part.kind for part in found}
+        found += [part for part in network_parts(arch, num_joints) if part.kind not in known]
+    return found
 
 
 def part_counts(largest: Sequence[Part], total: int) -> dict[str, int]:
@@ -154,18 +165,22 @@ def gather(
     about: dict[str, Any],
     prior: Measurements | None = None,
 ) -> Measurements:
-    """Measurements from times by item name; the parts are those of `prior` if there is one."""
+    """Measurements from times by item name; beside the parts of `prior` if there is one."""
 
     def rows(kind: str, count: int) -> Any:
         return np.array([[ms for ms, _ in times[f"{kind} {i}"]] for i in range(count)])
 
     networks = rows("network", len(design.archs))
+    own = None
+    if design.parts:
+        parts = rows("part", len(design.parts))
+        own = Measurements(
+            space, num_joints, about, design.sources, design.places, parts, design.codes, networks
+        )
     if prior is not None:
-        return prior.on_another_device(space, design.codes, networks, about)
-    parts = rows("part", len(design.parts))
-    return Measurements(
-        space, num_joints, about, design.sources, design.places, parts, design.codes, networks
-    )
+        return prior.on_another_device(space, design.codes, networks, about, own)
+    assert own is not None
+    return own
 
 
 def open_prior(device: DeviceOptions, space: SearchSpace, num_joints: int) -> Measurements | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from formula_device import SIZES, network_time
+from formula_device import SIZES, network_time, part_time
 
 from search import LatencyTable
 from search.costs.parts import network_parts
@@ -100,11 +100,15 @@ def test_parts_of_another_device_with_the_same_runtime(
     prior = open_prior(device, space, 14)
     assert prior is not None
     # Twice as slow.
-    few = make_design(space, 14, replace(SIZES, networks=10), 5).without_parts()
+    whole = make_design(space, 14, replace(SIZES, networks=10), 5)
+    few = whole.few_parts(space, 14, 24)
+    assert len(few.parts) == 25
+    assert set(few.parts) < set(whole.parts)
     times = {
         f"network_{i}.onnx": [2 * network_time(network_parts(arch, 14))] * 4
         for i, arch in enumerate(few.archs)
     }
+    times |= {f"part_{i}.onnx": [2 * part_time(part)] * 4 for i, part in enumerate(few.parts)}
     write_csv(tmp_path / "measured.csv", design_id(space, few, 14), times)
     board = replace(device, runtime="board")
     found = read_board(str(tmp_path / "measured.csv"), space, 14, few, board, prior)
@@ -114,6 +118,12 @@ def test_parts_of_another_device_with_the_same_runtime(
     expected = np.array([2 * network_time(network_parts(arch, 14)) for arch in space.decode(codes)])
     assert np.quantile(np.abs(table.predict(codes) / expected - 1), 0.9) < 0.1
     assert table.about["prior"]["device"] == "formula"
+    kept = Measurements.load(tmp_path / "slow.json")
+    assert kept.own is not None
+    assert kept.own.places == few.places
+    again = kept.steady()
+    again.save(tmp_path / "again.json")
+    assert LatencyTable.load(tmp_path / "again.json").predict(codes) == pytest.approx(table.predict(codes))
     refused = {
         "its own parts are those of another table": (
             replace(device, prior=str(tmp_path / "slow.json")),
