@@ -3,7 +3,8 @@
     python -m experiments.latency.few
 
 Ten or twenty of a table's networks are fitted to; the others are predicted. Another table's parts stand
-alone, or corrected by the device's own times of those 60 that tell most, as `device.prior` does. Writes `few.json`.
+alone, or corrected by the device's own times of those 60 that tell most, as `device.prior` does. Writes
+`few.json`.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
 """Strategies on landscapes over `space=litepose`, 2e22 architectures, seed by seed.
 
     python experiments/search/real_size.py LANDSCAPE ... [--seeds 10] [--peer-seeds 3] [--strategies NAME ...]
+        [--out FILE]
 
+`predictor+pairs` is the default strategy with the model `pairs`.
 Without a landscape: processor seconds of choosing 8 at 100 to 5,000 evaluations, least of three.
 
-Writes real_size.json beside this file after every search; what is there already is not repeated. By search:
+Writes FILE (real_size.json) beside this file after every search; what is there already is not repeated. By search:
 hypervolume in % of the true front's after 50, 100, 250 evaluations, regret in AP points of the final choice
 (mean over four budgets) by what is measured and by what is believed, all in AP without noise; own seconds.
 """
@@ -34,7 +36,6 @@ from supernet import SearchSpace
 BUDGETS = (0.1, 0.3, 0.5, 0.9)
 PEERS = ("random", "evolution", "optuna:NSGAIISampler", "optuna:TPESampler")
 AT = (50, 100, 250)
-FILE = HERE / "real_size.json"
 
 
 def regret(landscape: Landscape, problem: Problem, costs: Floats, worth: Floats, true: Floats) -> float:
@@ -53,7 +54,9 @@ def measure(landscape: Landscape, number: int, name: str, seed: int) -> dict[str
     study = SearchStudy(open_storage("memory"), "benchmark", problem, {})
     start = time.process_time()
     options = PlanOptions(seed=seed, evaluations=AT[-1], batch=8)
-    found = search(study, problem, load_strategy(name, problem), scores, options)
+    strategy, _, model = name.partition("+")
+    settings = {"models": (model,)} if model else {}
+    found = search(study, problem, load_strategy(strategy, problem, settings), scores, options)
     seconds = time.process_time() - start
     codes, ap = np.stack([one.row for one in found]), np.array([one.ap for one in found])
     row: dict[str, Any] = {"seconds": round(seconds, 1)}
@@ -107,21 +110,23 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--peer-seeds", type=int, default=3)
     parser.add_argument("--strategies", nargs="+", default=["predictor", *PEERS])
+    parser.add_argument("--out", default="real_size.json")
     given = parser.parse_args()
     quiet_optuna()
-    result: dict[str, Any] = json.loads(FILE.read_text()) if FILE.exists() else {"searches": {}}
+    file = HERE / given.out
+    result: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {"searches": {}}
     rows = result["searches"]
     space = SearchSpace.load("litepose")
     if not given.landscapes:
         result["seconds a round"] = choosing(Landscape(space))
-        FILE.write_text(json.dumps(result, indent=1) + "\n")
+        file.write_text(json.dumps(result, indent=1) + "\n")
     landscapes = {number: Landscape(space, number) for number in given.landscapes}
     # Seed by seed, so that whatever is there when time is up is balanced.
     for seed in range(max(given.seeds, given.peer_seeds)):
         for name in given.strategies:
             for number, landscape in landscapes.items():
                 key = f"{name} {number} {seed}"
-                if key in rows or seed >= (given.seeds if name == "predictor" else given.peer_seeds):
+                if key in rows or seed >= (given.seeds if "predictor" in name else given.peer_seeds):
                     continue
                 rows[key] = measure(landscape, number, name, seed)
                 print(key, json.dumps(rows[key]), flush=True)
@@ -129,7 +134,7 @@ def main() -> None:
                 result["summary"] = {
                     one: summary([row for of, row in rows.items() if of.split()[0] == one]) for one in names
                 }
-                FILE.write_text(json.dumps(result, indent=1) + "\n")
+                file.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":
