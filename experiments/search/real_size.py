@@ -6,9 +6,9 @@
 `predictor+pairs` is the default strategy with the model `pairs`.
 Without a landscape: processor seconds of choosing 8 at 100 to 5,000 evaluations, least of three.
 
-Writes FILE (real_size.json) beside this file after every search; what is there already is not repeated. By search:
-hypervolume in % of the true front's after 50, 100, 250 evaluations, regret in AP points of the final choice
-(mean over four budgets) by what is measured and by what is believed, all in AP without noise; own seconds.
+Writes FILE (real_size.json) beside this file after every search; what is there already is not repeated. By
+search: hypervolume in % of the true front's after 50, 100, 250 evaluations, regret in AP points of the final
+choice (mean over four budgets) by what is measured and by what is believed, all in AP without noise; seconds.
 """
 
 from __future__ import annotations
