@@ -333,9 +333,9 @@ MODELS: Registry[Callable[[int], Model]] = Registry(
     "accuracy model",
     {
         "ridge": "search.accuracy.models:Ridge",
+        "pairs": "search.accuracy.models:SparsePairs",
         "gp": "search.accuracy.models:GaussianProcess",
         "gp_ard": "search.accuracy.models:RelevanceGaussianProcess",
-        "pairs": "search.accuracy.models:SparsePairs",
         "forest": "search.accuracy.models:Forest",
     },
 )

@@ -10,7 +10,7 @@ from analytic import Formula, certain, tiny_problem
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct
 
-from search.accuracy.models import MOST_ROWS, GaussianProcess, RelevanceGaussianProcess
+from search.accuracy.models import MOST_ROWS, GaussianProcess, RelevanceGaussianProcess, SparsePairs
 from search.costs.contract import Costs, log_cost
 from search.report.outcome import hypervolumes
 from search.strategies.contract import History, Problem
@@ -96,6 +96,24 @@ def test_many_rows_are_thinned_out() -> None:
     fitted = RelevanceGaussianProcess().fit(x, x[:, 0])
     assert len(fitted._x) == MOST_ROWS
     assert fitted.predict(x)[0] == pytest.approx(x[:, 0], abs=1e-2)
+
+
+def test_pairs_that_matter_are_told_from_many_that_do_not() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.uniform(size=(150, 20))
+    at = rng.uniform(size=(40, 20))
+
+    def value(rows: np.ndarray) -> np.ndarray:
+        return rows[:, 0] - 0.5 * rows[:, 3] ** 2 + 2 * (rows[:, 0] - 0.5) * (rows[:, 7] - 0.5)
+
+    model = SparsePairs().fit(x, value(x) + rng.normal(0, 0.01, 150))
+    mean, deviation = model.predict(at)
+    assert np.abs(mean - value(at)).max() < 0.03
+    covariance = model.covariance(at)
+    noise = np.diag(covariance) - deviation**2
+    assert noise == pytest.approx(np.full(40, noise[0]))
+    assert 0 < noise[0] < 0.02**2
+    assert (np.linalg.eigvalsh(covariance) > 0).all()
 
 
 def test_turns_go_on_from_round_to_round() -> None:
