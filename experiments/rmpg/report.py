@@ -17,31 +17,36 @@ from .run import networks
 HERE = Path(__file__).parent
 DRAWS = 2000
 METRICS = ("AP50", "PCK10")
+PAIRS = (
+    ("simplebaseline", "simplebaseline+"),
+    ("simplebaseline=", "simplebaseline+"),
+    ("litepose", "litepose+"),
+)
 
 
-def paired(folder: Path, data: str, name: str) -> dict[str, Any] | None:
-    """Scores without and with, seed by seed, and their difference with two 95% intervals of PCK10.
+def paired(folder: Path, data: str, names: tuple[str, str]) -> dict[str, Any] | None:
+    """Scores of two networks, seed by seed; how much better the second is in PCK10, with 95% intervals.
 
     By seeds it is Student's over the seeds' differences, by people a bootstrap of the people tested, each
     with the mean of its differences over the seeds.
     """
     found = [
-        [json.loads((folder / f"{data}-{name}{sign}-{seed}/result.json").read_text()) for sign in ("", "+")]
+        [json.loads(file.read_text()) for file in pair]
         for seed in range(10)
-        if (folder / f"{data}-{name}+-{seed}/result.json").exists()
-        and (folder / f"{data}-{name}-{seed}/result.json").exists()
+        for pair in [[folder / f"{data}-{name}-{seed}/result.json" for name in names]]
+        if all(file.exists() for file in pair)
     ]
     if not found:
         return None
     table: dict[str, Any] = {
         metric: [[round(each[metric], 4) for each in pair] for pair in found] for metric in METRICS
     }
-    change = np.array([with_["PCK10"] - without["PCK10"] for without, with_ in found])
+    change = np.array([second["PCK10"] - first["PCK10"] for first, second in found])
     table["difference"] = round(float(change.mean()), 4)
     if len(found) > 1:
         half = stats.t.ppf(0.975, len(found) - 1) * stats.sem(change)
         table["by seeds"] = [round(float(change.mean() + sign * half), 4) for sign in (-1, 1)]
-    people = np.mean([np.subtract(with_["people"], without["people"]) for without, with_ in found], axis=0)
+    people = np.mean([np.subtract(second["people"], first["people"]) for first, second in found], axis=0)
     draws = np.random.default_rng(0).integers(len(people), size=(DRAWS, len(people)))
     table["by people"] = np.percentile(people[draws].mean(axis=1), [2.5, 97.5]).round(4).tolist()
     return table | {"tested people": len(people)}
@@ -59,10 +64,10 @@ def main() -> None:
     result: dict[str, Any] = {"networks": sizes}
     for steps in sorted(int(folder.name) for folder in work.iterdir() if folder.name.isdigit()):
         for data in ("lsp", "crowds"):
-            for name in ("simplebaseline", "litepose"):
-                if (table := paired(work / str(steps), data, name)) is not None:
-                    result[f"{steps} steps, {data}, {name}"] = table
-                    print(steps, data, name, table)
+            for names in PAIRS:
+                if (table := paired(work / str(steps), data, names)) is not None:
+                    result[f"{steps} steps, {data}, {' against '.join(reversed(names))}"] = table
+                    print(steps, data, names, table)
     (HERE / "results.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
