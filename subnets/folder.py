@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from supernet.errors import InputError, check_keys, check_schema, positive_int
-from supernet.family import load_arch
+from supernet.family import Architecture, load_arch
+from supernet.heads.contract import HEADS
 from supernet.pose.skeletons import Skeleton
 from supernet.runs.files import new_folder, read_json, write_json
 from supernet.runs.reading import check_tensors
@@ -210,7 +212,15 @@ def load(folder: str | os.PathLike[str]) -> Network:
     with torch.device("meta"):
         net = empty_network(arch, meta.num_joints, meta.fused)
     tensors = read_safetensors(path / WEIGHTS_FILE)
-    require_match(tensors, net.state_dict(), f"weights {path / WEIGHTS_FILE}")
+    try:
+        require_match(tensors, net.state_dict(), f"weights {path / WEIGHTS_FILE}")
+    except InputError:
+        if (head := _head_of(tensors, arch, meta)) is None:
+            raise
+        raise InputError(
+            f"weights {path / WEIGHTS_FILE} are of a network with head_kind {head}; {ARCH_FILE} says "
+            f"{arch.head_kind}"
+        ) from None
     net.load_state_dict(tensors, assign=True)
     if meta.digest is not None and weights_digest(net) != meta.digest:
         raise InputError(
@@ -219,3 +229,20 @@ def load(folder: str | os.PathLike[str]) -> Network:
         )
     net.skeleton, net.about = meta.skeleton, meta.about
     return net.eval()
+
+
+def _head_of(tensors: Mapping[str, Tensor], arch: Architecture, meta: Meta) -> str | None:
+    """The other head with which the network of `arch` has these tensors, if one has."""
+    import torch
+
+    from .network import empty_network
+
+    if "head_kind" not in {field.name for field in fields(arch)}:
+        return None
+    for name in HEADS.names():
+        with suppress(InputError), torch.device("meta"):
+            changed: dict[str, Any] = {"head_kind": name}
+            other = empty_network(replace(arch, **changed), meta.num_joints, meta.fused)
+            require_match(tensors, other.state_dict(), "weights")
+            return name
+    return None

@@ -196,7 +196,7 @@ def test_bad_input_is_one_line(tmp_path: Path) -> None:
     commands = {
         "does not divide a map of 80 channels": ("supernet.describe", "arch=odd.yaml"),
         "head 'fancy' is not known": ("supernet.train", "space=space.yaml"),
-        "head.0.raw.conv.weight": ("subnets.export", "arch=net"),
+        "are of a network with head_kind embedding; arch.yaml says onestage": ("subnets.export", "arch=net"),
     }
     for told, command in commands.items():
         done = subprocess.run(
