@@ -84,7 +84,8 @@ class SearchCommand(CommandOptions):
             `ram` and `flash` (bytes), or one of a plugin. `names`: one for each limit, in that
             order; default: as it was written, a file's name without folder and suffix. `named`: budgets by
             name with one or more limits, {phone: {macs: 0.9G, params: 2M}}. `convention`: MACs counted
-            `exact`, or as the paper does, `litepose`. `precision`: memory for `int8` (default) or `float32`.
+            `exact`, or as the paper does, `litepose`. `precision`: memory for `int8` (default), `float32`, or
+            `ethos_u`: INT8 as Arm's Ethos-U keeps it.
         latency: a latency table written by `search.profile` (file, or name of its run), for
             budgets.latency_ms.
         seed: of everything random.

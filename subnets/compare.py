@@ -291,6 +291,8 @@ def run_file(path: Path, names: Sequence[str], threads: int | None) -> Found:
     from .export.formats import format_of, formats
 
     form = format_of(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist; check the path")
     if form is None:
         known = ", ".join(dict.fromkeys(suffix for item in formats() for suffix in item.suffixes))
         raise InputError(
@@ -330,10 +332,13 @@ def in_layout(found: Any, wanted: Any, what: str) -> tuple[Any, str]:
     maps, last, near = wanted.ndim == 4, np.moveaxis(wanted, 1, -1).shape, 0.1
     if value.shape == wanted.shape:
         mixed = np.moveaxis(value.reshape(last), -1, 1)
-        if maps and difference(value, wanted) > near and difference(mixed, wanted) < near:
-            raise InputError(
-                f"{what} has the shape of NCHW but holds NHWC: it was reshaped, transpose it instead"
-            )
+        if maps and difference(value, wanted) > near:
+            if difference(mixed, wanted) < near:
+                raise InputError(
+                    f"{what} has the shape of NCHW but holds NHWC: it was reshaped, transpose it instead"
+                )
+            if difference(np.swapaxes(value, 2, 3), wanted) < near:
+                raise InputError(f"{what} has height and width swapped: NCWH instead of NCHW")
         return value, ""
     if maps and value.shape == last:
         if difference(value.reshape(wanted.shape), wanted) < near:

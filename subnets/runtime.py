@@ -123,12 +123,18 @@ def digest_of(opened: Opened, runtime: str) -> str:
 
 
 def fitting_options(options: EvaluationOptions, manifest: Manifest) -> EvaluationOptions:
-    """`options` for a network that takes only one input shape, if its manifest names one.
+    """`options` for a network that takes only one input shape, or ends in peaks, if its manifest says so.
 
     Raises:
-        InputError: that shape is not the square of its resolution, or a multi-scale test is asked for.
+        InputError: that shape is not the square of its resolution, or a multi-scale test is asked for, or a
+            flip test of a graph that ends in peaks or people.
     """
     shape, side = manifest.input_shape, manifest.resolution
+    if manifest.peaks and (options.flip or tuple(options.scales) != (1.0,)):
+        raise InputError(
+            f"flip and multi-scale tests merge heatmaps, and {manifest.name} as a file ends in peaks or "
+            "people; export it with export.peaks=0, or use evaluation.flip=false evaluation.scales=[1]"
+        )
     if shape is None:
         return options
     if shape != (side, side):

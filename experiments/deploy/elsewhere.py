@@ -1,9 +1,9 @@
 """Outputs of runtimes that are no format here, on pictures that `subnets.compare write=...` prepared.
 
-    python experiments/deploy/elsewhere.py ncnn FOLDER pixels.npz outputs.npz
-    python experiments/deploy/elsewhere.py aotinductor FOLDER pixels.npz outputs.npz
+    python experiments/deploy/elsewhere.py RUNTIME FOLDER pixels.npz outputs.npz [training.npz]
 
-FOLDER is an export of fixed shape with model.onnx and model.pt2. Needs numpy, and ncnn and pnnx, or torch.
+RUNTIME is ncnn (needs ncnn and pnnx), aotinductor (torch), opencv, tract, or rknn (rknn-toolkit2;
+its simulator, in INT8 with training pictures). FOLDER is an export of fixed shape: model.onnx and model.pt2.
 """
 
 from __future__ import annotations
@@ -19,6 +19,18 @@ import numpy as np
 
 Run = Callable[[Any], Sequence[Any]]
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def read_inputs(path: str) -> dict[str, Any]:
+    """The pictures of a file by number, (1, 3, height, width) as the network takes them."""
+    with np.load(path) as arrays:
+        pictures = {key.removeprefix("pixels_"): arrays[key] for key in arrays}
+    return {
+        number: np.ascontiguousarray(
+            ((picture / 255 - MEAN) / DEVIATION).astype(np.float32).transpose(2, 0, 1)[None]
+        )
+        for number, picture in pictures.items()
+    }
 
 
 def ncnn(folder: Path, shape: tuple[int, ...]) -> Run:
@@ -57,17 +69,66 @@ def aotinductor(folder: Path, shape: tuple[int, ...]) -> Run:
     return lambda images: [value.numpy() for value in model(torch.from_numpy(images))]
 
 
+def opencv(folder: Path, shape: tuple[int, ...]) -> Run:
+    """OpenCV's own engine."""
+    import cv2
+
+    net = cv2.dnn.readNetFromONNX(str(folder / "model.onnx"))
+    names = net.getUnconnectedOutLayersNames()
+
+    def run(images: Any) -> Sequence[Any]:
+        net.setInput(images)
+        found: Sequence[Any] = net.forward(names)
+        return found
+
+    return run
+
+
+def tract(folder: Path, shape: tuple[int, ...]) -> Run:
+    """Sonos's engine in Rust."""
+    import tract
+
+    model = tract.onnx().load(str(folder / "model.onnx")).into_model().into_runnable()
+    return lambda images: [value.to_numpy() for value in model.run([images])]
+
+
+def rknn(folder: Path, shape: tuple[int, ...], images: Sequence[Any] = ()) -> Run:
+    """Rockchip's simulator of an RK3588: fp16, or INT8 calibrated on `images`."""
+    from rknn.api import RKNN
+
+    net = RKNN(verbose=False)
+    work = Path(tempfile.mkdtemp())
+    for number, each in enumerate(images):
+        np.save(work / f"{number}.npy", each)
+    listed = "\n".join(str(work / f"{number}.npy") for number in range(len(images)))
+    (work / "images.txt").write_text(listed)
+    net.config(target_platform="rk3588")
+    steps = (
+        lambda: net.load_onnx(model=str(folder / "model.onnx")),
+        lambda: net.build(do_quantization=bool(images), dataset=str(work / "images.txt")),
+        net.init_runtime,
+    )
+    for step in steps:
+        if step() != 0:
+            raise SystemExit("rknn-toolkit2 failed; see its lines above")
+    return lambda images: [np.asarray(each) for each in net.inference(inputs=[images], data_format=["nchw"])]
+
+
+RUNTIMES = {"ncnn": ncnn, "aotinductor": aotinductor, "opencv": opencv, "tract": tract, "rknn": rknn}
+
+
 def main() -> None:
     """Run every picture and write the outputs under the names that `subnets.compare` reads."""
-    kind, folder, pixels, target = sys.argv[1:]
-    with np.load(pixels) as arrays:
-        pictures = {key.removeprefix("pixels_"): arrays[key] for key in arrays}
-    height, width = next(iter(pictures.values())).shape[:2]
-    run = {"ncnn": ncnn, "aotinductor": aotinductor}[kind](Path(folder), (1, 3, height, width))
+    kind, folder, pixels, target, *training = sys.argv[1:]
+    inputs = read_inputs(pixels)
+    shape = next(iter(inputs.values())).shape
+    if training:
+        run = rknn(Path(folder), shape, list(read_inputs(training[0]).values()))
+    else:
+        run = RUNTIMES[kind](Path(folder), shape)
     found = {}
-    for number, picture in pictures.items():
-        images = ((picture / 255 - MEAN) / DEVIATION).astype(np.float32).transpose(2, 0, 1)[None]
-        outputs = run(np.ascontiguousarray(images))
+    for number, images in inputs.items():
+        outputs = run(images)
         found[f"quarter_{number}"], found[f"half_{number}"] = sorted(outputs, key=lambda each: -each.shape[1])
     np.savez(target, **found)
 

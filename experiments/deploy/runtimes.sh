@@ -3,54 +3,73 @@
 #
 #   NETWORK=runs/search/demo:p85 bash experiments/deploy/runtimes.sh FOLDER-FOR-ENVIRONMENTS
 #
-# From the repository, after `make demo`. Every environment has torch's CPU build first, so that no other is pulled.
-# Which rows, without making the environments: ROWS="onnx tflite" ...
+# From the repository, after `make demo`; NETWORK=photographs:large needs no training. Every environment has torch's CPU
+# build first, so that no other is pulled, but rknn's, which pins an older torch with CUDA (6 GB).
+# Which rows: ROWS="small tflite" ... ; how many training images set the ranges of INT8: CALIBRATION=128
 set -uo pipefail
 envs=$1
 network=${NETWORK:-runs/search/demo:p85}
-export OMP_NUM_THREADS=1 PYTHONPATH=$PWD
+here=${BASH_SOURCE[0]%/*}
+export OMP_NUM_THREADS=1 PYTHONPATH=${PYTHONPATH:-$PWD}
 out=runs/export/runtimes
-common="arch=$network export.shapes=fixed export.latency_rounds=0 export.calibration_images=128"
+common="arch=$network export.shapes=fixed export.latency_rounds=0 export.calibration_images=${CALIBRATION:-128}"
 cpu="--extra-index-url ${TORCH_INDEX:-https://download.pytorch.org/whl/cpu}"
 
 environment() { # NAME PACKAGES...
     [ -d "$envs/$1" ] && return
     python3 -m venv "$envs/$1"
     # shellcheck disable=SC2086
-    "$envs/$1/bin/pip" install -q torch==2.13.0 $cpu && "$envs/$1/bin/pip" install -q "${@:2}"
+    [ "$1" = rknn ] || "$envs/$1/bin/pip" install -q torch==2.13.0 $cpu
+    "$envs/$1/bin/pip" install -q "${@:2}"
+}
+versions() { # NAME PATTERN
+    "$envs/$1/bin/pip" list 2>/dev/null | grep -E "^($2) " | tr -s ' '
 }
 row() { # NAME TOLERANCE COMMAND...
     echo "== $1"
-    timeout 600 "${@:3}" tolerance="$2" split=test threads=1 2>&1 | grep -E "largest|people|AP on|NHWC|error"
+    timeout 900 "${@:3}" tolerance="$2" split=test threads=1 2>&1 | grep -E "largest|people|AP on|NHWC|error"
 }
-elsewhere() { # NAME RUNTIME PYTHON
-    "$3" experiments/deploy/elsewhere.py "$2" $out-onnx $out-onnx.npz $out-$2.npz > /dev/null 2>&1
-    row "$1" 1e-3 "$3" -m subnets.compare $out-onnx other=$out-$2.npz
+elsewhere() { # NAME RUNTIME ENVIRONMENT TOLERANCE [TRAINING]
+    local target="$out-$2${5:+-int8}.npz"
+    "$envs/$3/bin/python" "$here/elsewhere.py" "$2" $out-small $out-pixels.npz "$target" ${5:+"$5"} >/dev/null 2>&1
+    row "$1" "$4" $p -m subnets.compare $out-small other="$target"
 }
-wanted() { [[ " ${ROWS:-onnx torch openvino tflite executorch} " == *" $1 "* ]]; }
+wanted() { [[ " ${ROWS:-small tflite executorch rknn} " == *" $1 "* ]]; }
 
-if wanted onnx; then
-    environment small . openvino ncnn pnnx
-    p="$envs/small/bin/python"
-    $p -m subnets.export $common format=[onnx,levelled,int8,torch_export,openvino] name=runtimes-onnx
-    $p -m subnets.export $common format=[onnx,int8] export.int8=tensor name=runtimes-tensor
-    row "onnxruntime" 1e-3 $p -m subnets.compare $out-onnx other=$out-onnx/model.onnx
-    row "torch.export" 1e-3 $p -m subnets.compare $out-onnx other=$out-onnx/model.pt2
-    row "openvino" 1e-3 $p -m subnets.compare $out-onnx other=$out-onnx/openvino/model.xml
-    $p -m subnets.compare $out-onnx write=$out-onnx.npz split=test
-    elsewhere ncnn ncnn $p
-    elsewhere AOTInductor aotinductor $p
-    row "onnxruntime, INT8" null $p -m subnets.compare $out-onnx other=$out-onnx/model_int8.onnx
+environment small . openvino ncnn pnnx tract
+p="$envs/small/bin/python"
+if wanted small; then
+    versions small "torch|onnx|onnxruntime|openvino|ncnn|pnnx|tract|opencv-python-headless|numpy"
+    $p -m subnets.export $common "format=[onnx,fp16,int8,torch_export,openvino]" name=runtimes-small
+    $p -m subnets.export $common format=int8 export.int8=tensor name=runtimes-tensor
+    row "onnxruntime" 1e-3 $p -m subnets.compare $out-small other=$out-small/model.onnx
+    row "torch.export" 1e-3 $p -m subnets.compare $out-small other=$out-small/model.pt2
+    row "OpenVINO" 1e-3 $p -m subnets.compare $out-small other=$out-small/openvino/model.xml
+    $p -m subnets.compare $out-small write=$out-pixels.npz split=test
+    elsewhere ncnn ncnn small 1e-3
+    elsewhere OpenCV opencv small 1e-3
+    elsewhere tract tract small 1e-3
+    elsewhere AOTInductor aotinductor small 1e-3
+    row "onnxruntime, fp16" null $p -m subnets.compare $out-small other=$out-small/model_fp16.onnx
+    row "onnxruntime, INT8" null $p -m subnets.compare $out-small other=$out-small/model_int8.onnx
     row "onnxruntime, INT8 per tensor" null $p -m subnets.compare $out-tensor other=$out-tensor/model_int8.onnx
 fi
 # A format and its INT8, of an optional package: name of the row, extra and format, name of its files, label.
 optional() {
     wanted "$1" || return 0
     environment "$1" ".[$1]"
-    p="$envs/$1/bin/python"
+    versions "$1" "torch|litert-torch|ai-edge-litert|ai-edge-quantizer|executorch|torchao"
+    local p="$envs/$1/bin/python"
     $p -m subnets.export $common "format=[$1,$1_int8]" "name=runtimes-$1"
     row "$3" 1e-3 $p -m subnets.compare "$out-$1" "other=$out-$1/model.$2"
     row "$3, INT8" null $p -m subnets.compare "$out-$1" "other=$out-$1/model_int8.$2"
 }
-optional tflite tflite litert
-optional executorch pte executorch
+optional executorch pte ExecuTorch
+optional tflite tflite LiteRT
+if wanted rknn; then
+    environment rknn rknn-toolkit2
+    versions rknn "rknn-toolkit2"
+    $p -m subnets.compare $out-small write=$out-training.npz split=train images=32
+    elsewhere "RKNN's simulator, fp16" rknn rknn null
+    elsewhere "RKNN's simulator, INT8" rknn rknn null $out-training.npz
+fi

@@ -59,7 +59,7 @@ class CostSettings:
     Attributes:
         num_joints: J.
         convention: how MACs are counted, `exact` or `litepose`.
-        precision: of weights and maps in memory, `int8` or `float32`.
+        precision: of weights and maps in memory: `int8`, `float32`, or `ethos_u` (INT8 on Arm's Ethos-U).
         latency: a latency table: a file, or the name of a run of `search.profile`.
         passes: what is run for an image where networks are scored.
     """

@@ -132,10 +132,11 @@ def evaluate(
         the score, the detections as COCO keypoint results, and what is wrong with them.
 
     Raises:
-        InputError: the runtime is missing, or the graph ends in peaks, which flip and multi-scale tests
-        cannot merge.
+        InputError: the runtime is missing, or the graph ends in peaks or people, which flip and multi-scale
+        tests cannot merge.
     """
     from supernet.evaluation import Evaluator, scores_by_source
+    from supernet.heads.contract import Ended
     from supernet.pose.diagnosis import diagnose
     from supernet.pose.grouping import DecodeOptions
 
@@ -143,16 +144,12 @@ def evaluate(
     from .report import net_score
 
     manifest = manifest_of(opened, config.runtime)
-    if manifest.peaks:
-        raise InputError(
-            f"{opened.name} as a file gives peaks and no heatmaps; evaluate the same network exported with "
-            "peaks=0"
-        )
+    head = Ended(opened.head) if manifest.peaks else opened.head
     options = fitting_options(config.evaluation, manifest)
     decode = DecodeOptions(oks_nms=config.oks_nms, matching=opened.matching)
     evaluator = Evaluator(dataset, options, config.scorer, decode)
     run = run_of(opened, config.runtime, config.threads)
-    result = evaluator(run, opened.arch.resolution, opened.head)
+    result = evaluator(run, opened.arch.resolution, head)
     environment = {
         "data": dataset.name,
         "split": config.split,

@@ -31,7 +31,8 @@ def run(config: ExportCommand, folder: Path) -> None:
     from .exporting import export, exported_already
     from .formats import check_formats
 
-    archs, formats = as_list(config.arch, "arch"), check_formats(config.format)
+    wanted = [*as_list(config.format, "format"), *(["fp16"] if config.export.half else [])]
+    archs, formats = as_list(config.arch, "arch"), check_formats(wanted)
     console = open_console()
     targets = [folder] if len(archs) == 1 else [folder / name for name in distinct_slugs(archs)]
     opened = [open_source(arch, config) for arch in archs]

@@ -157,7 +157,7 @@ def _costs(arch: Architecture, joints: int) -> str:
             _giga(count_macs(arch, joints, "litepose")),
         ],
     ]
-    for name, precision in (("INT8", "int8"), ("float32", "float32")):
+    for name, precision in (("INT8", "int8"), ("INT8 on an Arm Ethos-U", "ethos_u"), ("float32", "float32")):
         memory = memory_of(arch, joints, precision)
         if memory is not None:
             sizes = " and ".join(f"{size / 1e6:.3g} MB" for size in memory)
@@ -244,6 +244,8 @@ def _interface(card: Card) -> str:
         f"- Joints: {', '.join(manifest.skeleton.joints)}.",
     ]
     if head_of(card.arch).peaks:
+        if manifest.peaks:
+            lines.append("- Joints that grouping missed are not looked for: that needs maps.")
         lines.append(f"- Peaks join people by the rule `{manifest.matching}`.")
     telling = ", ".join(f"`{item.file}`" for item in card.written if item.describes_itself)
     if telling:

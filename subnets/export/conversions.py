@@ -1,4 +1,4 @@
-"""Formats of other runtimes: torch_export, openvino, tflite and executorch, the last two also in INT8."""
+"""The format fp16, and those of other runtimes: torch_export, openvino, tflite and executorch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib
 import io
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,77 @@ import torch
 
 from supernet.errors import InputError
 from supernet.family import step_of
+from supernet.runs.files import atomic_path
 from supernet.runs.reading import read_bytes
 
+from ..portable.manifest import METADATA_KEY
+from ..portable.session import OnnxSession
 from .formats import Floats, Format, Job, Run, ended
-from .onnx_graph import ONNX, example_input, quiet, read_manifest
+from .onnx_graph import END, ONNX, example_input, quiet, read_manifest
+
+# Of onnx.TensorProto.
+FLOAT32, FLOAT16 = 1, 10
+
+
+def write_fp16(job: Job, path: Path, options: Mapping[str, Any]) -> Sequence[str]:
+    """The ONNX file of the same folder in half precision; its input, its outputs and peaks stay float32."""
+    import onnx
+
+    model = onnx.load(job.folder / ONNX.file)
+    halve(model)
+    (entry,) = (each for each in model.metadata_props if each.key == METADATA_KEY)
+    entry.value = replace(job.manifest, precision="fp16").to_json()
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+    return ("input and outputs are float32",)
+
+
+def halve(model: Any) -> None:
+    """Make weights and arithmetic of an ONNX model half precision, up to its maps.
+
+    Raises:
+        InputError: a weight is beyond half precision's range.
+    """
+    from onnx import helper, numpy_helper
+
+    graph = model.graph
+    body = [node for node in graph.node if not node.name.startswith(END)]
+    rest = [node for node in graph.node if node.name.startswith(END)]
+    weights = _halved(body, model.opset_import[0].version)
+    for item in graph.initializer:
+        if item.name in weights and item.data_type == item.FLOAT:
+            with np.errstate(over="ignore"):
+                value = numpy_helper.to_array(item).astype(np.float16)
+            if not np.isfinite(value).all():
+                raise InputError(f"weights {item.name} are beyond the range of fp16; export without it")
+            item.CopyFrom(numpy_helper.from_array(value, item.name))
+    made = {name for node in body for name in node.output}
+    needed = {output.name for output in graph.output} | {name for node in rest for name in node.input}
+    casts = [
+        helper.make_node("Cast", [f"{name}/fp16"], [name], name=f"{name}/to_fp32", to=FLOAT32)
+        for name in sorted(made & needed)
+    ]
+    first = graph.input[0].name
+    casts.insert(0, helper.make_node("Cast", [first], [f"{first}/fp16"], name=f"{first}/to_fp16", to=FLOAT16))
+    for node in body:
+        for names in (node.input, node.output):
+            names[:] = [f"{name}/fp16" if name in made or name == first else name for name in names]
+    del graph.node[:], graph.value_info[:]
+    graph.node.extend([casts[0], *body, *casts[1:], *rest])
+
+
+def _halved(nodes: Sequence[Any], opset: int) -> set[str]:
+    """The inputs of `nodes` that have the type of their outputs; scales of a resize, say, have their own."""
+    import onnx
+
+    found = set()
+    for node in nodes:
+        schema = onnx.defs.get_schema(node.op_type, opset)
+        for place, name in enumerate(node.input):
+            parameter = schema.inputs[min(place, len(schema.inputs) - 1)]
+            if parameter.type_str == schema.outputs[0].type_str:
+                found.add(name)
+    return found
 
 
 def write_program(job: Job, path: Path, options: Mapping[str, Any]) -> Sequence[str]:
@@ -40,7 +108,8 @@ def open_program(path: Path, threads: int | None = None) -> Run:
         InputError: the file is missing or no such program.
     """
     try:
-        module = torch.export.load(path).module()
+        with quiet():
+            module = torch.export.load(path).module()
     except Exception as error:  # zip, pickle and version errors are all "not a program"
         line = " ".join(str(error).split())
         raise InputError(f"{path} is not a torch.export program ({line})") from None
@@ -48,10 +117,18 @@ def open_program(path: Path, threads: int | None = None) -> Run:
         torch.set_num_threads(threads)
 
     def run(images: Floats) -> list[Floats]:
-        with torch.inference_mode():
-            return [output.numpy() for output in module(torch.from_numpy(images))]
+        try:
+            with torch.inference_mode():
+                return [output.numpy() for output in module(torch.from_numpy(images))]
+        except Exception as error:  # guards of shapes raise what they like
+            raise _stopped(path, images, error) from None
 
     return run
+
+
+def _stopped(path: Path, images: Floats, error: Exception) -> InputError:
+    line = " ".join(str(error).split())
+    return InputError(f"{path} does not run on images of shape {images.shape} ({line})")
 
 
 def _package(name: str, label: str, extra: str) -> Any:
@@ -96,7 +173,10 @@ def open_openvino(path: Path, threads: int | None = None) -> Run:
         raise InputError(f"OpenVINO cannot read {path} ({' '.join(str(error).split())})") from None
 
     def run(images: Floats) -> list[Floats]:
-        results = model([images])
+        try:
+            results = model([images])
+        except RuntimeError as error:
+            raise _stopped(path, images, error) from None
         return [np.array(results[port]) for port in model.outputs]
 
     return run
@@ -235,12 +315,21 @@ def open_executorch(path: Path, threads: int | None = None) -> Run:
         try:
             return [np.array(value) for value in method.execute([torch.from_numpy(images)])]
         except RuntimeError as error:
-            line = " ".join(str(error).split())
-            raise InputError(f"{path} does not run on images of shape {images.shape} ({line})") from None
+            raise _stopped(path, images, error) from None
 
     return run
 
 
+FP16 = Format(
+    "fp16",
+    "model_fp16.onnx",
+    "onnxruntime",
+    write_fp16,
+    OnnxSession,
+    read_manifest,
+    needs=("onnx",),
+    precision="fp16",
+)
 TORCH_EXPORT = Format("torch_export", "model.pt2", "torch.export", write_program, open_program)
 OPENVINO = Format(
     "openvino",
@@ -269,6 +358,7 @@ TFLITE_INT8 = Format(
     write=write_tflite_int8,
     needs=("tflite",),
     precision="int8",
+    calibrated=True,
     **_TFLITE,
 )
 _EXECUTORCH: dict[str, Any] = {
@@ -281,5 +371,10 @@ _EXECUTORCH: dict[str, Any] = {
 }
 EXECUTORCH = Format("executorch", "model.pte", write=write_executorch, **_EXECUTORCH)
 EXECUTORCH_INT8 = Format(
-    "executorch_int8", "model_int8.pte", write=write_executorch_int8, precision="int8", **_EXECUTORCH
+    "executorch_int8",
+    "model_int8.pte",
+    write=write_executorch_int8,
+    precision="int8",
+    calibrated=True,
+    **_EXECUTORCH,
 )

@@ -89,6 +89,7 @@ class Format:
         packages: modules that `write` imports beside the toolkit's own.
         install: how to get them, after `pip install`.
         precision: `fp32` must compute what torch computes; what another one loses is told, not judged.
+        calibrated: whether training images shaped it; it is compared with torch on those, too.
         peaks: whether it can end in peaks instead of maps.
         fixed: whether it takes images of one shape only.
         bundled: whether the folder's own `predict.py` runs it, so that the folder is given one.
@@ -106,6 +107,7 @@ class Format:
     packages: tuple[str, ...] = ()
     install: str = ""
     precision: str = "fp32"
+    calibrated: bool = False
     peaks: bool = True
     fixed: bool = False
     bundled: bool = False
@@ -155,6 +157,7 @@ FORMATS: Registry[Format] = Registry(
     "format",
     {
         "onnx": "subnets.export.onnx_graph:ONNX",
+        "fp16": "subnets.export.conversions:FP16",
         "levelled": "subnets.export.quantise:LEVELLED",
         "int8": "subnets.export.quantise:INT8",
         "torch_export": "subnets.export.conversions:TORCH_EXPORT",

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -36,6 +37,19 @@ SIZELESS = {
     *("Clip", "Relu", "Elu", "Sigmoid", "Add", "Sub", "Mul", "Div", "Exp"),
     *("ReduceMean", "ReduceMax", "ReduceSum"),
 }
+# Attributes of later opsets, and the values that ask for what there was before (no shape here holds a 0).
+LATER = {
+    ("keep_aspect_ratio_policy", b"stretch"),
+    ("antialias", 0),
+    ("allowzero", 0),
+    ("allowzero", 1),
+    ("noop_with_empty_axes", 0),
+}
+# Comparisons of opset 12, and the older two of which either holds.
+COMPARED = {"GreaterOrEqual": ("Greater", "Equal"), "LessOrEqual": ("Less", "Equal")}
+ALL_AXES = 64
+# Names of the nodes behind the maps begin with this.
+END = "peaks/"
 Shape = tuple[int, int]
 
 
@@ -124,8 +138,7 @@ def export_onnx(net: nn.Module, path: str | os.PathLike[str], manifest: Manifest
         free_axes(model)
     if manifest.peaks:
         model = append_ending(model, manifest)
-    if opset != OPSET:
-        set_opset(model, opset)
+    set_opset(model, opset)
     entry = model.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, manifest.to_json()
     model.producer_name, model.producer_version = "litepose-ofa", __version__
@@ -134,30 +147,100 @@ def export_onnx(net: nn.Module, path: str | os.PathLike[str], manifest: Manifest
 
 
 def set_opset(model: Any, opset: int) -> None:
-    """Name another operator set in a traced model; every node must be valid in it as it stands.
+    """Write a traced model in an operator set; every node computes what it did.
+
+    The form of file becomes the oldest one that has the set: old runtimes refuse later ones.
 
     Raises:
-        InputError: a node is not.
+        InputError: an operator of the model has no such form.
     """
     import onnx
 
     model.opset_import[0].version = opset
-    for node in model.graph.node:
-        for attribute in [each for each in node.attribute if _is_default(each)]:
-            node.attribute.remove(attribute)
+    model.ir_version = onnx.helper.find_min_ir_version_for(model.opset_import)
+    nodes = [each for node in model.graph.node for each in _lowered(node, model.graph, opset)]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
         line = " ".join(str(error).split())
-        raise InputError(
-            f"export.opset={opset} does not do for this graph ({line}); use {OPSET}, or fixed shapes, or maps"
-        ) from None
+        raise InputError(f"export.opset={opset} does not do for this graph ({line}); use {OPSET}") from None
 
 
-def _is_default(attribute: Any) -> bool:
-    """Whether it is a later opset's, asking for what there was before (no shape here holds a 0)."""
-    value = {"keep_aspect_ratio_policy": b"stretch", "antialias": 0, "allowzero": 1}.get(attribute.name)
-    return value is not None and value in (attribute.s, attribute.i)
+def _lowered(node: Any, graph: Any, opset: int) -> list[Any]:
+    """`node` as the nodes that say the same in `opset`; constants that they need are added to `graph`."""
+    from onnx import helper
+
+    known = _schema(node.op_type, opset)
+    if known is None:
+        if node.op_type not in COMPARED:
+            return [node]
+        parts = [f"{node.output[0]}_{kind}" for kind in COMPARED[node.op_type]]
+        either = [
+            helper.make_node(kind, list(node.input), [part], name=part)
+            for kind, part in zip(COMPARED[node.op_type], parts, strict=True)
+        ]
+        return [*either, helper.make_node("Or", parts, list(node.output), name=node.name)]
+    _move_axes(node, graph, known)
+    for attribute in [each for each in node.attribute if each.name not in known.attributes]:
+        if (attribute.name, attribute.s or attribute.i) in LATER:
+            node.attribute.remove(attribute)
+    if node.op_type == "Resize" and not node.input[1] and _is_required(known.inputs[1]):
+        node.input[1] = _constant(graph, f"{node.name}_roi", np.zeros(0, np.float32))
+    if node.op_type == "Shape" and "start" not in known.attributes:
+        return _sliced(node, graph)
+    return [node]
+
+
+def _schema(kind: str, opset: int) -> Any | None:
+    import onnx
+
+    try:
+        return onnx.defs.get_schema(kind, opset)
+    except onnx.defs.SchemaError:
+        return None
+
+
+def _is_required(parameter: Any) -> bool:
+    return bool(parameter.option.name == "Single")
+
+
+def _move_axes(node: Any, graph: Any, known: Any) -> None:
+    """Constant inputs that were attributes in older opsets (such as `axes`) become those."""
+    from onnx import helper, numpy_helper
+
+    given = {parameter.name for parameter in known.inputs}
+    for place, parameter in reversed(list(enumerate(_schema(node.op_type, OPSET).inputs))):
+        moved = parameter.name in known.attributes and parameter.name not in given
+        if moved and place < len(node.input):
+            (value,) = [each for each in graph.initializer if each.name == node.input[place]]
+            node.attribute.append(
+                helper.make_attribute(parameter.name, numpy_helper.to_array(value).tolist())
+            )
+            del node.input[place]
+
+
+def _sliced(node: Any, graph: Any) -> list[Any]:
+    """A `Shape` of some axes as one of all and a slice."""
+    from onnx import helper
+
+    axes = {each.name: each.i for each in node.attribute}
+    del node.attribute[:]
+    ends = [
+        _constant(graph, f"{node.name}_{name}", np.array([axes.get(name, other)], np.int64))
+        for name, other in (("start", 0), ("end", ALL_AXES))
+    ]
+    whole, part = f"{node.output[0]}_whole", node.output[0]
+    node.output[0] = whole
+    return [node, helper.make_node("Slice", [whole, *ends], [part], name=f"{node.name}_part")]
+
+
+def _constant(graph: Any, name: str, value: Any) -> str:
+    from onnx import numpy_helper
+
+    graph.initializer.append(numpy_helper.from_array(value, name))
+    return name
 
 
 def example_input(input_shape: Shape | None, step: int = STEP) -> tuple[torch.Tensor, dict[int, Any] | None]:
@@ -246,10 +329,11 @@ def append_ending(model: Any, manifest: Manifest) -> Any:
     head = HEADS.get(manifest.head_kind)
     end = onnx.compose.add_prefix(
         ending(manifest.head_kind, manifest.peaks, manifest.skeleton, manifest.input_shape),
-        "peaks/",
+        END,
         rename_inputs=False,
         rename_outputs=False,
     )
+    end.ir_version = model.ir_version
     names = [output.name for output in head.outputs(manifest.skeleton.num_joints)]
     joined = onnx.compose.merge_models(
         model, end, io_map=[(name, f"{name}_map") for name in names], outputs=list(head.ending_outputs())

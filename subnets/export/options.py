@@ -30,14 +30,15 @@ class ExportOptions(Options, group="export"):
             grouping then needs no maps (and cannot look for missed joints in them); of a one-stage head in K
             people; 0 keeps the maps; null is 30 people of a one-stage head, else maps.
         matching: the rule by which peaks join people: hungarian, greedy or first; null for the network's own.
-        opset: the ONNX operator set, for converters that know older ones; with export.peaks 13 or more and
-            fixed shapes, for INT8 13 or more.
+        opset: the ONNX operator set, for converters that know older ones; for INT8 with a scale per channel
+            13 or more.
+        half: also write the format fp16, as `format=[onnx,fp16]` does.
         int8: how much of the format int8 is in INT8: `mixed` (transposed convolutions and the last
             convolution of each output stay float, weights have a scale per channel), `full` (transposed
             convolutions too), or `tensor` (as full, with one scale for all weights of a layer).
         tolerance: largest difference of a format from torch, relative to the largest output; INT8 is exempt.
         calibration_images: train images that set the ranges of INT8.
-        score_images: images of the test split on which files that end in maps are scored beside torch; 0
+        score_images: images of the test split on which files are scored beside torch, which goes by maps; 0
             scores none, null all.
         latency_rounds: forward passes timed per format for the card; 0 times none.
         threads: of the timed runtimes; null leaves it to them.
@@ -52,6 +53,7 @@ class ExportOptions(Options, group="export"):
     peaks: int | None = option(None, least=0)
     matching: str | None = None
     opset: int = option(18, least=11, most=18)
+    half: bool = False
     int8: str = option(INT8_EXTENTS[0], among=INT8_EXTENTS)
     tolerance: float = option(1e-4, above=0, below=1)
     calibration_images: int = option(128, least=1, most=COUNTED)
@@ -75,7 +77,7 @@ class ExportCommand(SourceOptions, CommandOptions):
     Attributes:
         arch: what to export: a zoo name, an architecture file, a folder, or RUN:budget; or a list of them.
         name: of the export; its folder is runs/export/<name>.
-        format: any of onnx, levelled, int8, torch_export, openvino, tflite, tflite_int8, executorch,
+        format: any of onnx, fp16, levelled, int8, torch_export, openvino, tflite, tflite_int8, executorch,
             executorch_int8, web and those of plugins; the safetensors folder is always written.
         data: train images for INT8, test images for scores and the picture.
     """

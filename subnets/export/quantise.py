@@ -355,8 +355,11 @@ def write_levelled(job: Job, path: Path, options: Mapping[str, Any]) -> Sequence
 
 def write_int8(job: Job, path: Path, options: Mapping[str, Any]) -> Sequence[str]:
     """The levelled file of the same folder in INT8."""
-    if job.opset < PER_CHANNEL:
-        raise InputError(f"export.opset={job.opset} has no INT8 per channel; use {PER_CHANNEL} or more")
+    if job.opset < PER_CHANNEL and job.int8 != "tensor":
+        raise InputError(
+            f"export.opset={job.opset} has no INT8 per channel; use {PER_CHANNEL} or more, "
+            "or export.int8=tensor"
+        )
     images, source = job.calibration(), job.folder / LEVELLED.file
     quantise(source, path, images, job.manifest, job.int8)
     about = read_manifest(source).about
@@ -372,6 +375,7 @@ LEVELLED = Format(
     read_manifest,
     needs=("onnx",),
     precision="levelled",
+    calibrated=True,
 )
 INT8 = Format(
     "int8",
@@ -382,5 +386,6 @@ INT8 = Format(
     read_manifest,
     needs=("levelled",),
     precision="int8",
+    calibrated=True,
     peaks=False,
 )

@@ -10,6 +10,7 @@ from typing import Any
 from supernet.cost import scored_macs
 from supernet.data.source import open_split
 from supernet.evaluation import Evaluator
+from supernet.heads.contract import Ended, Head
 from supernet.options import EvaluationOptions
 from supernet.pose.drawing import contact_sheet, draw_people
 from supernet.pose.grouping import DecodeOptions
@@ -40,32 +41,32 @@ def inherited_scores(about: Mapping[str, Any]) -> list[SplitScores]:
     return found
 
 
-def is_scored(config: ExportCommand, opened: Opened, peaks: int) -> bool:
-    """Whether `measure_scores` will open the test split; `peaks` is what files end in, 0 for maps."""
-    grouped = opened.head.finds_people and not peaks
-    return config.export.score_images != 0 and opened.trained and grouped
+def is_scored(config: ExportCommand, opened: Opened) -> bool:
+    """Whether `measure_scores` will open the test split."""
+    return config.export.score_images != 0 and opened.trained and opened.head.finds_people
 
 
 def measure_scores(
     config: ExportCommand, opened: Opened, job: Job, written: Sequence[Written]
 ) -> list[SplitScores]:
-    """Torch and the written formats on the test split, if `export.score_images` asks for it."""
-    if not is_scored(config, opened, job.manifest.peaks):
+    """Torch, from its maps, and the written formats on the test split, if `export.score_images` asks."""
+    if not is_scored(config, opened):
         return []
     dataset = open_split(config.data, "test")
     options = EvaluationOptions(images=config.export.score_images, batch_size=1)
     fitting = fitting_options(options, job.manifest)
     evaluator = Evaluator(dataset, fitting, decode=DecodeOptions(matching=job.manifest.matching))
-    runs: dict[str, Run] = {"fp32 (torch)": torch_runtime(job.net)}
+    ended = Ended(opened.head) if job.manifest.peaks else opened.head
+    runs: dict[str, tuple[Run, Head]] = {"fp32 (torch)": (torch_runtime(job.net), opened.head)}
     for item in written:
         form = FORMATS.get(item.format)
         label = form.precision if form.precision == "fp32" else form.precision.upper()
-        runs[f"{label} ({item.runtime})"] = form.open(job.folder / item.file, None)
+        runs[f"{label} ({item.runtime})"] = form.open(job.folder / item.file, None), ended
     data = f"{config.data.described()}: {evaluator.described}"
     told = evaluator.passes.told(), scored_macs(opened.arch, evaluator.passes, job.net.num_joints)
     return [
-        SplitScores(name, data, *told, evaluator(run, opened.arch.resolution, opened.head).stats)
-        for name, run in runs.items()
+        SplitScores(name, data, *told, evaluator(run, opened.arch.resolution, head).stats)
+        for name, (run, head) in runs.items()
     ]
 
 

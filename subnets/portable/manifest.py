@@ -40,7 +40,7 @@ class Manifest:
         skeleton: the joints of the heatmaps, in order.
         input_shape: (height, width) when only that input fits; None when any multiple of `step` does.
         step: what both sides of an input are multiples of; 1 where that is not known.
-        precision: `fp32` or `int8`.
+        precision: `fp32`, `fp16` or `int8`.
         peaks: K when the graph ends in the K best peaks per joint, or people, instead of maps; 0 otherwise.
         head_kind: the name of its head.
         matching: the rule by which its peaks are matched to people.

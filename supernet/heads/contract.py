@@ -173,6 +173,39 @@ class Head(ABC):
         raise InputError(f"a graph of {self.name} ends in nothing but maps")
 
 
+class Ended(Head):
+    """The head of a graph that was exported up to its end: finds people wherever a head does.
+
+    Flip and multi-scale tests merge maps, which it has none of.
+    """
+
+    name = "ended"
+
+    def __init__(self, head: Head) -> None:
+        self.head = head
+
+    def outputs(self, num_joints: int) -> tuple[Output, ...]:
+        return self.head.outputs(num_joints)
+
+    def check_outputs(self, outputs: Sequence[Floats], shape: tuple[int, ...], skeleton: Skeleton) -> None:
+        """Raise InputError unless there are as many as the end has, one row for each image."""
+        wanted = self.head.ending_outputs()
+        if [len(output) for output in outputs] != [shape[0]] * len(wanted):
+            found = [output.shape for output in outputs]
+            raise InputError(f"the network gives outputs {found} where {', '.join(wanted)} were expected")
+
+    def people(
+        self,
+        passes: Sequence[Sequence[Sequence[Floats]]],
+        views: Sequence[View],
+        skeleton: Skeleton,
+        options: DecodeOptions,
+    ) -> People:
+        if len(passes) > 1 or len(passes[0]) > 1:
+            raise InputError("flip and multi-scale tests need heatmaps; this network gives peaks or people")
+        return self.head.ended([output[None] for output in passes[0][0]], views[0], skeleton, options)
+
+
 HEADS: Registry[Head] = Registry(
     "head",
     {

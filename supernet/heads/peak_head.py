@@ -89,8 +89,9 @@ def tags_at(tags_bjhw: Tensor, x: Tensor, y: Tensor) -> Tensor:
     down, right = ((centre * 0.5 - 0.5).clamp(min=0.0) for centre in (y, x))
     top, left = down.floor(), right.floor()
     down, right = down - top, right - left
-    rows = (top.long(), (top.long() + 1).clamp(max=height - 1))
-    columns = (left.long(), (left.long() + 1).clamp(max=width - 1))
+    # Old opsets limit floats only.
+    rows = (top.long(), (top + 1).clamp(max=height - 1).long())
+    columns = (left.long(), (left + 1).clamp(max=width - 1).long())
     upper, lower = (
         flat.gather(2, row * width + columns[0]) * (1.0 - right)
         + flat.gather(2, row * width + columns[1]) * right

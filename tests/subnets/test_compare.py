@@ -99,6 +99,7 @@ def test_what_differs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     ("change", "message"),
     [
         (lambda v: np.moveaxis(v, 1, -1).reshape(v.shape), "shape of NCHW but holds NHWC"),
+        (lambda v: v.swapaxes(2, 3), "has height and width swapped"),
         (lambda v: v.reshape(np.moveaxis(v, 1, -1).shape), "shape of NHWC but holds NCHW"),
         (lambda v: v[:, :17], r"is \(1, 17, \d+, \d+\), this network gives \(1, 28, .*another network"),
         (lambda v: v * np.nan, "differs by inf"),
@@ -121,6 +122,7 @@ def test_wrong_files_are_named(folder: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "object.npz", quarter_0=np.array([{}], object))
     for other, message in (
         (tmp_path / "none.npz", "does not exist"),
+        (tmp_path / "none.tflite", "none.tflite does not exist; check the path"),
         (tmp_path / "broken.npz", "is no .npz file of plain arrays"),
         (tmp_path / "object.npz", "is no .npz file of plain arrays"),
         (tmp_path / "model.engine", r"of no format that runs here \(.onnx, .*register a format"),

@@ -9,17 +9,21 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+import pytest
 
 from subnets import Subnet, build, save
+from subnets.evaluate.__main__ import run as evaluate
+from subnets.evaluate.options import EvaluateCommand
 from subnets.export.__main__ import run
 from subnets.export.formats import relative_difference
 from subnets.export.onnx_graph import append_ending, ending, read_manifest
 from subnets.export.options import ExportCommand, ExportOptions
 from subnets.portable.session import OnnxSession
 from subnets.runtime import open_runtime
-from supernet import Arch
+from supernet import Arch, InputError
 from supernet.data.source import DataConfig
 from supernet.heads.embedding import merge_passes
+from supernet.options import EvaluationOptions
 from supernet.pose import DecodeOptions, Skeleton, decode
 from supernet.pose.grouping import decode_peaks
 
@@ -103,7 +107,7 @@ def test_the_file_gives_the_networks_peaks_at_any_size(
         assert relative_difference([outputs[0]], [extract(maps(images), 30)[0]]) < 1e-4
 
 
-def test_a_file_that_ends_in_people_is_not_scored_as_maps(
+def test_files_that_end_in_people_or_peaks_are_scored(
     small_arch: Arch, tiny_data: DataConfig, tmp_path: Path
 ) -> None:
     net = build(replace(small_arch, head_kind="onestage"))
@@ -113,4 +117,21 @@ def test_a_file_that_ends_in_people_is_not_scored_as_maps(
     folder = tmp_path / "out"
     run(ExportCommand(arch=str(tmp_path / "net"), export=options, data=tiny_data), folder)
     assert OnnxSession(folder / "model.onnx").require_manifest().peaks == 30
-    assert json.loads((folder / "export.json").read_text())["scores"] == []
+    maps, people = json.loads((folder / "export.json").read_text())["scores"]
+    assert (maps["what"], people["what"]) == ("fp32 (torch)", "fp32 (onnxruntime)")
+    assert people["stats"] == pytest.approx(maps["stats"], abs=1e-4)
+    found = {}
+    for runtime in ("torch", "onnxruntime"):
+        config = EvaluateCommand(
+            arch=str(folder), name=runtime, data=tiny_data, runtime=runtime, evaluation=EvaluationOptions(2)
+        )
+        evaluate(config, tmp_path / runtime)
+        found[runtime] = json.loads((tmp_path / runtime / "detections" / "out.json").read_text())
+    assert len(found["torch"]) == len(found["onnxruntime"]) > 0
+    for ours, theirs in zip(found["torch"], found["onnxruntime"], strict=True):
+        assert ours["keypoints"] == pytest.approx(theirs["keypoints"], abs=0.01)
+    flipped = replace(config, evaluation=EvaluationOptions(2, flip=True))
+    with pytest.raises(
+        InputError, match=r"out as a file ends in peaks or people; export it with export.peaks=0"
+    ):
+        evaluate(flipped, tmp_path / "flipped")

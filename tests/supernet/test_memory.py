@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,6 +87,24 @@ def test_known_sizes() -> None:
     biases = sum(layer.out_channels for layer in xs if layer.norm)
     assert sum(layer_flash(layer, "int8") for layer in xs) == weights + 4 * biases
     assert sum(layer_flash(layer, "float32") for layer in xs) == 4 * (weights + biases)
+
+
+def test_what_vela_allocated() -> None:
+    record = Path(__file__).parents[2] / "experiments/deploy/vela.csv"
+    rows = list(csv.DictReader(record.open()))
+    assert len(rows) >= 10
+    for name in {row["space"] for row in rows}:
+        space, rng = SearchSpace.load(name), np.random.default_rng(0)
+        for row in (row for row in rows if row["space"] == name):
+            arch = space.sample(rng)
+            for precision in ("int8", "ethos_u"):
+                assert peak_memory(arch, 14, precision, arch.input_shape) == int(row[precision])
+            assert row["ethos_u"] == row["vela_layer_by_layer"]
+            assert int(row["vela_performance"]) <= 1.05 * int(row["ethos_u"])
+    space = SearchSpace.load("tiny")
+    codes = space.sample_codes(np.random.default_rng(0), 40)
+    wanted = [peak_memory(arch, 14, "ethos_u", arch.input_shape) for arch in space.decode(codes)]
+    assert MemoryTable(space, 14, "ethos_u").predict(codes).tolist() == wanted
 
 
 def test_an_unknown_precision() -> None:
