@@ -330,15 +330,15 @@ def in_layout(found: Any, wanted: Any, what: str) -> tuple[Any, str]:
     value = np.asarray(found, np.float32)
     value = value[None] if value.ndim == wanted.ndim - 1 else value
     maps, last, near = wanted.ndim == 4, np.moveaxis(wanted, 1, -1).shape, 0.1
+    turned = np.swapaxes(value, 2, 3) if maps and value.ndim == 4 else value
+    if difference(turned, wanted) < near < difference(value, wanted):
+        raise InputError(f"{what} has height and width swapped: NCWH instead of NCHW")
     if value.shape == wanted.shape:
         mixed = np.moveaxis(value.reshape(last), -1, 1)
-        if maps and difference(value, wanted) > near:
-            if difference(mixed, wanted) < near:
-                raise InputError(
-                    f"{what} has the shape of NCHW but holds NHWC: it was reshaped, transpose it instead"
-                )
-            if difference(np.swapaxes(value, 2, 3), wanted) < near:
-                raise InputError(f"{what} has height and width swapped: NCWH instead of NCHW")
+        if maps and difference(value, wanted) > near and difference(mixed, wanted) < near:
+            raise InputError(
+                f"{what} has the shape of NCHW but holds NHWC: it was reshaped, transpose it instead"
+            )
         return value, ""
     if maps and value.shape == last:
         if difference(value.reshape(wanted.shape), wanted) < near:

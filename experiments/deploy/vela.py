@@ -29,7 +29,7 @@ from supernet.pose import Skeleton
 from supernet.space import SearchSpace
 
 SKELETON = Skeleton.load("crowdpose")
-COUNTS = {"demo": 2, "nano": 2, "photographs": 2, "tiny": 6, "litepose": 3}
+COUNTS = {"demo": 2, "nano": 2, "photographs": 2, "tiny": 6, "litepose": 4}
 PRECISIONS = ("int8", "ethos_u")
 SETTINGS = {
     "vela_layer_by_layer": ("--optimise", "Size", "--disable-cascading"),

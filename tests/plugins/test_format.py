@@ -77,7 +77,7 @@ def test_its_file_and_its_folder_find_the_same_people(command: Command, exported
     [
         (
             ["format=[none]"],
-            "'none' is not known; choose from onnx, levelled, int8, torch_export, openvino, ",
+            "'none' is not known; choose from onnx, fp16, levelled, int8, torch_export, ",
         ),
         (["format=[toy]", "export.options={toy:{odd:1}}"], "export.options.toy.odd is not known"),
         (["format=[toy]", "export.peaks=3"], "format toy needs heatmaps as outputs; use export.peaks=0"),

@@ -119,6 +119,7 @@ def test_wrong_outputs_are_named(folder: Path, tmp_path: Path, change: object, m
 
 def test_wrong_files_are_named(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.npz").write_bytes((folder / "vectors.npz").read_bytes()[:5000])
+    (tmp_path / "model.engine").write_bytes(b"engine")
     np.savez(tmp_path / "object.npz", quarter_0=np.array([{}], object))
     for other, message in (
         (tmp_path / "none.npz", "does not exist"),

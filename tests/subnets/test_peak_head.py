@@ -132,6 +132,6 @@ def test_files_that_end_in_people_or_peaks_are_scored(
         assert ours["keypoints"] == pytest.approx(theirs["keypoints"], abs=0.01)
     flipped = replace(config, evaluation=EvaluationOptions(2, flip=True))
     with pytest.raises(
-        InputError, match=r"out as a file ends in peaks or people; export it with export.peaks=0"
+        InputError, match=r"net as a file ends in peaks or people; export it with export.peaks=0"
     ):
         evaluate(flipped, tmp_path / "flipped")
