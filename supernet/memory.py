@@ -3,8 +3,8 @@
 Maps are planned as runtimes for microcontrollers do it: batch norms and activations are part of their
 convolution, a sum is written over one of its terms, a map is freed after its last use, and the input and the
 outputs count. What a runtime adds (alignment, scratch buffers) is not in it. Arm's Ethos-U keeps maps between
-layers in bricks of 16 channels: its compiler Vela allocates what this says for `ethos_u`, within 10%, and less
-where it is asked to run layers in stripes (experiments/deploy).
+layers in bricks of 16 channels: its compiler Vela allocates within 10% of what this says for `ethos_u`, and
+less where it is asked to run layers in stripes (experiments/deploy).
 """
 
 from __future__ import annotations
