@@ -208,10 +208,10 @@ def _is_required(parameter: Any) -> bool:
 
 def _move_axes(node: Any, graph: Any, known: Any) -> None:
     """Constant inputs that were attributes in older opsets (such as `axes`) become those."""
-    from onnx import helper, numpy_helper
+    from onnx import defs, helper, numpy_helper
 
     given = {parameter.name for parameter in known.inputs}
-    for place, parameter in reversed(list(enumerate(_schema(node.op_type, OPSET).inputs))):
+    for place, parameter in reversed(list(enumerate(defs.get_schema(node.op_type, OPSET).inputs))):
         moved = parameter.name in known.attributes and parameter.name not in given
         if moved and place < len(node.input):
             (value,) = [each for each in graph.initializer if each.name == node.input[place]]
