@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import resource
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -56,7 +55,9 @@ def work(
     problem, study = opened(where)
     evaluate = Instant()
     search(study, problem, load_strategy("random", problem), evaluate, PlanOptions(evaluations=trials))
-    found.put((evaluate.times, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+    # Not getrusage's, which begins with that of the process that started this one.
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    found.put((evaluate.times, int(status["VmHWM"].split()[0])))
 
 
 def measure(trials: int, workers: int) -> dict[str, float]:
