@@ -68,9 +68,13 @@ class CheckpointFolder:
         """
         path = self.path(step)
         write_snapshot(path, snapshot)
+        self.drop_old()
+        return path
+
+    def drop_old(self) -> None:
+        """Remove what is beyond `keep`; whoever was to do so may have been killed before."""
         for old in self.steps()[: -self.keep]:
             self.path(old).unlink(missing_ok=True)
-        return path
 
     def mark_best(self, which: str, step: int) -> None:
         """Keep the checkpoint after `step` steps as the best by `which`."""

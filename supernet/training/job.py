@@ -137,6 +137,8 @@ class TrainingJob:
         if self.ranks.is_main and not self._began_with():
             write_json(self.folder / DATA_FILE, {"schema": DATA_SCHEMA, **self.fingerprints})
         checkpoints = CheckpointFolder(self.folder / FOLDER, self.options.checkpoint.keep)
+        if self.ranks.is_main:
+            checkpoints.drop_old()
         last = self.ranks.share(checkpoints.last())
         if last is not None:
             task.state.restore(last)

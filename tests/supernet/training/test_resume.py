@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -163,8 +165,12 @@ def test_sorting_channels_keeps_what_the_largest_network_computes(whole, space):
 
 def test_a_finished_run_is_left_alone(train, whole, capsys):
     first = outcome(whole)
+    # Killed just before it removed an old one.
+    last = max((whole / "checkpoints").glob("step-*"))
+    left = shutil.copy(last, last.with_name("step-000000001.safetensors"))
     train(whole)
     assert_same(first, outcome(whole))
+    assert not Path(left).exists()
     assert "is trained already (8 steps)" in capsys.readouterr().err
 
 
