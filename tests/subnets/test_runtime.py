@@ -66,7 +66,8 @@ def test_formats_that_share_a_runtime_open_their_own_files(monkeypatch: pytest.M
     kinds = [("ort", "model.ort"), ("ort", "mine.ort"), ("many", "model.zoo"), ("many", "mine.zip")]
     assert opened == [(*kind, threads) for kind in kinds for threads in (1, None)]
     with pytest.raises(
-        InputError, match=r"model\.pt2 .*runtime=onnxruntime runs \(onnx, fp16, levelled, int8, web, ort, many\)"
+        InputError,
+        match=r"model\.pt2 .*runtime=onnxruntime runs \(onnx, fp16, levelled, int8, web, ort, many\)",
     ):
         open_runtime("model.pt2", "onnxruntime")
 
