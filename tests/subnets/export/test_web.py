@@ -40,7 +40,7 @@ from supernet.pose.preprocess import View
 CROWDPOSE = Skeleton.load("crowdpose")
 MANIFEST = Manifest("small", 96, CROWDPOSE)
 NODE = shutil.which("node")
-NODE_MODULES = Path(__file__).parents[2] / "node_modules" / WEB_PACKAGE
+NODE_MODULES = Path(__file__).parents[3] / "node_modules" / WEB_PACKAGE
 SCRIPT = """
 import { readFileSync } from 'node:fs';
 import { people } from './people.js';
