@@ -51,9 +51,9 @@ def test_a_device_that_cannot_be_described_costs_no_measurement(
         raise AssertionError("measured")
 
     with pytest.raises(
-        InputError, match=r"pin=\[99999\]: this process may not run on core 99999, only on \d"
+        InputError, match=r"pin=\[65000\]: this process may not run on core 65000, only on \d"
     ):
-        profiling.measure_design(space, 14, design, DeviceOptions(pin=[99999]), MeasureOptions())
+        profiling.measure_design(space, 14, design, DeviceOptions(pin=[65000]), MeasureOptions())
     monkeypatch.setattr(profiling, "describe", fails)
     monkeypatch.setattr(profiling, "time_rounds", never)
     with pytest.raises(InputError, match="no name"):

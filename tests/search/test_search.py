@@ -158,7 +158,7 @@ def test_the_strategy_in_the_docs(problem: Problem, tmp_path: Path, monkeypatch:
         ("predictor", {"kappa": []}, r"kappa=\[\] must be a number"),
         ("predictor", {"population": 1}, "population=1 must be a whole number, 2 or more"),
         ("predictor", {"generations": -1}, "generations=-1 must be a whole number, 0 or more"),
-        ("predictor", {"models": ["nope"]}, r"models=\['nope'\] must be a list of ridge, gp, "),
+        ("predictor", {"models": ["nope"]}, r"models=\['nope'\] must be a list of ridge, pairs, gp, "),
         ("predictor", {"models": "ridge"}, "models='ridge' must be a list of"),
     ],
 )

@@ -87,7 +87,7 @@ def test_costs_of_impossible_inputs_are_refused(shape: tuple[int, int]) -> None:
 
 
 def test_costs_without_joints_are_refused() -> None:
-    with pytest.raises(InputError, match="num_joints=0 must be 1 or more"):
+    with pytest.raises(InputError, match="num_joints=0 is not between 1 and 1024"):
         CostsCommand(num_joints=0)
     with pytest.raises(InputError, match=r"input_shape=\[32\] is not \[height, width\]"):
         CostsCommand(input_shape=[32])

@@ -12,8 +12,8 @@ import onnxruntime
 import pytest
 
 from subnets import Subnet, build, save
+from subnets.evaluate.__main__ import EvaluateCommand
 from subnets.evaluate.__main__ import run as evaluate
-from subnets.evaluate.options import EvaluateCommand
 from subnets.export.__main__ import run
 from subnets.export.formats import relative_difference
 from subnets.export.onnx_graph import append_ending, ending, read_manifest

@@ -149,7 +149,7 @@ def test_wrong_settings_are_named_before_anything_is_written(
 
 
 def test_option_ranges() -> None:
-    with pytest.raises(InputError, match="limit=0 must be 1 or more"):
+    with pytest.raises(InputError, match="limit=0 is not between 1 and"):
         PredictOptions(limit=0)
     with pytest.raises(InputError, match="positive numbers"):
         PredictOptions(scales=[0.0])

@@ -187,8 +187,8 @@ def test_mirror_images_follow_the_data_unless_said_otherwise(tiny_data):
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        (TopDownOptions, {"images": 0}, r"topdown\.images=0 must be 1 or more"),
-        (TopDownOptions, {"images": -1}, r"topdown\.images=-1 must be"),
+        (TopDownOptions, {"images": 0}, r"topdown\.images=0 is not between 1 and"),
+        (TopDownOptions, {"images": -1}, r"topdown\.images=-1 is not between 1 and"),
         (TopDownCommand, {"threads": 0}, "threads=0 is not between 1 and 1024"),
         (TopDownCommand, {"seed": -1}, "seed=-1 must be 0"),
         (CropOptions, {"flip": 1.5}, r"topdown\.augment\.flip=1\.5 is not between 0 and 1"),

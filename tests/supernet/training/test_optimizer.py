@@ -110,7 +110,7 @@ def test_betas_that_no_optimizer_takes_are_refused(options):
 def test_endless_training_is_refused():
     with pytest.raises(InputError, match=r"train\.epochs=inf must be a positive number"):
         TrainOptions(epochs=float("inf"))
-    with pytest.raises(InputError, match=r"train\.sigma=nan must be a finite number"):
+    with pytest.raises(InputError, match=r"train\.sigma=nan must be a positive number"):
         TrainOptions(sigma=float("nan"))
     options = (
         TrainOptions(steps=7, epochs=3),
