@@ -1,7 +1,7 @@
 """What a search of the shipped supernet found, beside random subnets of the same cost, on test photographs.
 
     python -m search.run name=photographs supernet=photographs 'budgets.macs=[0.1G,0.17G,0.24G]' \\
-        evaluations=100 data=crowdpose data.root=/data/real
+        data=crowdpose data.root=/data/real
     python -m experiments.photographs.searched /data/real runs/search/photographs
 
 The search scores on val with all 14 joints; this scores the chosen ones and 8 random ones within 10% of the

@@ -28,7 +28,8 @@ from supernet.training.shipped import SUFFIX, pack, shipped_folder
 CALIBRATION = 256
 LICENCE = (
     "trained on MPII Human Pose, COCO (images under Flickr's terms, annotations CC BY 4.0) and Leeds Sports "
-    "Pose extended, which are for research: so are these weights; started from EfficientNet-Lite0, Apache-2.0"
+    "Pose extended, which are for research: so are these weights; started from the backbone of MoveNet "
+    "SinglePose Lightning and on labels mended by MoveNet MultiPose (Google, Apache-2.0)"
 )
 
 
