@@ -66,7 +66,10 @@ def read_ground_truth(source: GroundTruth, skeleton: Skeleton) -> Record:
     images = [_copy(image, "id", (), f"{name}: image {i}") for i, image in enumerate(source["images"])]
     for image in images:
         _check_numbers(image, ("crowdIndex",), f"{name}: image {image['id']}")
-    categories = [dict(category) for category in source.get("categories") or [{"id": 1, "name": "person"}]]
+    given = source.get("categories") or [{"id": 1, "name": "person"}]
+    if not isinstance(given, list):
+        raise InputError(f"{name}: categories are {shown(given)}, not a list")
+    categories = [_copy(category, "id", (), f"{name}: category {i}") for i, category in enumerate(given)]
     known = {image["id"] for image in images}
     if len(known) != len(images):
         raise InputError(f"{name} lists the same image id twice")
@@ -83,12 +86,13 @@ def read_ground_truth(source: GroundTruth, skeleton: Skeleton) -> Record:
         record["id"] = i + 1
         if record.setdefault("iscrowd", 0) not in (0, 1):
             raise InputError(f"{where}: iscrowd is {shown(record['iscrowd'])}, not 0 or 1")
-        record.setdefault("category_id", categories[0].get("id"))
+        record.setdefault("category_id", categories[0]["id"])
         records.append(record)
-    used = {record["category_id"] for record in records}
-    if len(categories) != 1 or not used <= {categories[0].get("id")}:
-        listed = [category.get("id") for category in categories]
-        raise InputError(f"{name} must have one category; it lists {listed} and uses {sorted(used)}")
+    listed = [category["id"] for category in categories]
+    other = [record["category_id"] for record in records if record["category_id"] != listed[0]]
+    if len(listed) != 1 or other:
+        used = "" if not other else f" and uses {shown(other[0])}"
+        raise InputError(f"{name} must have one category; it lists {listed}{used}")
     return {"images": images, "annotations": records, "categories": categories}
 
 

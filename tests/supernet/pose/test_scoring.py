@@ -182,6 +182,12 @@ def broken(change: str) -> tuple[Any, Any]:
             truth["images"][0]["id"] = "abc"
         case "truth categories":
             truth["categories"].append({"id": 2})
+        case "truth categories number":
+            truth["categories"] = 33
+        case "truth category":
+            truth["categories"] = [{"name": "person"}]
+        case "truth category of a person":
+            person["category_id"] = [1]
     return truth, found
 
 
@@ -213,6 +219,9 @@ def broken(change: str) -> tuple[Any, Any]:
         ("truth form", "lists 'images' and 'annotations'"),
         ("truth id", "'abc', not a whole number"),
         ("truth categories", "must have one category"),
+        ("truth categories number", "categories are 33, not a list"),
+        ("truth category", "category 0 has no 'id'"),
+        ("truth category of a person", r"one category; it lists \[1\] and uses \[1\]"),
     ],
 )
 def test_broken_input_is_named(change: str, message: str) -> None:
