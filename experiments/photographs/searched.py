@@ -22,7 +22,7 @@ from experiments.photographs.score import common_joints
 from supernet.cost import MacsTable, count_macs
 from supernet.data.source import DataConfig, open_split
 from supernet.evaluation import Evaluator, SupernetEvaluator
-from supernet.family import arch_from_dict
+from supernet.family import load_arch
 from supernet.options import EvaluationOptions
 from supernet.pose.bootstrap import bootstrap_ap
 from supernet.runs.files import read_json, write_json
@@ -57,7 +57,7 @@ def main() -> None:
         rng = np.random.default_rng([SEED, number])
         randoms = space.decode(sample_near(space, table, rng, macs, TOLERANCE, RANDOM))
         names = [f"chosen {budget}", *(f"random {budget} {i}" for i in range(RANDOM))]
-        chosen = arch_from_dict(by_number[number]["arch"])
+        chosen = load_arch(args.search / "subnets" / budget / "arch.yaml")
         for name, arch in zip(names, [chosen, *randoms], strict=True):
             evaluation = evaluate(arch)
             detections[name], scores[name] = evaluation.detections, evaluation.stats["AP"]
