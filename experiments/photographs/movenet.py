@@ -23,8 +23,8 @@ from torch import Tensor
 
 from supernet.data.source import DataConfig, open_split
 from supernet.evaluation import calibration_batches
+from supernet.litepose.pretrained import take_images_as_here
 from supernet.network import Supernet
-from supernet.pose.preprocess import IMAGE_MEAN, IMAGE_STD
 from supernet.runs.snapshot import Snapshot, write_snapshot
 from supernet.sorting import sort_channels
 from supernet.space import SearchSpace
@@ -87,14 +87,8 @@ def build(weights: dict[str, Tensor], batches: list[Tensor]) -> Supernet:
         order = (2, 3, 0, 1) if theirs.endswith("/depthwise") else (3, 2, 0, 1)
         own[f"{mine}.conv.weight"].copy_(kernel.permute(order))
         own[f"{mine}.norm.bias"].copy_(weights[f"{BACKBONE}{theirs}_bn_offset"])
-    # Images there are (x - mean) * spread - 1 of values up to 255.
-    mean = weights["StatefulPartitionedCall/Reshape"].flatten()
-    spread = weights["StatefulPartitionedCall/truediv"].flatten()
-    scale, shift = spread * 255, -mean * spread - weights["StatefulPartitionedCall/sub_1/y"]
-    kernel, bias = own["stem.conv.conv.weight"], own["stem.conv.norm.bias"]
-    for channel, (average, deviation) in enumerate(zip(IMAGE_MEAN, IMAGE_STD, strict=True)):
-        bias += kernel[:, channel].sum(dim=(1, 2)) * (average * scale[channel] + shift[channel])
-        kernel[:, channel] *= deviation * scale[channel]
+    # Images there are value / 127.5 - 1 of values up to 255.
+    own["stem.conv.norm.bias"] += take_images_as_here(own["stem.conv.conv.weight"], 0.5, 0.5)
     spread_norms(net, batches)
     sort_channels(net)
     return net

@@ -248,7 +248,8 @@ class SparsePairs:
 
     def fit(self, x: Floats, y: Floats) -> SparsePairs:
         """See `Model`."""
-        x, y = x[_spread(len(x), MOST_ROWS)], y[_spread(len(x), MOST_ROWS)]
+        kept = _spread(len(x), MOST_ROWS)
+        x, y = x[kept], y[kept]
         self._center, self._square = x.mean(axis=0), x.var(axis=0)
         self._y_center, self._y_scale = y.mean(), y.std() or 1.0
         y = (y - self._y_center) / self._y_scale

@@ -20,7 +20,7 @@ from supernet.space import Codes, SearchSpace
 from ..accuracy.predictor import tau_of
 from ..devices.measurements import Measurements, middle, retest_spread
 from .contract import Cost, CostSettings, Floats
-from .parts import CorrectedModel, Part, PartModel, network_parts, wired_parts
+from .parts import CorrectedModel, Part, PartModel, PartTimes, network_parts, wired_parts
 
 FILE = "latency.json"
 RUNS = Path("runs/profile")
@@ -53,7 +53,7 @@ class LatencyTable:
     """
 
     def __init__(
-        self, measured: Measurements, space: SearchSpace | None = None, model: PartModel | None = None
+        self, measured: Measurements, space: SearchSpace | None = None, model: PartTimes | None = None
     ) -> None:
         self.about = dict(measured.about)
         self.space = space or measured.space
@@ -122,7 +122,7 @@ def ordered_groups(parts: Iterable[Part]) -> list[str]:
     return [group for groups in found.values() for group in groups]
 
 
-def fit_parts(measured: Measurements) -> PartModel:
+def fit_parts(measured: Measurements) -> PartTimes:
     """The model of the parts that were measured alone, another device's corrected by this one's."""
     parts = measured_parts(measured)
     model = PartModel(parts, middle(measured.parts))

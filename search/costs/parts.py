@@ -175,7 +175,7 @@ class PartModel:
         return found
 
 
-class CorrectedModel(PartModel):
+class CorrectedModel:
     """Times of parts that another device took, corrected by some that this one took: per kind, a process on
     the logarithm of their ratio.
 
@@ -207,6 +207,9 @@ class CorrectedModel(PartModel):
                 own, ratio = self._ratios[kind]
                 found[chosen] *= np.exp(ratio.predict(own.near([parts[i] for i in chosen]))[0])
         return found
+
+
+PartTimes = PartModel | CorrectedModel
 
 
 def telling_parts(parts: Sequence[Part], counts: Mapping[str, int]) -> list[int]:

@@ -136,7 +136,7 @@ def evaluate(
         tests cannot merge.
     """
     from supernet.evaluation import Evaluator, scores_by_source
-    from supernet.heads.contract import Ended
+    from supernet.heads.contract import graph_head
     from supernet.pose.diagnosis import diagnose
     from supernet.pose.grouping import DecodeOptions
 
@@ -144,7 +144,7 @@ def evaluate(
     from .report import net_score
 
     manifest = manifest_of(opened, config.runtime)
-    head = Ended(opened.head) if manifest.peaks else opened.head
+    head = graph_head(opened.head, bool(manifest.peaks))
     options = fitting_options(config.evaluation, manifest)
     decode = DecodeOptions(oks_nms=config.oks_nms, matching=opened.matching)
     evaluator = Evaluator(dataset, options, config.scorer, decode)

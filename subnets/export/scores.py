@@ -10,7 +10,7 @@ from typing import Any
 from supernet.cost import scored_macs
 from supernet.data.source import open_split
 from supernet.evaluation import Evaluator
-from supernet.heads.contract import Ended, Head
+from supernet.heads.contract import Head, graph_head
 from supernet.options import EvaluationOptions
 from supernet.pose.drawing import contact_sheet, draw_people
 from supernet.pose.grouping import DecodeOptions
@@ -56,7 +56,7 @@ def measure_scores(
     options = EvaluationOptions(images=config.export.score_images, batch_size=1)
     fitting = fitting_options(options, job.manifest)
     evaluator = Evaluator(dataset, fitting, decode=DecodeOptions(matching=job.manifest.matching))
-    ended = Ended(opened.head) if job.manifest.peaks else opened.head
+    ended = graph_head(opened.head, bool(job.manifest.peaks))
     runs: dict[str, tuple[Run, Head]] = {"fp32 (torch)": (torch_runtime(job.net), opened.head)}
     for item in written:
         form = FORMATS.get(item.format)

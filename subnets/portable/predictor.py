@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from supernet.errors import InputError
-from supernet.heads.contract import HEADS
+from supernet.heads.contract import HEADS, graph_head
 from supernet.pose.grouping import DecodeOptions
 from supernet.pose.inference import Prepared, run_passes
 from supernet.pose.people import People
@@ -80,7 +80,7 @@ class Predictor:
         self.skeleton = skeleton
         self.options = options
         self._run = run
-        self._head = HEADS.get(options.head_kind)
+        self._head = graph_head(HEADS.get(options.head_kind), options.peaks)
 
     @classmethod
     def of(
@@ -118,20 +118,11 @@ class Predictor:
     def network(self, prepared: Any) -> Any:
         """Second step: the network, on each scale and its mirror image."""
         item, inputs = prepared
-        if self.options.peaks:
-            outputs = self._run(inputs[0])
-            wanted = len(self._head.ending_outputs())
-            if len(outputs) != wanted:
-                raise InputError(f"the network gives {len(outputs)} outputs where peaks have {wanted}")
-            return item, outputs
         known = self._head, self.skeleton, self.options.flip
         return item, [run_passes(self._run, images, *known)[0] for images in inputs]
 
     def group(self, computed: Any) -> People:
         """Third step: outputs to people."""
         item, outputs = computed
-        if self.options.peaks:
-            people = self._head.ended(outputs, item.views[0], self.skeleton, self.options.decode)
-        else:
-            people = self._head.people(outputs, item.views, self.skeleton, self.options.decode)
+        people = self._head.people(outputs, item.views, self.skeleton, self.options.decode)
         return people.select(people.scores >= self.options.min_score)

@@ -206,6 +206,13 @@ class Ended(Head):
         return self.head.ended([output[None] for output in passes[0][0]], views[0], skeleton, options)
 
 
+def graph_head(head: Head, ends: bool) -> Head:
+    """The head that finds people in what a graph of `head` gives: in its maps, or, where it ends in peaks or
+    people, in those.
+    """
+    return Ended(head) if ends else head
+
+
 HEADS: Registry[Head] = Registry(
     "head",
     {

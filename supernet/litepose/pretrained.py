@@ -92,7 +92,9 @@ def lite0_supernet(tensors: Mapping[str, Tensor], path: Path) -> TrainedSupernet
         with torch.no_grad():
             var = unit.norm.running_var
             unit.norm.weight.mul_(((var + unit.norm.eps) / (var + _LITE0_EPS)).sqrt())
-    _take_images_as_here(own["stem.conv.conv.weight"], own["stem.conv.norm.running_mean"])
+    own["stem.conv.norm.running_mean"] -= take_images_as_here(
+        own["stem.conv.conv.weight"], _LITE0_MEAN, _LITE0_STD
+    )
     sort_channels(net)
     head = frozenset(layer_of(name) for name in own if name.startswith("head."))
     return TrainedSupernet(net.eval(), net.space, {}, 0, path, untrained=head)
@@ -113,8 +115,16 @@ def _lite0_names() -> list[tuple[str, str, str]]:
     return found
 
 
-def _take_images_as_here(weight: Tensor, mean: Tensor) -> None:
-    """Make the first convolution (out, 3, k, k) and the mean of its norm fit images normalised as ours."""
-    for channel, (average, spread) in enumerate(zip(IMAGE_MEAN, IMAGE_STD, strict=True)):
-        mean -= weight[:, channel].sum(dim=(1, 2)) * (average - _LITE0_MEAN) / _LITE0_STD
-        weight[:, channel] *= spread / _LITE0_STD
+def take_images_as_here(weight: Tensor, mean: float, deviation: float) -> Tensor:
+    """Make a first convolution fit images normalised as ours.
+
+    Args:
+        weight: (out, 3, k, k), trained on `(value - mean) / deviation` of values in 0..1; changed in place.
+
+    Returns:
+        (out,) what is to be added to its outputs.
+    """
+    average, spread = (torch.tensor(values)[:, None, None] for values in (IMAGE_MEAN, IMAGE_STD))
+    shift = (weight * (average - mean) / deviation).sum(dim=(1, 2, 3))
+    weight *= spread / deviation
+    return shift

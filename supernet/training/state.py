@@ -37,7 +37,15 @@ def make_optimizer(net: nn.Module, options: OptimizerOptions) -> torch.optim.Opt
 
     Batch norms, biases and what a module calls its `undecayed` parameters have none. A group's `share` is
     what it gets of the learning rate; a backbone that gets none has no gradient either.
+
+    Raises:
+        InputError: `options.backbone` tells the backbone from a head that this network does not have.
     """
+    if options.backbone != 1 and not any(name.startswith("head") for name, _ in net.named_parameters()):
+        raise InputError(
+            f"train.optimizer.backbone={options.backbone:g} needs a network with a head of its own, and no "
+            "layer of this one is named so; leave it out"
+        )
     spared = {id(p) for module in net.modules() for p in getattr(module, "undecayed", tuple)()}
     groups: list[dict[str, Any]] = []
     for of_head, share in ((True, 1.0), (False, options.backbone)):

@@ -51,6 +51,11 @@ def test_the_backbone_learns_at_its_share(space, share):
         assert dict(net.named_parameters())[name].requires_grad == (found > 0)
 
 
+def test_a_backbone_without_a_head_is_refused():
+    with pytest.raises(InputError, match=r"train\.optimizer\.backbone=0\.5 needs a network with a head"):
+        make_optimizer(nn.Linear(2, 2), OptimizerOptions(backbone=0.5))
+
+
 def test_weight_decay_is_decoupled():
     """A parameter without gradient shrinks by exactly lr * decay, which Adam with L2 would not do."""
     net = nn.Linear(3, 2)
