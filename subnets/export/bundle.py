@@ -175,7 +175,7 @@ def vectors(predictor: Predictor, manifest: Manifest, count: int) -> dict[str, A
         item, inputs = predictor.prepare(image)
         computed = predictor.network((item, inputs))
         people = predictor.group(computed)
-        outputs = computed[1] if manifest.peaks else [each[None] for each in computed[1][0][0]]
+        outputs = [output[None] for output in computed[1][0][0]]  # of one scale, unmirrored
         arrays |= {f"image_{number}": image, f"pixels_{number}": item.views[0].pixels}
         arrays |= {
             f"{name}_{number}": value for name, value in zip(outputs_of(manifest), outputs, strict=True)
