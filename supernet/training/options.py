@@ -109,6 +109,8 @@ class OptimizerOptions(Options, group="train.optimizer"):
         lr: peak learning rate.
         backbone: the learning rate of all layers before the head, as a share of `lr`: below 1 for a start
             from trained weights (`init`); 0 trains the head alone.
+        freeze: layers that learn nothing, by the start of their names (stem, stages.0): quicker steps where
+            the first layers are trained well.
         weight_decay: decoupled; not applied to batch norms, biases and kernel transforms.
         betas: of AdamW; the first is SGD's momentum.
         warmup: steps of linear warm-up from 0.
@@ -121,6 +123,7 @@ class OptimizerOptions(Options, group="train.optimizer"):
     name: str = option("adamw", among=OPTIMIZERS)
     lr: float = option(1e-3, least=0)
     backbone: float = option(1.0, least=0)
+    freeze: tuple[str, ...] = ()
     weight_decay: float = option(1e-4, least=0)
     betas: tuple[float, float] = option((0.9, 0.999), least=0, below=1, size=2)
     warmup: int = option(500, least=0, most=COUNTED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -36,32 +36,54 @@ def make_optimizer(net: nn.Module, options: OptimizerOptions) -> torch.optim.Opt
     """The optimizer of `net`'s parameters, in groups: with and without weight decay, head and backbone.
 
     Batch norms, biases and what a module calls its `undecayed` parameters have none. A group's `share` is
-    what it gets of the learning rate; a backbone that gets none has no gradient either.
+    what it gets of the learning rate; what gets none has no gradient either.
 
     Raises:
-        InputError: `options.backbone` tells the backbone from a head that this network does not have.
+        InputError: `options.backbone` tells the backbone from a head that this network does not have, or
+            `options.freeze` names no layer of it, or all.
     """
-    if options.backbone != 1 and not any(name.startswith("head") for name, _ in net.named_parameters()):
+    names = [name for name, _ in net.named_parameters()]
+    if options.backbone != 1 and not any(name.startswith("head") for name in names):
         raise InputError(
             f"train.optimizer.backbone={options.backbone:g} needs a network with a head of its own, and no "
             "layer of this one is named so; leave it out"
         )
+    frozen = _frozen(names, options.freeze)
+    # A supernet may have several heads: head, head_onestage.
+    learning = [name for name in names if name not in frozen]
+    heads = [name for name in learning if name.startswith("head")]
+    parts = [(heads, 1.0), ([name for name in learning if name not in heads], options.backbone)]
     spared = {id(p) for module in net.modules() for p in getattr(module, "undecayed", tuple)()}
-    groups: list[dict[str, Any]] = []
-    for of_head, share in ((True, 1.0), (False, options.backbone)):
-        # A supernet may have several heads: head, head_onestage.
-        mine = [p for name, p in net.named_parameters() if name.startswith("head") == of_head]
+    parameters, groups = dict(net.named_parameters()), list[dict[str, Any]]()
+    for chosen, share in [*parts, *([(frozen, 0.0)] if frozen else [])]:
+        mine = [parameters[name] for name in chosen]
         for parameter in mine:
             parameter.requires_grad_(share > 0)
         for decays in (True, False):
-            chosen = [p for p in mine if decays == (p.ndim > 1 and id(p) not in spared)]
+            some = [p for p in mine if decays == (p.ndim > 1 and id(p) not in spared)]
             decay = options.weight_decay if decays else 0.0
-            groups.append({"params": chosen, "weight_decay": decay, "share": share})
+            groups.append({"params": some, "weight_decay": decay, "share": share})
     # A tensor as learning rate would not be kept bit-equal through a checkpoint; it is set anew each step
     # anyway.
     if options.name == "sgd":
         return torch.optim.SGD(groups, lr=options.lr, momentum=options.betas[0], nesterov=True, fused=True)
     return torch.optim.AdamW(groups, lr=options.lr, betas=options.betas, fused=True)
+
+
+def _frozen(names: Sequence[str], starts: Iterable[str]) -> list[str]:
+    """Those of the parameters `names` whose layers begin with one of `starts`, part by part of the name."""
+    found: list[str] = []
+    for start in starts:
+        mine = [name for name in names if f"{name}.".startswith(f"{start.rstrip('.')}.")]
+        if not mine:
+            parts = ", ".join(sorted({name.split(".")[0] for name in names}))
+            raise InputError(
+                f"train.optimizer.freeze: no layer's name begins with {start}; there are {parts}"
+            )
+        found += [name for name in mine if name not in found]
+    if len(found) == len(names):
+        raise InputError(f"train.optimizer.freeze=[{','.join(starts)}] leaves nothing to train")
+    return found
 
 
 class FlatGradient:

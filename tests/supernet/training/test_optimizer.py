@@ -51,6 +51,31 @@ def test_the_backbone_learns_at_its_share(space, share):
         assert dict(net.named_parameters())[name].requires_grad == (found > 0)
 
 
+def test_frozen_layers_stay_as_they_are_and_the_others_learn(space):
+    net = Supernet(space)
+    before = {name: p.detach().clone() for name, p in net.named_parameters()}
+    optimizer = make_optimizer(net, OptimizerOptions(lr=0.1, freeze=("stem", "stages.1")))
+    FlatGradient(net.parameters()).buffer.fill_(1)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.1 * group["share"]
+    optimizer.step()
+    still = {name for name, p in net.named_parameters() if torch.equal(p, before[name])}
+    assert still == {name for name in before if name.startswith(("stem.", "stages.1."))}
+    assert still == {name for name, p in net.named_parameters() if not p.requires_grad}
+
+
+@pytest.mark.parametrize(
+    ("freeze", "said"),
+    [
+        (("stage",), "no layer's name begins with stage; there are head, stages, stem"),
+        (("stem", "stages", "head"), r"freeze=\[stem,stages,head\] leaves nothing to train"),
+    ],
+)
+def test_freezing_nothing_or_everything_is_refused(space, freeze, said):
+    with pytest.raises(InputError, match=said):
+        make_optimizer(Supernet(space), OptimizerOptions(freeze=freeze))
+
+
 def test_a_backbone_without_a_head_is_refused():
     with pytest.raises(InputError, match=r"train\.optimizer\.backbone=0\.5 needs a network with a head"):
         make_optimizer(nn.Linear(2, 2), OptimizerOptions(backbone=0.5))
