@@ -75,6 +75,7 @@ class SearchCommand(CommandOptions):
         supernet: a training run: its folder, or its name in runs/train; a supernet that ships; or a source of
             scores as NAME:ARGUMENT, such as landscape:litepose (docs/search.md).
         checkpoint: which of its checkpoints: best or last.
+        space: a part of the supernet's space (a name or a YAML file) that alone is searched; null: all of it.
         strategy: predictor, evolution, random, a sampler as optuna:GPSampler, one that a plugin registers, or
             a class of your own as package.module:Class.
         strategy_options: arguments of the strategy; those of the predictor's: models=[gp_ard, ...].
@@ -97,6 +98,7 @@ class SearchCommand(CommandOptions):
     name: str = "default"
     supernet: str = "???"
     checkpoint: str = "best"
+    space: str | None = None
     strategy: str = "predictor"
     strategy_options: dict[str, Any] = field(default_factory=dict)
     budgets: dict[str, Any] = field(default_factory=default_budgets)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from supernet.errors import InputError
@@ -61,7 +62,7 @@ def open_session(config: SearchCommand) -> Session:
         InputError: one of the settings, or what it names, is wrong.
     """
     budgets, scores = BudgetOptions.of(config.budgets), scores_of(config)
-    space = scores.space
+    space = searched_space(config.space, scores.space)
     settings = CostSettings(
         scores.num_joints, budgets.convention, budgets.precision, config.latency, scores.passes
     )
@@ -88,6 +89,24 @@ def open_session(config: SearchCommand) -> Session:
         (*loose_limits(problem.budgets, costs), *scores.warnings),
         environment,
     )
+
+
+def searched_space(source: str | None, whole: SearchSpace) -> SearchSpace:
+    """The space `source`, all of whose architectures are in `whole`; None is `whole` itself.
+
+    Raises:
+        InputError: there is no such space, or a choice of it is not one of `whole`.
+    """
+    if source is None:
+        return whole
+    part = SearchSpace.load(source)
+    largest = part.encode([part.largest()])
+    # With every block there is, each choice of each gene comes once.
+    every = np.concatenate([largest, *(code[None] for _, code in part.neighbours(largest[0]))])
+    for arch in part.decode(every):
+        if (reason := whole.mismatch(arch)) is not None:
+            raise InputError(f"space={source} is no part of the supernet's space {whole.name!r}: {reason}")
+    return part
 
 
 def _settings(config: SearchCommand, problem: Problem, options: PlanOptions) -> dict[str, Any]:

@@ -75,3 +75,28 @@ def test_the_command_searches_it(nano: Landscape, warm: Warm, tmp_path: Path) ->
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
         assert words in done.stderr
     assert not (tmp_path / "runs" / "search" / "b").exists()
+
+
+def test_a_part_of_the_space_is_searched(nano: Landscape, warm: Warm, tmp_path: Path) -> None:
+    part = nano.space.to_dict()
+    part["resolution"] = [max(nano.space.resolution)]
+    del part["name"]
+    (tmp_path / "large.yaml").write_text(json.dumps(part))
+    settings = ["supernet=landscape:nano:3", "budgets.macs=[80%]", "strategy=random", "search.evaluations=6"]
+    done = warm.run("search.run", [*settings, "name=a", "space=large.yaml"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    value = json.loads((tmp_path / "runs/search/a/candidates.json").read_text())
+    assert value["space"] == part | {"name": "large"}
+    archs = SearchSpace.from_dict(value["space"]).decode(np.array([c["codes"] for c in value["candidates"]]))
+    assert {arch.resolution for arch in archs} == {max(nano.space.resolution)}
+    scores = [candidate["stats"]["AP_true"] for candidate in value["candidates"]]
+    assert scores == pytest.approx(nano.scores(nano.space.encode(archs)), rel=1e-12)
+    part["resolution"].append(512)
+    (tmp_path / "larger.yaml").write_text(json.dumps(part))
+    done = warm.run("search.run", [*settings, "name=b", "space=larger.yaml"], tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: space=larger.yaml is no part of the supernet's space 'nano': resolution 512 is not one of "
+        f"{list(nano.space.resolution)}\n"
+    )
+    assert not (tmp_path / "runs/search/b").exists()
