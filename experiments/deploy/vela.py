@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from subnets import build
-from subnets.export.conversions import write_tflite, write_tflite_int8
 from subnets.export.formats import Job, normal_inputs
+from subnets.export.mobile import write_tflite, write_tflite_int8
 from subnets.network import fused_network
 from subnets.portable.manifest import Manifest
 from supernet.evaluation import calibrate_by

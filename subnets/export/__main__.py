@@ -46,8 +46,7 @@ def run(config: ExportCommand, folder: Path) -> None:
                 console.print(f"{target} holds this export already; nothing to do")
                 continue
             for item in export(one, network, formats, target):
-                proof = f"within {item.difference:.1e} of torch in {item.runtime}"
-                console.print(f"{item.file}: {item.size / 1e6:.2f} MB, {proof}")
+                console.print(f"{item.file}: {item.size / 1e6:.2f} MB, {item.proof}")
             console.print(f"exported {network.name} to {target}")
     remove_if_empty(folder)
 

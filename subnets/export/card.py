@@ -49,8 +49,8 @@ class Written:
         format: its name.
         file: relative to the export's folder.
         size: of all its files in bytes.
-        difference: from torch, relative to the largest output.
-        runtime: the runtime that ran it.
+        difference: from torch, relative to the largest output; None where it was not run.
+        runtime: the runtime that ran it, or would.
         describes_itself: whether the file holds the manifest.
         notes: what a reader of the card should know.
     """
@@ -58,10 +58,17 @@ class Written:
     format: str
     file: str
     size: int
-    difference: float
+    difference: float | None
     runtime: str
     describes_itself: bool = False
     notes: Sequence[str] = ()
+
+    @property
+    def proof(self) -> str:
+        """How well it was found to compute what torch computes."""
+        if self.difference is None:
+            return f"NOT RUN, since {self.runtime} does not exist for this system"
+        return f"within {self.difference:.1e} of torch in {self.runtime}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -184,11 +191,15 @@ def _files(written: Sequence[Written]) -> str:
                 f"`{item.file}`",
                 f"{item.format}{f' ({notes})' if notes else ''}",
                 size,
-                f"{item.difference:.1e}",
+                "not run" if item.difference is None else f"{item.difference:.1e}",
             ]
         )
     table = _table(["file", "what", "size", "largest difference from torch"], rows)
-    return f"{table}\n\nDifferences are relative to the largest output; they were measured during the export."
+    note = "Differences are relative to the largest output; they were measured during the export."
+    unrun = [f"`{item.file}` was {item.proof}." for item in written if item.difference is None]
+    if unrun:
+        unrun.append("Compare with `subnets.compare` where it runs, before it is used.")
+    return "\n\n".join([table, " ".join([note, *unrun])])
 
 
 def _latency(card: Card) -> str:

@@ -9,23 +9,29 @@ from pathlib import Path
 from typing import Any
 
 from supernet import __version__
-from supernet.cost import check_input_shape
+from supernet.cost import check_input_shape, scored_macs
 from supernet.data.source import DataConfig, open_split
 from supernet.errors import InputError
+from supernet.evaluation import Evaluator
 from supernet.family import step_of
+from supernet.heads.contract import Head, graph_head
+from supernet.options import EvaluationOptions
+from supernet.pose.drawing import contact_sheet, draw_people
 from supernet.pose.grouping import DecodeOptions
 from supernet.pose.preprocess import padded_shape
 from supernet.runs.environment import environment
-from supernet.runs.files import new_folder, remove_if_empty, write_json, write_text
+from supernet.runs.files import new_folder, remove_if_empty, write_bytes, write_json, write_text
 from supernet.runs.folders import claim_run_folder
 
 from ..benchmark.timing import Timing, interleave
 from ..folder import write_into
 from ..network import Network, fused_network, weights_digest
 from ..portable.manifest import Manifest
-from ..portable.predictor import letterbox
+from ..portable.outputs import jpeg
+from ..portable.predicting import DRAW_JOINT, DRAW_SCORE
+from ..portable.predictor import Predictor, letterbox
 from ..portable.session import EXPORT_FILE, file_digest
-from ..runtime import check_joints, torch_runtime
+from ..runtime import check_joints, fitting_options, torch_runtime
 from ..source import Opened
 from .bundle import RULES_IN_C, write_bundle, write_porting
 from .card import PICTURE, Card, SplitScores, Written, card_text
@@ -42,10 +48,13 @@ from .formats import (
     with_needs,
 )
 from .options import RATIOS, ExportCommand, ExportOptions
-from .scores import draw_picture, inherited_scores, is_scored, measure_scores
 
 CARD_FILE = "card.md"
 SCHEMA = 1
+# What a search or an evaluation leaves in a network's folder.
+INHERITED = {"val": "validation split of the search", "test": "test split"}
+PICTURES = 6
+CELL = (300, 300)
 
 
 def export(config: ExportCommand, opened: Opened, formats: Sequence[str], folder: Path) -> list[Written]:
@@ -148,13 +157,28 @@ def write_formats(job: Job, names: Sequence[str], options: ExportOptions) -> lis
 
 
 def _proved(job: Job, item: Format, notes: Sequence[str], tolerance: float) -> Written:
-    """Run a written file, compare it with torch, and describe it.
+    """Run a written file where its runtime exists, compare it with torch, and describe it.
 
     Raises:
         InputError: it is to compute what torch computes, and does not.
     """
     path = job.folder / item.file
-    run = item.open(path, None)
+    difference = None
+    if item.runs_here:
+        difference, more = _difference(job, item, tolerance)
+        notes = (*notes, *more)
+    size = sum(each.stat().st_size for each in item.parts(job.folder) if each.is_file())
+    told = item.manifest(path) is not None
+    return Written(item.name, item.file, size, difference, item.runtime, told, notes)
+
+
+def _difference(job: Job, item: Format, tolerance: float) -> tuple[float, Sequence[str]]:
+    """How far a written file is from torch, and what to say of that.
+
+    Raises:
+        InputError: it is to compute what torch computes, and does not.
+    """
+    run = item.open(job.folder / item.file, None)
     if not item.calibrated:
         difference = difference_from_torch(job, run)
         if item.precision == "fp32" and not difference <= tolerance:
@@ -162,13 +186,10 @@ def _proved(job: Job, item: Format, notes: Sequence[str], tolerance: float) -> W
                 f"{item.name} in {item.runtime} differs from torch by {difference:.1e} of the largest output "
                 f"(allowed {tolerance:.0e}); nothing was written"
             )
-    else:
-        images = job.calibration()[:8]
-        difference = largest_difference(run, torch_runtime(job.net), images)
-        notes = (*notes, f"difference on {len(images)} training images")
-    size = sum(each.stat().st_size for each in item.parts(job.folder))
-    told = item.manifest(path) is not None
-    return Written(item.name, item.file, size, difference, item.runtime, told, notes)
+        return difference, ()
+    images = job.calibration()[:8]
+    difference = largest_difference(run, torch_runtime(job.net), images)
+    return difference, [f"difference on {len(images)} training images"]
 
 
 def reference(net: Network, manifest: Manifest) -> Run:
@@ -216,9 +237,73 @@ def measure_latency(job: Job, written: Sequence[Written], options: ExportOptions
     runs |= {
         f"{w.runtime} ({w.format})": FORMATS.get(w.format).open(job.folder / w.file, options.threads)
         for w in written
+        if w.difference is not None
     }
     calls = {name: partial(run, images) for name, run in runs.items()}
     return interleave(calls, options.latency_rounds, lead_in=1)
+
+
+def inherited_scores(about: Mapping[str, Any]) -> list[SplitScores]:
+    """The scores that the network brings along."""
+    found, macs = [], about.get("scored_macs")
+    for key, what in INHERITED.items():
+        stats = about.get(key)
+        if isinstance(stats, Mapping) and isinstance(next(iter(stats.values()), None), int | float):
+            found.append(SplitScores("as it came (torch)", what, "as recorded there", macs, dict(stats)))
+    return found
+
+
+def is_scored(config: ExportCommand, opened: Opened) -> bool:
+    """Whether `measure_scores` will open the test split."""
+    return config.export.score_images != 0 and opened.trained and opened.head.finds_people
+
+
+def measure_scores(
+    config: ExportCommand, opened: Opened, job: Job, written: Sequence[Written]
+) -> list[SplitScores]:
+    """Torch, from its maps, and the written formats on the test split, if `export.score_images` asks."""
+    if not is_scored(config, opened):
+        return []
+    dataset = open_split(config.data, "test")
+    options = EvaluationOptions(images=config.export.score_images, batch_size=1)
+    fitting = fitting_options(options, job.manifest)
+    evaluator = Evaluator(dataset, fitting, decode=DecodeOptions(matching=job.manifest.matching))
+    of_files = graph_head(opened.head, bool(job.manifest.peaks))
+    runs: dict[str, tuple[Run, Head]] = {"fp32 (torch)": (torch_runtime(job.net), opened.head)}
+    for item in written:
+        if item.difference is None:
+            continue
+        form = FORMATS.get(item.format)
+        label = form.precision if form.precision == "fp32" else form.precision.upper()
+        runs[f"{label} ({item.runtime})"] = form.open(job.folder / item.file, None), of_files
+    data = f"{config.data.described()}: {evaluator.described}"
+    told = evaluator.passes.told(), scored_macs(opened.arch, evaluator.passes, job.net.num_joints)
+    return [
+        SplitScores(name, data, *told, evaluator(run, opened.arch.resolution, head).stats)
+        for name, (run, head) in runs.items()
+    ]
+
+
+def draw_picture(config: ExportCommand, opened: Opened, job: Job, path: Path) -> bool:
+    """A sheet of test images with the people that the network finds; False without trained weights or data
+    there.
+
+    A data set is not rendered or fetched for a picture.
+    """
+    if not opened.trained or not all(root.exists() for root in config.data.roots()):
+        return False
+    dataset = open_split(config.data, "test")
+    if opened.skeleton.joints != dataset.skeleton.joints or not len(dataset):
+        return False
+    predictor = Predictor.of(torch_runtime(job.net), replace(job.manifest, input_shape=None, peaks=0))
+    crowded = sorted(range(len(dataset)), key=lambda index: -dataset.records[index].num_people)
+    step = max(1, len(crowded) // PICTURES)
+    drawn = []
+    for index in crowded[::step][:PICTURES]:
+        image = dataset.read_image(index)
+        drawn.append(draw_people(image, predictor(image), opened.skeleton, DRAW_SCORE, DRAW_JOINT))
+    write_bytes(path, jpeg(contact_sheet(drawn, columns=3, cell=CELL), path.name))
+    return True
 
 
 def _record(

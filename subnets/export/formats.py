@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,6 +93,8 @@ class Format:
         calibrated: whether training images shaped it; it is compared with torch on those, too.
         peaks: whether it can end in peaks instead of maps.
         fixed: whether it takes images of one shape only.
+        systems: where its runtime exists, by `sys.platform`; none means everywhere. Elsewhere its files are
+            written without being run, and their card says so.
         bundled: whether the folder's own `predict.py` runs it, so that the folder is given one.
         options: of its own, with their values unless `export.options` gives others.
     """
@@ -110,6 +113,7 @@ class Format:
     calibrated: bool = False
     peaks: bool = True
     fixed: bool = False
+    systems: tuple[str, ...] = ()
     bundled: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -117,6 +121,11 @@ class Format:
     def suffixes(self) -> tuple[str, ...]:
         """Of the files that it opens."""
         return self.reads or (Path(self.file).suffix,)
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether its runtime exists for this system."""
+        return not self.systems or sys.platform in self.systems
 
     def parts(self, folder: Path) -> list[Path]:
         """The files in an export's `folder`: `file`, or all in its own folder."""
@@ -162,10 +171,11 @@ FORMATS: Registry[Format] = Registry(
         "int8": "subnets.export.quantise:INT8",
         "torch_export": "subnets.export.conversions:TORCH_EXPORT",
         "openvino": "subnets.export.conversions:OPENVINO",
-        "tflite": "subnets.export.conversions:TFLITE",
-        "tflite_int8": "subnets.export.conversions:TFLITE_INT8",
-        "executorch": "subnets.export.conversions:EXECUTORCH",
-        "executorch_int8": "subnets.export.conversions:EXECUTORCH_INT8",
+        "tflite": "subnets.export.mobile:TFLITE",
+        "tflite_int8": "subnets.export.mobile:TFLITE_INT8",
+        "executorch": "subnets.export.mobile:EXECUTORCH",
+        "executorch_int8": "subnets.export.mobile:EXECUTORCH_INT8",
+        "coreml": "subnets.export.mobile:COREML",
         "web": "subnets.export.bundle:WEB",
     },
     _check,

@@ -78,7 +78,7 @@ class ExportCommand(SourceOptions, CommandOptions):
         arch: what to export: a zoo name, an architecture file, a folder, or RUN:budget; or a list of them.
         name: of the export; its folder is runs/export/<name>.
         format: any of onnx, fp16, levelled, int8, torch_export, openvino, tflite, tflite_int8, executorch,
-            executorch_int8, web and those of plugins; the safetensors folder is always written.
+            executorch_int8, coreml, web and those of plugins; the safetensors folder is always written.
         data: train images for INT8, test images for scores and the picture.
     """
 

@@ -164,7 +164,7 @@ def test_formats() -> None:
     assert check_formats("onnx, torch_export") == ["onnx", "torch_export"]
     assert check_formats(["onnx", "onnx"]) == ["onnx"]
     for wrong, message in (
-        ("coreml", "format 'coreml' is not known"),
+        ("trt", "format 'trt' is not known"),
         ([], "one or more names"),
         (3, "one or"),
     ):
@@ -221,7 +221,12 @@ def test_a_missing_extra_is_named_and_leaves_nothing(
     small_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fixed = ExportOptions(shapes="fixed", latency_rounds=0, bundle=False)
-    extras = {"openvino": "openvino", "litert_torch": "tflite", "executorch": "executorch"}
+    extras = {
+        "openvino": "openvino",
+        "litert_torch": "tflite",
+        "executorch": "executorch",
+        "coremltools": "coreml",
+    }
     for module, extra in extras.items():
         monkeypatch.setitem(sys.modules, module, None)
         with pytest.raises(InputError, match=rf"pip install 'litepose-ofa\[{extra}\]'"):
