@@ -1,14 +1,15 @@
 """`supernet=landscape:SPACE`: a made-up accuracy over any space, where no table reaches.
 
 The measured tables of `experiments/search` decide the sizes: accuracy grows with cost and saturates; genes
-differ in weight by a factor of ten and more; pairs of them hold a tenth of the variance; and the score of one
-network on n images is off by 8.4 points over the root of n.
+differ in weight by a factor of ten and more; pairs of them hold a tenth of the variance; the score of one
+network on n images is off by 8.4 points over the root of n; and these images are harder or easier for all
+networks alike, by 20 points over the root of n.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,11 @@ from .strategies.front import FrontOptions, evolve_front, front_mask, hypervolum
 from .strategies.operators import mutate
 
 # AP points of the smallest and the largest network, the share of that span that cost explains, that of
-# variance of pairs, and the deviation of a score on one image.
+# variance of pairs, and the deviation of a score on one image: a network's own, and that of all networks.
 LOWEST, HIGHEST = 35.0, 62.0
 TREND = (0.3, 0.5)
 PAIRS = 0.1
-IMAGE_DEVIATION = 8.4
+IMAGE_DEVIATION, SHARED_DEVIATION = 8.4, 20.0
 SAMPLES = 4096
 LONG = FrontOptions(population=768, generations=600, rate=0.03)
 POLISH, CHANGED = 6, 60_000
@@ -108,14 +109,16 @@ class Landscape:
     def noise(self, codes: Codes, images: int, first: int = 0) -> Floats:
         """(N,) points by which the score on `images` images from the `first` on is off.
 
-        Equal at every call; images that two scores share are off by the same.
+        Equal at every call; images that two scores share are off by the same. All networks share how hard the
+        images are.
         """
+        shared = float(np.random.default_rng([self.seed, 20]).normal(size=first + images)[first:].mean())
         found = np.empty(len(codes))
         for row, code in enumerate(codes):
             key = hashlib.blake2b(code.astype(np.uint8).tobytes(), digest_size=8).digest()
             rng = np.random.default_rng([self.seed, 19, int.from_bytes(key, "little")])
             found[row] = rng.normal(size=first + images)[first:].mean()
-        return IMAGE_DEVIATION * found
+        return np.asarray(IMAGE_DEVIATION * found + SHARED_DEVIATION * shared)
 
     def scores(self, codes: Codes, images: int | None = None, first: int = 0) -> Floats:
         """(N,) AP in [0, 1] as measured on `images` images from the `first` on; None is without noise."""
@@ -171,21 +174,29 @@ class LandscapeScores:
             raise InputError(f"supernet={config.supernet}: the seed of a landscape is a whole number")
         self.landscape = Landscape(SearchSpace.load(name), int(seed or 0))
         self.space = self.landscape.space
-        self._named, self._images = config.supernet, config.evaluation.images or 500
+        self._named, self.images = config.supernet, config.evaluation.images or 500
 
     def __call__(self, arch: Architecture) -> Scored:
         """See `Scores`."""
-        codes = self.space.encode([arch])
-        found = self.landscape.scores(codes, self._images), self.landscape.scores(codes)
-        return Scored({name: float(ap[0]) for name, ap in zip(("AP", "AP_true"), found, strict=True)})
+        return self.on(self.images)(arch)
+
+    def on(self, images: int, skip: int = 0) -> Callable[[Architecture], Scored]:
+        """See `Scores.on`."""
+
+        def score(arch: Architecture) -> Scored:
+            codes = self.space.encode([arch])
+            found = self.landscape.scores(codes, images, skip), self.landscape.scores(codes)
+            return Scored({name: float(ap[0]) for name, ap in zip(("AP", "AP_true"), found, strict=True)})
+
+        return score
 
     def fingerprint(self) -> dict[str, Any]:
         """See `Scores`."""
-        return {"landscape": [self.landscape.seed, self._images]}
+        return {"landscape": [self.landscape.seed, self.images]}
 
     def environment(self) -> dict[str, Any]:
         """See `Scores`."""
-        return {"supernet": self._named, "scored on": f"{self._images} images that are made up"}
+        return {"supernet": self._named, "scored on": f"{self.images} images that are made up"}
 
     def save(self, arch: Architecture, about: Mapping[str, Any], folder: Path) -> None:
         """Write the description alone: there are no weights."""

@@ -33,6 +33,10 @@ class SearchOptions(Options, group="search"):
         batch: evaluations per round; a round is planned once the one before is finished, so that the result
             does not depend on the number of workers.
         baseline: random subnets per budget, within 10% of its limit, evaluated for comparison; 0 is none.
+        images_first: images that score what the strategy proposes; what they favour is then scored on all
+            that `evaluation.images` says. 0: all images at once.
+        images_unseen: further images, after the first `evaluation.images` of the split, that choose nothing:
+            the front, the chosen and the random subnets are scored on them at the end. 0 is none.
         warm_start: architectures (names or files) to evaluate first; a run's `candidates.json` means its
             front.
         references: evaluate the released LitePose architectures for comparison if they are in the space; with
@@ -48,6 +52,8 @@ class SearchOptions(Options, group="search"):
     evaluations: int = option(100, least=1, most=COUNTED)
     batch: int = option(8, least=1)
     baseline: int = option(8, least=0)
+    images_first: int = option(0, least=0, most=COUNTED)
+    images_unseen: int = option(0, least=0, most=COUNTED)
     warm_start: list[str] = field(default_factory=list)
     references: bool = True
     workers: int = option(1, least=1, most=STARTED)

@@ -90,7 +90,8 @@ def take_part_too(config: SearchCommand, folder: Path, parent: int) -> None:
         with stopped_by_sigterm():
             session = open_session(config)
             study = open_study(config, session, folder)
-            search(study, session.problem, session.strategy, session.scores, session.options, progress)
+            work = session.problem, session.strategy, session.scores, session.options
+            search(study, *work, progress, session.parts)
     except InputError as error:
         fail(error)
 
@@ -111,9 +112,11 @@ def take_part(session: Session, study: SearchStudy) -> None:
 
         def progress(done: int, best: float) -> None:
             if done:
-                bar.update(done, f"best {session.scores.metric} {best:.3f}")
+                best_so_far = f"best {session.scores.metric} {best:.3f}"
+                bar.update(done, best_so_far, max(total, study.planned))
 
-        search(study, session.problem, session.strategy, session.scores, session.options, progress)
+        work = session.problem, session.strategy, session.scores, session.options
+        search(study, *work, progress, session.parts)
 
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ class Scores(Protocol):
     Attributes:
         space: what is searched.
         num_joints: J, the number of joints.
+        images: how many images score a network.
         passes: what is run for an image where networks are scored.
         metric: what is to be made large.
         warnings: what the user ought to know.
@@ -59,12 +60,20 @@ class Scores(Protocol):
 
     space: SearchSpace
     num_joints: int
+    images: int
     passes: Passes
     metric: str
     warnings: tuple[str, ...]
 
     def __call__(self, arch: Architecture) -> Evaluation:
         """The score of one architecture, the same for every worker."""
+
+    def on(self, images: int, skip: int = 0) -> Callable[[Architecture], Evaluation]:
+        """What scores architectures on `images` images after the first `skip`.
+
+        A source may leave it and `images` out; `search.images_first` and `search.images_unseen` are then
+        refused.
+        """
 
     def fingerprint(self) -> dict[str, Any]:
         """Plain values that scores depend on, equal in all workers of one search, wherever they run."""
@@ -114,7 +123,10 @@ class SupernetScores:
         net.skeleton = net.skeleton or joints_of(data)
         require_joints(data, net.skeleton, config.supernet)
         train_set, val_set = open_split(data, "train"), open_split(data, "val")
-        evaluator = Evaluator(val_set, config.evaluation)
+        self._val_set = val_set
+        mine = config.evaluation.images or len(val_set)
+        evaluator = Evaluator(val_set, replace(config.evaluation, memory=self._memory(mine)))
+        self.images = len(evaluator.dataset)
         evaluator.dataset.require_people()
         seen = trained_on(self.trained.config.get("data"), data, train_set, self.trained.skeleton)
         leak = leak_warning(seen, evaluator.dataset)
@@ -126,6 +138,26 @@ class SupernetScores:
     def __call__(self, arch: Architecture) -> Evaluation:
         """See `Scores`."""
         return self.evaluate(arch)
+
+    def on(self, images: int, skip: int = 0) -> SupernetEvaluator:
+        """See `Scores.on`."""
+        if not skip:
+            return self.evaluate.on(self.evaluate.evaluator.first(images))
+        there = len(self._val_set) - skip
+        if there < images:
+            raise InputError(
+                f"search.images_unseen={images}: {self._val_set.name} has {max(there, 0)} images after the "
+                f"first {skip} (evaluation.images)"
+            )
+        options = replace(self._config.evaluation, images=None, memory=self._memory(images))
+        evaluator = Evaluator(self._val_set.subset(range(skip, skip + images)), options)
+        evaluator.dataset.require_people()
+        return self.evaluate.on(evaluator)
+
+    def _memory(self, images: int) -> float:
+        """Gigabytes for as many of the images that are scored."""
+        every = self._config.search.images_unseen + (self._config.evaluation.images or len(self._val_set))
+        return self._config.evaluation.memory * images / every
 
     def fingerprint(self) -> dict[str, Any]:
         """See `Scores`."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ from .options import SearchCommand
 from .scores import Scores, scores_of
 from .strategies.contract import Problem, Strategy, load_strategy
 from .strategies.operators import as_codes
-from .strategies.plan import PlanOptions
+from .strategies.plan import FIRST, UNSEEN, PlanOptions
 from .study.storage import open_storage
 from .study.study import SearchStudy, StudyOptions
+from .study.worker import Evaluate
 
 JOURNAL = "study.journal"
 _LOG = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ class Session:
 
     Attributes:
         scores: scores an architecture.
+        parts: the same on other images, by `Row.part`.
         problem: space, costs, budgets.
         strategy: what to evaluate next.
         options: how much is evaluated.
@@ -47,6 +50,7 @@ class Session:
     """
 
     scores: Scores
+    parts: Mapping[str, Evaluate]
     problem: Problem
     strategy: Strategy
     options: PlanOptions
@@ -69,7 +73,12 @@ def open_session(config: SearchCommand) -> Session:
     costs = Costs.of(space, settings, budgets.costs())
     problem = Problem(costs, tuple(resolve_budgets(budgets, costs)), scores.num_joints)
     strategy = load_strategy(config.strategy, problem, config.strategy_options)
-    options = plan_options(config, space)
+    options, parts = plan_options(config, space), {}
+    wanted = config.search
+    if wanted.images_first or wanted.images_unseen:
+        parts = parts_of(config, scores)
+        first = wanted.images_first / scores.images if wanted.images_first else 1.0
+        options = replace(options, first=first, unseen=bool(wanted.images_unseen))
     require_more_than_draws(config, strategy)
     # Last: it holds for the whole process, which outlives settings that were refused.
     torch.set_num_threads(config.threads or max(1, torch.get_num_threads() // config.search.workers))
@@ -80,8 +89,13 @@ def open_session(config: SearchCommand) -> Session:
         "strategy": config.strategy,
         "seed": config.seed,
     }
+    if wanted.images_first:
+        environment["scored first on"] = f"{wanted.images_first} of them"
+    if wanted.images_unseen:
+        environment["unseen"] = f"{wanted.images_unseen} images after these"
     return Session(
         scores,
+        parts,
         problem,
         strategy,
         options,
@@ -109,6 +123,35 @@ def searched_space(source: str | None, whole: SearchSpace) -> SearchSpace:
     return part
 
 
+def parts_of(config: SearchCommand, scores: Scores) -> dict[str, Evaluate]:
+    """What scores architectures on the first images, and on unseen ones.
+
+    Raises:
+        InputError: the source of scores knows one set of images, or there are too few.
+    """
+    first, unseen = config.search.images_first, config.search.images_unseen
+    named = f"search.images_first={first}" if first else f"search.images_unseen={unseen}"
+    if not hasattr(scores, "on"):
+        raise InputError(f"{named}: supernet={config.supernet} cannot score on other images; leave it out")
+    if first >= scores.images:
+        raise InputError(
+            f"search.images_first={first} must be fewer than the {scores.images} images that score a network "
+            "(evaluation.images)"
+        )
+    mine = config.evaluation.images
+    if unseen and mine is None:
+        raise InputError(
+            f"search.images_unseen={unseen} are the images after the first evaluation.images=..., which may "
+            "choose; say how many these are"
+        )
+    found: dict[str, Evaluate] = {}
+    if first:
+        found[FIRST] = scores.on(first)
+    if unseen and mine is not None:
+        found[UNSEEN] = scores.on(unseen, mine)
+    return found
+
+
 def _settings(config: SearchCommand, problem: Problem, options: PlanOptions) -> dict[str, Any]:
     """What results depend on besides the scores."""
     provenance = problem.costs.provenance()
@@ -118,6 +161,15 @@ def _settings(config: SearchCommand, problem: Problem, options: PlanOptions) -> 
         "convention": problem.costs.settings.convention,
         "strategy": [config.strategy, dict(config.strategy_options)],
         "plan": [options.seed, options.evaluations, options.batch, options.baseline],
+        # Not there where they are 0: a search that knew neither goes on.
+        **{
+            name: images
+            for name, images in (
+                ("images_first", config.search.images_first),
+                ("images_unseen", config.search.images_unseen),
+            )
+            if images
+        },
         "named": [
             [[label, list(codes)] for label, codes in group]
             for group in (options.warm_start, options.references)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -176,6 +177,15 @@ class Evaluator:
         )
         return Evaluation(stats, detections, seconds, seconds - running)
 
+    def first(self, images: int) -> Evaluator:
+        """The same for the first `images` images alone; what either prepares, both have."""
+        part = copy.copy(self)
+        part.dataset = self.dataset.subset(range(images))
+        part.dataset.require_people()
+        part.ground_truth = part.dataset.ground_truth()
+        part.image_ids = self.image_ids[:images]
+        return part
+
     @property
     def passes(self) -> Passes:
         """What is run for an image."""
@@ -245,6 +255,12 @@ class SupernetEvaluator:
         """Calibrate and score the subnet `arch`; its statistics stay in the supernet until the next call."""
         self.calibrate(arch)
         return self.evaluator(supernet_run(self.net, arch), arch.resolution, head_of(arch))
+
+    def on(self, evaluator: Evaluator) -> SupernetEvaluator:
+        """The same supernet, calibrated on the same images, scored by another evaluator."""
+        other = copy.copy(self)
+        other.evaluator = evaluator
+        return other
 
     def calibrate(self, arch: Architecture) -> None:
         """Set the supernet's batch-norm statistics to those of `arch`."""

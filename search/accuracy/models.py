@@ -132,9 +132,17 @@ class GaussianProcess:
     def __init__(self, seed: int = 0) -> None:
         self._of_length = np.zeros(0, dtype=np.int64)
 
-    def fit(self, x: Floats, y: Floats) -> GaussianProcess:
-        """See `Model`."""
-        x, y = x[_spread(len(x), MOST_ROWS)], y[_spread(len(x), MOST_ROWS)]
+    def fit(self, x: Floats, y: Floats, share: Floats | None = None) -> GaussianProcess:
+        """See `Model`.
+
+        Args:
+            x: (N, F) features.
+            y: (N,) values.
+            share: (N,) variance of each value's noise, in multiples of the one that is fitted; None is 1.
+        """
+        kept = _spread(len(x), MOST_ROWS)
+        share = np.ones(len(x)) if share is None else share
+        x, y, share = x[kept], y[kept], share[kept]
         self._center, self._y_center, self._y_scale = x.mean(axis=0), y.mean(), y.std() or 1.0
         x, y = x - self._center, (y - self._y_center) / self._y_scale
         self._of_length = self._lengths(x.shape[1])
@@ -143,7 +151,7 @@ class GaussianProcess:
         self._prior = np.log(typical), spread
         some = _spread(len(x), MOST_ROWS_TO_FIT)
         self.theta = minimize(
-            lambda theta: tuple(-part for part in self.posterior(theta, x[some], y[some])),
+            lambda theta: tuple(-part for part in self.posterior(theta, x[some], y[some], share[some])),
             self._prior[0],
             jac=True,
             bounds=[np.log(HYPERPARAMETERS[name][1]) for name in names],
@@ -152,12 +160,14 @@ class GaussianProcess:
         ).x
         self._x = x
         covariance = self._kernel(x, x)
-        covariance.flat[:: len(x) + 1] += np.exp(self.theta[-1])
+        covariance.flat[:: len(x) + 1] += np.exp(self.theta[-1]) * share
         factor = cho_factor(covariance, lower=True, overwrite_a=True)
         self._weight, self._inverse = cho_solve(factor, y), cho_solve(factor, np.eye(len(x)))
         return self
 
-    def posterior(self, theta: Floats, x: Floats, y: Floats) -> tuple[float, Floats]:
+    def posterior(
+        self, theta: Floats, x: Floats, y: Floats, share: float | Floats = 1.0
+    ) -> tuple[float, Floats]:
         """The logarithm of likelihood times priors at `theta`, up to a constant, and its gradient.
 
         The gradient is made of matrix products: no (N, N, F) array is held.
@@ -166,7 +176,7 @@ class GaussianProcess:
         z = x / scales
         near, straight = self._parts(theta, x, x)
         covariance = near + straight
-        covariance.flat[:: len(x) + 1] += noise
+        covariance.flat[:: len(x) + 1] += noise * share
         try:
             factor = cho_factor(covariance, lower=True, overwrite_a=True)
         except np.linalg.LinAlgError:
@@ -177,7 +187,7 @@ class GaussianProcess:
         inner = np.outer(weight, weight) - cho_solve(factor, np.eye(len(x)))
         pull = inner * near
         along = np.bincount(self._of_length, (pull.sum(axis=0) @ z**2) - (z * (pull @ z)).sum(axis=0))
-        ends = [0.5 * (inner * straight).sum(), 0.5 * noise * np.trace(inner)]
+        ends = [0.5 * (inner * straight).sum(), 0.5 * noise * (np.diag(inner) * share).sum()]
         return value, np.array([0.5 * pull.sum(), *along, *ends]) - off / self._prior[1]
 
     def predict(self, x: Floats) -> tuple[Floats, Floats]:

@@ -12,7 +12,7 @@ from supernet.errors import InputError
 from supernet.space import Codes
 
 from ..costs.contract import Costs, Floats
-from .models import MODELS, Features, Model
+from .models import MODELS, Features, GaussianProcess, Model, RelevanceGaussianProcess
 
 FOLDS = 5
 FEWEST = 10
@@ -122,12 +122,54 @@ def is_enough(ap: Floats) -> bool:
     return len(ap) >= 2 * FEWEST and np.ptp(ap) != 0
 
 
-def believed(costs: Costs, codes: Codes, ap: Floats) -> Floats:
-    """(N,) AP of (N, G) measured architectures as a Gaussian process believes it, having seen them all.
+@dataclass(frozen=True)
+class Few:
+    """Scores on a few of the images.
+
+    Attributes:
+        codes: (M, G) architectures.
+        ap: (M,) their AP.
+        share: of the images, in (0, 1).
+    """
+
+    codes: Codes
+    ap: Floats
+    share: float
+
+
+def fit_rounds(costs: Costs, codes: Codes, ap: Floats, few: Few) -> AccuracyPredictor:
+    """A Gaussian process of AP on all images, fitted on that and, where it is not known, on AP on a few.
+
+    A few images may be harder or easier than all: their scores are moved by the mean difference between what
+    all images gave and what the few let expect, not what they gave, since the best of many owe some of their
+    scores to luck. Their noise has more variance, as the images are fewer.
+
+    Args:
+        costs: of the space of `codes`.
+        codes: (N, G) architectures that were scored on all images, N >= 0.
+        ap: (N,) their AP.
+        few: those that were scored on a few images, 10 or more.
+    """
+    early = fit_model(costs, few.codes, few.ap, 0, "gp_ard")
+    moved = float((ap - early.predict(codes)[0]).mean()) if len(codes) else 0.0
+    known = {row.tobytes() for row in np.ascontiguousarray(codes)}
+    rest = np.array([row.tobytes() not in known for row in np.ascontiguousarray(few.codes)], dtype=bool)
+    every = np.concatenate([codes, few.codes[rest]])
+    share = np.repeat([1.0, 1.0 / few.share], [len(codes), int(rest.sum())])
+    fitted: GaussianProcess = RelevanceGaussianProcess()
+    fitted.fit(early.features(every), np.concatenate([ap, few.ap[rest] + moved]), share)
+    return AccuracyPredictor(early.features, fitted, "gp_ard")
+
+
+def believed(costs: Costs, codes: Codes, ap: Floats, few: Few | None = None) -> Floats:
+    """(N,) AP of (N, G) measured architectures as a Gaussian process believes it, having seen them all, and
+    what was scored on a few images.
 
     The best of many measurements owes some of its score to luck; this owes less. Where there are not enough
     (`is_enough`), it is what was measured.
     """
+    if few is not None and is_enough(few.ap):
+        return fit_rounds(costs, codes, ap, few).predict(codes)[0]
     if not is_enough(ap):
         return ap
     return fit_model(costs, codes, ap, 0, "gp_ard").predict(codes)[0]

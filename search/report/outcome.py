@@ -7,7 +7,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,20 @@ from supernet.pose.protocols import main_metric
 from supernet.runs.files import write_json, write_text
 from supernet.space import Codes
 
-from ..accuracy.predictor import AccuracyPredictor, RatedPredictor, believed, fit_predictor, is_enough
+from ..accuracy.predictor import (
+    AccuracyPredictor,
+    Few,
+    RatedPredictor,
+    believed,
+    fit_predictor,
+    is_enough,
+    measure_quality,
+)
 from ..costs.contract import Floats, log_cost
 from ..strategies.contract import Problem
 from ..strategies.front import front_mask, hypervolume_2d
 from ..strategies.operators import unique_rows
-from ..strategies.plan import BASELINE, Plan
+from ..strategies.plan import ALL, BASELINE, FIRST, UNSEEN, Plan, best_within
 from ..study.candidate import Candidate
 
 SCHEMA = 1
@@ -36,13 +44,15 @@ class Outcome:
 
     Attributes:
         problem: what was searched.
-        candidates: every finished one.
+        candidates: every one that was scored on all images that may choose.
         front: those that no other beats on AP and all axes' costs, from cheap to costly. The random baseline
             is there to be compared with: it is neither on a front nor chosen.
         chosen: by budget, the one within it that is believed to be best (`choose`).
         baseline: by budget, its random architectures.
         references: by name, the released architectures, however they came to be evaluated.
         failed: those that were given up.
+        first: what was scored on the first images, before some of it was on all.
+        unseen: by architecture, the score on images that chose nothing.
     """
 
     problem: Problem
@@ -52,11 +62,20 @@ class Outcome:
     baseline: Mapping[str, Sequence[Candidate]]
     references: Mapping[str, Candidate] = field(default_factory=dict)
     failed: tuple[Candidate, ...] = ()
+    first: tuple[Candidate, ...] = ()
+    unseen: Mapping[tuple[int, ...], Candidate] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, problem: Problem, candidates: Sequence[Candidate], plans: Sequence[Plan]) -> Outcome:
-        """The outcome of what was evaluated so far."""
-        done = tuple(candidate for candidate in candidates if candidate.state == "done")
+    def of(
+        cls, problem: Problem, candidates: Sequence[Candidate], plans: Sequence[Plan], share: float = 1.0
+    ) -> Outcome:
+        """The outcome of what was evaluated so far; `share` of the images scored first."""
+        of_part: dict[str, list[Candidate]] = {ALL: [], FIRST: [], UNSEEN: []}
+        for candidate in candidates:
+            if candidate.state == "done":
+                of_part[candidate.part].append(candidate)
+        done, first = tuple(of_part[ALL]), tuple(of_part[FIRST])
+        unseen = {one.codes: one for one in of_part[UNSEEN] if _is_scored(one)}
         by_codes = {candidate.codes: candidate for candidate in done}
         draws = {name: codes for plan in plans for name, codes in plan.baseline.items()}
         baseline = {name: [by_codes[row] for row in rows if row in by_codes] for name, rows in draws.items()}
@@ -64,7 +83,8 @@ class Outcome:
         references = {name: by_codes[row] for name, row in named.items()}
         front = front_of(problem, done, problem.axes)
         failed = tuple(candidate for candidate in candidates if candidate.state == "failed")
-        return cls(problem, done, front, choose(problem, done), baseline, references, failed)
+        chosen = choose(problem, done, first, share)
+        return cls(problem, done, front, chosen, baseline, references, failed, first, unseen)
 
     def front_on(self, axis: str) -> tuple[Candidate, ...]:
         """Those that no other beats on AP and the one cost `axis`, from cheap to costly."""
@@ -110,7 +130,15 @@ class Outcome:
             "references": {name: candidate.number for name, candidate in self.references.items()},
             "candidates": [candidate.to_dict() for candidate in self.candidates],
             "failed": [candidate.to_dict() for candidate in self.failed],
+            # Not there where all that was scored was scored on the same images.
+            **({"first": [candidate.to_dict() for candidate in self.first]} if self.first else {}),
+            **({"unseen": [one.to_dict() for one in self.unseen.values()]} if self.unseen else {}),
         }
+
+    @property
+    def learnt(self) -> tuple[Candidate, ...]:
+        """What the strategy learnt from, all of it scored on the same images, and whatever else was."""
+        return self.first or self.candidates
 
     @property
     def metric(self) -> str:
@@ -124,22 +152,29 @@ class Outcome:
         write_text(folder / "candidates.csv", self.to_csv())
 
     def to_csv(self) -> str:
-        """One line per candidate: number, origin, its metrics, costs, marks, genes."""
+        """One line per architecture: number, origin, its metrics, other images', costs, marks, genes."""
         genes = [gene.name for gene in self.problem.space.genes]
         metrics = list(self.candidates[0].stats or {}) if self.candidates else [self.metric]
+        beside = {"first": {one.codes: one for one in self.first}, "unseen": self.unseen}
+        beside = {part: known for part, known in beside.items() if known}
+        everywhere = {one.codes for one in self.candidates}
+        waiting = [replace(one, stats={}) for one in self.first if one.codes not in everywhere]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         marks = ["on_front", "chosen_for"]
         writer.writerow(
-            ["number", "origin", "label", "round", *metrics, *self.problem.costs.names, *marks, *genes]
+            ["number", "origin", "label", "round", *metrics]
+            + [f"{self.metric}_{part}" for part in beside]
+            + [*self.problem.costs.names, *marks, *genes]
         )
         front = {candidate.number for candidate in self.front}
-        for one in self.candidates:
+        for one in (*self.candidates, *waiting):
             chosen = " ".join(name for name, candidate in self.chosen.items() if candidate == one)
             choices = zip(self.problem.space.genes, one.codes, strict=True)
             writer.writerow(
                 [one.number, one.origin, one.label, one.round]
                 + [f"{(one.stats or {}).get(metric, float('nan')):.6g}" for metric in metrics]
+                + [f"{known[one.codes].ap:.6g}" if one.codes in known else "" for known in beside.values()]
                 + [f"{one.costs[name]:.10g}" for name in self.problem.costs.names]
                 + [int(one.number in front), chosen]
                 + [gene.shown(gene.choices[code]) for gene, code in choices]
@@ -171,24 +206,54 @@ def front_of(problem: Problem, done: Sequence[Candidate], axes: Sequence[str]) -
     return tuple(sorted(front, key=lambda one: one.costs[axes[0]]))
 
 
-def choose(problem: Problem, done: Sequence[Candidate]) -> dict[str, Candidate]:
+def choose(
+    problem: Problem, done: Sequence[Candidate], first: Sequence[Candidate] = (), share: float = 1.0
+) -> dict[str, Candidate]:
     """By budget, the eligible one within it that is `believed` to be best, the cheapest of equals; budgets
-    none meets are left out.
+    none meets are left out. `first` were scored on a `share` of the images.
     """
-    found = eligible(done)
-    costs = cost_rows(problem, found)
-    codes = np.array([one.codes for one in found], dtype=np.int64).reshape(
-        len(found), len(problem.space.genes)
-    )
-    worth = believed(problem.costs, codes, np.array([one.ap for one in found]))
-    chosen = {}
-    for budget in problem.budgets:
-        inside = np.flatnonzero(budget.feasible(problem.costs, costs))
-        if len(inside):
-            axis = budget.limits[0][0]
-            best = max(inside, key=lambda i: (worth[i], -found[i].costs[axis], -found[i].number))
-            chosen[budget.name] = found[best]
-    return chosen
+    found, scored = eligible(done), eligible(first)
+    few = Few(*_told(problem, scored), share) if scored else None
+    worth = believed(problem.costs, *_told(problem, found), few)
+    return {name: found[i] for name, i in best_within(problem, cost_rows(problem, found), worth).items()}
+
+
+def _told(problem: Problem, found: Sequence[Candidate]) -> tuple[Codes, Floats]:
+    """(N, G) codes and (N,) AP."""
+    codes = np.array([one.codes for one in found], dtype=np.int64).reshape(-1, len(problem.space.genes))
+    return codes, np.array([one.ap for one in found], dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """What images that chose nothing say of the search.
+
+    Attributes:
+        count: architectures that were scored on both.
+        tau: Kendall tau between both scores, with its 90% bootstrap interval; None for fewer than three.
+        regret: by budget, AP that the chosen one lacks there to the best within the budget.
+    """
+
+    count: int
+    tau: tuple[float, tuple[float, float]] | None
+    regret: Mapping[str, float]
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> Unseen | None:
+        """None where nothing was scored on such images."""
+        both = [one for one in outcome.candidates if one.codes in outcome.unseen and _is_scored(one)]
+        if not both:
+            return None
+        there = np.array([outcome.unseen[one.codes].ap for one in both])
+        quality = measure_quality(np.array([one.ap for one in both]), there) if len(both) > 2 else None
+        costs, regret = cost_rows(outcome.problem, both), {}
+        for budget in outcome.problem.budgets:
+            chosen = outcome.chosen.get(budget.name)
+            if chosen is not None and chosen.codes in outcome.unseen:
+                best = there[budget.feasible(outcome.problem.costs, costs)].max()
+                regret[budget.name] = float(best - outcome.unseen[chosen.codes].ap)
+        tau = (quality.tau, quality.tau_interval) if quality else None
+        return cls(len(both), tau, regret)
 
 
 @dataclass(frozen=True)
@@ -207,12 +272,12 @@ class GeneEffect:
 
 
 def fit_all(outcome: Outcome, seed: int = 0) -> tuple[RatedPredictor, Floats] | None:
-    """A predictor fitted on all candidates, and their measured AP; None if they are too few, or all score
-    the same.
+    """A predictor fitted on all that scored on the same images, and their measured AP; None if they are too
+    few, or all score the same.
     """
-    if not outcome.candidates:
+    if not outcome.learnt:
         return None
-    codes, ap = measured(outcome.candidates)
+    codes, ap = measured(outcome.learnt)
     if not is_enough(ap):
         return None
     return fit_predictor(outcome.problem.costs, codes, ap, seed), ap

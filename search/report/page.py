@@ -21,7 +21,7 @@ from ..strategies.contract import Problem
 from ..strategies.plan import SEARCH, WARM
 from ..study.candidate import Candidate
 from ..study.study import SearchStudy
-from .outcome import Outcome, fit_all, gene_effects, hypervolumes
+from .outcome import Outcome, Unseen, fit_all, gene_effects, hypervolumes
 from .plots import accuracy_against_cost, gene_bars, predicted_against_measured, progress
 
 STYLE = """
@@ -47,7 +47,7 @@ def write_report(
         picture = accuracy_against_cost(outcome, axis)
         write_bytes(folder / f"accuracy_{axis}.png", picture)
         parts.append(image(picture, f"{outcome.metric} against {axis} of every candidate"))
-    parts += ["<h2>Chosen subnets</h2>", chosen_table(outcome)]
+    parts += ["<h2>Chosen subnets</h2>", chosen_table(outcome), *unseen_parts(outcome)]
     parts += analysis_parts(outcome, folder)
     parts += ["<h2>Environment</h2>", environment_table(environment, outcome)]
     body = "\n".join(parts)
@@ -58,7 +58,7 @@ def write_report(
 
 def analysis_parts(outcome: Outcome, folder: Path) -> list[str]:
     """Progress, predictor and genes, as far as the candidates are enough to tell."""
-    searched = [one for one in outcome.candidates if one.origin in (SEARCH, WARM)]
+    searched = [one for one in outcome.learnt if one.origin in (SEARCH, WARM)]
     pictures: dict[str, tuple[bytes, str]] = {}
     metric = outcome.metric
     parts: list[str] = []
@@ -118,6 +118,7 @@ def chosen_table(outcome: Outcome) -> str:
         "budget",
         "limit",
         outcome.metric,
+        *([f"{outcome.metric} on unseen images"] if outcome.unseen else []),
         *costs,
         *(["MACs as scored"] if shown else []),
         "random near it: median",
@@ -137,8 +138,30 @@ def chosen_table(outcome: Outcome) -> str:
             compared = [_percent(median), _percent(max(drawn)), f"{100 * (chosen.ap - median):+.2f}"]
         own = [_cost(chosen, name) for name in costs]
         own += [SCORED_MACS.format(_scored(outcome.problem, _arch(outcome.problem, chosen)))] if shown else []
-        rows.append([budget.name, budget.shown(), _percent(chosen.ap), *own, *compared])
+        scores = [_percent(chosen.ap)]
+        if outcome.unseen:
+            there = outcome.unseen.get(chosen.codes)
+            scores.append(_percent(there.ap) if there else "")
+        rows.append([budget.name, budget.shown(), *scores, *own, *compared])
     return table(head, rows)
+
+
+def unseen_parts(outcome: Outcome) -> list[str]:
+    """What images that chose nothing say of the choice."""
+    found = Unseen.of(outcome)
+    if found is None:
+        return []
+    told = f"On images that chose nothing, {found.count} subnets were scored as well"
+    if found.tau:
+        tau, (low, high) = found.tau
+        told += f"; both scores rank them with Kendall tau {tau:.3f} (90% interval {low:.3f} to {high:.3f})"
+    lacks = [f"{name} {100 * value:.2f}" for name, value in found.regret.items()]
+    if lacks:
+        told += (
+            ". Points that the chosen ones lack there to the best of these within the budget, which owes "
+            f"some of them to luck: {', '.join(lacks)}"
+        )
+    return [f'<p class="note">{html.escape(told)}.</p>']
 
 
 def _arch(problem: Problem, candidate: Candidate) -> Architecture:
@@ -163,6 +186,8 @@ def environment_table(environment: Mapping[str, Any], outcome: Outcome) -> str:
     """How the scores came about."""
     seconds = [candidate.seconds for candidate in outcome.candidates]
     rows = {**environment, "evaluations": len(outcome.candidates)}
+    if outcome.first:
+        rows["evaluations on the first images"] = len(outcome.first)
     if outcome.failed:
         rows["given up"] = len(outcome.failed)
     if seconds:
@@ -172,7 +197,7 @@ def environment_table(environment: Mapping[str, Any], outcome: Outcome) -> str:
 
 def write_results(session: Session, study: SearchStudy, folder: Path) -> Outcome:
     """Write everything that a finished search gives into its run folder; what is there already is kept."""
-    outcome = Outcome.of(session.problem, study.candidates(), study.plans())
+    outcome = Outcome.of(session.problem, study.candidates(), study.plans(), session.options.first)
     outcome.write(folder)
     for budget in session.problem.budgets:
         if budget.name in outcome.chosen:
@@ -185,6 +210,8 @@ def write_results(session: Session, study: SearchStudy, folder: Path) -> Outcome
                 "scored_macs": _scored(session.problem, arch),
                 "val": dict(one.stats or {}),
             }
+            if one.codes in outcome.unseen:
+                about["unseen"] = dict(outcome.unseen[one.codes].stats or {})
             session.scores.save(arch, about, folder / "subnets" / budget.name)
     for warning in outcome.warnings:
         print(f"warning: {warning}", file=sys.stderr)

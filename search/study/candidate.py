@@ -131,6 +131,7 @@ class Candidate:
         stats: the metrics of the evaluation (`AP`, ...); empty before.
         seconds: duration of the evaluation, its recording included.
         label: the name of a reference.
+        part: the images that score it, as in `Row.part`.
         trial_id: what the storage calls its latest trial.
     """
 
@@ -145,6 +146,7 @@ class Candidate:
     stats: Mapping[str, float] | None = None
     seconds: float = 0.0
     label: str = ""
+    part: str = ""
     trial_id: int = -1
 
     @cached_property
@@ -200,6 +202,7 @@ def as_trial(problem: Problem, row: Row, number: int, index: int) -> FrozenTrial
             "costs": dict(zip(problem.costs.names, costs, strict=True)),
             "origin": row.origin,
             "label": row.label,
+            **({"part": row.part} if row.part else {}),
             "round": number,
             "index": index,
         },
@@ -272,6 +275,7 @@ def as_candidate(trial: FrozenTrial, number: int, problem: Problem) -> Candidate
             stats=attributes.get("stats"),
             seconds=trial.duration.total_seconds() if trial.duration else 0.0,
             label=attributes["label"],
+            part=attributes.get("part", ""),
             trial_id=trial._trial_id,
         )
         if candidate.state == "done":

@@ -120,6 +120,11 @@ class SearchStudy:
         self._look()
         return [self._candidates[place] for place in sorted(self._candidates)]
 
+    @property
+    def planned(self) -> int:
+        """How many candidates the rounds known so far have."""
+        return self._starts[-1]
+
     def is_busy(self) -> bool:
         """Whether at the last look all that was planned had its trial, and some of them were not finished."""
         return bool(self._open) and len(self._candidates) == self._starts[-1]

@@ -15,7 +15,7 @@ import numpy as np
 from supernet.family import Architecture
 
 from ..strategies.contract import History, Problem, Strategy
-from ..strategies.plan import PlanOptions, next_plan
+from ..strategies.plan import ALL, FIRST, PlanOptions, next_plan
 from .candidate import Candidate
 from .study import SearchStudy
 
@@ -92,6 +92,7 @@ def search(
     evaluate: Evaluate,
     options: PlanOptions,
     progress: Progress | None = None,
+    parts: Mapping[str, Evaluate] | None = None,
 ) -> list[Candidate]:
     """Take part in a search until it has ended; any number of processes may do so at the same time.
 
@@ -103,15 +104,16 @@ def search(
         options: how much is evaluated.
         progress: called with the number of finished candidates and their best AP, after every evaluation of
             this worker and now and then while it waits.
+        parts: what scores an architecture on other images, by `Row.part`, where `options` plans such.
 
     Returns:
         all candidates of the finished search.
     """
-    told = Told(problem)
+    told, by_part = Told(problem), {**(parts or {}), ALL: evaluate}
     while True:
         candidate = study.claim()
         if candidate is not None:
-            _evaluate_one(study, problem, candidate, evaluate)
+            _evaluate_one(study, problem, candidate, by_part[candidate.part])
             if progress:
                 progress(study.done, study.best)
             continue
@@ -144,7 +146,8 @@ def _advance(study: SearchStudy, told: Told, strategy: Strategy, options: PlanOp
         plans, candidates = study.plans(), study.candidates()
         if study.enqueue(plans, candidates) or not _all_finished(candidates):
             return False
-        plan = next_plan(told.problem, strategy, options, told.history(candidates), plans)
+        known = told.histories(candidates)
+        plan = next_plan(told.problem, strategy, options, known[ALL], plans, known.get(FIRST))
         study.add_plan(len(plans), plan)
         study.enqueue([*plans, plan], candidates)
         return plan.kind == "end"
@@ -165,20 +168,29 @@ class Told:
 
     def __init__(self, problem: Problem) -> None:
         self.problem, self._seen = problem, 0
-        self._known: set[bytes] = set()
-        self._history = History.empty(problem)
+        self._histories = {ALL: History.empty(problem)}
+
+    def histories(self, candidates: Sequence[Candidate]) -> Mapping[str, History]:
+        """By `Row.part`, the history of all candidates, every one of them finished; the next time there may
+        be more.
+        """
+        fresh = candidates[self._seen :]
+        self._seen = len(candidates)
+        for part in dict.fromkeys(one.part for one in fresh):
+            before = self._histories.get(part, History.empty(self.problem))
+            self._histories[part] = self._after(before, [one for one in fresh if one.part == part])
+        return self._histories
 
     def history(self, candidates: Sequence[Candidate]) -> History:
-        """The history of all candidates, every one of them finished; the next time there may be more."""
-        fresh, before = candidates[self._seen :], self._history
+        """That of what was scored on all images."""
+        return self.histories(candidates)[ALL]
+
+    def _after(self, before: History, fresh: Sequence[Candidate]) -> History:
         told = [one for one in fresh if one.state == "done" and one.ap >= 0]
         codes = np.array([one.row for one in told], dtype=np.int64).reshape(-1, len(self.problem.space.genes))
-        self._seen = len(candidates)
-        self._known |= {one.row.tobytes() for one in fresh}
-        self._history = History(
+        return History(
             np.concatenate([before.codes, codes]),
             np.concatenate([before.ap, [one.ap for one in told]]),
             np.concatenate([before.costs, self.problem.costs.predict(codes)]),
-            frozenset(self._known),
+            before.known | {one.row.tobytes() for one in fresh},
         )
-        return self._history

@@ -52,11 +52,12 @@ class ProgressBar:
         self._started = self._printed = time.monotonic()
         self._first = done
 
-    def update(self, done: int, note: str = "") -> None:
-        """Say that `done` parts are finished."""
+    def update(self, done: int, note: str = "", total: int | None = None) -> None:
+        """Say that `done` parts are finished, of `total` by now."""
+        self._total = total or self._total
         if self._live is not None:
             self._note = note or self._note
-            self._live.update(self._task, completed=done, note=self._note)
+            self._live.update(self._task, completed=done, total=self._total, note=self._note)
             return
         now = time.monotonic()
         if self._shown and (done >= self._total or now - self._printed >= QUIET_SECONDS):

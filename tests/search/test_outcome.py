@@ -117,7 +117,9 @@ def test_what_is_believed_is_nearer_to_the_truth_and_chosen() -> None:
     codes = np.unique(codes, axis=0)
     ap, true = landscape.scores(codes, 100), landscape.scores(codes)
     worth = believed(costs, codes, ap)
-    assert np.abs(worth - true).mean() < 0.6 * np.abs(ap - true).mean()
+    # Images that are hard for all are no luck of one.
+    shared = (ap - true).mean()
+    assert np.abs(worth - shared - true).mean() < 0.6 * np.abs(ap - shared - true).mean()
     budgets = tuple(Budget(str(limit), (("macs", limit),)) for limit in (1.2e7, 4e7))
     problem, paid = Problem(costs, budgets), costs.predict(codes)[:, 0]
     found = [
