@@ -214,6 +214,7 @@ FAMILIES: Registry[Family] = Registry(
         "lpn": "subnets.families.lpn:LPN_FAMILY",
         "simplebaseline": "subnets.families.topdown:SIMPLE_BASELINE",
         "hourglass": "subnets.families.topdown:HOURGLASS",
+        "parse-graph": "subnets.families.topdown:PARSE_GRAPH",
     },
     lambda family: family.check(),
 )

@@ -1,9 +1,11 @@
-"""Small top-down networks by their layers: SimpleBaseline and Hourglass, heatmaps of one person in a crop.
+"""Small top-down networks by their layers: SimpleBaseline, Hourglass and the network of RMPG modules.
 
 Sources: Xiao et al., "Simple Baselines for Human Pose Estimation and Tracking", ECCV 2018; Newell et al.,
-"Stacked Hourglass Networks for Human Pose Estimation", ECCV 2016. Every width and depth is a setting. Other
-than there: a strided convolution in the place of every pooling, one hourglass and no stack, and batch norms
-after their convolutions in both. The refinement stands before the last convolution, which gives the heatmaps.
+"Stacked Hourglass Networks for Human Pose Estimation", ECCV 2016; Liu and Xie, "Refinement Module based on
+Parse Graph for Human Pose Estimation", arXiv 2501.11069. Every width and depth is a setting. Other than
+there: a strided convolution in the place of every pooling, one hourglass and no stack, and batch norms after
+their convolutions. All give heatmaps of one person in a crop; what refines stands before the last
+convolution.
 """
 
 from __future__ import annotations
@@ -13,8 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
 from supernet.cost import check_input_shape
+from supernet.errors import InputError
 from supernet.family import Architecture, Family, Layer, Refinement
 from supernet.heads.contract import head_of
+from supernet.heads.single import BODY, BODY_PARTS, HEATMAPS
+from supernet.layers.parse_graph import ParseGraph
 
 from .static import require_at_least, require_count
 
@@ -105,6 +110,43 @@ class HourglassArch(TopDownArch):
         return self.widths[0]
 
 
+@dataclass(frozen=True)
+class ParseGraphArch(SimpleBaselineArch):
+    """SimpleBaseline whose last map several RMPG modules refine one after the other.
+
+    Attributes:
+        modules: how many, each of the form that `refinement` describes.
+        supervised: the numbers, from 0, of those whose nodes are asked for parts of the body: the children of
+            the root for the upper and the lower half, their children for a limb each. () for none.
+    """
+
+    family: ClassVar[str] = "parse-graph"  # type: ignore[misc]
+
+    modules: int = 2
+    supervised: tuple[int, ...] = (0,)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least(1, modules=self.modules)
+        if not isinstance(self.refinement, ParseGraph):
+            raise InputError("settings refinement: a network of family parse-graph needs one of kind rmpg")
+        if list(self.supervised) != sorted(set(self.supervised) & set(range(self.modules))):
+            raise InputError(
+                f"settings supervised: {list(self.supervised)} are not different numbers from 0 to "
+                f"{self.modules - 1}, ascending, as the {self.modules} modules have"
+            )
+        if self.supervised and self.refinement.branching[:2] != (2, 2):
+            raise InputError(
+                "settings supervised: a body has two halves of two limbs each, but the refinement has "
+                f"branching {list(self.refinement.branching)}; begin it with 2, 2, or supervise no module"
+            )
+
+    @property
+    def head_kind(self) -> str:  # type: ignore[override]
+        """Parts of the body beside the heatmaps where modules are supervised."""
+        return BODY_PARTS.name if self.supervised else HEATMAPS.name
+
+
 def residual_layers(name: str, width_in: int, width: int, stride: int, place: Place) -> Iterator[Layer]:
     """A bottleneck block, its middle half as wide, as `run_residual` runs it."""
     scale, middle = place[0], max(1, width // 2)
@@ -131,7 +173,7 @@ class TopDownFamily(Family):
         arch: the class of its descriptions.
     """
 
-    heads = ("heatmaps",)
+    heads: ClassVar[tuple[str, ...]] = (HEATMAPS.name,)
     arch: ClassVar[type[TopDownArch]]
 
     def read(self, value: Mapping[str, Any]) -> TopDownArch:
@@ -154,9 +196,8 @@ class TopDownFamily(Family):
                 found += residual_layers(name, width_in, width, stride, place)
                 width_in = width
         found += self.up_layers(arch)
-        if arch.refinement is not None:
-            found += arch.refinement.layers(REFINEMENT, arch.last_width, FINEST)
-        (output,) = head_of(arch).outputs(num_joints)
+        found += self.refining_layers(arch, num_joints)
+        output, *_ = head_of(arch).outputs(num_joints)
         place = (FINEST, "output", "output")
         found.append(Layer("output", "conv", arch.last_width, output.channels, 1, 1, False, None, *place))
         return tuple(found)
@@ -168,10 +209,19 @@ class TopDownFamily(Family):
             for j in range(depth):
                 x = run_residual(f"down.{i}.{j}", j == 0, apply, add, x)
             maps.append(x)
-        x = self.up(arch, apply, add, maps)
+        x, more = self.refine(arch, apply, add, self.up(arch, apply, add, maps))
+        return [apply("output", x), *more]
+
+    def refining_layers(self, arch: Any, num_joints: int) -> Iterator[Layer]:
+        """Those between the last map at 1/4 and the convolution that makes heatmaps of it."""
         if arch.refinement is not None:
-            x = arch.refinement.wire(REFINEMENT, apply, add, x)
-        return [apply("output", x)]
+            yield from arch.refinement.layers(REFINEMENT, arch.last_width, FINEST)
+
+    def refine(
+        self, arch: Any, apply: Callable[[str, T], T], add: Callable[[T, T], T], x: T
+    ) -> tuple[T, list[T]]:
+        """The last map refined, and what outputs there are beside the heatmaps."""
+        return (x if arch.refinement is None else arch.refinement.wire(REFINEMENT, apply, add, x)), []
 
     def up_layers(self, arch: Any) -> Iterator[Layer]:
         """Those from the coarsest map to the last one at 1/4."""
@@ -229,5 +279,46 @@ class Hourglass(TopDownFamily):
         return x
 
 
+class ParseGraphNetwork(SimpleBaseline):
+    """Several RMPG modules in a row; nodes of supervised ones also give heatmaps of parts of the body.
+
+    What the same node says in several supervised modules is added up, so that a later one mends it.
+    """
+
+    name = "parse-graph"
+    heads = (HEATMAPS.name, BODY_PARTS.name)
+    arch = ParseGraphArch
+
+    def refining_layers(self, arch: Any, num_joints: int) -> Iterator[Layer]:
+        """See `TopDownFamily`."""
+        for module in range(arch.modules):
+            name = f"{REFINEMENT}.{module}"
+            found = arch.refinement.layers(name, arch.last_width, FINEST)
+            yield from found
+            if module in arch.supervised:
+                width = {layer.name: layer.out_channels for layer in found}
+                of_parts = BODY_PARTS.joints(num_joints)
+                for (part, node), joints in zip(BODY.items(), of_parts, strict=True):
+                    whole, wide = f"parts.{module}", width[f"{name}.{node}.context"]
+                    yield Layer(
+                        *(f"{whole}.{part}", "conv", wide, len(joints), 1, 1, False, None),
+                        *(FINEST, whole, "parts"),
+                    )
+
+    def refine(
+        self, arch: Any, apply: Callable[[str, T], T], add: Callable[[T, T], T], x: T
+    ) -> tuple[T, list[T]]:
+        """See `TopDownFamily`."""
+        said: list[T] = []
+        for module in range(arch.modules):
+            name = f"{REFINEMENT}.{module}"
+            x, nodes = arch.refinement.wire_nodes(name, apply, add, x)
+            if module in arch.supervised:
+                found = [apply(f"parts.{module}.{part}", nodes[f"{name}.{at}"]) for part, at in BODY.items()]
+                said = [add(*pair) for pair in zip(said, found, strict=True)] if said else found
+        return x, said
+
+
 SIMPLE_BASELINE = SimpleBaseline()
 HOURGLASS = Hourglass()
+PARSE_GRAPH = ParseGraphNetwork()

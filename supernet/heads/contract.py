@@ -218,6 +218,7 @@ HEADS: Registry[Head] = Registry(
     {
         "embedding": "supernet.heads.embedding:EMBEDDING",
         "heatmaps": "supernet.heads.single:HEATMAPS",
+        "body_parts": "supernet.heads.single:BODY_PARTS",
         "fields": "supernet.heads.single:FIELDS",
         "ae_resize": "supernet.heads.embedding:AE_RESIZE",
         "onestage": "supernet.heads.onestage:ONESTAGE",

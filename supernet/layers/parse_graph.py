@@ -88,7 +88,17 @@ class ParseGraph(Refinement):
 
     def wire(self, name: str, apply: Callable[[str, T], T], add: Callable[[T, T], T], x: T) -> T:
         """See `Refinement`."""
-        return self._wire_node(name, apply, add, x, self.branching)
+        return self.wire_nodes(name, apply, add, x)[0]
+
+    def wire_nodes(
+        self, name: str, apply: Callable[[str, T], T], add: Callable[[T, T], T], x: T
+    ) -> tuple[T, dict[str, T]]:
+        """The map refined, and by name (`NAME.1`, `NAME.1.0`) the maps of the nodes below the root.
+
+        A node's map is as its parent takes it: refined by its own children, and told of its siblings.
+        """
+        nodes: dict[str, T] = {}
+        return self._wire_node(name, apply, add, x, self.branching, nodes), nodes
 
     def _wire_node(
         self,
@@ -97,6 +107,7 @@ class ParseGraph(Refinement):
         add: Callable[[T, T], T],
         x: T,
         branching: tuple[int, ...],
+        nodes: dict[str, T],
     ) -> T:
         count, *below = branching
         maps, looks = [], []
@@ -104,16 +115,16 @@ class ParseGraph(Refinement):
             child = f"{name}.{i}"
             y = apply(f"{child}.take", x)
             if below:
-                y = self._wire_node(child, apply, add, y, tuple(below))
+                y = self._wire_node(child, apply, add, y, tuple(below), nodes)
             maps.append(y)
             looks.append(apply(f"{child}.look", y))
         composed = []
         for i, y in enumerate(maps):
             child = f"{name}.{i}"
             told = (apply(f"{child}.told{other}", looks[other]) for other in _siblings(i, count))
-            y = add(y, apply(f"{child}.context", reduce(add, told)))
+            nodes[child] = add(y, apply(f"{child}.context", reduce(add, told)))
             # The sum of these is one convolution over the sub-maps put side by side.
-            composed.append(apply(f"{child}.compose", y))
+            composed.append(apply(f"{child}.compose", nodes[child]))
         return add(x, apply(f"{name}.composed", reduce(add, composed)))
 
 

@@ -35,6 +35,7 @@ PUBLISHED = {
 # The papers round to a decimal; docs/baselines.md says what they probably leave out.
 ROUNDED = {"lpn-50": (17, 2.9, 1.0), "lpn-101": (17, 5.3, 1.4), "lightweight-openpose": (17, 4.1, 9.0)}
 SIDES = {"embedding": [(28, 4), (14, 2)], "heatmaps": [(14, 4)], "fields": [(4, 8), (6, 8)]}
+SIDES["body_parts"] = [(joints, 4) for joints in (14, 8, 6, 3, 3, 3, 3)]
 
 
 def small(family: str) -> StaticArch:
