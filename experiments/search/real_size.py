@@ -3,12 +3,14 @@
     python experiments/search/real_size.py LANDSCAPE ... [--seeds 10] [--peer-seeds 3] [--strategies NAME ...]
         [--out FILE]
 
-`predictor+pairs` is the default strategy with the model `pairs`.
+`predictor+pairs` is the default with the model `pairs`, `predictor/125` scores on the first 125 of the
+500 images and on all what these favour, `real_size:Measured` is the default before levels were believed ones.
 Without a landscape: processor seconds of choosing 8 at 100 to 5,000 evaluations, least of three.
 
 Writes FILE (real_size.json) beside this file after every search; what is there already is not repeated. By
 search: hypervolume in % of the true front's after 50, 100, 250 evaluations, regret in AP points of the final
-choice (mean over four budgets) by what is measured and by what is believed, all in AP without noise; seconds.
+choice (mean over four budgets) by what is measured and by what is believed, all in AP without noise; seconds;
+the regret of what the search itself chooses at its end, and the images scored until then.
 """
 
 from __future__ import annotations
@@ -21,13 +23,15 @@ from typing import Any
 import numpy as np
 from compare import HERE
 
-from search.accuracy.predictor import believed
+from search.accuracy.predictor import AccuracyPredictor, believed
 from search.costs.budgets import BudgetOptions, resolve_budgets
 from search.costs.contract import Floats
 from search.landscape import Landscape, LandscapeScores
 from search.options import SearchCommand
+from search.report.outcome import Outcome
 from search.strategies.contract import History, Problem, load_strategy
-from search.strategies.plan import PlanOptions
+from search.strategies.plan import ALL, FIRST, PlanOptions
+from search.strategies.predictor import PredictorStrategy
 from search.study.storage import open_storage, quiet_optuna
 from search.study.study import SearchStudy
 from search.study.worker import search
@@ -46,20 +50,40 @@ def regret(landscape: Landscape, problem: Problem, costs: Floats, worth: Floats,
     return float(np.mean([top - true[one.argmax()] for top, one in zip(best, inside, strict=True)]))
 
 
+class Measured(PredictorStrategy):
+    """The default strategy before: what is to be improved on is the best that was measured."""
+
+    def _known(self, history: History, predictor: AccuracyPredictor) -> History:
+        return history
+
+
 def measure(landscape: Landscape, number: int, name: str, seed: int) -> dict[str, Any]:
-    """One search of 250 evaluations of 500 images each."""
+    """One search of 250 architectures, on 500 images each or, for `NAME/FIRST`, on few first."""
     costs = landscape.costs
     problem = problem_of(landscape)
     scores = LandscapeScores(f"litepose:{number}", SearchCommand())
     study = SearchStudy(open_storage("memory"), "benchmark", problem, {})
     start = time.process_time()
-    options = PlanOptions(seed=seed, evaluations=AT[-1], batch=8)
-    strategy, _, model = name.partition("+")
+    strategy, _, few = name.partition("/")
+    first = int(few or scores.images)
+    options = PlanOptions(seed=seed, evaluations=AT[-1], batch=8, first=first / scores.images)
+    strategy, _, model = strategy.partition("+")
     settings = {"models": (model,)} if model else {}
-    found = search(study, problem, load_strategy(strategy, problem, settings), scores, options)
+    work = load_strategy(strategy, problem, settings), scores, options
+    found = search(study, problem, *work, parts={FIRST: scores.on(first)})
+    chosen = Outcome.of(problem, found, study.plans(), options.first).chosen
     seconds = time.process_time() - start
-    codes, ap = np.stack([one.row for one in found]), np.array([one.ap for one in found])
-    row: dict[str, Any] = {"seconds": round(seconds, 1)}
+    asked = [one for one in found if one.part == (FIRST if few else ALL)]
+    fully = sum(one.part == ALL for one in found)
+    codes, ap = np.stack([one.row for one in asked]), np.array([one.ap for one in asked])
+    best = landscape.best([dict(budget.limits)["macs"] for budget in problem.budgets[:-1]])
+    own = landscape.points(np.stack([chosen[budget.name].row for budget in problem.budgets[:-1]]))
+    row: dict[str, Any] = {
+        "seconds": round(seconds, 1),
+        "images": fully * scores.images + (len(found) - fully) * first,
+        "on all images": fully,
+        "chosen": round(float((best - own).mean()), 3),
+    }
     for at in AT:
         paid, true = costs.predict(codes[:at]), landscape.points(codes[:at])
         worth = {"measured": ap[:at], "believed": believed(costs, codes[:at], ap[:at])}
@@ -97,10 +121,35 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "searches": len(rows),
         "seconds": np.mean([row["seconds"] for row in rows]).round(1),
     }
+    for key in ("chosen", "images", "on all images"):
+        if all(key in row for row in rows):
+            found[key] = round(float(np.mean([row[key] for row in rows])), 3)
     for at in map(str, AT):
         for key in rows[0][at]:
             values = [row[at][key] for row in rows]
             found[f"{key} {at}"] = [round(float(of(values)), 2) for of in (np.mean, np.min, np.max)]
+    return found
+
+
+def beside(rows: dict[str, Any], name: str, other: str) -> dict[str, Any] | None:
+    """What `name` has more than `other` on the same landscapes and seeds: mean and its 90% bootstrap interval
+    of the regret chosen and of the hypervolume after 250, and how many times the images."""
+    keys = [key.split(" ", 1)[1] for key in rows if key.split()[0] == name]
+    both = [(rows[f"{name} {key}"], rows[f"{other} {key}"]) for key in keys if f"{other} {key}" in rows]
+    if name == other or not all("chosen" in row for pair in both for row in pair) or len(both) < 2:
+        return None
+    last, rng = str(AT[-1]), np.random.default_rng(0)
+    more = {
+        "chosen": [mine["chosen"] - its["chosen"] for mine, its in both],
+        "hypervolume": [mine[last]["hypervolume"] - its[last]["hypervolume"] for mine, its in both],
+    }
+    found: dict[str, Any] = {"searches": len(both)}
+    for key, values in more.items():
+        means = rng.choice(values, (4000, len(values))).mean(axis=1)
+        found[key] = [round(float(one), 3) for one in (np.mean(values), *np.quantile(means, (0.05, 0.95)))]
+    found["images"] = round(
+        sum(mine["images"] for mine, _ in both) / sum(its["images"] for _, its in both), 3
+    )
     return found
 
 
@@ -126,13 +175,17 @@ def main() -> None:
         for name in given.strategies:
             for number, landscape in landscapes.items():
                 key = f"{name} {number} {seed}"
-                if key in rows or seed >= (given.seeds if "predictor" in name else given.peer_seeds):
+                if key in rows or seed >= (given.peer_seeds if name in PEERS else given.seeds):
                     continue
                 rows[key] = measure(landscape, number, name, seed)
                 print(key, json.dumps(rows[key]), flush=True)
                 names = dict.fromkeys(one.split()[0] for one in rows)
                 result["summary"] = {
-                    one: summary([row for of, row in rows.items() if of.split()[0] == one]) for one in names
+                    one: {
+                        **summary([row for of, row in rows.items() if of.split()[0] == one]),
+                        f"more than {given.strategies[0]}": beside(rows, one, given.strategies[0]),
+                    }
+                    for one in names
                 }
                 file.write_text(json.dumps(result, indent=1) + "\n")
 

@@ -5,7 +5,7 @@ promising, refit.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import ndtr
@@ -90,6 +90,19 @@ def choose_batch(problem: Problem, history: History, pool: Codes, expected: Expe
     return pool[chosen]
 
 
+def promise(problem: Problem, history: History, pool: Codes, expected: Expected) -> float:
+    """AP by which some architecture of a pool is expected to improve on the best known of a budget, at most;
+    a budget that has none yet counts from 0.
+    """
+    costs, most = problem.costs.predict(pool), 0.0
+    for budget in problem.budgets:
+        known = history.ap[budget.feasible(problem.costs, history.costs)]
+        inside = budget.feasible(problem.costs, costs)
+        value = improvement(expected.mean[inside], expected.deviation[inside], known.max(initial=0.0))
+        most = max(most, float(value.max(initial=0.0)))
+    return most
+
+
 def improvement(mean: Floats, deviation: Floats, level: float | Floats) -> Floats:
     """What normal values are expected to have above `level` (Jones et al. 1998)."""
     off = (mean - level) / np.maximum(deviation, 1e-12)
@@ -125,6 +138,8 @@ class PredictorStrategy:
         generations: of the evolution on the predictor.
         models: names of accuracy models (ridge, gp, gp_ard, forest, those of plugins); of several, the one
             that ranks best in cross-validation is taken each round.
+        enough: points of AP; the search ends once no architecture is expected to improve on the best of a
+            budget by as much. 0 spends all evaluations.
 
     Raises:
         InputError: an option is out of its range.
@@ -138,6 +153,7 @@ class PredictorStrategy:
         population: int = 256,
         generations: int = 30,
         models: tuple[str, ...] = ("gp_ard",),
+        enough: float = 0.0,
     ) -> None:
         self._problem = problem
         # What a first fit needs.
@@ -148,6 +164,7 @@ class PredictorStrategy:
             whole_option("population", population, 2), whole_option("generations", generations, 0)
         )
         self._models = names_option("models", models, MODELS.names())
+        self._enough = number_option("enough", enough, 100.0) / 100
 
     @property
     def initial(self) -> int:
@@ -169,6 +186,9 @@ class PredictorStrategy:
         pool = evolve_front(self._problem, optimistic, rng, history.codes, self._front)
         pool = pool[unique_rows(pool, set(history.known))]
         expected = Expected(*predictor.predict(pool), predictor.covariance(pool))
+        history = self._known(history, predictor)
+        if self._problem.budgets and promise(self._problem, history, pool, expected) < self._enough:
+            return pool[:0]
         chosen = choose_batch(self._problem, history, pool, expected, count)
         if len(chosen) < count:
             known = set(history.known) | {row.tobytes() for row in chosen}
@@ -177,6 +197,11 @@ class PredictorStrategy:
             )
             chosen = np.concatenate([chosen, more])
         return chosen
+
+    def _known(self, history: History, predictor: AccuracyPredictor) -> History:
+        """`history` with what is believed of its architectures: the best of many scores owe some of theirs to
+        luck, and nothing would seem to be better."""
+        return replace(history, ap=predictor.predict(history.codes)[0])
 
     def _fit(self, history: History, seed: int) -> AccuracyPredictor:
         known = (self._problem.costs, history.codes, history.ap, seed)

@@ -9,7 +9,8 @@ from scipy.stats import norm
 
 from search.strategies.contract import History
 from search.strategies.front import hypervolume_2d
-from search.strategies.predictor import Expected, choose_batch, gains, improvement
+from search.strategies.predictor import Expected, PredictorStrategy, choose_batch, gains, improvement, promise
+from supernet import InputError
 
 
 def test_expected_gains_are_the_mean_of_added_areas() -> None:
@@ -86,3 +87,28 @@ def test_uncertainty_is_worth_something() -> None:
     deviation[17] = 0.2
     chosen = choose_batch(problem, history, codes[10:], Expected(mean, deviation, np.diag(deviation**2)), 1)
     assert (chosen[0] == codes[27]).all()
+
+
+def test_a_search_ends_once_nothing_promises_enough() -> None:
+    problem = tiny_problem((0.3, 1.0))
+    rng = np.random.default_rng(0)
+    codes = problem.space.sample_codes(rng, 40)
+    history = History.of(problem, codes, Formula(problem.space).ap(codes))
+    pool, deviation = problem.space.sample_codes(rng, 5), np.full(5, 0.1)
+    small, large = (budget.feasible(problem.costs, problem.costs.predict(pool)) for budget in problem.budgets)
+    levels = [
+        history.ap[budget.feasible(problem.costs, history.costs)].max(initial=0) for budget in problem.budgets
+    ]
+    expected = Expected(np.linspace(0.3, 0.5, 5), deviation, np.diag(deviation**2))
+    wanted = [
+        improvement(expected.mean, deviation, level)[inside].max(initial=0)
+        for inside, level in zip((small, large), levels, strict=True)
+    ]
+    assert promise(problem, history, pool, expected) == max(wanted) > 0
+    options = {"population": 32, "generations": 3}
+    for enough, count in ((0.0, 4), (1e-9, 4), (50.0, 0)):
+        asked = PredictorStrategy(problem, enough=enough, **options).ask(history, 4, np.random.default_rng(1))
+        assert len(asked) == count
+    for wrong in (-1, 101, "much"):
+        with pytest.raises(InputError, match=r"strategy_options\.enough"):
+            PredictorStrategy(problem, enough=wrong)  # type: ignore[arg-type]
