@@ -3,8 +3,8 @@
     python experiments/search/real_size.py LANDSCAPE ... [--seeds 10] [--peer-seeds 3] [--strategies NAME ...]
         [--out FILE]
 
-`predictor+pairs` is the default with the model `pairs`, `predictor/125` scores on the first 125 of the
-500 images and on all what these favour, `real_size:Measured` is the default before levels were believed ones.
+`predictor+pairs` and `predictor+believed` are the default with other options; `predictor/125x400` searches
+400 architectures, on the first 125 of the 500 images, and scores on all what these favour.
 Without a landscape: processor seconds of choosing 8 at 100 to 5,000 evaluations, least of three.
 
 Writes FILE (real_size.json) beside this file after every search; what is there already is not repeated. By
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from compare import HERE
 
-from search.accuracy.predictor import AccuracyPredictor, believed
+from search.accuracy.predictor import believed
 from search.costs.budgets import BudgetOptions, resolve_budgets
 from search.costs.contract import Floats
 from search.landscape import Landscape, LandscapeScores
@@ -31,7 +31,6 @@ from search.options import SearchCommand
 from search.report.outcome import Outcome
 from search.strategies.contract import History, Problem, load_strategy
 from search.strategies.plan import ALL, FIRST, PlanOptions
-from search.strategies.predictor import PredictorStrategy
 from search.study.storage import open_storage, quiet_optuna
 from search.study.study import SearchStudy
 from search.study.worker import search
@@ -40,6 +39,11 @@ from supernet import SearchSpace
 BUDGETS = (0.1, 0.3, 0.5, 0.9)
 PEERS = ("random", "evolution", "optuna:NSGAIISampler", "optuna:TPESampler")
 AT = (50, 100, 250)
+OPTIONS: dict[str, dict[str, Any]] = {
+    "": {},
+    "pairs": {"models": ("pairs",)},
+    "believed": {"levels": "believed"},
+}
 
 
 def regret(landscape: Landscape, problem: Problem, costs: Floats, worth: Floats, true: Floats) -> float:
@@ -50,13 +54,6 @@ def regret(landscape: Landscape, problem: Problem, costs: Floats, worth: Floats,
     return float(np.mean([top - true[one.argmax()] for top, one in zip(best, inside, strict=True)]))
 
 
-class Measured(PredictorStrategy):
-    """The default strategy before: what is to be improved on is the best that was measured."""
-
-    def _known(self, history: History, predictor: AccuracyPredictor) -> History:
-        return history
-
-
 def measure(landscape: Landscape, number: int, name: str, seed: int) -> dict[str, Any]:
     """One search of 250 architectures, on 500 images each or, for `NAME/FIRST`, on few first."""
     costs = landscape.costs
@@ -65,10 +62,10 @@ def measure(landscape: Landscape, number: int, name: str, seed: int) -> dict[str
     study = SearchStudy(open_storage("memory"), "benchmark", problem, {})
     start = time.process_time()
     strategy, _, few = name.partition("/")
-    first = int(few or scores.images)
-    options = PlanOptions(seed=seed, evaluations=AT[-1], batch=8, first=first / scores.images)
-    strategy, _, model = strategy.partition("+")
-    settings = {"models": (model,)} if model else {}
+    first, evaluations = map(int, few.split("x")) if few else (scores.images, AT[-1])
+    options = PlanOptions(seed=seed, evaluations=evaluations, batch=8, first=first / scores.images)
+    strategy, _, named = strategy.partition("+")
+    settings: dict[str, Any] = OPTIONS[named]
     work = load_strategy(strategy, problem, settings), scores, options
     found = search(study, problem, *work, parts={FIRST: scores.on(first)})
     chosen = Outcome.of(problem, found, study.plans(), options.first).chosen
@@ -84,7 +81,7 @@ def measure(landscape: Landscape, number: int, name: str, seed: int) -> dict[str
         "on all images": fully,
         "chosen": round(float((best - own).mean()), 3),
     }
-    for at in AT:
+    for at in (at for at in AT if at <= len(asked)):
         paid, true = costs.predict(codes[:at]), landscape.points(codes[:at])
         worth = {"measured": ap[:at], "believed": believed(costs, codes[:at], ap[:at])}
         row[str(at)] = {
@@ -124,32 +121,27 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     for key in ("chosen", "images", "on all images"):
         if all(key in row for row in rows):
             found[key] = round(float(np.mean([row[key] for row in rows])), 3)
-    for at in map(str, AT):
+    for at in (str(at) for at in AT if all(str(at) in row for row in rows)):
         for key in rows[0][at]:
             values = [row[at][key] for row in rows]
             found[f"{key} {at}"] = [round(float(of(values)), 2) for of in (np.mean, np.min, np.max)]
     return found
 
 
-def beside(rows: dict[str, Any], name: str, other: str) -> dict[str, Any] | None:
-    """What `name` has more than `other` on the same landscapes and seeds: mean and its 90% bootstrap interval
-    of the regret chosen and of the hypervolume after 250, and how many times the images."""
-    keys = [key.split(" ", 1)[1] for key in rows if key.split()[0] == name]
+def beside(rows: dict[str, Any], name: str, other: str) -> dict[str, Any]:
+    """What `name` has more than `other` after 100 and 250 evaluations, on the same landscapes and seeds.
+
+    Mean and 90% bootstrap interval of the regret of what each chooses; times the images of `other`, likewise.
+    """
+    keys = [key.split(" ", 1)[1] for key in rows if key.split()[0] == name and "chosen" in rows[key]]
     both = [(rows[f"{name} {key}"], rows[f"{other} {key}"]) for key in keys if f"{other} {key}" in rows]
-    if name == other or not all("chosen" in row for pair in both for row in pair) or len(both) < 2:
-        return None
-    last, rng = str(AT[-1]), np.random.default_rng(0)
-    more = {
-        "chosen": [mine["chosen"] - its["chosen"] for mine, its in both],
-        "hypervolume": [mine[last]["hypervolume"] - its[last]["hypervolume"] for mine, its in both],
-    }
     found: dict[str, Any] = {"searches": len(both)}
-    for key, values in more.items():
-        means = rng.choice(values, (4000, len(values))).mean(axis=1)
-        found[key] = [round(float(one), 3) for one in (np.mean(values), *np.quantile(means, (0.05, 0.95)))]
-    found["images"] = round(
-        sum(mine["images"] for mine, _ in both) / sum(its["images"] for _, its in both), 3
-    )
+    for at in AT[1:] if len(both) > 1 else ():
+        regrets = [mine["chosen"] - its[str(at)]["believed"] for mine, its in both]
+        images = [mine["images"] / (at * 500) for mine, _ in both]
+        for key, values in ((f"regret {at}", regrets), (f"images {at}", images)):
+            means = np.random.default_rng(0).choice(values, (4000, len(values))).mean(axis=1)
+            found[key] = [round(float(x), 3) for x in (np.mean(values), *np.quantile(means, (0.05, 0.95)))]
     return found
 
 

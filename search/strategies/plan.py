@@ -164,8 +164,9 @@ def _proposed(
 def promising(problem: Problem, few: Few, history: History, count: int) -> Codes:
     """(m, G) architectures to score on all images, m <= count; none once they would tell nothing more.
 
-    First those on the front of what is believed; then, the likeliest first, those that are better than the
-    best of a budget with a chance of `DOUBT` or more. Two are compared by what the same images gave both.
+    First those that are believed to be a budget's best (without a budget, the front); then, the likeliest
+    first, those that are better than the best of a budget with a chance of `DOUBT` or more. Two are compared
+    by what the same images gave both.
 
     Args:
         problem: what is searched.
@@ -177,31 +178,31 @@ def promising(problem: Problem, few: Few, history: History, count: int) -> Codes
     open_ = np.array([row.tobytes() not in history.known for row in np.ascontiguousarray(few.codes)])
     if not len(open_):
         return few.codes
-    if not is_enough(few.ap):
-        wanted = open_ & front_mask(np.column_stack([problem.on_axes(costs), -few.ap]))
-        return few.codes[wanted][:count]
-    predictor = fit_rounds(problem.costs, history.codes, history.ap, few)
-    mean, deviation = predictor.predict(few.codes)
-    wanted = open_ & front_mask(np.column_stack([problem.on_axes(costs), -mean]))
-    if wanted.any():
-        return few.codes[wanted][:count]
+    predictor = fit_rounds(problem.costs, history.codes, history.ap, few) if is_enough(few.ap) else None
+    mean, deviation = predictor.predict(few.codes) if predictor else (few.ap, np.zeros(len(few.ap)))
+    best = np.zeros(len(mean), dtype=bool)
+    best[list(best_within(problem, costs, mean).values())] = True
+    if not problem.budgets:
+        best = front_mask(np.column_stack([problem.on_axes(costs), -mean]))
+    if (best & open_).any() or predictor is None:
+        first: Codes = few.codes[best & open_][:count]
+        return first
     chance = np.zeros(len(mean))
     for budget in problem.budgets:
         inside = budget.feasible(problem.costs, costs)
         known = np.flatnonzero(inside & ~open_)
         if not len(known):
             continue
-        best = known[mean[known].argmax()]
-        # Whoever is ahead by two deviations of its own is so by more than that of the difference.
+        top = known[mean[known].argmax()]
         rivals = np.flatnonzero(inside & open_)
         rivals = rivals[np.argsort(-(mean + 2 * deviation)[rivals], kind="stable")[:RIVALS]]
-        chosen = np.array([best, *rivals])
-        covariance = predictor.covariance(few.codes[chosen])
-        variance = deviation[rivals] ** 2 + deviation[best] ** 2 - 2 * covariance[0, 1:]
-        off = (mean[rivals] - mean[best]) / np.sqrt(np.maximum(variance, 1e-18))
+        covariance = predictor.covariance(few.codes[[top, *rivals]])
+        variance = deviation[rivals] ** 2 + deviation[top] ** 2 - 2 * covariance[0, 1:]
+        off = (mean[rivals] - mean[top]) / np.sqrt(np.maximum(variance, 1e-18))
         chance[rivals] = np.maximum(chance[rivals], ndtr(off))
     order = np.argsort(-chance, kind="stable")
-    return few.codes[order[chance[order] >= DOUBT][:count]]
+    likely: Codes = few.codes[order[chance[order] >= DOUBT][:count]]
+    return likely
 
 
 def best_within(problem: Problem, costs: Floats, worth: Floats) -> dict[str, int]:

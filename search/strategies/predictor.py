@@ -140,6 +140,8 @@ class PredictorStrategy:
             that ranks best in cross-validation is taken each round.
         enough: points of AP; the search ends once no architecture is expected to improve on the best of a
             budget by as much. 0 spends all evaluations.
+        levels: what is to be improved on: the best `measured` AP, or the best `believed`, which owes less of
+            it to luck.
 
     Raises:
         InputError: an option is out of its range.
@@ -154,6 +156,7 @@ class PredictorStrategy:
         generations: int = 30,
         models: tuple[str, ...] = ("gp_ard",),
         enough: float = 0.0,
+        levels: str = "measured",
     ) -> None:
         self._problem = problem
         # What a first fit needs.
@@ -164,6 +167,7 @@ class PredictorStrategy:
             whole_option("population", population, 2), whole_option("generations", generations, 0)
         )
         self._models = names_option("models", models, MODELS.names())
+        (self._levels,) = names_option("levels", [levels], ("measured", "believed"))
         self._enough = number_option("enough", enough, 100.0) / 100
 
     @property
@@ -186,7 +190,8 @@ class PredictorStrategy:
         pool = evolve_front(self._problem, optimistic, rng, history.codes, self._front)
         pool = pool[unique_rows(pool, set(history.known))]
         expected = Expected(*predictor.predict(pool), predictor.covariance(pool))
-        history = self._known(history, predictor)
+        if self._levels == "believed":
+            history = replace(history, ap=predictor.predict(history.codes)[0])
         if self._problem.budgets and promise(self._problem, history, pool, expected) < self._enough:
             return pool[:0]
         chosen = choose_batch(self._problem, history, pool, expected, count)
@@ -197,11 +202,6 @@ class PredictorStrategy:
             )
             chosen = np.concatenate([chosen, more])
         return chosen
-
-    def _known(self, history: History, predictor: AccuracyPredictor) -> History:
-        """`history` with what is believed of its architectures: the best of many scores owe some of theirs to
-        luck, and nothing would seem to be better."""
-        return replace(history, ap=predictor.predict(history.codes)[0])
 
     def _fit(self, history: History, seed: int) -> AccuracyPredictor:
         known = (self._problem.costs, history.codes, history.ap, seed)

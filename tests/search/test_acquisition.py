@@ -7,10 +7,12 @@ import pytest
 from analytic import Formula, certain, tiny_problem
 from scipy.stats import norm
 
-from search.strategies.contract import History
+from search.accuracy.predictor import fit_model
+from search.strategies.contract import History, Problem
 from search.strategies.front import hypervolume_2d
 from search.strategies.predictor import Expected, PredictorStrategy, choose_batch, gains, improvement, promise
 from supernet import InputError
+from supernet.space import Codes
 
 
 def test_expected_gains_are_the_mean_of_added_areas() -> None:
@@ -112,3 +114,24 @@ def test_a_search_ends_once_nothing_promises_enough() -> None:
     for wrong in (-1, 101, "much"):
         with pytest.raises(InputError, match=r"strategy_options\.enough"):
             PredictorStrategy(problem, enough=wrong)  # type: ignore[arg-type]
+
+
+def test_levels_are_what_was_measured_or_what_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem, seen = tiny_problem(), []
+
+    def watch(problem: Problem, history: History, pool: Codes, expected: Expected, count: int) -> Codes:
+        seen.append(history.ap)
+        return choose_batch(problem, history, pool, expected, count)
+
+    monkeypatch.setattr("search.strategies.predictor.choose_batch", watch)
+    codes = problem.space.sample_codes(np.random.default_rng(0), 40)
+    history = History.of(problem, codes, Formula(problem.space).ap(codes))
+    for levels in ("measured", "believed"):
+        strategy = PredictorStrategy(problem, population=32, generations=3, levels=levels)
+        strategy.ask(history, 4, np.random.default_rng(1))
+    seed = int(np.random.default_rng(1).integers(2**31))
+    believed = fit_model(problem.costs, codes, history.ap, seed, "gp_ard").predict(codes)[0]
+    assert (seen[0] == history.ap).all()
+    assert (seen[1] == believed).all()
+    with pytest.raises(InputError, match=r"strategy_options\.levels"):
+        PredictorStrategy(problem, levels="hoped")
