@@ -1,4 +1,4 @@
-"""What RMPG changed, by network and data: python -m experiments.rmpg.report WORK; writes results.json."""
+"""What RMPG changed, by network and data: python -m experiments.rmpg.report WORK [--out FILE]."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ PAIRS = (
     ("simplebaseline", "simplebaseline+"),
     ("simplebaseline=", "simplebaseline+"),
     ("litepose", "litepose+"),
+    ("parse-graph", "parse-graph parts"),
+    ("simplebaseline+", "parse-graph"),
 )
 
 
@@ -56,7 +58,9 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("work", type=Path)
-    work = parser.parse_args().work
+    parser.add_argument("--out", type=Path, default=HERE / "results.json")
+    options = parser.parse_args()
+    work = options.work
     sizes = {
         name: {"macs": count_macs(arch, 14), "params": count_params(arch, 14)}
         for name, arch in networks().items()
@@ -68,7 +72,7 @@ def main() -> None:
                 if (table := paired(work / str(steps), data, names)) is not None:
                     result[f"{steps} steps, {data}, {' against '.join(reversed(names))}"] = table
                     print(steps, data, names, table)
-    (HERE / "results.json").write_text(json.dumps(result, indent=1) + "\n")
+    options.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

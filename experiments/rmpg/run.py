@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from subnets.families.topdown import SimpleBaselineArch
+from subnets.families.topdown import ParseGraphArch, SimpleBaselineArch
 from subnets.network import Network, build
 from subnets.runtime import torch_runtime
 from subnets.topdown.crops import PersonBatches, find_people, score_people, train_crops, true_boxes
@@ -46,7 +46,10 @@ FLIP = {"lsp": 0.5, "crowds": 0.0}
 
 
 def networks() -> dict[str, Architecture]:
-    """By name; `+` is refined, `=` is wider instead, until it costs what the refined one does."""
+    """By name; `+` is refined, `=` is wider instead, until it costs what the refined one does.
+
+    `parse-graph` has two modules, and with `parts` the nodes of the first learn parts of the body.
+    """
     stages = zip((16, 24, 40, 64), (1, 2, 2, 2), strict=True)
     plain: dict[str, Any] = {
         "simplebaseline": SimpleBaselineArch((SIDE, SIDE), 16, (32, 48, 64), (1, 1, 1), (32, 32)),
@@ -60,7 +63,12 @@ def networks() -> dict[str, Architecture]:
     }
     refined = {f"{name}+": replace(arch, refinement=RMPG) for name, arch in plain.items()}
     wider = {"simplebaseline=": SimpleBaselineArch((SIDE, SIDE), 18, (36, 52, 70), (1, 1, 1), (34, 34))}
-    return dict(sorted((plain | refined | wider).items(), reverse=True))
+    base = plain["simplebaseline"].__dict__ | {"refinement": RMPG, "modules": 2}
+    modules = {
+        name: ParseGraphArch(**base, supervised=supervised)
+        for name, supervised in {"parse-graph": (), "parse-graph parts": (0,)}.items()
+    }
+    return dict(sorted((plain | refined | wider | modules).items(), reverse=True))
 
 
 def photographs(real: Path, folder: Path) -> Path:

@@ -41,7 +41,7 @@ class Heatmaps(Head):
         heats_bjhw = passes[0][0]
         for mirrored, *_ in passes[1:]:
             heats_bjhw = (heats_bjhw + mirrored[:, list(skeleton.flip), :, ::-1]) / 2
-        (output,) = self.outputs(skeleton.num_joints)
+        output, *_ = self.outputs(skeleton.num_joints)
         return best_pixels(heats_bjhw, output.scale)
 
 

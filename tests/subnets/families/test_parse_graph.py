@@ -136,6 +136,13 @@ def test_a_part_counts_its_own_labelled_joints_alone() -> None:
     assert error > 0
 
 
+def test_the_person_is_that_of_the_first_output() -> None:
+    skeleton, rng = Skeleton.load("crowdpose"), np.random.default_rng(0)
+    passes = [[rng.random((2, n, 16, 8), np.float32) for n in (14, 8, 6, 3, 3, 3, 3)] for _ in range(2)]
+    wanted = HEATMAPS.person([outputs[:1] for outputs in passes], skeleton)
+    assert np.array_equal(BODY_PARTS.person(passes, skeleton), wanted)
+
+
 def test_modules_that_say_the_same_are_added_up() -> None:
     both, images = build(replace(ARCH, supervised=(0, 2))).eval(), torch.randn(1, 3, 64, 32)
     with torch.no_grad():
