@@ -109,8 +109,8 @@ def run(config: CompareCommand, folder: Path) -> None:
     names = list(outputs_of(manifest))
     dataset, pictures = None, _of_vectors(held, names)
     if config.split is not None:
-        opened, dataset = _network_and_split(config)
-        pictures = _of_split(opened, manifest, names, dataset)
+        opened, dataset = network_and_split(config)
+        pictures = pictures_of_split(opened, manifest, names, dataset)
     if config.write is not None:
         write_pixels(Path(config.write), pictures)
         return
@@ -178,7 +178,7 @@ def _of_vectors(held: Arrays, names: Sequence[str]) -> Iterator[Picture]:
         yield Picture(number, held[f"image_{number}"], held[f"pixels_{number}"], outputs, people)
 
 
-def _network_and_split(config: CompareCommand) -> tuple[Opened, PoseDataset]:
+def network_and_split(config: CompareCommand) -> tuple[Opened, PoseDataset]:
     """The folder's network, and the pictures of its joints."""
     from supernet.data.source import open_split
     from supernet.evaluation import scored_part
@@ -191,7 +191,7 @@ def _network_and_split(config: CompareCommand) -> tuple[Opened, PoseDataset]:
     return opened, scored_part(open_split(config.data, str(config.split)), config.images)
 
 
-def _of_split(
+def pictures_of_split(
     opened: Opened, manifest: Manifest, names: Sequence[str], dataset: PoseDataset
 ) -> Iterator[Picture]:
     """Those of a data set, run through the folder's weights in torch."""

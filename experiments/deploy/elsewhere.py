@@ -2,8 +2,10 @@
 
     python experiments/deploy/elsewhere.py RUNTIME FOLDER pixels.npz outputs.npz [training.npz]
 
-RUNTIME is ncnn (needs ncnn and pnnx), aotinductor (torch), opencv, tract, or rknn (rknn-toolkit2;
-its simulator, in INT8 with training pictures). FOLDER is an export of fixed shape: model.onnx and model.pt2.
+RUNTIME is ncnn (needs ncnn and pnnx), aotinductor (torch), opencv, tract, openvino_int8 (openvino, of
+our model_int8.onnx), coreml (coremltools and torch; not Core ML, which Apple's systems alone have, but the
+operators of model.mlpackage one by one in torch, so that the conversion is checked), or rknn (rknn-toolkit2;
+its simulator, in INT8 with training pictures). FOLDER is an export of fixed shape: model.onnx and so on.
 """
 
 from __future__ import annotations
@@ -92,6 +94,70 @@ def tract(folder: Path, shape: tuple[int, ...]) -> Run:
     return lambda images: [value.to_numpy() for value in model.run([images])]
 
 
+def openvino_int8(folder: Path, shape: tuple[int, ...]) -> Run:
+    """Our own INT8 file, whose rounding steps OpenVINO takes for its integers."""
+    import openvino
+
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 1}
+    model = openvino.Core().compile_model(str(folder / "model_int8.onnx"), "CPU", settings)
+
+    def run(images: Any) -> list[Any]:
+        results = model([images])
+        return [np.array(results[port]) for port in model.outputs]
+
+    return run
+
+
+def coreml(folder: Path, shape: tuple[int, ...]) -> Run:
+    """The ML program of format coreml as torch computes its operators."""
+    import torch
+    from coremltools.converters.mil.frontend.milproto.load import load
+    from coremltools.models import MLModel
+    from torch.nn import functional
+
+    package = MLModel(str(folder / "coreml/model.mlpackage"), skip_model_load=True)
+    spec = package.get_spec()
+    program = load(spec, spec.specificationVersion, package.weights_dir)
+    (function,) = program.functions.values()
+
+    def convolve(one: Any, x: Any) -> Any:
+        weight, bias = (
+            None if one.inputs.get(name) is None else torch.from_numpy(np.array(one.inputs[name].val))
+            for name in ("weight", "bias")
+        )
+        strides, groups = one.strides.val.tolist(), int(one.groups.val)
+        if one.pad_type.val != "custom" and one.pad_type.val != "valid":
+            raise SystemExit(f"padding {one.pad_type.val} is not known here")
+        top, bottom, left, right = one.pad.val.tolist() if one.pad_type.val == "custom" else [0] * 4
+        if one.op_type == "conv":
+            x = functional.pad(x, (left, right, top, bottom))
+            return functional.conv2d(x, weight, bias, strides, groups=groups)
+        full = functional.conv_transpose2d(x, weight, bias, strides, groups=groups)
+        return full[..., top : full.shape[2] - bottom, left : full.shape[3] - right]
+
+    simple = {
+        "relu": torch.relu,
+        "relu6": functional.relu6,
+        "add": torch.add,
+        "conv": None,
+        "conv_transpose": None,
+    }
+
+    def run(images: Any) -> list[Any]:
+        (given,) = function.inputs
+        known = {given: torch.from_numpy(images)}
+        for one in function.operations:
+            if one.op_type == "const":
+                continue
+            inputs = [known[one.inputs[name].name] for name in ("x", "y") if name in one.inputs]
+            work = simple[one.op_type]
+            (made,) = one.outputs
+            known[made.name] = convolve(one, *inputs) if work is None else work(*inputs)
+        return [known[each.name].numpy() for each in function.outputs]
+
+    return run
+
+
 def rknn(folder: Path, shape: tuple[int, ...], images: Sequence[Any] = ()) -> Run:
     """Rockchip's simulator of an RK3588: fp16, or INT8 calibrated on `images`."""
     from rknn.api import RKNN
@@ -114,7 +180,15 @@ def rknn(folder: Path, shape: tuple[int, ...], images: Sequence[Any] = ()) -> Ru
     return lambda images: [np.asarray(each) for each in net.inference(inputs=[images], data_format=["nchw"])]
 
 
-RUNTIMES = {"ncnn": ncnn, "aotinductor": aotinductor, "opencv": opencv, "tract": tract, "rknn": rknn}
+RUNTIMES = {
+    "ncnn": ncnn,
+    "aotinductor": aotinductor,
+    "opencv": opencv,
+    "tract": tract,
+    "openvino_int8": openvino_int8,
+    "coreml": coreml,
+    "rknn": rknn,
+}
 
 
 def main() -> None:

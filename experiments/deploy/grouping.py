@@ -1,6 +1,7 @@
 """Rules of grouping by AP: one network's maps, decoded under each rule, with paired bootstrap intervals.
 
     python experiments/deploy/grouping.py largest --supernet runs/train/demo --splits val test --name demo
+    python experiments/deploy/grouping.py photographs:large --photographs /data/real --name photographs
     python experiments/deploy/grouping.py runs/export/demo-p30 --data runs/train/demo --splits val --name p30
 
 The data are those of the training run `--data` (that of `--supernet` by itself). Every rule sees the same
@@ -31,7 +32,7 @@ from experiments.benchmarks.decode.rendered import Noise, ground_truth, render, 
 from subnets.console import SourceOptions
 from subnets.runtime import torch_runtime
 from subnets.source import open_source
-from supernet.data.source import data_from, open_split
+from supernet.data.source import DataConfig, data_from, open_split
 from supernet.evaluation import Evaluator
 from supernet.heads.embedding import merge_passes
 from supernet.options import EvaluationOptions
@@ -94,7 +95,10 @@ VARIANTS = {
 
 def measure(arguments: argparse.Namespace, split: str) -> dict[str, Any]:
     """AP of every variant on `split`, and paired differences to the first."""
-    data = data_from(read_yaml(Path(arguments.data or arguments.supernet) / "config.yaml")["data"])
+    if arguments.photographs:
+        data = DataConfig(root=arguments.photographs, layout="crowdpose", workers=0)
+    else:
+        data = data_from(read_yaml(Path(arguments.data or arguments.supernet) / "config.yaml")["data"])
     opened = open_source(arguments.arch, SourceOptions(supernet=arguments.supernet)).require_trained()
     run, skeleton = torch_runtime(opened.require_net(), 1), opened.skeleton
     evaluator = Evaluator(open_split(data, split), EvaluationOptions(images=arguments.images, memory=0))
@@ -155,6 +159,7 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=3, help="in each drawn image")
     parser.add_argument("--supernet", help="training run that the weights of a name come from")
     parser.add_argument("--data", help="training run whose data to score on")
+    parser.add_argument("--photographs", help="instead: photographs in CrowdPose's layout to score on")
     parser.add_argument("--splits", nargs="+", default=["val"])
     parser.add_argument("--images", type=int, help="the first so many of a split")
     parser.add_argument(

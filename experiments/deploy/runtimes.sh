@@ -3,7 +3,8 @@
 #
 #   NETWORK=runs/search/demo:p85 bash experiments/deploy/runtimes.sh FOLDER-FOR-ENVIRONMENTS
 #
-# From the repository, after `make demo`; NETWORK=photographs:large needs no training. Every environment has torch's CPU
+# From the repository, after `make demo`; NETWORK=photographs:large needs no training. NETWORK is arch=, with what
+# else an export needs: NETWORK="largest supernet=demo" after the demo's training alone. Every environment has torch's CPU
 # build first, so that no other is pulled, but rknn's, which pins an older torch with CUDA (6 GB).
 # Which rows: ROWS="small tflite" ... ; how many training images set the ranges of INT8: CALIBRATION=128
 set -uo pipefail
@@ -31,16 +32,17 @@ row() { # NAME TOLERANCE COMMAND...
 }
 elsewhere() { # NAME RUNTIME ENVIRONMENT TOLERANCE [TRAINING]
     local target="$out-$2${5:+-int8}.npz"
+    rm -f "$target"
     "$envs/$3/bin/python" "$here/elsewhere.py" "$2" $out-small $out-pixels.npz "$target" ${5:+"$5"} >/dev/null 2>&1
     row "$1" "$4" $p -m subnets.compare $out-small other="$target"
 }
-wanted() { [[ " ${ROWS:-small tflite executorch rknn} " == *" $1 "* ]]; }
+wanted() { [[ " ${ROWS:-small apart tflite executorch rknn} " == *" $1 "* ]]; }
 
-environment small . openvino ncnn pnnx tract
+environment small ".[coreml]" openvino ncnn pnnx tract
 p="$envs/small/bin/python"
 if wanted small; then
-    versions small "torch|onnx|onnxruntime|openvino|ncnn|pnnx|tract|opencv-python-headless|numpy"
-    $p -m subnets.export $common "format=[onnx,fp16,int8,torch_export,openvino]" name=runtimes-small
+    versions small "torch|onnx|onnxruntime|openvino|ncnn|pnnx|tract|coremltools|opencv-python-headless|numpy"
+    $p -m subnets.export $common "format=[onnx,fp16,int8,torch_export,openvino,coreml]" name=runtimes-small
     $p -m subnets.export $common format=int8 export.int8=tensor name=runtimes-tensor
     row "onnxruntime" 1e-3 $p -m subnets.compare $out-small other=$out-small/model.onnx
     row "torch.export" 1e-3 $p -m subnets.compare $out-small other=$out-small/model.pt2
@@ -50,9 +52,19 @@ if wanted small; then
     elsewhere OpenCV opencv small 1e-3
     elsewhere tract tract small 1e-3
     elsewhere AOTInductor aotinductor small 1e-3
+    elsewhere "Core ML's program, operator by operator in torch" coreml small 1e-3
     row "onnxruntime, fp16" null $p -m subnets.compare $out-small other=$out-small/model_fp16.onnx
     row "onnxruntime, INT8" null $p -m subnets.compare $out-small other=$out-small/model_int8.onnx
+    elsewhere "OpenVINO, INT8" openvino_int8 small null
     row "onnxruntime, INT8 per tensor" null $p -m subnets.compare $out-tensor other=$out-tensor/model_int8.onnx
+fi
+# Which decisions of grouping differ, in all of them at once.
+if wanted apart; then
+    others=("$out"-small/model.onnx "$out"-small/model.pt2 "$out"-small/openvino/model.xml)
+    for each in ncnn opencv tract aotinductor coreml; do
+        [ -f "$out-$each.npz" ] && others+=("$out-$each.npz")
+    done
+    $p experiments/deploy/apart.py $out-small "${others[@]}" --name "$network"
 fi
 # A format and its INT8, of an optional package: name of the row, extra and format, name of its files, label.
 optional() {

@@ -18,6 +18,7 @@ from subnets import Subnet
 from supernet import Arch, SearchSpace
 from supernet.cost import MacsTable, ParamsTable, count_macs
 from supernet.family import layers
+from supernet.memory import MemoryTable
 from supernet.runs.files import write_json
 
 ROWS = 200_000
@@ -56,12 +57,13 @@ def measure(name: str) -> dict[str, object]:
     start = time.perf_counter()
     table = MacsTable(space)
     building = time.perf_counter() - start
-    params = ParamsTable(space)
+    params, memory = ParamsTable(space), MemoryTable(space, 14)
     few = space.decode(codes[:1000])
     assert closed_form(few) == table.predict(codes[:1000]).tolist()
     ways: dict[str, tuple[int, Callable[[], object]]] = {
         "MacsTable.predict": (len(codes), lambda: table.predict(codes)),
         "ParamsTable.predict": (len(codes), lambda: params.predict(codes)),
+        "MemoryTable.predict": (len(codes), lambda: memory.predict(codes)),
         "count_macs": (len(few), lambda: closed_form(few)),
         "fvcore": (2, lambda: [fvcore_macs(arch) for arch in few[:2]]),
     }
