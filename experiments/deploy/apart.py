@@ -13,7 +13,7 @@ missed joint is found, how people rank. Told are
 - with torch's maps alone, in how many pictures some decision's margin is below a given difference: that many
   may differ in any runtime, whatever the last digits are.
 
-Rows go to apart.json beside this file, one per name.
+Rows go to apart.json beside this file, one per name; runtimes that are measured later join those of before.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from supernet.runs.environment import environment
 from supernet.runs.files import read_json, read_yaml, write_json
 
 RECORD = Path(__file__).resolve().parent / "apart.json"
-SAMPLES = 1000
+SAMPLES = 200
 DIFFERENCES = (1e-7, 1e-6, 1e-5, 1e-4)
 STEPS = ("peaks", "persons", "missed joints", "ranks of people")
 
@@ -221,6 +221,16 @@ def measure(folder: str, others: list[str]) -> dict[str, Any]:
     return result
 
 
+def joined(before: dict[str, Any] | None, row: dict[str, Any]) -> dict[str, Any]:
+    """`row` with the runtimes that only the row of before has."""
+    if before is None:
+        return row
+    now = {name for found in row["rules"].values() for name in found}
+    kept = [each for each in before["pictures"] if each["runtime"] not in now]
+    rules = {rule: {**before["rules"].get(rule, {}), **found} for rule, found in row["rules"].items()}
+    return {**row, "pictures": [*kept, *row["pictures"]], "rules": rules}
+
+
 def main() -> None:
     """Measure, print, and write the record."""
     parser = argparse.ArgumentParser(
@@ -233,7 +243,7 @@ def main() -> None:
     arguments = parser.parse_args()
     record = read_json(arguments.out) if arguments.out.exists() else {"networks": {}}
     row = {**measure(arguments.folder, arguments.others), "environment": environment(1)}
-    record["networks"][arguments.name] = row
+    record["networks"][arguments.name] = joined(record["networks"].get(arguments.name), row)
     write_json(arguments.out, record)
     print(json.dumps({key: row[key] for key in ("rules", "pictures with a margin below")}, indent=1))
 
