@@ -1,7 +1,7 @@
 """Strategies on landscapes over `space=litepose`, 2e22 architectures, seed by seed.
 
     python experiments/search/real_size.py LANDSCAPE ... [--seeds 10] [--peer-seeds 3] [--strategies NAME ...]
-        [--out FILE]
+        [--images 500] [--out FILE]
 
 `predictor+pairs` and `predictor+believed` are the default with other options; `predictor/125x400` searches
 400 architectures, on the first 125 of the 500 images, and scores on all what these favour.
@@ -35,6 +35,7 @@ from search.study.storage import open_storage, quiet_optuna
 from search.study.study import SearchStudy
 from search.study.worker import search
 from supernet import SearchSpace
+from supernet.options import EvaluationOptions
 
 BUDGETS = (0.1, 0.3, 0.5, 0.9)
 PEERS = ("random", "evolution", "optuna:NSGAIISampler", "optuna:TPESampler")
@@ -54,11 +55,13 @@ def regret(landscape: Landscape, problem: Problem, costs: Floats, worth: Floats,
     return float(np.mean([top - true[one.argmax()] for top, one in zip(best, inside, strict=True)]))
 
 
-def measure(landscape: Landscape, number: int, name: str, seed: int) -> dict[str, Any]:
-    """One search of 250 architectures, on 500 images each or, for `NAME/FIRST`, on few first."""
+def measure(landscape: Landscape, number: int, name: str, seed: int, images: int = 500) -> dict[str, Any]:
+    """One search of 250 architectures on `images` images each or, for `NAME/FIRSTxCOUNT`, of COUNT on few
+    first.
+    """
     costs = landscape.costs
     problem = problem_of(landscape)
-    scores = LandscapeScores(f"litepose:{number}", SearchCommand())
+    scores = LandscapeScores(f"litepose:{number}", SearchCommand(evaluation=EvaluationOptions(images=images)))
     study = SearchStudy(open_storage("memory"), "benchmark", problem, {})
     start = time.process_time()
     strategy, _, few = name.partition("/")
@@ -136,7 +139,8 @@ def beside(rows: dict[str, Any], name: str, other: str) -> dict[str, Any]:
     keys = [key.split(" ", 1)[1] for key in rows if key.split()[0] == name and "chosen" in rows[key]]
     both = [(rows[f"{name} {key}"], rows[f"{other} {key}"]) for key in keys if f"{other} {key}" in rows]
     found: dict[str, Any] = {"searches": len(both)}
-    for at in AT[1:] if len(both) > 1 else ():
+    # Few images are cheaper: they are compared with fewer architectures as well.
+    for at in (AT[1:] if "/" in name else AT[-1:]) if len(both) > 1 else ():
         regrets = [mine["chosen"] - its[str(at)]["believed"] for mine, its in both]
         images = [mine["images"] / (at * 500) for mine, _ in both]
         for key, values in ((f"regret {at}", regrets), (f"images {at}", images)):
@@ -151,6 +155,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--peer-seeds", type=int, default=3)
     parser.add_argument("--strategies", nargs="+", default=["predictor", *PEERS])
+    parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--out", default="real_size.json")
     given = parser.parse_args()
     quiet_optuna()
@@ -169,7 +174,7 @@ def main() -> None:
                 key = f"{name} {number} {seed}"
                 if key in rows or seed >= (given.peer_seeds if name in PEERS else given.seeds):
                     continue
-                rows[key] = measure(landscape, number, name, seed)
+                rows[key] = measure(landscape, number, name, seed, given.images)
                 print(key, json.dumps(rows[key]), flush=True)
                 names = dict.fromkeys(one.split()[0] for one in rows)
                 result["summary"] = {
