@@ -3,9 +3,10 @@
     PYTHONPATH=. python experiments/deploy/apart.py runs/export/FOLDER OTHER [OTHER ...] --name NAME
 
 FOLDER is an export of fixed shape that ends in maps; OTHER what `subnets.compare other=` takes on the
-rendered test split: a file that runs here, or outputs (.npz) of `elsewhere.py`. Grouping is taken apart into
-its decisions, in their order: which pixels are peaks and how they rank, which persons they join, where a
-missed joint is found, how people rank. Told are
+rendered test split: a file that runs here, or outputs (.npz) of `elsewhere.py`; or `noise:1e-6`, torch's maps
+with evenly spread noise of up to so much of the largest value: what any runtime may come to that is so far
+off. Grouping is taken apart into its decisions, in their order: which pixels are peaks and how they rank,
+which persons they join, where a missed joint is found, how people rank. Told are
 
 - for every picture whose people differ the first decision that differs, its margin (how far the numbers it
   compares are from the other outcome) beside the difference of the maps, and what becomes of the people;
@@ -27,7 +28,16 @@ from typing import Any
 import numpy as np
 
 from experiments.deploy.grouping import SHIPPED
-from subnets.compare import CompareCommand, network_and_split, outputs_from, pictures_of_split, same_people
+from subnets.compare import (
+    CompareCommand,
+    Found,
+    Picture,
+    difference,
+    network_and_split,
+    outputs_from,
+    pictures_of_split,
+    same_people,
+)
 from subnets.portable.manifest import Manifest, outputs_of
 from subnets.portable.predictor import Predictor
 from supernet.data.source import data_from
@@ -40,6 +50,7 @@ from supernet.runs.files import read_json, read_yaml, write_json
 RECORD = Path(__file__).resolve().parent / "apart.json"
 SAMPLES = 200
 DIFFERENCES = (1e-7, 1e-6, 1e-5, 1e-4)
+NOISE = "noise:"
 STEPS = ("peaks", "persons", "missed joints", "ranks of people")
 
 
@@ -137,12 +148,15 @@ def _missed(found: Decisions, heat_jhw: Any, tags_jhwt: Any, tags_nt: Any, peaks
         found.margins["missed joints"] += [float(first - second), float(half[able].min())]
 
 
-def first_difference(ours: Decisions, theirs: Decisions) -> tuple[str, float]:
-    """The first step that was decided otherwise, and the smallest margin of its decisions; "" if none was."""
+def first_difference(ours: Decisions, theirs: Decisions) -> tuple[str, float | None]:
+    """The first step that was decided otherwise, and the smallest margin of its decisions.
+
+    Where none was, a joint is more than 0.1 pixels away by the parabola through its pixels alone.
+    """
     for step in STEPS:
         if ours.taken[step] != theirs.taken[step]:
             return step, min(ours.margins[step])
-    return "", float("nan")
+    return "positions", None
 
 
 def told(ours: Any, theirs: Any) -> dict[str, Any]:
@@ -164,6 +178,20 @@ def told(ours: Any, theirs: Any) -> dict[str, Any]:
     return row
 
 
+def noisy(text: str) -> Found:
+    """Outputs of torch with the noise that `noise:SIZE` asks for, drawn per picture."""
+    size = float(text.removeprefix(NOISE))
+
+    def found(picture: Picture) -> dict[str, Any]:
+        rng = np.random.default_rng([int(picture.number), round(1 / size)])
+        return {
+            name: value + (size * np.abs(value).max() * rng.uniform(-1, 1, value.shape)).astype(np.float32)
+            for name, value in picture.outputs.items()
+        }
+
+    return found
+
+
 def measure(folder: str, others: list[str]) -> dict[str, Any]:
     """All that the script tells, of an exported folder and what other runtimes made of the pictures."""
     data = data_from(read_yaml(Path(folder) / "config.yaml")["data"])
@@ -175,12 +203,15 @@ def measure(folder: str, others: list[str]) -> dict[str, Any]:
     by_rule = {
         rule: Predictor.of(lambda images: kept, manifest, DecodeOptions(matching=rule)) for rule in SHIPPED
     }
-    sources = {path: outputs_from(Path(path), names, 1) for path in others}
+    sources = {
+        path: noisy(path) if path.startswith(NOISE) else outputs_from(Path(path), names, 1) for path in others
+    }
     options = DecodeOptions(matching=manifest.matching)
     ids = [record.image_id for record in dataset.records]
     people: dict[tuple[str, str], list[Any]] = {}
     rows: list[dict[str, Any]] = []
     closest: dict[str, list[float]] = {step: [] for step in STEPS}
+    largest = {Path(path).name: 0.0 for path in others}
     for picture in pictures_of_split(opened, manifest, names, dataset):
         ours = decide(dict(picture.outputs), manifest.skeleton, options)
         for step in STEPS:
@@ -190,6 +221,9 @@ def measure(folder: str, others: list[str]) -> dict[str, Any]:
             kept[:] = [outputs[name] for name in names]
             for rule, predictor in by_rule.items():
                 people.setdefault((path, rule), []).append(predictor(picture.image))
+            if path != "torch":
+                far = max(difference(outputs[name], picture.outputs[name]) for name in names)
+                largest[Path(path).name] = max(largest[Path(path).name], far)
             mine, other = people["torch", manifest.matching][-1], people[path, manifest.matching][-1]
             if same_people(other, mine):
                 continue
@@ -198,7 +232,13 @@ def measure(folder: str, others: list[str]) -> dict[str, Any]:
             row = {"runtime": Path(path).name, "picture": picture.number, "first": step}
             rows.append({**row, "margin": margin, "maps": maps, **told(mine, other)})
             print(json.dumps(rows[-1]), flush=True)
-    result: dict[str, Any] = {"images": len(ids), "rule": manifest.matching, "pictures": rows, "rules": {}}
+    result: dict[str, Any] = {
+        "images": len(ids),
+        "rule": manifest.matching,
+        "largest": largest,
+        "pictures": rows,
+        "rules": {},
+    }
     for (path, rule), found in people.items():
         if path == "torch":
             continue
@@ -228,6 +268,7 @@ def joined(before: dict[str, Any] | None, row: dict[str, Any]) -> dict[str, Any]
     now = {name for found in row["rules"].values() for name in found}
     kept = [each for each in before["pictures"] if each["runtime"] not in now]
     rules = {rule: {**before["rules"].get(rule, {}), **found} for rule, found in row["rules"].items()}
+    row["largest"] = before["largest"] | row["largest"]
     return {**row, "pictures": [*kept, *row["pictures"]], "rules": rules}
 
 
@@ -245,7 +286,9 @@ def main() -> None:
     row = {**measure(arguments.folder, arguments.others), "environment": environment(1)}
     record["networks"][arguments.name] = joined(record["networks"].get(arguments.name), row)
     write_json(arguments.out, record)
-    print(json.dumps({key: row[key] for key in ("rules", "pictures with a margin below")}, indent=1))
+    print(
+        json.dumps({key: row[key] for key in ("largest", "rules", "pictures with a margin below")}, indent=1)
+    )
 
 
 if __name__ == "__main__":

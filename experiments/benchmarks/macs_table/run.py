@@ -16,7 +16,7 @@ from fvcore.nn import FlopCountAnalysis
 
 from subnets import Subnet
 from supernet import Arch, SearchSpace
-from supernet.cost import MacsTable, ParamsTable, count_macs
+from supernet.cost import MacsTable, ParamsTable, count_macs, network_cost
 from supernet.family import layers
 from supernet.memory import MemoryTable
 from supernet.runs.files import write_json
@@ -45,7 +45,8 @@ def fvcore_macs(arch: Arch) -> int:
 
 def closed_form(archs: list[Arch]) -> list[int]:
     """One architecture after the other, nothing remembered from before."""
-    layers.cache_clear()
+    for known in (layers, network_cost):
+        known.cache_clear()
     return [count_macs(arch) for arch in archs]
 
 
