@@ -10,6 +10,7 @@ Writes `head_search.json` beside this file.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -19,10 +20,11 @@ import torch
 
 from supernet.cost import count_macs
 from supernet.data.source import open_split
-from supernet.evaluation import Evaluation, Evaluator, SupernetEvaluator
+from supernet.evaluation import Evaluator, SupernetEvaluator
 from supernet.family import Architecture, load_arch
 from supernet.options import EvaluationOptions
 from supernet.pose.bootstrap import bootstrap_ap
+from supernet.pose.protocols import score
 from supernet.runs.files import read_json, write_json, write_yaml
 from supernet.space import SearchSpace
 from supernet.training.checkpoint import load_supernet
@@ -32,10 +34,20 @@ SPACE, RUN = HERE / "space.yaml", "heads"
 FREE = "any"
 BUDGETS = {"12M": 12_000_000, "18M": 18_000_000, "27M": 27_000_000}
 EVALUATIONS, IMAGES, SAMPLES = 60, 100, 1000
+SHOWN = ("AP", "AP_easy", "AP_medium", "AP_hard")
 
 
 def searched(work: Path, head: str, seed: int) -> dict[str, Any]:
     """What the search of this seed found with this head (`FREE`: whichever it takes)."""
+    path = work / f"runs/search/{head}-{seed}/candidates.json"
+    if not path.exists():
+        search(work, head, seed)
+    found: dict[str, Any] = read_json(path, "a search's candidates")
+    return found
+
+
+def search(work: Path, head: str, seed: int) -> None:
+    """Run it, or go on with it."""
     part, name = SearchSpace.load(SPACE).to_dict(), f"{head}-{seed}"
     if head != FREE:
         part |= {"name": f"heads_{head}", "head_kind": head}
@@ -45,10 +57,6 @@ def searched(work: Path, head: str, seed: int) -> dict[str, Any]:
     command += [f"budgets.macs=[{','.join(BUDGETS)}]", f"budgets.names=[{','.join(BUDGETS)}]"]
     command += [f"search.evaluations={EVALUATIONS}", "search.baseline=0", f"evaluation.images={IMAGES}"]
     subprocess.run(command, cwd=work, check=True, stdout=subprocess.DEVNULL)
-    found: dict[str, Any] = read_json(
-        work / "runs/search" / name / "candidates.json", "a search's candidates"
-    )
-    return found
 
 
 def chosen(work: Path, head: str, seed: int) -> dict[str, tuple[Architecture, float]]:
@@ -64,7 +72,7 @@ def chosen(work: Path, head: str, seed: int) -> dict[str, tuple[Architecture, fl
 def compare(
     budget: str,
     picks: dict[str, tuple[Architecture, float]],
-    scored: dict[Architecture, Evaluation],
+    scored: dict[Architecture, list[Any]],
     truth: dict[str, Any],
 ) -> dict[str, Any]:
     """The choices of one budget, and the free one's AP minus that of the best fixed one on test."""
@@ -74,12 +82,12 @@ def compare(
             "resolution": arch.resolution,
             "macs": count_macs(arch),
             "val AP": round(val, 4),
-            **{key: round(scored[arch].stats[key], 4) for key in ("AP", "AP_easy", "AP_medium", "AP_hard")},
+            **{key: round(value, 4) for key, value in score(truth, scored[arch]).items() if key in SHOWN},
         }
         for head, (arch, val) in picks.items()
     }
     best = max((head for head in rows if head != FREE), key=lambda head: float(str(rows[head]["AP"])))
-    detections = {head: scored[picks[head][0]].detections for head in (best, FREE)}
+    detections = {head: scored[picks[head][0]] for head in (best, FREE)}
     apart = bootstrap_ap(truth, detections, samples=SAMPLES).differences[best, FREE]
     difference = [round(value, 4) for value in (apart.value, apart.low, apart.high)]
     return {"budget": BUDGETS[budget], **rows, "best fixed": best, "difference, low, high": difference}
@@ -97,7 +105,7 @@ def main() -> None:
     data = trained.data()
     test = Evaluator(open_split(data, "test"), EvaluationOptions())
     evaluate = SupernetEvaluator(trained.net, open_split(data, "train"), test)
-    scored: dict[Architecture, Evaluation] = {}
+    scored: dict[Architecture, list[Any]] = {}
     result: dict[str, Any] = {
         "training steps": trained.step,
         "evaluations": EVALUATIONS,
@@ -106,7 +114,11 @@ def main() -> None:
     for seed in options.seeds:
         by_head = {head: chosen(work, head, seed) for head in (FREE, *trained.space.head_kinds)}
         for arch in {arch for found in by_head.values() for arch, _ in found.values()} - scored.keys():
-            scored[arch] = evaluate(arch)
+            kept = work / f"scored/{hashlib.sha256(repr(arch).encode()).hexdigest()[:16]}.json"
+            if not kept.exists():
+                kept.parent.mkdir(exist_ok=True)
+                write_json(kept, evaluate(arch).detections, indent=None)
+            scored[arch] = read_json(kept, "detections")
         for budget in BUDGETS:
             picks = {head: found[budget] for head, found in by_head.items()}
             row = compare(budget, picks, scored, test.ground_truth)
