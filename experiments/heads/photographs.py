@@ -124,13 +124,15 @@ def main() -> None:
     parser.add_argument("root", type=Path)
     parser.add_argument("--steps", type=int, default=240)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--heads", nargs="+", default=HEADS)
+    parser.add_argument("--times", action="store_true", help="export the networks, and time them")
     options = parser.parse_args()
     torch.set_num_threads(1)
     work, root = options.work.resolve(), options.root.resolve()
     work.mkdir(parents=True, exist_ok=True)
     if not (start := work / "start.safetensors").exists():
         write_start(start)
-    archs = networks()
+    archs = {head: arch for head, arch in networks().items() if head in options.heads}
     runs = {head: train(work, root, arch, options.seed, options.steps) for head, arch in archs.items()}
     data = DataConfig(root=str(root))
     test = Evaluator(
@@ -142,7 +144,7 @@ def main() -> None:
         scored[head] = SupernetEvaluator(net, open_split(data, "train"), test)(archs[head])
     found = {head: evaluation.detections for head, evaluation in scored.items()}
     resampled = bootstrap_ap(test.ground_truth, found, samples=SAMPLES)
-    times = milliseconds(work, root, runs, test.dataset)
+    times = milliseconds(work, root, runs, test.dataset) if options.times else {}
     result: dict[str, Any] = {"steps": options.steps, "seed": options.seed}
     for head, arch in archs.items():
         interval = resampled.metrics[head]
@@ -152,8 +154,9 @@ def main() -> None:
             "params": count_params(arch),
             **{level: round(scored[head].stats[level], 4) for level in LEVELS},
             "AP, 95%": [round(interval.low, 4), round(interval.high, 4)],
-            "ms, 10th and 50th percentile": times[head],
         }
+        if times:
+            result[head]["ms, 10th and 50th percentile"] = times[head]
         print(head, result[head], flush=True)
     for pair, apart in resampled.differences.items():
         shown = [round(value, 4) for value in (apart.value, apart.low, apart.high)]
