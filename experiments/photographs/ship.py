@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,10 @@ from supernet.cost import count_macs, count_params
 from supernet.data.source import DataConfig, open_split
 from supernet.evaluation import calibration_batches
 from supernet.family import Architecture, arch_from_dict
+from supernet.network import Supernet
 from supernet.runs.snapshot import write_snapshot
-from supernet.training.checkpoint import TrainedSupernet, load_supernet, supernet_about
+from supernet.space import SearchSpace
+from supernet.training.checkpoint import load_supernet, supernet_about
 from supernet.training.shipped import SUFFIX, pack, shipped_folder
 
 CALIBRATION = 256
@@ -33,12 +36,31 @@ LICENCE = (
 )
 
 
-def chosen(trained: TrainedSupernet, wanted: dict[str, Any]) -> Architecture:
+def chosen(net: Supernet, wanted: dict[str, Any]) -> Architecture:
     """The architecture that a mapping of the file means."""
     ends = ("largest", "middle", "smallest")
     arch = wanted["arch"]
-    found = getattr(trained.space, arch)() if arch in ends else arch_from_dict(arch)
+    found = getattr(net.space, arch)() if arch in ends else arch_from_dict(arch)
     return replace(found, resolution=wanted.get("resolution", found.resolution))
+
+
+def trained_part(net: Supernet, elastic: Sequence[str]) -> Supernet:
+    """The supernet with all choices of the dimensions `elastic` and the largest of the others: nobody should
+    search among what was never trained.
+    """
+    described = net.space.to_dict()
+    for stage in described["stages"]:
+        for gene in ("width", "depth", "kernel", "expansion"):
+            if gene not in elastic:
+                stage[gene] = [max(stage[gene])]
+    if "width" not in elastic:
+        described["stem"] = [max(described["stem"])]
+        described["head"] = [[max(step)] for step in described["head"]]
+    name = "_".join((net.space.name, *elastic))
+    part = Supernet(SearchSpace.from_dict({**described, "name": name}), net.num_joints)
+    part.load_state_dict(net.state_dict())
+    part.skeleton = net.skeleton
+    return part
 
 
 def main() -> None:
@@ -51,15 +73,16 @@ def main() -> None:
     parser.add_argument("subnets", type=Path)
     parser.add_argument("--name", default="photographs")
     parser.add_argument("--checkpoint", default="last")
+    parser.add_argument("--elastic", nargs="*", default=["depth", "kernel"], help="the dimensions trained")
     args = parser.parse_args()
     torch.set_num_threads(1)
     trained = load_supernet(args.run, args.checkpoint)
-    wanted = json.loads(args.subnets.read_text())
-    archs = {entry["name"]: chosen(trained, entry) for entry in wanted}
+    net, wanted = trained_part(trained.net, args.elastic), json.loads(args.subnets.read_text())
+    archs = {entry["name"]: chosen(net, entry) for entry in wanted}
     known = {
         entry["name"]: {
-            "macs": count_macs(archs[entry["name"]], trained.net.num_joints),
-            "params": count_params(archs[entry["name"]], trained.net.num_joints),
+            "macs": count_macs(archs[entry["name"]], net.num_joints),
+            "params": count_params(archs[entry["name"]], net.num_joints),
             **({"scores": entry["scores"]} if "scores" in entry else {}),
             "licence": LICENCE,
         }
@@ -70,8 +93,8 @@ def main() -> None:
     batches = {side: list(calibration_batches(train_set, side, CALIBRATION, 16)) for side in sides}
     # What a stranger can use of the run's settings: where its data lay is no help.
     config = {key: trained.config.get(key) for key in ("space", "seed", "train")}
-    about = {**supernet_about(trained.net), "step": trained.step, "config": config, "licence": LICENCE}
-    snapshot = pack(trained.net, archs, batches, about, known)
+    about = {**supernet_about(net), "step": trained.step, "config": config, "licence": LICENCE}
+    snapshot = pack(net, archs, batches, about, known)
     path = shipped_folder() / f"{args.name}{SUFFIX}"
     path.parent.mkdir(exist_ok=True)
     write_snapshot(path, snapshot)
