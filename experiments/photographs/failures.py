@@ -1,9 +1,9 @@
-"""The most common failures of the supernet's large and small subnet on test photographs, with pictures.
+"""The most common failures of the supernet's large and tiny subnet on test photographs, with pictures.
 
     python -m experiments.photographs.failures /data/real
 
 Per kind of failure the photograph, of those that may be shown (see pictures.py), in which the large one
-fails most: labels, large, small. Over all test photographs: how often either fails, and where only one does.
+fails most: labels, large, tiny. Over all test photographs: how often either fails, and where only one does.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from supernet.pose.people import People
 from supernet.runs.files import write_bytes, write_json
 from supernet.training.pictures import people_of
 
-SUBNETS = ("photographs:large", "photographs:small")
+SUBNETS = ("photographs:large", "photographs:tiny")
 # What fails, and how often it does in one photograph: people, or joints of people who were found.
 KINDS: dict[str, Callable[[Diagnosis], int]] = {
     "missed people": lambda found: found.people - found.matched,
@@ -83,16 +83,16 @@ def main() -> None:
         opened = open_source(name)
         found[name] = test(run_of(opened, "torch", 1), opened.arch.resolution, opened.head).detections
     counts = {name: failures(test, each) for name, each in found.items()}
-    large, small = (counts[name] for name in SUBNETS)
+    large, tiny = (counts[name] for name in SUBNETS)
     rows = [
         {
             "kind": kind,
             **{name: sum(each[kind] for each in counts[name].values()) for name in SUBNETS},
             "photographs where only the large one does": sum(
-                bool(large[i][kind]) and not small[i][kind] for i in large
+                bool(large[i][kind]) and not tiny[i][kind] for i in large
             ),
-            "only the small one": sum(bool(small[i][kind]) and not large[i][kind] for i in large),
-            "both": sum(bool(small[i][kind]) and bool(large[i][kind]) for i in large),
+            "only the tiny one": sum(bool(tiny[i][kind]) and not large[i][kind] for i in large),
+            "both": sum(bool(tiny[i][kind]) and bool(large[i][kind]) for i in large),
         }
         for kind in KINDS
     ]
