@@ -218,7 +218,7 @@ def launcher_mend(message: str) -> str:
 C = TypeVar("C", bound=CommandOptions)
 
 EXIT_BAD_INPUT = 2
-# What Hydra and OmegaConf add to a message: a mend that typed configs refuse, and their own insides.
+# What Hydra and OmegaConf add to a message: a mend that typed configs refuse, their own insides.
 _HYDRA_HINT = re.compile(
     r" ?(To append to your (config|default list) use \S+|full_key: .*|Config search path:.*)"
 )
@@ -226,7 +226,6 @@ _RESOLVING = re.compile(r"\w+ (raised )?while resolving interpolation: ")
 # What the user's disk or permissions forbid, not a fault of ours.
 _DISK_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, *DISK_FULL}
 _DISK_ERRORS |= {errno.EISDIR, errno.ENAMETOOLONG, errno.EMFILE, errno.ENFILE}
-_ROOT_IS_NULL = "Unexpected type for root: NoneType"
 _MISSING = re.compile(r"Missing mandatory value: (\S+)")
 
 
@@ -290,12 +289,10 @@ def launch(command: str, schema: type[C], body: Callable[[C, Path], object], pos
         print("stopped", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        if isinstance(error, AssertionError) and _ROOT_IS_NULL in str(error):
-            # Hydra's, at `data.root=...` where `data` is null: it does not say which override it was.
-            fail(InputError(_mend_of_null_group(sys.argv[1:], command)))
-        if not is_users(error):
+        told = _mend_of_null(error, sys.argv[1:], command)
+        if told is None and not is_users(error):
             raise
-        fail(error)
+        fail(error if told is None else InputError(told))
 
 
 @contextmanager
@@ -335,8 +332,7 @@ def _task(command: str, body: Callable[[C, Path], object]) -> Callable[[DictConf
             if not is_users(error):
                 raise
             remove_if_empty(folder)
-            # Past this point Hydra adds lines of its own; in a sweep it has to see the failure, to name
-            # the job.
+            # Past this point Hydra adds lines of its own; in a sweep it has to see the failure, and names it.
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
             fail(error)
@@ -344,15 +340,19 @@ def _task(command: str, body: Callable[[C, Path], object]) -> Callable[[DictConf
     return task
 
 
-def _mend_of_null_group(arguments: list[str], command: str) -> str:
-    """What to say where an override reaches into a group for which no option is chosen."""
+def _mend_of_null(error: Exception, arguments: list[str], command: str) -> str | None:
+    """What to say where an override reaches into what is null, which Hydra's own error does not."""
+    if isinstance(error, AttributeError) and (key := re.search(r"full_key: (\S+)", str(error))):
+        return f"{key[1]} is null here: not the command line, a file of settings alone can set parts of it"
+    if not isinstance(error, AssertionError) or "Unexpected type for root: NoneType" not in str(error):
+        return None
     chosen, default = {argument.partition("=")[0] for argument in arguments}, primary_groups(command)
     for argument in arguments:
         group, dot, _ = argument.partition("=")[0].partition(".")
         if dot and group not in chosen and default.get(group, group) is None:
             options = ", ".join(conf_names(group))
             return f"{argument} is a setting of the group {group}: choose {group}=... too ({options})"
-    return "a setting belongs to a group for which no option is chosen; see --help"
+    return "a setting is a part of one that is null, or of a group for which no option is chosen; see --help"
 
 
 def _own_settings() -> Iterator[tuple[Path, str | None]]:

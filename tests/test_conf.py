@@ -97,6 +97,17 @@ def test_setting_of_a_group_that_is_not_chosen_names_the_group(tmp_path: Path) -
     assert (done.returncode, done.stderr.startswith("error: training run 'x' does not exist")) == (2, True)
 
 
+def test_parts_of_a_setting_that_is_null_are_refused_by_its_name(tmp_path: Path) -> None:
+    mix = ("data=mix", "+data@data.sources.p=crowdpose", "data.sources.p.augment={mosaic: 0.3}")
+    for key, given in (
+        ("data.render", ("data=crowdpose", "data.render={size: 100}")),
+        ("data.sources.p.augment", mix),
+    ):
+        done = run("train", *given, cwd=tmp_path)
+        (line,) = done.stderr.splitlines()
+        assert (done.returncode, line.startswith(f"error: {key} is null here")) == (2, True)
+
+
 def test_mistyped_value_names_the_key(tmp_path: Path) -> None:
     done = run("train", "seed=soon", cwd=tmp_path)
     assert done.returncode == 2

@@ -57,7 +57,7 @@ def settings(row: str, root: str, labels: Path, movenet: Path, folder: Path) -> 
         data += [f"data.sources.photographs.{key}={value}" for key, value in photographs]
         data += ["+data@data.sources.drawn=synthetic", "data.sources.drawn.val_split=null"]
         data += [f"data.sources.drawn.root={folder / 'drawn'}", "data.sources.drawn.render.two_tone=0"]
-        data += [f"data.sources.photographs.{mosaic}"]
+        data += [f"data.{mosaic}"]
     else:
         data = ["data=crowdpose", *[f"data.{key}={value}" for key, value in photographs], f"data.{mosaic}"]
     starts = dict(zip(STARTS, (str(movenet), "efficientnet_lite0", "null"), strict=True))
