@@ -172,8 +172,10 @@ def _of_vectors(held: Arrays, names: Sequence[str]) -> Iterator[Picture]:
     from supernet.pose.people import People
 
     for number in [key.removeprefix("image_") for key in held if key.startswith("image_")]:
-        scores = held[f"scores_{number}"]
-        people = People(held[f"people_{number}"], scores[:, None], scores)
+        if f"person_scores_{number}" not in held:
+            raise InputError("the folder's vectors are an earlier version's; export with export.vectors=2")
+        scores = held[f"person_scores_{number}"]
+        people = People(held[f"keypoints_{number}"], scores[:, None], scores)
         outputs = {name: held[f"{name}_{number}"] for name in names}
         yield Picture(number, held[f"image_{number}"], held[f"pixels_{number}"], outputs, people)
 

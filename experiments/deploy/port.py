@@ -131,7 +131,7 @@ def main(folder: Path) -> None:
             pixels, factor, offset = prepare(vectors[f"image_{n}"], side)
             off = max(off, float((pixels != vectors[f"pixels_{n}"]).mean()))
             images = ((pixels / 255 - mean) / deviation).transpose(2, 0, 1)[None].astype(np.float32)
-            want, given = vectors[f"people_{n}"], [vectors[f"{name}_{n}"] for name in ("quarter", "half")]
+            want, given = vectors[f"keypoints_{n}"], [vectors[f"{name}_{n}"] for name in ("quarter", "half")]
             people += len(want)
             for what, outputs in (("outputs", given), ("picture", session.run(None, {"images": images}))):
                 found, _ = decode(outputs[0][0], outputs[1][0], order)

@@ -56,7 +56,8 @@ def trained_part(net: Supernet, elastic: Sequence[str]) -> Supernet:
     if "width" not in elastic:
         described["stem"] = [max(described["stem"])]
         described["head"] = [[max(step)] for step in described["head"]]
-    name = "_".join((net.space.name, *elastic))
+    suffix = "_" + "_".join(elastic)
+    name = net.space.name.removesuffix(suffix) + suffix
     part = Supernet(SearchSpace.from_dict({**described, "name": name}), net.num_joints)
     part.load_state_dict(net.state_dict())
     part.skeleton = net.skeleton
@@ -92,7 +93,7 @@ def main() -> None:
     sides = {arch.resolution for arch in archs.values()}
     batches = {side: list(calibration_batches(train_set, side, CALIBRATION, 16)) for side in sides}
     # What a stranger can use of the run's settings: where its data lay is no help.
-    config = {key: trained.config.get(key) for key in ("space", "seed", "train")}
+    config = {"space": net.space.name, **{key: trained.config.get(key) for key in ("seed", "train")}}
     about = {**supernet_about(net), "step": trained.step, "config": config, "licence": LICENCE}
     snapshot = pack(net, archs, batches, about, known)
     path = shipped_folder() / f"{args.name}{SUFFIX}"

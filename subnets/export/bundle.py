@@ -180,7 +180,8 @@ def vectors(predictor: Predictor, manifest: Manifest, count: int) -> dict[str, A
         arrays |= {
             f"{name}_{number}": value for name, value in zip(outputs_of(manifest), outputs, strict=True)
         }
-        arrays |= {f"people_{number}": people.keypoints, f"scores_{number}": people.scores}
+        # Outputs may be called people and scores, too.
+        arrays |= {f"keypoints_{number}": people.keypoints, f"person_scores_{number}": people.scores}
     return arrays
 
 

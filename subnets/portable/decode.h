@@ -8,7 +8,8 @@
        lp_to_image(people, count, 2 / scale, 2 / scale, -offset_x / scale, -offset_y / scale);
 
    quarter is (2J, height / 2, width / 2), half (J, height, width), both contiguous float32 as the network gives
-   them (NCHW); height and width are even. The merged heatmaps may overwrite half, as above. */
+   them (NCHW); height and width are even. The merged heatmaps may overwrite half, as above.
+   Of a network that ends in its best peaks: lp_decode_peaks(scores, positions, tags, peaks, &state, people). */
 #ifndef LITEPOSE_DECODE_H
 #define LITEPOSE_DECODE_H
 

@@ -115,11 +115,11 @@ def test_what_ports_get(
                 assert pixels.shape == (96, 128, 3)
             offset = [(have - side * factor) / 2 for have, side in zip(pixels.shape, (height, width))]  # noqa: B905
             assert people is not None
-            assert len(people) == len(vectors[f"people_{n}"]) > 0
-            assert np.allclose(people.scores, vectors[f"scores_{n}"], atol=1e-6)
+            assert len(people) == len(vectors[f"keypoints_{n}"]) > 0
+            assert np.allclose(people.scores, vectors[f"person_scores_{n}"], atol=1e-6)
             places = (2 * people.keypoints[..., :2] - offset[::-1]) / factor
             places *= people.keypoints[..., 2:] != 0
-            assert np.allclose(places, vectors[f"people_{n}"][..., :2], atol=1e-3 * max(1, 2 / factor))
+            assert np.allclose(places, vectors[f"keypoints_{n}"][..., :2], atol=1e-3 * max(1, 2 / factor))
             by_hand = placed(image.astype(float), factor, offset, pixels.shape[:2])
             assert np.abs(by_hand - pixels).mean() < 0.5
             assert np.abs(by_hand - pixels).max() < 12

@@ -17,6 +17,8 @@ import pytest
 from subnets import Subnet, load, save
 from subnets.benchmark.__main__ import run as benchmark
 from subnets.benchmark.options import BenchmarkCommand, BenchmarkOptions
+from subnets.compare import CompareCommand
+from subnets.compare import run as compare
 from subnets.export import onnx_graph
 from subnets.export.__main__ import run
 from subnets.export.formats import FORMATS, check_formats, relative_difference
@@ -206,13 +208,21 @@ def test_several_networks_get_folders_of_their_own(
     assert "exported other" in shown
 
 
-def test_an_export_in_peaks_says_so(small_folder: Path, tmp_path: Path) -> None:
+def test_an_export_in_peaks_says_so_and_compares_with_itself(
+    small_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     options = ExportOptions(peaks=10, latency_rounds=0)
     run(command(small_folder, export=options), tmp_path / "out")
     session = OnnxSession(tmp_path / "out" / "model.onnx")
     assert session.require_manifest().peaks == 10
     assert session(np.zeros((1, 3, 96, 96), np.float32))[0].shape == (1, 14, 10)
     assert "`positions` (B, J, K, 2)" in (tmp_path / "out" / "card.md").read_text()
+    capsys.readouterr()
+    compare(
+        CompareCommand(folder=str(tmp_path / "out"), other=str(tmp_path / "out" / "model.onnx")), tmp_path
+    )
+    said = capsys.readouterr().out
+    assert ("scores: largest" in said, "the same in 2 of 2 pictures" in said) == (True, True)
     with pytest.raises(InputError, match="int8 needs heatmaps"):
         run(command(small_folder, export=options, format="int8"), tmp_path / "second")
 
