@@ -289,10 +289,10 @@ def launch(command: str, schema: type[C], body: Callable[[C, Path], object], pos
         print("stopped", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        told = _mend_of_null(error, sys.argv[1:], command)
-        if told is None and not is_users(error):
+        mend = _mend_of_null(error, sys.argv[1:], command)
+        if mend is None and not is_users(error):
             raise
-        fail(error if told is None else InputError(told))
+        fail(error if mend is None else InputError(mend))
 
 
 @contextmanager
