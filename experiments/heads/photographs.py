@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,6 @@ import numpy as np
 import torch
 
 from experiments.photographs.score import common_joints
-from subnets.portable.predictor import Predictor
-from subnets.portable.session import OnnxSession
 from supernet import Arch
 from supernet.cost import count_macs, count_params
 from supernet.data.dataset import PoseDataset
@@ -34,7 +31,7 @@ from supernet.space import SearchSpace
 from supernet.training.checkpoint import load_supernet, supernet_about, take_over
 
 from .networks import HEADS, NEAR, space_of
-from .score import LEVELS, command
+from .score import LEVELS, command, exported, in_turns, predictors_of
 
 HERE = Path(__file__).parent
 START = "photographs"
@@ -89,31 +86,10 @@ def train(work: Path, root: Path, arch: Arch, seed: int, steps: int) -> str:
 
 
 def milliseconds(work: Path, root: Path, runs: dict[str, str], pictures: PoseDataset) -> dict[str, Any]:
-    """By head the fastest and the middle time from photograph to people, the networks in turns."""
-    predictors = {}
-    for head, run in runs.items():
-        folder = work / "runs/export" / run
-        if not folder.exists():
-            data = ("data=crowdpose", f"data.root={root}", "export.latency_rounds=0", "export.vectors=0")
-            command(
-                work,
-                "subnets.export",
-                "arch=largest",
-                f"supernet={run}",
-                "format=[onnx]",
-                f"name={run}",
-                *data,
-            )
-        session = OnnxSession(folder / "model.onnx", threads=1)
-        predictors[head] = Predictor.of(session, session.require_manifest())
-    taken: dict[str, list[float]] = {head: [] for head in runs}
-    images = [pictures.read_image(index) for index in range(TIMED)]
-    for _ in range(ROUNDS):
-        for image in images:
-            for head, predictor in predictors.items():
-                started = time.perf_counter()
-                predictor(image)
-                taken[head].append(1000 * (time.perf_counter() - started))
+    """By head the 10th and 50th percentile of the time from photograph to people, the networks in turns."""
+    data = ("data=crowdpose", f"data.root={root}")
+    files = {head: exported(work, run, *data) for head, run in runs.items()}
+    taken = in_turns(predictors_of(files), [pictures.read_image(index) for index in range(TIMED)], ROUNDS)
     return {head: np.percentile(each, [10, 50]).round(2).tolist() for head, each in taken.items()}
 
 

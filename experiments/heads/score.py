@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,34 @@ def score(work: Path, run: str) -> dict[str, Any]:
     }
 
 
-def exported(work: Path, run: str) -> Path:
-    """The training's network as an ONNX file."""
+def exported(work: Path, run: str, *data: str) -> Path:
+    """The training's network as an ONNX file; `data` are its settings where it is not the rendered scenes."""
     folder = work / "runs/export" / run
     if not folder.exists():
-        data = (f"data.root={work / 'data'}", "export.latency_rounds=0", "export.vectors=0", f"name={run}")
-        command(work, "subnets.export", "arch=largest", f"supernet={run}", "format=[onnx]", *data)
+        told = data or (f"data.root={work / 'data'}",)
+        told += ("export.latency_rounds=0", "export.vectors=0", f"name={run}")
+        command(work, "subnets.export", "arch=largest", f"supernet={run}", "format=[onnx]", *told)
     return folder / "model.onnx"
+
+
+def predictors_of(files: Mapping[str, Path]) -> dict[str, Predictor]:
+    """By name, what finds people by an ONNX file on one thread."""
+    sessions = {name: OnnxSession(path, threads=1) for name, path in files.items()}
+    return {name: Predictor.of(session, session.require_manifest()) for name, session in sessions.items()}
+
+
+def in_turns(
+    predictors: Mapping[str, Predictor], pictures: Sequence[Any], rounds: int
+) -> dict[str, list[float]]:
+    """By name, milliseconds from picture to people: every picture by every network, then again."""
+    taken: dict[str, list[float]] = {name: [] for name in predictors}
+    for _ in range(rounds):
+        for picture in pictures:
+            for name, predictor in predictors.items():
+                started = time.perf_counter()
+                predictor(picture)
+                taken[name].append(1000 * (time.perf_counter() - started))
+    return taken
 
 
 def crowd(people: int, seed: int) -> Any:
@@ -69,24 +91,14 @@ def crowd(people: int, seed: int) -> Any:
 
 def times(files: dict[str, Path]) -> dict[str, dict[str, Any]]:
     """By name and people, milliseconds from picture to people, all networks in turns, and people told."""
-    predictors = {}
-    for name, path in files.items():
-        session = OnnxSession(path, threads=1)
-        predictors[name] = Predictor.of(session, session.require_manifest())
+    predictors = predictors_of(files)
     found: dict[str, dict[str, Any]] = {name: {} for name in files}
     for people in CROWDS:
         pictures = [crowd(people, seed) for seed in range(PICTURES)]
-        taken: dict[str, list[float]] = {name: [] for name in files}
         counted = {
             name: [len(predictor(picture)) for picture in pictures] for name, predictor in predictors.items()
         }
-        for _ in range(ROUNDS):
-            for picture in pictures:
-                for name, predictor in predictors.items():
-                    started = time.perf_counter()
-                    predictor(picture)
-                    taken[name].append(1000 * (time.perf_counter() - started))
-        for name, each in taken.items():
+        for name, each in in_turns(predictors, pictures, ROUNDS).items():
             fastest, low, middle, high = np.percentile(each, [0, 10, 50, 90]).round(2).tolist()
             found[name][str(people)] = {
                 "fastest ms": fastest,

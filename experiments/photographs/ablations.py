@@ -38,6 +38,11 @@ AUGMENT = (
 )
 
 
+def file_name(row: str) -> str:
+    """What the run and the score of `row` are called in the folder."""
+    return row.replace(":", "").replace(" ", "_")
+
+
 def without_sources(labels: Path, path: Path) -> Path:
     """The labels without the word where a photograph comes from, from which masks of joints follow."""
     data = json.loads(labels.read_text())
@@ -71,7 +76,7 @@ def settings(row: str, root: str, labels: Path, movenet: Path, folder: Path) -> 
 
 def train(row: str, steps: int, args: argparse.Namespace) -> Path:
     """Run the training of `row`, or go on with it; its folder."""
-    folder = args.out / row.replace(":", "").replace(" ", "_")
+    folder = args.out / file_name(row)
     command = [sys.executable, "-m", "supernet.train", f"hydra.run.dir={folder}", f"name={folder.name}"]
     command += ["threads=1", "data.workers=1", f"seed={args.seed}", "space=photographs", "train=gpu"]
     command += ["train.epochs=null", f"train.steps={steps}", f"train.batch_size={BATCH}"]
@@ -124,13 +129,13 @@ def main() -> None:
     data = DataConfig(root=args.root)
     test = Evaluator(common_joints(open_split(data, "test")), EvaluationOptions(calibration_images=256))
     for row in args.rows:
-        path = args.out / f"{row.replace(':', '').replace(' ', '_')}.json"
+        path = args.out / f"{file_name(row)}.json"
         if not path.exists():
             write_json(path, scored(train(row, args.steps[row in PARTS], args), data, test))
             print(f"{row}: scored", flush=True)
     rows = []
     for group, steps in zip((STARTS, PARTS), args.steps, strict=True):
-        files = {row: args.out / f"{row.replace(':', '').replace(' ', '_')}.json" for row in group}
+        files = {row: args.out / f"{file_name(row)}.json" for row in group}
         held = {row: read_json(path, "a scored row") for row, path in files.items() if path.exists()}
         if group[0] not in held:
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -236,40 +237,44 @@ def open_coreml(path: Path, threads: int | None = None) -> Run:
     return run
 
 
-_TFLITE: dict[str, Any] = {
-    "runtime": "litert",
-    "open": open_tflite,
-    "packages": ("litert_torch", "ai_edge_litert", "ai_edge_quantizer"),
-    "install": "'litepose-ofa[tflite]'",
-    "peaks": False,
-    "fixed": True,
-}
-TFLITE = Format("tflite", "model.tflite", write=write_tflite, **_TFLITE)
-TFLITE_INT8 = Format(
-    "tflite_int8",
-    "model_int8.tflite",
+TFLITE = Format(
+    "tflite",
+    "model.tflite",
+    "litert",
+    write_tflite,
+    open_tflite,
+    packages=("litert_torch", "ai_edge_litert", "ai_edge_quantizer"),
+    install="'litepose-ofa[tflite]'",
+    peaks=False,
+    fixed=True,
+)
+TFLITE_INT8 = replace(
+    TFLITE,
+    name="tflite_int8",
+    file="model_int8.tflite",
     write=write_tflite_int8,
     needs=("tflite",),
     precision="int8",
     calibrated=True,
-    **_TFLITE,
 )
-_EXECUTORCH: dict[str, Any] = {
-    "runtime": "executorch",
-    "open": open_executorch,
-    "packages": ("executorch",),
-    "install": "'litepose-ofa[executorch]'",
-    "peaks": False,
-    "fixed": True,
-}
-EXECUTORCH = Format("executorch", "model.pte", write=write_executorch, **_EXECUTORCH)
-EXECUTORCH_INT8 = Format(
-    "executorch_int8",
-    "model_int8.pte",
+EXECUTORCH = Format(
+    "executorch",
+    "model.pte",
+    "executorch",
+    write_executorch,
+    open_executorch,
+    packages=("executorch",),
+    install="'litepose-ofa[executorch]'",
+    peaks=False,
+    fixed=True,
+)
+EXECUTORCH_INT8 = replace(
+    EXECUTORCH,
+    name="executorch_int8",
+    file="model_int8.pte",
     write=write_executorch_int8,
     precision="int8",
     calibrated=True,
-    **_EXECUTORCH,
 )
 COREML = Format(
     "coreml",

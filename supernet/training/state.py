@@ -42,7 +42,8 @@ def make_optimizer(net: nn.Module, options: OptimizerOptions) -> torch.optim.Opt
         InputError: `options.backbone` tells the backbone from a head that this network does not have, or
             `options.freeze` names no layer of it, or all.
     """
-    names = [name for name, _ in net.named_parameters()]
+    parameters = dict(net.named_parameters())
+    names = list(parameters)
     if options.backbone != 1 and not any(name.startswith("head") for name in names):
         raise InputError(
             f"train.optimizer.backbone={options.backbone:g} needs a network with a head of its own, and no "
@@ -54,7 +55,7 @@ def make_optimizer(net: nn.Module, options: OptimizerOptions) -> torch.optim.Opt
     heads = [name for name in learning if name.startswith("head")]
     parts = [(heads, 1.0), ([name for name in learning if name not in heads], options.backbone)]
     spared = {id(p) for module in net.modules() for p in getattr(module, "undecayed", tuple)()}
-    parameters, groups = dict(net.named_parameters()), list[dict[str, Any]]()
+    groups = list[dict[str, Any]]()
     for chosen, share in [*parts, *([(frozen, 0.0)] if frozen else [])]:
         mine = [parameters[name] for name in chosen]
         for parameter in mine:

@@ -111,12 +111,13 @@ def test_another_file_is_no_journal(tmp_path: Path) -> None:
 def test_a_torn_last_line_is_mended(trained: Path, finished: Path, tmp_path: Path) -> None:
     """As a kill or a full disk in the middle of a write leaves it."""
     folder = tmp_path / "s"
-    run(settings(trained), folder)
+    # What was begun and is lost is taken over after the lease, of a minute where nobody says.
+    run(settings(trained, lease=2.0), folder)
     journal = folder / "study.journal"
     # Everything after the fourth finished evaluation is lost, the last line in its middle.
     lines = journal.read_bytes().splitlines(keepends=True)
     done = [i for i, line in enumerate(lines) if b'"state":1' in line]
     journal.write_bytes(b"".join(lines[: done[3] + 2]) + lines[done[3] + 2][:20])
     shutil.rmtree(folder / "subnets")
-    run(settings(trained), folder)
+    run(settings(trained, lease=2.0), folder)
     assert found_by(folder) == found_by(finished)
