@@ -327,7 +327,11 @@ def in_layout(found: Any, wanted: Any, what: str) -> tuple[Any, str]:
     """
     import numpy as np
 
-    if found.dtype.kind not in "fiu":
+    if found.dtype.kind in "iu":
+        raise InputError(
+            f"{what} holds {found.dtype}: undo its scale and zero point first, outputs are floats"
+        )
+    if found.dtype.kind != "f":
         raise InputError(f"{what} holds {found.dtype}, no numbers")
     value = np.asarray(found, np.float32)
     value = value[None] if value.ndim == wanted.ndim - 1 else value

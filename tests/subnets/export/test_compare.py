@@ -104,6 +104,7 @@ def test_what_differs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
         (lambda v: v[:, :17], r"is \(1, 17, \d+, \d+\), this network gives \(1, 28, .*another network"),
         (lambda v: v * np.nan, "differs by inf"),
         (lambda v: v.astype(str), "holds <U32, no numbers"),
+        (lambda v: (100 * v).astype(np.int8), "holds int8: undo its scale and zero point"),
         (None, "lacks quarter_0; it holds half_0, half_1, quarter_1"),
     ],
 )
