@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from . import __version__
-from .errors import InputError, is_exhausted, message
+from .errors import InputError, is_exhausted, message, until_unread
 from .options import CommandOptions
 from .registry import conf_folder, conf_names, load_plugins
 from .runs.files import DISK_FULL, check_settings, read_yaml, remove_if_empty
@@ -244,10 +244,10 @@ def store_schema(command: str, schema: type) -> None:
     ConfigStore.instance().store(name=f"{command}_schema", node=node)
 
 
+@until_unread()
 def launch(command: str, schema: type[C], body: Callable[[C, Path], object], positional: str = "") -> None:
-    """Run one command: compose `conf/<command>.yaml` with the command line, check it, call `body`.
-
-    The primary config lists `<command>_schema`, then `base` (run folders, help) in its defaults.
+    """Run one command: compose `conf/<command>.yaml` with the command line, check it, call `body`. Its
+    primary config lists `<command>_schema`, then `base` (run folders, help) in its defaults.
 
     Args:
         command: name of the primary config.

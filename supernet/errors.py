@@ -1,10 +1,16 @@
-"""Small checks of values that came from a file; each failure is one line that names the value."""
+"""Bad input as one line that names the thing, with small checks of values that came from a file, and the end
+of a command whose output nobody reads.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 import reprlib
-from collections.abc import Callable, Iterable, Mapping
+import select
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
@@ -29,6 +35,28 @@ def is_exhausted(error: BaseException) -> bool:
     """Whether the machine or the device has no memory left for what was asked."""
     said = not isinstance(error, InputError) and _EXHAUSTED.search(str(error))
     return isinstance(error, MemoryError) or bool(said)
+
+
+STDOUT, EXIT_UNREAD = 1, 1  # a descriptor, and what rich's consoles exit with, too
+
+
+@contextmanager
+def until_unread() -> Iterator[None]:
+    """Run a command, which ends without a word where nobody reads its standard output any more (`| head`)."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Another pipe may be the broken one: that of a worker.
+        asked = select.poll()
+        asked.register(STDOUT, 0)
+        if not any(event & select.POLLERR for _, event in asked.poll(0)):
+            raise
+        # What is left in the buffer is written when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
+        sys.exit(EXIT_UNREAD)
 
 
 # Signs of a message: what a file holds is cut in the middle, the thing and the mend stay.

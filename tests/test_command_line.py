@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,10 +18,17 @@ from subnets.predict.__main__ import PredictCommand
 from supernet import audit, describe
 from supernet.cli import launch, one_line, plain_arguments
 from supernet.data.loader import require_open_files
-from supernet.errors import InputError
+from supernet.errors import InputError, until_unread
 from supernet.runs.folders import check_run_name, claim_run_folder
 from supernet.train import TrainCommand
 
+# A command of a few words, all of which are in the buffer when it ends by itself.
+UNREAD = """
+from supernet.errors import until_unread
+with until_unread():
+    print("few")
+    raise SystemExit(0)
+"""
 NAMES = ["photo (1).png", "été.png", "写真.png", "it's.png", "a=b.png", "a,b.png", 'q"x.png', 'a\\"s.png']
 NAMES += [" a ", "[b].png", "{a}.png", "1e5", "007", "true", "x\\", "a b", "%:@#.png"]
 
@@ -123,6 +131,21 @@ def test_help_shows_the_settings_as_they_would_be(
     told = capsys.readouterr()
     assert (stopped.value.code, told.out) == (2, "")
     assert "coco" in told.err
+
+
+@pytest.mark.parametrize("words", [["-m", "supernet.audit", "--help"], ["-c", UNREAD]])
+def test_output_that_nobody_reads_ends_a_command_without_a_word(words: list[str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    words = [sys.executable, *words]
+    ended = subprocess.run(words, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (1, "")
+
+
+def test_another_broken_pipe_keeps_its_traceback() -> None:
+    with pytest.raises(BrokenPipeError), until_unread():
+        raise BrokenPipeError
 
 
 def test_too_few_open_files_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from supernet.errors import InputError
+from supernet.errors import InputError, until_unread
 from supernet.pose.grouping import DecodeOptions
 
 from .frames import not_looked_into, open_frames
@@ -22,6 +22,7 @@ EXIT_STOPPED = 130
 _REPORT_SECONDS = 2.0
 
 
+@until_unread()
 def main(home: Path, arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0, 2 when something could not be read, or 130 when it was stopped before the end.
 
