@@ -267,14 +267,9 @@ def input_side(manifest: Manifest) -> int:
     return padded_shape(manifest.resolution, 1, 1)[0]
 
 
-def write_web(job: Job, path: Path, options: Mapping[str, Any]) -> Sequence[str]:
-    """A page that runs the ONNX file of the same folder in a browser, with all that it needs.
-
-    Raises:
-        InputError: the package or the sample is missing, or people cannot be made of the outputs there.
-    """
-    manifest, folder = job.manifest, path.parent
-    outputs = outputs_of(manifest)
+def require_web(job: Job, options: Mapping[str, Any]) -> None:
+    """Raise InputError where the page cannot make people of the outputs."""
+    manifest, outputs = job.manifest, outputs_of(job.manifest)
     if tuple(outputs) not in WEB_OUTPUTS:
         ends = HEADS.get(manifest.head_kind).ending_outputs()
         told = "; use export.peaks=30" if tuple(ends) in WEB_OUTPUTS else ""
@@ -282,6 +277,15 @@ def write_web(job: Job, path: Path, options: Mapping[str, Any]) -> Sequence[str]
     if manifest.matching not in RULES_IN_C:
         known = ", ".join(RULES_IN_C)
         raise InputError(f"format web knows the rules {known}, not {manifest.matching!r}")
+
+
+def write_web(job: Job, path: Path, options: Mapping[str, Any]) -> Sequence[str]:
+    """A page that runs the ONNX file of the same folder in a browser, with all that it needs.
+
+    Raises:
+        InputError: the package or the sample is missing.
+    """
+    manifest, folder = job.manifest, path.parent
     runtime = copy_web_package(options["package"], folder)
     for item in PAGE.iterdir():
         shutil.copyfile(item, folder / item.name)
@@ -359,4 +363,5 @@ WEB = Format(
     read_manifest,
     needs=("onnx",),
     options={"package": None, "sample": None},
+    require=require_web,
 )

@@ -10,7 +10,7 @@ from typing import Any
 
 from supernet import __version__
 from supernet.cost import check_input_shape, scored_macs
-from supernet.data.source import DataConfig, open_split
+from supernet.data.source import DataConfig, open_split, spread_images
 from supernet.errors import InputError
 from supernet.evaluation import Evaluator
 from supernet.family import step_of
@@ -140,13 +140,16 @@ def write_formats(job: Job, names: Sequence[str], options: ExportOptions) -> lis
     """
     wanted = [FORMATS.get(name) for name in names]
     order = with_needs(wanted)
+    chosen = {}
     for item in order:
         item.check(job.manifest)
+        chosen[item.name] = item.chosen(options.options.get(item.name, {}))
+        item.require(job, chosen[item.name])
     notes = {}
     for item in order:
         path = job.folder / item.file
         path.parent.mkdir(exist_ok=True)
-        notes[item.name] = item.write(job, path, item.chosen(options.options.get(item.name, {})))
+        notes[item.name] = item.write(job, path, chosen[item.name])
     found = [_proved(job, item, notes[item.name], options.tolerance) for item in wanted]
     for item in order:
         if item not in wanted:
@@ -212,16 +215,10 @@ def difference_from_torch(job: Job, run: Run) -> float:
 
 def calibration_images(data: DataConfig, manifest: Manifest, options: ExportOptions) -> list[Floats]:
     """Images evenly spread over the training split, prepared as for inference."""
-    import numpy as np
-
     from supernet.pose.preprocess import normalise, preprocess
 
-    dataset = open_split(data, "train")
-    count = min(options.calibration_images, len(dataset))
-    shape = manifest.input_shape
-    found = []
-    for index in np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist():
-        image = dataset.read_image(index)
+    shape, found = manifest.input_shape, []
+    for image in spread_images(data, "train", options.calibration_images):
         view = preprocess(image, manifest.resolution) if shape is None else letterbox(image, shape)
         found.append(normalise([view.pixels]))
     return found

@@ -97,6 +97,8 @@ class Format:
             written without being run, and their card says so.
         bundled: whether the folder's own `predict.py` runs it, so that the folder is given one.
         options: of its own, with their values unless `export.options` gives others.
+        require: raises InputError where a job and its options ask for what it cannot be, before anything is
+            written.
     """
 
     name: str
@@ -116,6 +118,7 @@ class Format:
     systems: tuple[str, ...] = ()
     bundled: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+    require: Callable[[Job, Mapping[str, Any]], None] = lambda job, options: None
 
     @property
     def suffixes(self) -> tuple[str, ...]:

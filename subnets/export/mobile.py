@@ -170,16 +170,20 @@ def open_executorch(path: Path, threads: int | None = None) -> Run:
     return run
 
 
+def require_coreml(job: Job, options: Mapping[str, Any]) -> None:
+    """Raise InputError where it has no such arithmetic."""
+    if options["precision"] not in PRECISIONS:
+        known = ", ".join(PRECISIONS)
+        raise InputError(f"export.options.coreml.precision is {options['precision']!r}; choose from {known}")
+
+
 def write_coreml(job: Job, path: Path, options: Mapping[str, Any]) -> Sequence[str]:
     """A Core ML package (ML program, iOS 15 or macOS 12 and later), outputs named as the manifest names them.
 
     Raises:
-        InputError: coremltools is not installed, or an option is none that it has.
+        InputError: coremltools is not installed.
     """
     precision = options["precision"]
-    if precision not in PRECISIONS:
-        known = ", ".join(PRECISIONS)
-        raise InputError(f"export.options.coreml.precision is {precision!r}; choose from {known}")
     tools = _coreml("coremltools")
     example, _ = example_input(job.manifest.input_shape, step_of(job.net.arch))
     with quiet():
@@ -289,4 +293,5 @@ COREML = Format(
     fixed=True,
     systems=APPLE,
     options={"precision": "fp32"},
+    require=require_coreml,
 )

@@ -353,13 +353,17 @@ def write_levelled(job: Job, path: Path, options: Mapping[str, Any]) -> Sequence
     return (note, f"by {len(images)} training images")
 
 
-def write_int8(job: Job, path: Path, options: Mapping[str, Any]) -> Sequence[str]:
-    """The levelled file of the same folder in INT8."""
+def require_int8(job: Job, options: Mapping[str, Any]) -> None:
+    """Raise InputError where the operator set has no INT8 of the extent that is asked for."""
     if job.opset < PER_CHANNEL and job.int8 != "tensor":
         raise InputError(
             f"export.opset={job.opset} has no INT8 per channel; use {PER_CHANNEL} or more, "
             "or export.int8=tensor"
         )
+
+
+def write_int8(job: Job, path: Path, options: Mapping[str, Any]) -> Sequence[str]:
+    """The levelled file of the same folder in INT8."""
     images, source = job.calibration(), job.folder / LEVELLED.file
     quantise(source, path, images, job.manifest, job.int8)
     about = read_manifest(source).about
@@ -388,4 +392,5 @@ INT8 = Format(
     precision="int8",
     calibrated=True,
     peaks=False,
+    require=require_int8,
 )

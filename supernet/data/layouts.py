@@ -16,8 +16,9 @@ from ..runs.files import decoded, parse_json, parse_yaml, read_json
 from .images.store import Store
 
 if TYPE_CHECKING:
-    from .images.decode import Header
+    from .images.decode import Header, UInt8Image
     from .options import SourceOptions
+    from .synthetic.options import SyntheticOptions
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,12 @@ class Layout:
 
     def prepare(self, config: SourceOptions) -> None:
         """Make what is not there yet, if it `makes`; safe to call from several processes at once."""
+
+    def spread(self, config: SourceOptions, name: str, count: int) -> list[UInt8Image] | None:
+        """At most `count` images evenly spread over a split, if it `makes` and has not yet: these alone, and
+        nothing is written. None means that the split is to be opened.
+        """
+        return None
 
     def split(self, store: Store, name: str) -> Split:
         """The split called `name`.
@@ -160,10 +167,19 @@ class SyntheticLayout(CrowdPoseLayout):
 
     def prepare(self, config: SourceOptions) -> None:
         from .synthetic.dataset import ensure
+
+        ensure(config.root, self._options(config))
+
+    def spread(self, config: SourceOptions, name: str, count: int) -> list[UInt8Image] | None:
+        from .synthetic.dataset import spread
+
+        return spread(config.root, self._options(config), name, count)
+
+    def _options(self, config: SourceOptions) -> SyntheticOptions:
         from .synthetic.options import SyntheticOptions
 
         render = config.render or SyntheticOptions()
-        ensure(config.root, replace(render, poses=config.poses or render.poses))
+        return replace(render, poses=config.poses or render.poses)
 
 
 class YoloLayout(Layout):

@@ -14,6 +14,7 @@ from .options import UNION, DataOptions
 if TYPE_CHECKING:
     from ..pose.skeletons import Skeleton
     from .dataset import PoseDataset
+    from .images.decode import UInt8Image
 
 # What a command calls its settings of data.
 DataConfig = DataOptions
@@ -112,6 +113,23 @@ def open_split(config: DataConfig, role: str) -> PoseDataset:
     config.split_name(role)
     ensure_data(config)
     return open_ready_split(config, role)
+
+
+def spread_images(config: DataConfig, role: str, count: int) -> list[UInt8Image]:
+    """At most `count` images evenly spread over the split that plays `role`; of a set that is not rendered
+    yet these alone are, and nothing is written.
+
+    Raises:
+        InputError: as `open_split`.
+    """
+    from .synthetic.dataset import evenly
+
+    name = config.split_name(role)
+    made = None if config.sources else LAYOUTS.get(config.layout).spread(config, name, count)
+    if made is not None:
+        return made
+    dataset = open_split(config, role)
+    return [dataset.read_image(index) for index in evenly(len(dataset), count)]
 
 
 def open_ready_split(config: DataConfig, role: str) -> PoseDataset:

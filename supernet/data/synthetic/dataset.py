@@ -12,12 +12,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ...errors import InputError
 from ...runs.files import read_json, remove_litter, write_json
 from ...runs.folders import in_turn
+from ..images.decode import UInt8Image, decode_rgb
 from .options import SPLITS, SyntheticOptions
 from .scene import CATEGORY
-from .worker import all_chunks, image_id, part_is_done, prepare, run_chunks
+from .worker import all_chunks, encoded, image_id, part_is_done, prepare, run_chunks, scene_at
 
 MANIFEST = "synthetic.json"
 SCHEMA = 1
@@ -68,6 +71,30 @@ def ensure(
             _LOG.info("synthetic data in %s: %s", folder, verb)
             _render(folder, options, progress)
     return folder
+
+
+def spread(
+    root: str | os.PathLike[str], options: SyntheticOptions, split: str, count: int
+) -> list[UInt8Image] | None:
+    """At most `count` images evenly spread over a `split` that is not there yet, as they would be read from
+    it; nothing is written. None where the set is there, or the split is none of its own.
+
+    Raises:
+        InputError: as `ensure`.
+    """
+    if split not in SPLITS or state(root, options) == "complete":
+        return None
+    crowds = prepare(options)
+    return [
+        decode_rgb(encoded(scene_at(options, crowds, split, index), options), f"{split} image {index}")
+        for index in evenly(options.count(split), count)
+    ]
+
+
+def evenly(total: int, count: int) -> list[int]:
+    """At most `count` of `total` >= 1 places, ascending, evenly spread from the first to the last."""
+    places: list[int] = np.linspace(0, total - 1, min(count, total)).round().astype(int).tolist()
+    return places
 
 
 def state(root: str | os.PathLike[str], options: SyntheticOptions) -> str:

@@ -169,6 +169,11 @@ def scene_at(options: SyntheticOptions, crowds: list[Crowd], split: str, index: 
     return render_crowd(seed, options, crowds, split, index)
 
 
+def encoded(scene: Scene, options: SyntheticOptions) -> bytes:
+    """The scene as its JPEG file."""
+    return cv2.imencode(".jpg", scene.image, [cv2.IMWRITE_JPEG_QUALITY, options.quality])[1].tobytes()
+
+
 def part_is_done(root: Path, chunk: Chunk) -> bool:
     """Whether a chunk's labels and all its images are there, whole."""
     part = root / "parts" / chunk.part
@@ -192,10 +197,10 @@ def render_chunk(root: Path, options: SyntheticOptions, crowds: list[Crowd], chu
         scene = scene_at(options, crowds, chunk.split, index)
         identity = image_id(chunk.split, index)
         name = f"{identity}.jpg"
-        encoded = cv2.imencode(".jpg", scene.image, [cv2.IMWRITE_JPEG_QUALITY, options.quality])[1].tobytes()
+        data = encoded(scene, options)
         target = root / "images" / name
-        if _size(target) != len(encoded):
-            write_bytes(target, encoded)
+        if _size(target) != len(data):
+            write_bytes(target, data)
         people = [person_annotation(0, identity, k, box, crowd) for k, box, crowd in scene.people]
         height, width = scene.image.shape[:2]
         part["images"].append(
@@ -208,7 +213,7 @@ def render_chunk(root: Path, options: SyntheticOptions, crowds: list[Crowd], chu
             }
         )
         part["annotations"] += people
-        part["bytes"][name] = len(encoded)
+        part["bytes"][name] = len(data)
     write_json(root / "parts" / chunk.part, part, indent=None)
 
 

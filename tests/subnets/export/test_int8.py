@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import onnx
+import pytest
 import torch
 
 from subnets import Subnet
@@ -22,6 +23,7 @@ from subnets.portable.manifest import Manifest
 from subnets.portable.session import OnnxSession
 from subnets.runtime import open_runtime
 from supernet.data.source import DataConfig
+from supernet.errors import InputError
 from supernet.pose import Skeleton
 
 
@@ -64,6 +66,18 @@ def test_int8_is_calibrated_scored_and_put_on_the_card(
         "INT8 (onnxruntime)",
     ]
     assert [row["rounds"] for row in record["latency"]["milliseconds"]] == [2, 2, 2]
+
+
+def test_an_opset_without_int8_per_channel_is_refused_before_any_work(
+    small_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("subnets.export.exporting.calibration_images", None)
+    monkeypatch.setattr("subnets.export.onnx_graph.trace", None)
+    options = ExportOptions(opset=11)
+    command = ExportCommand(arch=str(small_folder), name="x", format=["int8"], export=options)
+    with pytest.raises(InputError, match=r"export\.opset=11 has no INT8 per channel; use 13 or more"):
+        run(command, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_ends_of_the_outputs_stay_fp32(small_onnx: Path) -> None:

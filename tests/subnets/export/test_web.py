@@ -25,6 +25,7 @@ from subnets.export.bundle import (
     copy_web_package,
     page_settings,
     rendered,
+    require_web,
     write_web,
 )
 from subnets.export.onnx_graph import read_manifest
@@ -188,8 +189,10 @@ def test_what_is_missing_is_named(web_package: Path, tmp_path: Path, monkeypatch
         (replace(MANIFEST, head_kind="heatmaps"), None, "no people of the outputs [a-z]+$"),
     ):
         job: Any = SimpleNamespace(manifest=manifest, folder=tmp_path)
-        with pytest.raises(InputError, match=told):
-            write_web(job, tmp_path / "web" / "model.onnx", {"package": package, "sample": None})
+        options = {"package": package, "sample": None}
+        with pytest.raises(InputError, match=told):  # noqa: PT012
+            require_web(job, options)
+            write_web(job, tmp_path / "web" / "model.onnx", options)
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
 
 

@@ -15,9 +15,11 @@ import time
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from supernet.data.opening import load_crowdpose
+from supernet.data.source import DataConfig, spread_images
 from supernet.data.synthetic.dataset import SyntheticOptions, ensure, state
 from supernet.data.synthetic.scene import CATEGORY
 from supernet.data.synthetic.worker import _start
@@ -94,6 +96,20 @@ def test_a_complete_set_is_reused_and_says_so(whole: Path, caplog: pytest.LogCap
         assert ensure(whole, dataclasses.replace(OPTIONS, workers=3)) == whole
     assert "is complete and is reused" in caplog.text
     assert {p: p.stat().st_mtime_ns for p in whole.rglob("*")} == before
+
+
+def test_a_few_images_of_a_set_that_is_not_there_are_rendered_alone(whole: Path, tmp_path: Path) -> None:
+    data = DataConfig(str(whole), "synthetic", render=OPTIONS)
+    away = dataclasses.replace(data, root=str(tmp_path / "set"))
+    for count in (4, 1, 99):
+        ready, made = spread_images(data, "test", count), spread_images(away, "test", count)
+        assert len(ready) == len(made) == min(count, OPTIONS.test)
+        for one, other in zip(ready, made, strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert not Path(away.root).exists()
+    named = dataclasses.replace(away, train_split="json/mine.json")
+    with pytest.raises(InputError, match=r"mine\.json"):
+        spread_images(named, "train", 2)
 
 
 @pytest.mark.parametrize(
