@@ -13,6 +13,7 @@ from rich.table import Table
 from .cli import launch
 from .cost import count_macs, count_params, input_size, scored_macs
 from .family import Architecture, Layer, layers, load_arch, read_about
+from .heads.contract import with_each_head
 from .options import CommandOptions, check_shape, joints_option
 from .registry import conf_names
 from .space import SearchSpace
@@ -94,9 +95,17 @@ def layer_table(
 
 
 def space_table(space: SearchSpace, num_joints: int = 14) -> Table:
-    """The smallest, the middle and the largest architecture of a space: sizes, parameters, MACs."""
+    """The smallest, the middle and the largest architecture of a space: sizes, parameters, MACs.
+
+    Of several heads the ends have those that take the fewest and the most MACs.
+    """
     table = _table(f"Space {space.name}: {space.size():.3g} architectures, {num_joints} joints")
-    archs = {"smallest": space.smallest(), "middle": space.middle(), "largest": space.largest()}
+    macs = partial(count_macs, num_joints=num_joints)
+    archs = {
+        "smallest": min(space.decode(with_each_head(space, space.smallest())), key=macs),
+        "middle": space.middle(),
+        "largest": max(space.decode(with_each_head(space, space.largest())), key=macs),
+    }
     table.add_column("")
     for name in archs:
         _add_number(table, name)

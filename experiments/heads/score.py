@@ -1,8 +1,12 @@
-"""Score, export and time what was trained: python -m experiments.heads.score WORK."""
+"""Score, export and time what was trained: python -m experiments.heads.score WORK [--times].
+
+Adds to `results.json` beside this file; what WORK does not have stays there as it is.
+"""
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -13,6 +17,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from scipy import stats
 
 from subnets.portable.predictor import Predictor
 from subnets.portable.session import OnnxSession
@@ -20,6 +25,8 @@ from supernet.cost import Passes, count_macs, scored_macs
 from supernet.data.synthetic.options import SyntheticOptions
 from supernet.data.synthetic.scene import render_scene
 from supernet.family import load_arch
+
+from .networks import HEADS, SIDES
 
 HERE = Path(__file__).parent
 # (rows, columns) of the single people in a picture of 480 x 640.
@@ -76,25 +83,34 @@ def in_turns(
     return taken
 
 
-def crowd(people: int, seed: int) -> Any:
-    """A picture of 480 x 640 with so many people, each in a field of its own."""
+def rendered() -> list[Any]:
+    """Scenes of a single person each."""
+    wanted = SyntheticOptions(size=128, people=(1.0,), two_tone=1.0, clutter=0.2, height=(0.8, 0.93))
+    seeds = itertools.product(range(PICTURES), range(max(CROWDS)))
+    return [render_scene(np.random.SeedSequence(seed), wanted).image for seed in seeds]
+
+
+def crowd(people: int, singles: Sequence[Any], number: int) -> Any:
+    """A picture of 480 x 640 with so many people, each in a field of its own: pictures of a single person."""
     rows, columns = CROWDS[people]
     fields = []
-    for number in range(rows * columns):
-        wanted = SyntheticOptions(size=128, people=(1.0,), two_tone=1.0, clutter=0.2, height=(0.8, 0.93))
-        scene = render_scene(np.random.SeedSequence([seed, number]), wanted).image
-        field = cv2.resize(scene, (640 // columns, 480 // rows))
-        fields.append(field if number < people else np.full_like(field, 128))
+    for place in range(rows * columns):
+        single = singles[(number * max(CROWDS) + place) % len(singles)]
+        field = cv2.resize(single, (640 // columns, 480 // rows))
+        fields.append(field if place < people else np.full_like(field, 128))
     lines = [np.concatenate(fields[row * columns : (row + 1) * columns], axis=1) for row in range(rows)]
     return cv2.resize(np.concatenate(lines), (640, 480))
 
 
-def times(files: dict[str, Path]) -> dict[str, dict[str, Any]]:
-    """By name and people, milliseconds from picture to people, all networks in turns, and people told."""
+def times(files: Mapping[str, Path], singles: Sequence[Any]) -> dict[str, dict[str, Any]]:
+    """By name and people, milliseconds from picture to people, all networks in turns, and people told.
+
+    The people are those of `singles`, pictures of one.
+    """
     predictors = predictors_of(files)
     found: dict[str, dict[str, Any]] = {name: {} for name in files}
     for people in CROWDS:
-        pictures = [crowd(people, seed) for seed in range(PICTURES)]
+        pictures = [crowd(people, singles, number) for number in range(PICTURES)]
         counted = {
             name: [len(predictor(picture)) for picture in pictures] for name, predictor in predictors.items()
         }
@@ -109,21 +125,47 @@ def times(files: dict[str, Path]) -> dict[str, dict[str, Any]]:
     return found
 
 
+def over_seeds(result: dict[str, Any], level: str) -> dict[str, Any]:
+    """By budget and pair of heads how much a metric differs: the mean over the seeds that both have, and the
+    ends of its interval, 95% by Student's distribution.
+    """
+    scores: dict[tuple[str, str], dict[str, float]] = {}
+    for run, found in result.items():
+        if run.count("-") == 2:
+            budget, head, seed = run.split("-")
+            scores.setdefault((budget, head), {})[seed] = found[level]
+    told: dict[str, Any] = {}
+    for budget in SIDES:
+        for first, second in itertools.combinations(HEADS, 2):
+            one, other = (scores.get((budget, head), {}) for head in (first, second))
+            apart = [other[seed] - one[seed] for seed in sorted(one.keys() & other.keys())]
+            if len(apart) > 1:
+                half = stats.t.ppf(0.975, len(apart) - 1) * stats.sem(apart)
+                mean = float(np.mean(apart))
+                ends = [round(end, 4) for end in (mean, mean - half, mean + half)]
+                told[f"{budget}, {second} minus {first}"] = {"seeds": len(apart), "mean, low, high": ends}
+    return told
+
+
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("work", type=Path)
-    work = parser.parse_args().work.resolve()
+    parser.add_argument("--times", action="store_true", help="measure those of seed 0 too")
+    options = parser.parse_args()
+    work = options.work.resolve()
     runs = sorted(path.name for path in (work / "runs/train").iterdir() if path.name[-1].isdigit())
-    result: dict[str, Any] = {}
+    result: dict[str, Any] = json.loads((HERE / "results.json").read_text())
     for run in runs:
         arch = load_arch(exported(work, run).parent)
         macs = {"macs": count_macs(arch), "macs of a 4:3 image": scored_macs(arch, Passes(flip=False))}
-        result[run] = macs | score(work, run)
+        result[run] = result.get(run, {}) | macs | score(work, run)
         print(run, result[run], flush=True)
-    first = {run: exported(work, run) for run in runs if run.endswith("-0")}
-    for run, told in times(first).items():
-        result[run]["picture to people"] = told
+    if options.times:
+        first = {run: exported(work, run) for run in runs if run.endswith("-0")}
+        for run, told in times(first, rendered()).items():
+            result[run]["picture to people"] = told
+    result["differences over seeds"] = {level: over_seeds(result, level) for level in ("AP", "AP_hard")}
     (HERE / "results.json").write_text(json.dumps(result, indent=1) + "\n")
 
 

@@ -20,6 +20,7 @@ METRICS = ("AP50", "PCK10")
 PAIRS = (
     ("simplebaseline", "simplebaseline+"),
     ("simplebaseline=", "simplebaseline+"),
+    ("simplebaseline*", "simplebaseline+"),
     ("litepose", "litepose+"),
     ("parse-graph", "parse-graph parts"),
     ("simplebaseline+", "parse-graph"),

@@ -10,10 +10,10 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -30,23 +30,54 @@ from supernet.data.source import DataConfig, open_split
 from supernet.evaluation import calibrate_by
 from supernet.family import Architecture
 from supernet.heads.contract import head_of
+from supernet.layers.description import Layer, Refinement
 from supernet.layers.parse_graph import ParseGraph
 from supernet.litepose.arch import Stage
 from supernet.runs.files import write_json
 from supernet.training.options import OptimizerOptions
 
+T = TypeVar("T")
 HERE = Path(__file__).parent
 SIDE, BATCH, CALIBRATION = 64, 16, 8
 # Every seventh photograph is tested, and so many of the rendered pictures.
 HELD_OUT, PICTURES = 7, 125
 NEAR = 0.1
-RMPG = ParseGraph((2, 2))
 # Mirror images: not of rendered people, whose two-tone dress tells left from right.
 FLIP = {"lsp": 0.5, "crowds": 0.0}
 
 
+@dataclass(frozen=True)
+class Looks(Refinement):
+    """What costs and reaches as much as two levels of RMPG, without a tree: blocks of two convolutions."""
+
+    kind = "looks"
+
+    blocks: int = 2
+    kernel: int = 5
+
+    def layers(self, name: str, channels: int, scale: int) -> tuple[Layer, ...]:
+        """See `Refinement`."""
+        place = (scale, name, "refinement")
+        found: list[Layer] = []
+        for i in range(self.blocks):
+            look = ("depthwise", channels, channels, self.kernel, 1, True, "relu")
+            tell = ("conv", channels, channels, 1, 1, True, None)
+            found.append(Layer(f"{name}.{i}.look", *look, *place))
+            found.append(Layer(f"{name}.{i}.tell", *tell, *place, closes_branch=True))
+        return tuple(found)
+
+    def wire(self, name: str, apply: Callable[[str, T], T], add: Callable[[T, T], T], x: T) -> T:
+        """See `Refinement`."""
+        for i in range(self.blocks):
+            x = add(x, apply(f"{name}.{i}.tell", apply(f"{name}.{i}.look", x)))
+        return x
+
+
+RMPG, LOOKS = ParseGraph((2, 2)), Looks()
+
+
 def networks() -> dict[str, Architecture]:
-    """By name; `+` is refined, `=` is wider instead, until it costs what the refined one does.
+    """By name; `+` has RMPG; what costs as much instead: `=` is wider, `*` has `Looks`.
 
     `parse-graph` has two modules, and with `parts` the nodes of the first learn parts of the body.
     """
@@ -63,6 +94,7 @@ def networks() -> dict[str, Architecture]:
     }
     refined = {f"{name}+": replace(arch, refinement=RMPG) for name, arch in plain.items()}
     wider = {"simplebaseline=": SimpleBaselineArch((SIDE, SIDE), 18, (36, 52, 70), (1, 1, 1), (34, 34))}
+    wider["simplebaseline*"] = replace(plain["simplebaseline"], refinement=LOOKS)
     base = plain["simplebaseline"].__dict__ | {"refinement": RMPG, "modules": 2}
     modules = {
         name: ParseGraphArch(**base, supervised=supervised)

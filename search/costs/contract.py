@@ -203,7 +203,7 @@ class Macs(LayerCost):
 class ScoredMacs(LayerCost):
     """Multiply-accumulates of all that the scoring test runs for one image (see `Passes`)."""
 
-    name, unit, title = "scored_macs", "MACs", "scored"
+    name, unit = "scored_macs", "scored MACs"
 
     def of_layer(self, layer: Layer, resolution: int, settings: CostSettings) -> float:
         """The mean over the test's images."""

@@ -31,6 +31,7 @@ class SplitScores:
         data: the split and how many of its images.
         protocol: flip, scales.
         macs: exact multiply-accumulates of the test for an image; None where nobody recorded them.
+        decoding: milliseconds per image from the outputs to people; None where nobody measured them.
         stats: the metrics in 0..1.
     """
 
@@ -38,6 +39,7 @@ class SplitScores:
     data: str
     protocol: str
     macs: float | None
+    decoding: float | None
     stats: Mapping[str, float]
 
 
@@ -216,12 +218,17 @@ def _latency(card: Card) -> str:
 def _scores(scores: Sequence[SplitScores]) -> list[str]:
     keys = list(dict.fromkeys(key for score in scores for key in score.stats))
     rows = [
-        [score.what, score.data, score.protocol, "-" if score.macs is None else _giga(score.macs)]
+        [score.what, score.data, score.protocol]
+        + ["-" if score.macs is None else _giga(score.macs)]
+        + ["-" if score.decoding is None else f"{score.decoding:.1f}"]
         + [_percent(score.stats.get(key)) for key in keys]
         for score in scores
     ]
-    head = ["network", "data", "test", "exact MACs of the test", *keys]
-    note = "Metrics in percent, MACs of all that was run for an image; `-`: no such images, or not recorded."
+    head = ["network", "data", "test", "exact MACs of the test", "decoding, ms", *keys]
+    note = (
+        "Metrics in percent; MACs of all that was run for an image; milliseconds, measured here, of making "
+        "people of its outputs; `-`: no such images, or not recorded."
+    )
     return [_table(head, rows), note]
 
 

@@ -246,7 +246,9 @@ def inherited_scores(about: Mapping[str, Any]) -> list[SplitScores]:
     for key, what in INHERITED.items():
         stats = about.get(key)
         if isinstance(stats, Mapping) and isinstance(next(iter(stats.values()), None), int | float):
-            found.append(SplitScores("as it came (torch)", what, "as recorded there", macs, dict(stats)))
+            found.append(
+                SplitScores("as it came (torch)", what, "as recorded there", macs, None, dict(stats))
+            )
     return found
 
 
@@ -275,10 +277,12 @@ def measure_scores(
         runs[f"{label} ({item.runtime})"] = form.open(job.folder / item.file, None), of_files
     data = f"{config.data.described()}: {evaluator.described}"
     told = evaluator.passes.told(), scored_macs(opened.arch, evaluator.passes, job.net.num_joints)
-    return [
-        SplitScores(name, data, *told, evaluator(run, opened.arch.resolution, head).stats)
-        for name, (run, head) in runs.items()
-    ]
+    found = []
+    for name, (run, head) in runs.items():
+        scored = evaluator(run, opened.arch.resolution, head)
+        decoding = 1000 * scored.decoding / len(evaluator.dataset)
+        found.append(SplitScores(name, data, *told, decoding, scored.stats))
+    return found
 
 
 def draw_picture(config: ExportCommand, opened: Opened, job: Job, path: Path) -> bool:

@@ -120,6 +120,8 @@ def test_files_that_end_in_people_or_peaks_are_scored(
     maps, people = json.loads((folder / "export.json").read_text())["scores"]
     assert (maps["what"], people["what"]) == ("fp32 (torch)", "fp32 (onnxruntime)")
     assert people["stats"] == pytest.approx(maps["stats"], abs=1e-4)
+    assert all(score["decoding"] > 0 for score in (maps, people))
+    assert "| decoding, ms |" in (folder / "card.md").read_text()
     found = {}
     for runtime in ("torch", "onnxruntime"):
         config = EvaluateCommand(

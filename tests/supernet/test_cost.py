@@ -6,6 +6,7 @@ import io
 import itertools
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -195,6 +196,14 @@ def test_tables_show_the_figures() -> None:
     assert "1,675,912" in text
     assert "61.9" in text
     assert "2.66 G" in text
+
+
+def test_the_ends_of_a_space_of_several_heads_have_the_cheapest_and_the_dearest() -> None:
+    kinds = ["embedding", "ae_resize", "onestage"]
+    space = SearchSpace.from_dict(SearchSpace.load("tiny").to_dict() | {"head_kind": kinds})
+    text = rendered(space_table(space))
+    for end, pick in ((space.smallest(), min), (space.largest(), max)):
+        assert f"{pick(count_macs(replace(end, head_kind=kind)) for kind in kinds) / 1e6:,.2f} M" in text
 
 
 def test_an_architecture_tells_many_parts_of_a_table_at_once() -> None:
