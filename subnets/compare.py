@@ -117,13 +117,15 @@ def run(config: CompareCommand, folder: Path) -> None:
     other = Path(str(config.other))
     result = compare(pictures, outputs_from(other, names, config.threads), manifest, other)
     for name, value in result.worst.items():
-        print(f"{name}: largest difference {value:.1e} of its largest value")
+        few = " (of 99 peaks in 100)" if manifest.peaks and name != names[0] else ""
+        print(f"{name}: largest difference {value:.1e} of its largest value{few}")
     equal = sum(same_people(*pair) for pair in zip(result.others, result.own, strict=True))
     print(f"people: the same in {equal} of {len(result.own)} pictures")
     if dataset is not None:
         print(scores_of(dataset, result.own, result.others))
-    for note in sorted(result.notes):
-        print(note)
+    if result.last:
+        told = ", ".join(name for name in names if name in result.last)
+        print(f"{told}: NHWC (channels last); transpose to NCHW before decoding")
     limit = config.tolerance
     if limit is not None and not result.largest <= limit:
         raise InputError(
@@ -134,12 +136,12 @@ def run(config: CompareCommand, folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Of all pictures: largest differences by output, the people of both, what is to be told of layouts."""
+    """Of all pictures: largest differences by output, the people of both, outputs with channels last."""
 
     worst: dict[str, float]
     own: list[People] = field(default_factory=list)
     others: list[People] = field(default_factory=list)
-    notes: set[str] = field(default_factory=set)
+    last: set[str] = field(default_factory=set)
 
     @property
     def largest(self) -> float:
@@ -149,6 +151,7 @@ class Comparison:
 
 def compare(pictures: Iterable[Picture], found: Found, manifest: Manifest, other: Path) -> Comparison:
     """What `other` gives for every picture beside what the export gives."""
+    from .export.formats import each_difference, ended_differences
     from .portable.manifest import outputs_of
     from .portable.predictor import Predictor
 
@@ -158,10 +161,13 @@ def compare(pictures: Iterable[Picture], found: Found, manifest: Manifest, other
         given = found(picture)
         outputs.clear()
         for name, wanted in picture.outputs.items():
-            value, note = in_layout(given[name], wanted, f"{other}: {name}_{picture.number}")
+            value, is_last = in_layout(given[name], wanted, f"{other}: {name}_{picture.number}")
             outputs.append(value)
-            result.notes.update({note} - {""})
-            result.worst[name] = max(result.worst[name], difference(value, wanted))
+            result.last.update([name] * is_last)
+        differences = ended_differences if manifest.peaks else each_difference
+        found_off = differences(outputs, list(picture.outputs.values()))
+        for name, off in zip(picture.outputs, found_off, strict=True):
+            result.worst[name] = max(result.worst[name], off)
         result.own.append(picture.people)
         result.others.append(predictor(picture.image))
     return result
@@ -304,7 +310,14 @@ def run_file(path: Path, names: Sequence[str], threads: int | None) -> Found:
     network = form.open(path, threads)
 
     def found(picture: Picture) -> Mapping[str, np.ndarray[Any, Any]]:
-        outputs = list(network(normalise([picture.pixels])))
+        images = normalise([picture.pixels])
+        try:
+            outputs = list(network(images))
+        except InputError as error:
+            raise InputError(
+                f"{error}; the folder's pictures are {images.shape}: compare a file that takes one shape "
+                "alone with an export of that shape (export.shapes=fixed export.input_shape=[HEIGHT,WIDTH])"
+            ) from None
         if len(outputs) != len(names):
             shapes = ", ".join(str(value.shape) for value in outputs)
             raise InputError(f"{path} gives outputs {shapes}, where the network has {', '.join(names)}")
@@ -319,8 +332,8 @@ def run_file(path: Path, names: Sequence[str], threads: int | None) -> Found:
     return found
 
 
-def in_layout(found: Any, wanted: Any, what: str) -> tuple[Any, str]:
-    """`found` in the shape and layout of `wanted`, and what a user has to know about its own.
+def in_layout(found: Any, wanted: Any, what: str) -> tuple[Any, bool]:
+    """`found` in the shape and layout of `wanted`, and whether its own has channels last.
 
     Raises:
         InputError: it is of another network, or channels and pixels were mixed up.
@@ -345,18 +358,16 @@ def in_layout(found: Any, wanted: Any, what: str) -> tuple[Any, str]:
             raise InputError(
                 f"{what} has the shape of NCHW but holds NHWC: it was reshaped, transpose it instead"
             )
-        return value, ""
+        return value, False
     if maps and value.shape == last:
         if difference(value.reshape(wanted.shape), wanted) < near:
             raise InputError(
                 f"{what} has the shape of NHWC but holds NCHW: it was reshaped, transpose it instead"
             )
-        name = what.rpartition(": ")[2]
-        told = f"{name} is in NHWC (channels last): transpose it to NCHW before decoding"
-        return np.moveaxis(value, -1, 1), told
-    raise InputError(
-        f"{what} is {found.shape}, this network gives {wanted.shape}: outputs of another network?"
-    )
+        return np.moveaxis(value, -1, 1), True
+    same = maps and value.ndim == wanted.ndim and value.shape[:2] == wanted.shape[:2]
+    whose = "for pictures of another size than pixels_n" if same else "of another network"
+    raise InputError(f"{what} is {found.shape}, this network gives {wanted.shape}: outputs {whose}?")
 
 
 def difference(found: Any, wanted: Any) -> float:

@@ -201,16 +201,9 @@ def reference(net: Network, manifest: Manifest) -> Run:
 
 
 def difference_from_torch(job: Job, run: Run) -> float:
-    """Largest difference between `run` and the network in torch on square and other inputs.
-
-    Of a graph that ends in peaks the scores count: places of equal peaks may change places.
-    """
+    """Largest difference between `run` and the network in torch on square and other inputs."""
     inputs = normal_inputs(comparison_shapes(job.manifest.resolution, job.manifest.input_shape))
-    in_torch = reference(job.net, job.manifest)
-    counted = 1 if job.manifest.peaks else None
-    return largest_difference(
-        lambda images: run(images)[:counted], lambda images: in_torch(images)[:counted], inputs
-    )
+    return largest_difference(run, reference(job.net, job.manifest), inputs, bool(job.manifest.peaks))
 
 
 def calibration_images(data: DataConfig, manifest: Manifest, options: ExportOptions) -> list[Floats]:

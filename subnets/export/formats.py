@@ -36,6 +36,7 @@ Shape: TypeAlias = tuple[int, int, int, int]
 # What graphs are traced in; OpenVINO, TensorRT and onnxruntime read it for years.
 OPSET = 18
 TINY = float(np.finfo(np.float32).tiny)
+SHARE = 0.99  # of peaks or people, where a last digit may make others of a few
 
 
 @dataclass(frozen=True)
@@ -263,6 +264,51 @@ def relative_difference(found: Sequence[Floats], wanted: Sequence[Floats]) -> fl
     return worst
 
 
-def largest_difference(run: Run, reference: Run, inputs: Iterable[Floats]) -> float:
-    """`relative_difference` of two runtimes, the worst over `inputs`."""
-    return max(relative_difference(run(images), reference(images)) for images in inputs)
+def each_difference(found: Sequence[Floats], wanted: Sequence[Floats]) -> list[float]:
+    """`relative_difference` by output."""
+    if len(found) != len(wanted):
+        return [float("inf")] * len(wanted)
+    return [relative_difference([have], [want]) for have, want in zip(found, wanted, strict=True)]
+
+
+def ended_differences(found: Sequence[Floats], wanted: Sequence[Floats]) -> list[float]:
+    """Differences between what two graphs with an end in peaks or people give, by output, relative to the
+    largest of `wanted`: of the scores the largest, rank by rank, of all others that of `SHARE` of the peaks.
+
+    A last digit decides which of two equal peaks comes first, which is the last that counts and which of two
+    neighbours is the peak. So a peak is compared with the one that is nearest in all outputs, it does not
+    count where its score is hardly above the other's last one, and one in a hundred may have no equal.
+
+    Args:
+        found, wanted: scores (..., K), best first, then outputs (..., K, *).
+    """
+    shapes = [[value.shape for value in each] for each in (found, wanted)]
+    if shapes[0] != shapes[1] or not all(np.isfinite(value).all() for value in found):
+        return [float("inf")] * len(wanted)
+    count, sizes = wanted[0].shape[-1], [max(float(np.abs(value).max()), TINY) for value in wanted]
+    both = [
+        [
+            (value / size).reshape(wanted[0].size // count, count, -1)
+            for value, size in zip(each, sizes, strict=True)
+        ]
+        for each in (found, wanted)
+    ]
+    off = []
+    for own, others in (both, both[::-1]):
+        for mine, theirs in zip(zip(*own, strict=True), zip(*others, strict=True), strict=True):
+            pairs = zip(mine, theirs, strict=True)
+            apart = np.stack([np.abs(one[:, None] - other).max(axis=2) for one, other in pairs])
+            nearest = apart[:, np.arange(count), apart.max(axis=0).argmin(axis=1)]
+            above = mine[0][:, 0] - theirs[0].min()
+            off.append(nearest[:, above > nearest.max(axis=0)])
+    counted = np.concatenate([np.zeros((len(wanted), 1)), *off], axis=1)
+    rest = np.quantile(counted[1:], SHARE, axis=1, method="higher")
+    return [relative_difference(found[:1], wanted[:1]), *rest.tolist()]
+
+
+def largest_difference(run: Run, reference: Run, inputs: Iterable[Floats], ended: bool = False) -> float:
+    """The worst difference of two runtimes over `inputs`, `relative_difference` or, of graphs with an end in
+    peaks or people, of `ended_differences`.
+    """
+    differences = ended_differences if ended else each_difference
+    return max(max(differences(run(images), reference(images))) for images in inputs)

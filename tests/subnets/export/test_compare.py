@@ -12,6 +12,9 @@ import pytest
 from subnets import Subnet
 from subnets.compare import CompareCommand, run
 from subnets.export.bundle import write_porting
+from subnets.export.formats import ended_differences
+from subnets.export.onnx_graph import export_onnx
+from subnets.network import fuse
 from subnets.portable.manifest import Manifest
 from subnets.runtime import open_runtime, torch_runtime
 from supernet.data.source import DataConfig
@@ -47,7 +50,8 @@ def test_the_same_network(folder: Path, tmp_path: Path, capsys: pytest.CaptureFi
     said = capsys.readouterr().out
     assert "half: largest difference 0.0e+00" in said
     assert "the same in 2 of 2 pictures" in said
-    assert "NHWC (channels last)" in said
+    assert said.count("NHWC") == 1, "once, not per picture"
+    assert "quarter, half: NHWC (channels last); transpose to NCHW before decoding" in said
 
 
 def test_a_split_is_scored_from_a_file_and_from_outputs(
@@ -102,6 +106,7 @@ def test_what_differs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
         (lambda v: v.swapaxes(2, 3), "has height and width swapped"),
         (lambda v: v.reshape(np.moveaxis(v, 1, -1).shape), "shape of NHWC but holds NCHW"),
         (lambda v: v[:, :17], r"is \(1, 17, \d+, \d+\), this network gives \(1, 28, .*another network"),
+        (lambda v: v[:, :, 1:], "gives .*: outputs for pictures of another size than pixels_n"),
         (lambda v: v * np.nan, "differs by inf"),
         (lambda v: v.astype(str), "holds <U32, no numbers"),
         (lambda v: (100 * v).astype(np.int8), "holds int8: undo its scale and zero point"),
@@ -116,6 +121,15 @@ def test_wrong_outputs_are_named(folder: Path, tmp_path: Path, change: object, m
     np.savez(tmp_path / "other.npz", **given)
     with pytest.raises(InputError, match=message):
         compare(folder, tmp_path / "other.npz")
+
+
+def test_a_file_of_one_shape_is_told_apart(folder: Path, small_net: Subnet, tmp_path: Path) -> None:
+    manifest = Manifest("small", 96, Skeleton.load("crowdpose"), (64, 64), arch=small_net.arch.to_dict())
+    export_onnx(fuse(small_net), tmp_path / "fixed.onnx", manifest)
+    with pytest.raises(
+        InputError, match=r"pictures are \(1, 3, 96, \d+\): compare a file that takes one shape"
+    ):
+        compare(folder, tmp_path / "fixed.onnx")
 
 
 def test_wrong_files_are_named(folder: Path, tmp_path: Path) -> None:
@@ -133,3 +147,23 @@ def test_wrong_files_are_named(folder: Path, tmp_path: Path) -> None:
             compare(folder, other)
     with pytest.raises(InputError, match=r"export it again with export.vectors=2"):
         compare(tmp_path, folder / "model.onnx")
+
+
+def test_peaks_are_compared_with_their_places_and_tags() -> None:
+    rng = np.random.default_rng(0)
+    scores = -np.sort(-rng.uniform(0.1, 1, (1, 14, 30))).astype(np.float32)
+    places = rng.uniform(0, 96, (1, 14, 30, 2)).astype(np.float32)
+    wanted = [scores, places, rng.standard_normal((1, 14, 30)).astype(np.float32)]
+    wanted[0][..., 3] = wanted[0][..., 4]
+    changed = [value[:, :, [0, 1, 2, 4, 3, *range(5, 30)]] for value in wanted]
+    assert ended_differences(changed, wanted) == [0, 0, 0], "equal peaks in another order"
+    changed[1] = changed[1].copy()
+    changed[1][..., 29, :] += 50
+    assert ended_differences(changed, wanted) == [0, 0, 0], "another one comes just in"
+    changed[1][0, 0, 7] += 50
+    assert ended_differences(changed, wanted) == [0, 0, 0], "one in a hundred has no equal"
+    moved = [wanted[0], wanted[1] + np.float32(0.96), wanted[2]]
+    (score, place, tag) = ended_differences(moved, wanted)
+    assert (score, place > 0.005, tag) == (0, True, 0)
+    assert max(ended_differences([*wanted[:2], 2 * wanted[2]], wanted)) > 0.1
+    assert ended_differences([scores * np.nan, *wanted[1:]], wanted) == [np.inf] * 3
