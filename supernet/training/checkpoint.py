@@ -134,8 +134,10 @@ class TrainedSupernet:
     def provenance(self) -> dict[str, Any]:
         """How it was trained, for the folders of networks that are taken from it."""
         data, train = self.config.get("data") or {}, self.config.get("train") or {}
+        # Of what ships, where it happens to be installed says nothing.
+        ships = shipped_path(self.path.stem) == self.path
         return {
-            "supernet": str(self.path),
+            "supernet": self.path.stem if ships else str(self.path),
             "training_steps": self.step,
             "training": {
                 "space": self.config.get("space"),

@@ -72,7 +72,8 @@ def test_a_name_gives_the_subnets_that_were_packed(toy: Path) -> None:
         found = opened.require_trained().require_net().state_dict()
         assert (opened.name, opened.arch) == (f"toy-{name}", arch)
         assert all(torch.equal(found[key], value) for key, value in wanted.items())
-    assert open_source("toy").about["scores"] == {"AP": 0.5}
+    about = open_source("toy").about
+    assert (about["scores"], about["supernet"]) == ({"AP": 0.5}, "toy"), "no path of this machine"
     assert open_source("little", SourceOptions(supernet="toy")).arch == ARCHS["little"]
     # One that equals a kept subnet needs no images either.
     assert open_source("smallest", SourceOptions(supernet="toy")).name == "toy-little"
