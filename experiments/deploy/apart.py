@@ -195,10 +195,10 @@ def noisy(text: str) -> Found:
     return found
 
 
-def measure(folder: str, others: list[str]) -> dict[str, Any]:
+def measure(folder: str, others: list[str], images: int | None) -> dict[str, Any]:
     """All that the script tells, of an exported folder and what other runtimes made of the pictures."""
     data = data_from(read_yaml(Path(folder) / "config.yaml")["data"])
-    config = CompareCommand(folder=folder, other=others[0], split="test", data=data)
+    config = CompareCommand(folder=folder, other=others[0], split="test", images=images, data=data)
     opened, dataset = network_and_split(config)
     with np.load(Path(folder) / "vectors.npz") as vectors:
         manifest = Manifest.from_json(str(vectors["manifest"]), folder)
@@ -297,10 +297,11 @@ def main() -> None:
     )
     parser.add_argument("folder", help="an export of fixed shape that ends in maps")
     parser.add_argument("others", nargs="+", help="files that run here, or outputs of elsewhere.py (.npz)")
+    parser.add_argument("--images", type=int, help="the first so many of the test split")
     parser.add_argument("--name", required=True, help="of the row")
     parser.add_argument("--out", type=Path, default=RECORD)
     arguments = parser.parse_args()
-    row = {**measure(arguments.folder, arguments.others), "environment": environment(1)}
+    row = {**measure(arguments.folder, arguments.others, arguments.images), "environment": environment(1)}
     record = read_json(arguments.out) if arguments.out.exists() else {"networks": {}}
     record["networks"][arguments.name] = joined(record["networks"].get(arguments.name), row)
     write_json(arguments.out, record)

@@ -2,7 +2,8 @@
 
     python experiments/deploy/elsewhere.py RUNTIME FOLDER pixels.npz outputs.npz [training.npz]
 
-RUNTIME is ncnn (needs ncnn and pnnx), aotinductor (torch), opencv, tract, openvino_int8 (openvino, of
+RUNTIME is ncnn (needs ncnn and pnnx), mnn (MNN; its own command `mnnconvert` installs packages, so that only
+the compiled converter below it is called), aotinductor (torch), opencv, tract, openvino_int8 (openvino, of
 our model_int8.onnx), coreml (coremltools and torch; not Core ML, which Apple's systems alone have, but the
 operators of model.mlpackage one by one in torch, so that the conversion is checked), or rknn (rknn-toolkit2;
 its simulator, in INT8 with training pictures). FOLDER is an export of fixed shape: model.onnx and so on.
@@ -58,6 +59,31 @@ def ncnn(folder: Path, shape: tuple[int, ...]) -> Run:
         extractor.input("in0", ncnn.Mat(images[0]).clone())
         return [np.array(extractor.extract(name)[1])[None] for name in ("out0", "out1")]
 
+    return run
+
+
+def mnn(folder: Path, shape: tuple[int, ...]) -> Run:
+    """By the converter of MNN's package and its engine, everything in fp32."""
+    import _tools
+    import MNN
+    from MNN import expr, nn
+
+    # `import MNN.tools`, which nothing here does, would run the first pip on the path.
+    assert "MNN.tools" not in sys.modules
+    model = str(Path(tempfile.mkdtemp()) / "model.mnn")
+    words = ["--framework", "ONNX", "--modelFile", str(folder / "model.onnx"), "--MNNModel", model]
+    _tools.mnnconvert(["mnnconvert", *words, "--bizCode", "x"])
+    settings = {"precision": "high", "backend": "CPU", "numThread": 1}
+    manager = nn.create_runtime_manager((settings,))
+    net = nn.load_module_from_file(model, ["images"], ["quarter", "half"], runtime_manager=manager)
+
+    def run(images: Any) -> list[Any]:
+        given = expr.placeholder(list(images.shape), expr.NCHW, expr.float)
+        given.write(images)
+        outputs = [expr.convert(each, expr.NCHW) for each in net.forward([given])]
+        return [np.array(each.read(), np.float32).reshape(each.shape) for each in outputs]
+
+    print("MNN", MNN.version())
     return run
 
 
@@ -182,6 +208,7 @@ def rknn(folder: Path, shape: tuple[int, ...], images: Sequence[Any] = ()) -> Ru
 
 RUNTIMES = {
     "ncnn": ncnn,
+    "mnn": mnn,
     "aotinductor": aotinductor,
     "opencv": opencv,
     "tract": tract,

@@ -6,13 +6,15 @@
 # From the repository, after `make demo`; NETWORK=photographs:large needs no training. NETWORK is arch=, with what
 # else an export needs: NETWORK="largest supernet=demo" after the demo's training alone. Every environment has torch's CPU
 # build first, so that no other is pulled, but rknn's, which pins an older torch with CUDA (6 GB).
-# Which rows: ROWS="small tflite" ... ; how many training images set the ranges of INT8: CALIBRATION=128
+# Which rows: ROWS="small tflite" ... ; of "small" which runtimes beside the formats: OTHERS="ncnn mnn" ... ; how many
+# training images set the ranges of INT8: CALIBRATION=128; how many test images: IMAGES=250.
 set -uo pipefail
 envs=$1
 network=${NETWORK:-runs/search/demo:p85}
 here=${BASH_SOURCE[0]%/*}
 export OMP_NUM_THREADS=1 PYTHONPATH=${PYTHONPATH:-$PWD}
 out=runs/export/runtimes
+images=${IMAGES:-250}
 common="arch=$network export.shapes=fixed export.latency_rounds=0 export.calibration_images=${CALIBRATION:-128}"
 cpu="--extra-index-url ${TORCH_INDEX:-https://download.pytorch.org/whl/cpu}"
 
@@ -20,21 +22,22 @@ environment() { # NAME PACKAGES...
     [ -d "$envs/$1" ] && return
     python3 -m venv "$envs/$1"
     # shellcheck disable=SC2086
-    [ "$1" = rknn ] || "$envs/$1/bin/pip" install -q torch==2.13.0 $cpu
+    [[ " rknn mnn " == *" $1 "* ]] || "$envs/$1/bin/pip" install -q torch==2.13.0 $cpu
     "$envs/$1/bin/pip" install -q "${@:2}"
 }
 versions() { # NAME PATTERN
-    "$envs/$1/bin/pip" list 2>/dev/null | grep -E "^($2) " | tr -s ' '
+    "$envs/$1/bin/pip" list 2>/dev/null | grep -iE "^($2) " | tr -s ' '
 }
 row() { # NAME TOLERANCE COMMAND...
     echo "== $1"
-    timeout 900 "${@:3}" tolerance="$2" split=test threads=1 2>&1 | grep -E "largest|people|AP on|NHWC|error"
+    timeout 900 "${@:3}" tolerance="$2" split=test images=$images threads=1 2>&1 | grep -E "largest|people|AP on|NHWC|error"
 }
 # What `apart` tells as well is told once.
 fp32() { [ "$2" = 1e-3 ] && wanted apart || row "$@"; }
 elsewhere() { # NAME RUNTIME ENVIRONMENT TOLERANCE [TRAINING]
     local target="$out-$2${5:+-int8}.npz"
     rm -f "$target"
+    [[ " ${OTHERS:-ncnn mnn opencv tract aotinductor coreml openvino_int8 rknn} " == *" $2 "* ]] || return 0
     "$envs/$3/bin/python" "$here/elsewhere.py" "$2" $out-small $out-pixels.npz "$target" ${5:+"$5"} >/dev/null 2>&1
     fp32 "$1" "$4" $p -m subnets.compare $out-small other="$target"
 }
@@ -49,8 +52,11 @@ if wanted small; then
     fp32 "onnxruntime" 1e-3 $p -m subnets.compare $out-small other=$out-small/model.onnx
     fp32 "torch.export" 1e-3 $p -m subnets.compare $out-small other=$out-small/model.pt2
     fp32 "OpenVINO" 1e-3 $p -m subnets.compare $out-small other=$out-small/openvino/model.xml
-    $p -m subnets.compare $out-small write=$out-pixels.npz split=test
+    $p -m subnets.compare $out-small write=$out-pixels.npz split=test images=$images
     elsewhere ncnn ncnn small 1e-3
+    environment mnn MNN numpy
+    versions mnn MNN
+    elsewhere MNN mnn mnn 1e-3
     elsewhere OpenCV opencv small 1e-3
     elsewhere tract tract small 1e-3
     elsewhere AOTInductor aotinductor small 1e-3
@@ -63,10 +69,10 @@ fi
 # Which decisions of grouping differ, in all of them at once.
 if wanted apart; then
     others=("$out"-small/model.onnx "$out"-small/model.pt2 "$out"-small/openvino/model.xml)
-    for each in ncnn opencv tract aotinductor coreml; do
+    for each in ncnn mnn opencv tract aotinductor coreml; do
         [ -f "$out-$each.npz" ] && others+=("$out-$each.npz")
     done
-    $p experiments/deploy/apart.py $out-small "${others[@]}" --name "$network"
+    $p experiments/deploy/apart.py $out-small "${others[@]}" --images "$images" --name "$network"
 fi
 # A format and its INT8, of an optional package: name of the row, extra and format, name of its files, label.
 optional() {
