@@ -75,7 +75,7 @@ class SubnetSchedule:
         options = self.options
         full = self._full[None]
         if step < options.largest_first:
-            return self._at(step, full, ("largest",))
+            return (Sampled("largest", self.largest(step)),)
         rng = np.random.default_rng([self.seed, _ARCH_STREAM, step])
         drawn = self.space.sample_codes(rng, options.random)
         roles = ("random",) * options.random
@@ -84,6 +84,10 @@ class SubnetSchedule:
             roles = ("largest", *roles, "smallest")
         closed = self._phase_of >= self.phase(step)
         return self._at(step, np.where(closed, self._full, drawn), roles)
+
+    def largest(self, step: int) -> Architecture:
+        """The largest, at the resolution and with the head of `step`."""
+        return self._at(step, self._full[None], ("largest",))[0].arch
 
     def _of_one_head(self, step: int, codes: Codes) -> Codes:
         """`codes` with the head of `step`, the same for all: they learn from one another."""

@@ -17,10 +17,12 @@ def data_config(trained: TrainedSupernet) -> DataConfig:
     return data_from(trained.config["data"])
 
 
-def evaluator(trained: TrainedSupernet, split: str, calibration: int = CALIBRATION) -> SupernetEvaluator:
-    """Scores subnets of `trained` on all of a split."""
+def evaluator(
+    trained: TrainedSupernet, split: str, calibration: int = CALIBRATION, matching: str | None = None
+) -> SupernetEvaluator:
+    """Scores subnets of `trained` on all of a split; `matching` groups people, None by the network's rule."""
     config = data_config(trained)
-    options = EvaluationOptions(calibration_images=calibration)
+    options = EvaluationOptions(calibration_images=calibration, matching=matching)
     scored = Evaluator(open_split(config, split), options)
     return SupernetEvaluator(trained.net, open_split(config, "train"), scored)
 

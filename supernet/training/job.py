@@ -281,8 +281,8 @@ class SupernetTask(Task[Supernet]):
                 print(told, file=sys.stderr)
         net = net.to(job.ranks.device)
         state = TrainingState(net, options.optimizer, supernet_about(net))
-        schedule = SubnetSchedule(space, options.sampling, job.seed)
-        super().__init__(state, schedule, [HEADS.get(name) for name in space.head_kinds])
+        self._schedule = SubnetSchedule(space, options.sampling, job.seed)
+        super().__init__(state, self._schedule, [HEADS.get(name) for name in space.head_kinds])
         self._sampling = options.sampling
         self._run = make_forward(net, options.precision)
         self._validator = None
@@ -298,11 +298,16 @@ class SupernetTask(Task[Supernet]):
         return self._run(images, arch)
 
     def prepare(self) -> None:
-        """Sort the channels once, before the first step that trains narrower subnets."""
+        """Before the first step that trains narrower subnets: sort the channels once, call the teacher in."""
         options, state = self._sampling, self.state
+        self.teacher = self._average if options.teacher and options.largest_first <= state.step else None
         due = options.sort_channels and 0 < options.largest_first <= state.step
         if due and not state.channels_sorted:
             sort_state(state)
+
+    def _average(self, images: Tensor, arch: Architecture) -> list[Tensor]:
+        """The largest network's outputs with averaged weights, normalised by the batch, as in training."""
+        return self.state.averaged(images, self._schedule.largest(self.state.step))
 
     def score(self, log: RunLog | None) -> Scores:
         """AP and AR of the subnets that validation follows."""

@@ -77,6 +77,9 @@ class SamplingOptions(Options, group="train.sampling"):
         resolutions: input sides to draw one from each step; None takes all of the space's.
         largest_first: steps at the start that train the largest network alone.
         sort_channels: after those steps, order channels by importance, so that narrow subnets keep the best.
+        teacher: after those steps the largest network, with its averaged weights, teaches its heatmaps to
+            every subnet of a step (`train.loss.distillation`), also where the step does not train it; this
+            is a forward pass more, and needs `train.optimizer.ema`.
         widening: steps per phase of progressive shrinking (Cai et al., "Once-for-All", ICLR 2020): the first
             phase leaves only the first group of `widening_order` elastic, the next one the second too; 0
             is off.
@@ -88,6 +91,7 @@ class SamplingOptions(Options, group="train.sampling"):
     resolutions: list[int] | None = None
     largest_first: int = option(0, least=0, most=COUNTED)
     sort_channels: bool = True
+    teacher: bool = False
     widening: int = option(0, least=0, most=COUNTED)
     widening_order: tuple[str, ...] = WIDENING
 
@@ -116,6 +120,8 @@ class OptimizerOptions(Options, group="train.optimizer"):
         warmup: steps of linear warm-up from 0.
         schedule: "cosine" or "constant" after the warm-up.
         final: learning rate at the end of the cosine, as a share of the peak.
+        restart: step at which warm-up and cosine begin anew, after a cosine that ends there: where
+            `train.sampling.largest_first` ends, what follows has the full rate; 0 is never.
         clip: largest norm of the whole gradient; 0 is off.
         ema: decay of the moving average of the weights, which is what gets validated and loaded; 0 is off.
     """
@@ -129,6 +135,7 @@ class OptimizerOptions(Options, group="train.optimizer"):
     warmup: int = option(500, least=0, most=COUNTED)
     schedule: str = option("cosine", among=SCHEDULES)
     final: float = option(0.01, least=0)
+    restart: int = option(0, least=0, most=COUNTED)
     clip: float = option(1.0, least=0)
     ema: float = option(0.9998, least=0, below=1)
 
@@ -227,6 +234,13 @@ class TrainOptions(Options, group="train"):
     checkpoint: CheckpointOptions = field(default_factory=CheckpointOptions)
     validation: ValidationOptions = field(default_factory=ValidationOptions)
     guards: GuardOptions = field(default_factory=GuardOptions)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sampling.teacher and not self.optimizer.ema:
+            raise InputError(
+                "train.sampling.teacher=true needs a moving average: train.optimizer.ema above 0"
+            )
 
     def total_steps(self, num_images: int) -> int:
         """Optimizer steps of the whole run over `num_images` training images."""

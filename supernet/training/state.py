@@ -21,7 +21,14 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def learning_rate(options: OptimizerOptions, step: int, total: int) -> float:
-    """Learning rate of `step` (from 0) of `total`: linear warm-up, then cosine to `final` of the peak."""
+    """Learning rate of `step` (from 0) of `total`: linear warm-up, then cosine to `final` of the peak.
+
+    With `restart` both run twice: up to that step, and from there to the end.
+    """
+    if step < options.restart:
+        total = min(total, options.restart)
+    elif options.restart:
+        step, total = step - options.restart, total - options.restart
     if step < options.warmup:
         return options.lr * (step + 1) / options.warmup
     if options.schedule == "constant":

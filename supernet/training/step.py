@@ -61,7 +61,7 @@ def backward_all(
         parts: the batch in equal parts.
         loss: of one subnet's outputs.
         bf16: run the network under bfloat16 autocast.
-        teacher: a fixed network that every subnet is distilled from, instead of the largest.
+        teacher: what every subnet is distilled from, instead of the largest's own outputs of this step.
 
     Returns:
         detached scalars: `loss` (the sum over subnets), `loss/<role>` (mean over the role's subnets), and the
@@ -79,7 +79,7 @@ def backward_all(
             total, terms = loss(outputs, targets, wanted)
             total = total / len(parts)
             total.backward()  # type: ignore[no-untyped-call]
-            if subnet.role == "largest":
+            if teacher is None and subnet.role == "largest":
                 wanted = [output.detach() for output in outputs]
             shares = {
                 "loss": total.detach(),

@@ -20,8 +20,6 @@ from supernet.space import SearchSpace
 from supernet.training.checkpoint import load_supernet
 
 HERE = Path(__file__).resolve().parent
-# What a run's subnets scored, kept in its folder.
-SCORES = "equal_time.json"
 # Shares of the largest network's MACs between which the middle subnets lie.
 LOW, HIGH = 0.25, 0.85
 STYLES = {
@@ -39,12 +37,17 @@ def chosen_subnets(space: SearchSpace) -> dict[str, Arch]:
     return {"smallest": space.smallest(), **named, "largest": space.largest()}
 
 
-def scores(run: Path) -> dict[str, Any]:
-    """Test AP of the chosen subnets of a run, and the seconds that its steps took; kept in its folder."""
-    file = run / SCORES
+def scores_file(run: Path, matching: str | None = None) -> Path:
+    """What the subnets of a run scored, kept in its folder."""
+    return run / ("equal_time.json" if matching is None else f"equal_time_{matching}.json")
+
+
+def scores(run: Path, matching: str | None = None) -> dict[str, Any]:
+    """Test AP of the chosen subnets of a run by a rule of grouping, and its steps; kept in its folder."""
+    file = scores_file(run, matching)
     if not file.exists():
         trained = load_supernet(run, "last")
-        score = evaluator(trained, "test")
+        score = evaluator(trained, "test", matching=matching)
         found = {}
         for name, arch in chosen_subnets(trained.space).items():
             found[name] = round(score(arch).stats["AP"], 4)

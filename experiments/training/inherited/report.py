@@ -47,8 +47,8 @@ def draw(rows: Sequence[Mapping[str, Any]], tau: float, path: Path) -> None:
     figure.savefig(path, dpi=130)
 
 
-def report(rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> dict[str, Any]:
-    """Write result.json and the picture beside this file; tau with its interval."""
+def report(rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Write NAME.json and NAME.png beside this file; tau with its interval."""
     before, after = (np.array([row[key] for row in rows]) for key in ("inherited", "finetuned"))
     tau = kendalltau(before, after)
     found = {
@@ -58,6 +58,6 @@ def report(rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> dict[
         "pairs_in_order_by_gap": {str(gap): agreeing(before, after, gap) for gap in (0.0, 0.01, 0.02)},
         "mean_gain": round(float((after - before).mean()), 4),
     }
-    (HERE / "result.json").write_text(json.dumps({**about, **found, "rows": rows}, indent=1) + "\n")
-    draw(rows, float(tau.statistic), HERE / "inherited.png")
+    (HERE / f"{name}.json").write_text(json.dumps({**about, **found, "rows": rows}, indent=1) + "\n")
+    draw(rows, float(tau.statistic), HERE / f"{name}.png")
     return found

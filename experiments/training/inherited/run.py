@@ -6,6 +6,7 @@ then each is fine-tuned by the same recipe and scored again in the same way.
     python -m experiments.training.inherited.run runs/train/demo [--subnets 12] [--steps 200] [--threads 1]
 
 A second start goes on with the subnets that are left; `--only 0 2 4` leaves the others to other processes.
+`--name NAME` keeps another supernet's scores apart and writes NAME.json and NAME.png.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from supernet.runs.environment import environment
 from supernet.runs.files import read_json, write_json
 from supernet.training.checkpoint import TrainedSupernet, load_supernet
 
-FOLDER = Path("runs/experiments/inherited")
+FOLDER = Path("runs/experiments")
 # The supernet's own targets and loss (conf/train/demo.yaml), and a learning rate between its last and its
 # peak.
 RECIPE = (
@@ -69,11 +70,12 @@ def command(run: str, name: str, file: Path, data_root: str, steps: int, threads
 
 def row(given: argparse.Namespace, trained: TrainedSupernet, arch: Arch, number: int) -> dict[str, Any]:
     """Score, fine-tune and score again, or find it done."""
-    done = FOLDER / f"{number:02d}.json"
+    folder = FOLDER / given.name
+    done = folder / f"{number:02d}.json"
     if done.exists():
         return dict(read_json(done, "scores"))
-    name = f"inherited-{number:02d}"
-    file = FOLDER / f"{number:02d}.yaml"
+    name = f"{given.name}-{number:02d}"
+    file = folder / f"{number:02d}.yaml"
     arch.save(file)
     data = data_config(trained)
     inherited = evaluator(trained, "test")(arch).stats["AP"]
@@ -96,6 +98,7 @@ def main() -> None:
     parser.add_argument("--only", type=int, nargs="+", default=None)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--name", default="inherited", help="of the fine-tunings and of what is written")
     given = parser.parse_args()
     trained = load_supernet(given.run, "last")
     chosen = subnets(trained, given.subnets)
@@ -107,7 +110,7 @@ def main() -> None:
             "recipe": " ".join(RECIPE),
             "machine": environment(given.threads),
         }
-        print(json.dumps(report(rows, about), indent=1))
+        print(json.dumps(report(rows, about, given.name), indent=1))
 
 
 if __name__ == "__main__":

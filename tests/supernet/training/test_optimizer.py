@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from supernet import InputError, Supernet
-from supernet.training.options import OptimizerOptions, TrainOptions
+from supernet.training.options import OptimizerOptions, SamplingOptions, TrainOptions
 from supernet.training.state import FlatGradient, MovingAverage, learning_rate, make_optimizer
 
 
@@ -21,6 +21,20 @@ def test_learning_rate_warms_up_then_follows_a_cosine():
     assert rates[12] == pytest.approx(0.1)
     constant = OptimizerOptions(lr=1.0, warmup=0, schedule="constant")
     assert {learning_rate(constant, step, 12) for step in range(12)} == {1.0}
+
+
+def test_learning_rate_starts_again():
+    once, twice = OptimizerOptions(lr=1.0, warmup=2), OptimizerOptions(lr=1.0, warmup=2, restart=5)
+    parts = [(step, 5) for step in range(5)] + [(step, 7) for step in range(8)]
+    assert [learning_rate(twice, step, 12) for step in range(13)] == [
+        learning_rate(once, *at) for at in parts
+    ]
+    assert learning_rate(twice, 3, 4) == learning_rate(once, 3, 4)  # a run that ends before
+
+
+def test_a_teacher_needs_an_average():
+    with pytest.raises(InputError, match=r"needs a moving average: train\.optimizer\.ema above 0"):
+        TrainOptions(sampling=SamplingOptions(teacher=True), optimizer=OptimizerOptions(ema=0.0))
 
 
 def test_decay_spares_norms_biases_and_kernel_transforms(space):

@@ -126,11 +126,11 @@ def test_sigterm_saves_and_the_run_goes_on_exactly(train, whole, at_step, tmp_pa
     assert_same(outcome(whole), outcome(tmp_path / "broken"))
 
 
-def test_channel_sorting_and_sgd_resume_exactly_too(train, at_step, tmp_path):
+def test_channel_sorting_sgd_and_a_teacher_resume_exactly_too(train, at_step, tmp_path):
     options = replace(
         OPTIONS,
-        sampling=SamplingOptions(largest_first=3, random=1),
-        optimizer=OptimizerOptions(name="sgd", lr=1e-2, warmup=2, ema=0.9),
+        sampling=SamplingOptions(rule="random", largest_first=4, random=1, teacher=True),
+        optimizer=OptimizerOptions(name="sgd", lr=1e-2, warmup=2, ema=0.9, restart=4),
         accumulate=2,
     )
     train(tmp_path / "whole", options)
@@ -138,6 +138,8 @@ def test_channel_sorting_and_sgd_resume_exactly_too(train, at_step, tmp_path):
     with pytest.raises(Crash):
         train(tmp_path / "broken", options)
     train(tmp_path / "broken", options)
+    lines = [line for line in read_log(tmp_path / "whole" / "log.jsonl") if line["kind"] == "train"]
+    assert ["distillation" in line for line in lines] == [False, True, True]
     assert outcome(tmp_path / "whole")[0].meta["channels_sorted"]
     assert_same(outcome(tmp_path / "whole"), outcome(tmp_path / "broken"))
 
