@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -284,6 +285,10 @@ def _as_it_is(value: Any) -> Any:
 
 def _begin_worker(worker: int) -> None:
     del worker
+    # Whoever stops all processes of a job at once (Ctrl-C, timeout, a service) means the first of them: it
+    # saves, and still needs batches until then. Whoever means this one asks twice.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, _: signal.signal(number, signal.SIG_DFL))
     # OpenCV's own threads would fight over the cores, and do not survive a fork.
     cv2.setNumThreads(0)
     # A spawned process would tear Python down under the thread that sends its last batches, and abort.

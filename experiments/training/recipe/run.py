@@ -4,9 +4,8 @@
     python -m experiments.training.recipe.run score --seconds 165 --seeds 0
     python -m experiments.training.recipe.run report --seconds 165 455 --seeds 0 1 2
 
-`train` scores as well, `score` is for what was trained elsewhere (a demo). Both find what is done and go on
-from there. A run ends after so many steps, so pauses and neighbours change nothing; seconds per step are
-those of equal_time/165s.json.
+All of it finds what is done and goes on from there. A run ends after so many steps, so pauses and neighbours
+change nothing; the seconds per step are those of equal_time/165s.json.
 """
 
 from __future__ import annotations
@@ -164,8 +163,8 @@ def main() -> None:
             for arm in given.arms:
                 if given.phase == "train":
                     train(arm, seconds, seed)
-                found = scores(RUNS / run_name(arm, seconds, seed), given.matching)
-                print(arm, found, flush=True)
+                else:
+                    print(arm, scores(RUNS / run_name(arm, seconds, seed), given.matching), flush=True)
     return None
 
 

@@ -2,6 +2,7 @@ import atexit
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -184,6 +185,17 @@ def test_stopping_in_the_middle_leaves_nothing_behind(crowdpose_root):
             if batch.step == 1:
                 break
         assert [digest(batch) for batch in loader.batches(2, 6)] == straight[2:]
+
+
+def test_workers_leave_a_signal_to_the_whole_job_to_its_first_process(crowdpose_root):
+    dataset = load_crowdpose(crowdpose_root, "train")
+    straight = digests(dataset, 0, 6)
+    with Loader(dataset, LoaderOptions(4, seed=5), RESOLUTIONS, workers=1, start_method="fork") as loader:
+        batches = loader.batches(0, 6)
+        found = [digest(next(batches))]
+        for number in (signal.SIGTERM, signal.SIGINT):
+            os.kill(loader._loader._iterator._workers[0].pid, number)
+        assert found + [digest(batch) for batch in batches] == straight
 
 
 KILL_A_WORKER = """
