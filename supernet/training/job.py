@@ -307,7 +307,7 @@ class SupernetTask(Task[Supernet]):
 
     def _average(self, images: Tensor, arch: Architecture) -> list[Tensor]:
         """The largest network's outputs with averaged weights, normalised by the batch, as in training."""
-        return self.state.averaged(images, self._schedule.largest(self.state.step))
+        return list(self.state.averaged(images, self._schedule.largest(self.state.step)))
 
     def score(self, log: RunLog | None) -> Scores:
         """AP and AR of the subnets that validation follows."""
