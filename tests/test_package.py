@@ -7,11 +7,14 @@ import os
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = sorted(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"])
@@ -24,17 +27,43 @@ def run(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     return done
 
 
+def needed(wheel: Distribution) -> dict[str, Distribution]:
+    """What `wheel` depends on, of this environment; the test fails where a version does not suit."""
+    found: dict[str, Distribution] = {}
+    asked = [(text, "") for text in wheel.requires or []]
+    for text, extra in asked:  # it grows
+        requirement = Requirement(text)
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": extra}):
+            continue
+        item = distribution(requirement.name)
+        assert requirement.specifier.contains(item.version, prereleases=True), (text, item.version)
+        name = canonicalize_name(requirement.name)
+        more = [*requirement.extras, *([] if name in found else [""])]
+        found[name] = item
+        asked += [
+            pair for extra in more for need in item.requires or [] if (pair := (need, extra)) not in asked
+        ]
+    return found
+
+
 @pytest.fixture(scope="module")
 def away(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a virtual environment that holds the wheel and what it depends on, nothing else."""
+    """A folder with a virtual environment that holds the wheel and what it depends on, nothing else.
+
+    What it depends on is linked there from this environment, into which pip has put it already.
+    """
     folder = tmp_path_factory.mktemp("away")
-    run(sys.executable, "-m", "build", "--wheel", "--outdir", folder / "dist", ROOT, cwd=folder)
-    run(sys.executable, "-m", "venv", folder / "venv", cwd=folder)
-    python, constraints = folder / "venv/bin/python", ROOT / "constraints.txt"
-    pip = [python, "-m", "pip", "install", "--quiet", "--constraint", constraints]
-    index = os.environ.get("TORCH_INDEX")
-    run(*pip, *(["--index-url", index] if index else []), "torch", cwd=folder)
-    run(*pip, *(folder / "dist").glob("*.whl"), cwd=folder)
+    run(sys.executable, "-m", "build", "--no-isolation", "--wheel", "-o", folder / "dist", ROOT, cwd=folder)
+    run(sys.executable, "-m", "venv", "--without-pip", folder / "venv", cwd=folder)
+    pip = [sys.executable, "-m", "pip", "--python", folder / "venv/bin/python", "install", "--quiet"]
+    run(*pip, "--no-deps", "--no-index", *(folder / "dist").glob("*.whl"), cwd=folder)
+    (site,) = (folder / "venv").glob("lib/python*/site-packages")
+    (about,) = site.glob("litepose_ofa-*.dist-info")
+    for item in needed(Distribution.at(about)).values():
+        for name in {file.parts[0] for file in item.files or []} - {"..", "__pycache__"}:
+            if not (site / name).exists():
+                (site / name).symlink_to(Path(str(item.locate_file(name))))
+    assert not (site / "pytest").exists(), "what only tests need is not there"
     return folder
 
 
