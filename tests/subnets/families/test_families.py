@@ -17,7 +17,7 @@ from subnets.portable.manifest import Manifest
 from subnets.runtime import open_runtime, torch_runtime
 from subnets.source import open_source
 from supernet import Arch, InputError
-from supernet.cost import count_macs, count_params
+from supernet.cost import count_macs, count_params, network_cost
 from supernet.evaluation import calibrate_by
 from supernet.family import layers, load_arch
 from supernet.pose import Skeleton
@@ -82,8 +82,9 @@ def test_an_independent_counter_agrees_and_outputs_fit(name):
     # Whatever values: only sizes count.
     net, images = net.to_empty(device="cpu"), torch.zeros(1, 3, 64, 96)
     counter = analysis(net, images).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-    assert counter.by_operator()["conv"] == count_macs(arch, 14, input_shape=(64, 96))
-    assert sum(p.numel() for p in net.parameters()) == count_params(arch, 14)
+    cost = network_cost(arch, 14, (64, 96))
+    assert counter.by_operator()["conv"] == cost.exact
+    assert sum(p.numel() for p in net.parameters()) == cost.params
     found = [tuple(output.shape) for output in net(images)]
     if net.arch.head_kind == "fields":
         assert found == [(1, 19, 8, 12), (1, 38, 8, 12)]
