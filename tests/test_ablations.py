@@ -15,6 +15,7 @@ import pytest
 from hydra import compose, initialize_config_module
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
+from warm import Warm
 
 from experiments.ablations import run as launcher
 from experiments.ablations.claims import CLAIMS
@@ -44,13 +45,6 @@ def composed(command: str, *overrides: str) -> dict[str, Any]:
     value = OmegaConf.to_container(config, resolve=True)
     assert isinstance(value, dict)
     return {str(key): entry for key, entry in value.items()}
-
-
-def start(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
-    )
 
 
 def test_every_claim_is_about_networks_that_are_trained() -> None:
@@ -136,26 +130,23 @@ def test_a_command_that_outlives_the_launcher_keeps_the_run(
     lock.close()
 
 
-def test_a_multirun_lands_where_the_launcher_looks(tmp_path: Path) -> None:
+def test_a_multirun_lands_where_the_launcher_looks(warm: Warm, tmp_path: Path) -> None:
     recipe = ("experiment=ablation_raw_outputs", *TINY, "train.steps=1", "train.batch_size=2")
     short = (*recipe, "train.validation.images=1", "train.validation.calibration=2")
     # The architectures are found from the repository's root.
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
-    done = start(
-        "-m",
-        "subnets.finetune",
-        f"--config-dir={CONF}",
-        "-m",
-        *short,
-        "hydra.sweeper.params.seed=0",
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
+
+    def start(module: str, *given: str) -> None:
+        done = warm.run(module, given, tmp_path)
+        assert done.returncode == 0, done.stderr
+
+    start("subnets.finetune", f"--config-dir={CONF}", "-m", *short, "hydra.sweeper.params.seed=0")
     runs = [run for run in ablations()["raw_outputs"].runs if run.seed == 0]
     assert len(runs) == 2
     assert all((tmp_path / run.network).is_dir() for run in runs)
-    again = start(*launcher.commands(runs[1])[0], *short[1:], cwd=tmp_path)
-    assert again.returncode == 0, again.stderr
+    flag, *again = launcher.commands(runs[1])[0]
+    assert flag == "-m"
+    start(*again, *short[1:])
 
 
 def test_crowds_of_few_people_of_some_size_are_kept() -> None:

@@ -6,11 +6,13 @@ import errno
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from warm import Warm
 
 from subnets.console import register_slug, slug
 from subnets.export.options import ExportCommand
@@ -29,13 +31,15 @@ with until_unread():
     print("few")
     raise SystemExit(0)
 """
+Run = Callable[..., subprocess.CompletedProcess[str]]
 NAMES = ["photo (1).png", "été.png", "写真.png", "it's.png", "a=b.png", "a,b.png", 'q"x.png', 'a\\"s.png']
 NAMES += [" a ", "[b].png", "{a}.png", "1e5", "007", "true", "x\\", "a b", "%:@#.png"]
 
 
-def run(folder: Path, module: str, *settings: str) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", module, *settings]
-    return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+@pytest.fixture(scope="module")
+def run(warm: Warm) -> Run:
+    """`run(folder, module, *settings)`: a real command."""
+    return lambda folder, module, *settings: warm.run(module, settings, folder)
 
 
 def read(arguments: list[str]) -> object:
@@ -171,7 +175,7 @@ def test_a_name_that_no_file_system_takes_is_refused(name: str, tmp_path: Path) 
         check_run_name(name)
 
 
-def test_long_names_are_one_line(tmp_path: Path) -> None:
+def test_long_names_are_one_line(run: Run, tmp_path: Path) -> None:
     done = run(tmp_path, "supernet.train", f"name={'n' * 300}")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
 
@@ -179,7 +183,7 @@ def test_long_names_are_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "argument", ["+nmae=x", "++train.optimizer.lrr=5", "+data.augment.shear=1", "+train.extra={a: 1}"]
 )
-def test_what_no_setting_has_is_refused_with_a_plus_too(argument: str, tmp_path: Path) -> None:
+def test_what_no_setting_has_is_refused_with_a_plus_too(run: Run, argument: str, tmp_path: Path) -> None:
     done = run(tmp_path, "supernet.train", argument)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
@@ -201,7 +205,7 @@ def test_what_no_setting_has_is_refused_with_a_plus_too(argument: str, tmp_path:
         "\n".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}' if i else 'x'] * 9)}]" for i in range(9)).encode(),
     ],
 )
-def test_a_broken_file_of_settings_is_one_line(text: bytes, tmp_path: Path) -> None:
+def test_a_broken_file_of_settings_is_one_line(run: Run, text: bytes, tmp_path: Path) -> None:
     path = tmp_path / "settings/data/typo.yaml"
     path.parent.mkdir(parents=True)
     path.write_bytes(text)
@@ -213,7 +217,7 @@ def test_a_broken_file_of_settings_is_one_line(text: bytes, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["1e5", "007", "true"])
-def test_a_name_stays_as_it_was_written(name: str, tmp_path: Path) -> None:
+def test_a_name_stays_as_it_was_written(run: Run, name: str, tmp_path: Path) -> None:
     run(tmp_path, "subnets.convert", "arch=litepose-xs", "weights=absent.pth", f"name={name}")
     assert not (tmp_path / f"runs/convert/{name}").exists()
     (tmp_path / "runs").mkdir(exist_ok=True)
@@ -223,13 +227,13 @@ def test_a_name_stays_as_it_was_written(name: str, tmp_path: Path) -> None:
     assert f"runs/convert/{name} cannot be read" in done.stderr
 
 
-def test_the_version_is_ours(tmp_path: Path) -> None:
+def test_the_version_is_ours(run: Run, tmp_path: Path) -> None:
     from supernet import __version__
 
     assert run(tmp_path, "supernet.train", "--version").stdout == f"litepose-ofa {__version__}\n"
 
 
-def test_a_sweep_shows_any_setting_and_reads_numbers_only(tmp_path: Path) -> None:
+def test_a_sweep_shows_any_setting_and_reads_numbers_only(run: Run, tmp_path: Path) -> None:
     for name, tag in (("a", "[/red]"), ("b", "[bold]x")):
         folder = tmp_path / "s" / name
         folder.mkdir(parents=True)

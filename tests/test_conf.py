@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
+from warm import Warm
 
 from supernet.registry import conf_folder, conf_names
 
+Run = Callable[..., subprocess.CompletedProcess[str]]
 MODULES = {
     "train": "supernet.train",
     "audit": "supernet.audit",
@@ -59,18 +61,14 @@ def experiments() -> list[tuple[str, str]]:
     return found
 
 
-def run(command: str, *overrides: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", MODULES[command], *overrides],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@pytest.fixture(scope="module")
+def run(warm: Warm) -> Run:
+    """`run(command, *overrides, cwd=folder)`: a real command."""
+    return lambda command, *overrides, cwd: warm.run(MODULES[command], overrides, cwd)
 
 
 @pytest.mark.parametrize(("command", "override"), [*group_options(), *experiments()])
-def test_every_option_composes(command: str, override: str, tmp_path: Path) -> None:
+def test_every_option_composes(run: Run, command: str, override: str, tmp_path: Path) -> None:
     done = run(command, override, "--cfg", "job", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert isinstance(yaml.safe_load(done.stdout), dict)
@@ -78,14 +76,14 @@ def test_every_option_composes(command: str, override: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("command", MODULES)
-def test_misspelt_override_is_one_line_and_status_2(command: str, tmp_path: Path) -> None:
+def test_misspelt_override_is_one_line_and_status_2(run: Run, command: str, tmp_path: Path) -> None:
     done = run(command, "naem=x", cwd=tmp_path)
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert "naem" in done.stderr
 
 
-def test_setting_of_a_group_that_is_not_chosen_names_the_group(tmp_path: Path) -> None:
+def test_setting_of_a_group_that_is_not_chosen_names_the_group(run: Run, tmp_path: Path) -> None:
     given = ("search.batch=2", "data.root=y", "budgets.macs=[0.5]")
     done = run("search", "supernet=photographs", *given, cwd=tmp_path)
     assert done.returncode == 2
@@ -97,7 +95,7 @@ def test_setting_of_a_group_that_is_not_chosen_names_the_group(tmp_path: Path) -
     assert (done.returncode, done.stderr.startswith("error: training run 'x' does not exist")) == (2, True)
 
 
-def test_parts_of_a_setting_that_is_null_are_refused_by_its_name(tmp_path: Path) -> None:
+def test_parts_of_a_setting_that_is_null_are_refused_by_its_name(run: Run, tmp_path: Path) -> None:
     mix = ("data=mix", "+data@data.sources.p=crowdpose", "data.sources.p.augment={mosaic: 0.3}")
     for key, given in (
         ("data.render", ("data=crowdpose", "data.render={size: 100}")),
@@ -108,21 +106,21 @@ def test_parts_of_a_setting_that_is_null_are_refused_by_its_name(tmp_path: Path)
         assert (done.returncode, line.startswith(f"error: {key} is null here")) == (2, True)
 
 
-def test_mistyped_value_names_the_key(tmp_path: Path) -> None:
+def test_mistyped_value_names_the_key(run: Run, tmp_path: Path) -> None:
     done = run("train", "seed=soon", cwd=tmp_path)
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert "seed" in done.stderr
 
 
-def test_unknown_option_lists_what_there_is(tmp_path: Path) -> None:
+def test_unknown_option_lists_what_there_is(run: Run, tmp_path: Path) -> None:
     done = run("train", "data=imagenet", cwd=tmp_path)
     assert done.returncode == 2
     assert "crowdpose" in done.stderr
 
 
 @pytest.mark.parametrize("command", MODULES)
-def test_no_setting_is_hidden_by_a_group(command: str, tmp_path: Path) -> None:
+def test_no_setting_is_hidden_by_a_group(run: Run, command: str, tmp_path: Path) -> None:
     """Hydra takes `key=value` for the choice of a group wherever there is a folder `conf/key`."""
     groups = {path.name for path in conf_folder(".").iterdir() if path.is_dir()}
     chosen = {key for entry in primary(command)["defaults"] if isinstance(entry, dict) for key in entry}  # type: ignore[attr-defined]

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from doc_pages import ROOT, commands, python_blocks, shell_lines, write_files
+from warm import Warm, environment
 
 from supernet import SearchSpace
 
 README = ROOT / "README.md"
+Run = Callable[..., str]
 RENDER = ["data.render.train=8", "data.render.val=4", "data.render.test=4", "data.render.size=64"]
 TRAIN = [
     "train.steps=1",
     "train.batch_size=2",
     "train.sampling.largest_first=0",
+    "train.validation.images=1",
+    "train.validation.calibration=2",
     "data.workers=0",
     "threads=1",
 ]
@@ -42,20 +46,24 @@ SMALL = {
 }
 
 
-def run(line: str, folder: Path, *more: str) -> str:
-    """Run one command line of a page with further overrides; what it printed."""
-    program, *words = shlex.split(line)
-    assert program == "python"
-    done = subprocess.run(
-        [sys.executable, *words, *more],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"{line}\n{done.stdout[-1000:]}{done.stderr[-3000:]}"
-    return done.stdout
+@pytest.fixture(scope="module")
+def run(warm: Warm) -> Run:
+    """`run(line, folder, *more)`: run one command line of a page with further overrides; what it printed."""
+
+    def start(line: str, folder: Path, *more: str) -> str:
+        program, *words = shlex.split(line)
+        assert program == "python"
+        if words[0] == "-m":
+            done = warm.run(words[1], [*words[2:], *more], folder)
+        else:
+            command = [sys.executable, *words, *more]
+            done = subprocess.run(
+                command, cwd=folder, env=environment(), capture_output=True, text=True, check=False
+            )
+        assert done.returncode == 0, f"{line}\n{done.stdout[-1000:]}{done.stderr[-3000:]}"
+        return done.stdout
+
+    return start
 
 
 def small(line: str) -> list[str]:
@@ -64,7 +72,7 @@ def small(line: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty folder in which the README's first commands have run."""
     folder = tmp_path_factory.mktemp("reader")
     SearchSpace.load("nano").smallest().save(folder / "smallest.yaml")
@@ -77,7 +85,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_from_data_to_device(home: Path) -> None:
+def test_from_data_to_device(run: Run, home: Path) -> None:
     runs = home / "runs"
     assert (runs / "search/mine/report.html").is_file()
     assert {path.name for path in (runs / "search/mine/subnets").iterdir()} == {"30pct", "0.03G"}
@@ -92,7 +100,7 @@ def test_from_data_to_device(home: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_same_commands_on_data_in_crowdposes_layout(home: Path) -> None:
+def test_the_same_commands_on_data_in_crowdposes_layout(run: Run, home: Path) -> None:
     text = README.read_text()
     block = text.partition("The same commands run on real data:\n\n```sh\n")[2].partition("```")[0]
     for line in block.splitlines():
@@ -101,7 +109,7 @@ def test_the_same_commands_on_data_in_crowdposes_layout(home: Path) -> None:
 
 
 @pytest.mark.slow
-def test_joints_of_ones_own(tmp_path: Path) -> None:
+def test_joints_of_ones_own(run: Run, tmp_path: Path) -> None:
     write_files(ROOT / "docs/data.md", tmp_path)
     lines = shell_lines(ROOT / "docs/data.md", "Your own images and joints")
     more = {"train": TRAIN, "evaluate": ["evaluation.images=4"], "predict": ["predict.limit=4"]}

@@ -6,11 +6,14 @@ import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from warm import Warm
 
 ROOT = Path(__file__).resolve().parents[2]
+Run = Callable[..., subprocess.CompletedProcess[str]]
 COMMANDS = [
     target.partition(":")[0]
     for target in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"].values()
@@ -25,13 +28,14 @@ Registry("cost", {}, check).register("mine", object())
 """
 
 
-def run(folder: Path, module: str, *settings: str) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", module, *settings]
-    return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+@pytest.fixture(scope="module")
+def run(warm: Warm) -> Run:
+    """`run(folder, module, *settings)`: a real command."""
+    return lambda folder, module, *settings: warm.run(module, settings, folder)
 
 
 @pytest.mark.parametrize("module", COMMANDS)
-def test_every_command_imports_plugins_first(module: str, tmp_path: Path) -> None:
+def test_every_command_imports_plugins_first(run: Run, module: str, tmp_path: Path) -> None:
     needed = {"subnets.predict": ["source=x.jpg"], "subnets.compare": ["folder=x", "other=y.npz"]}.get(
         module, []
     )
@@ -52,7 +56,7 @@ def test_every_command_imports_plugins_first(module: str, tmp_path: Path) -> Non
         (NO_CONTRACT, "plugins: mine: cost 'mine': it lacks a unit"),
     ],
 )
-def test_a_broken_plugin_is_one_line(text: str, told: str, tmp_path: Path) -> None:
+def test_a_broken_plugin_is_one_line(run: Run, text: str, told: str, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(text)
     done = run(tmp_path, "supernet.describe", "plugins=[mine]")
     assert done.returncode == 2
@@ -60,7 +64,7 @@ def test_a_broken_plugin_is_one_line(text: str, told: str, tmp_path: Path) -> No
     assert told.format(folder=tmp_path) in line
 
 
-def test_plugins_reach_the_jobs_of_a_sweep_and_their_processes(tmp_path: Path) -> None:
+def test_plugins_reach_the_jobs_of_a_sweep_and_their_processes(run: Run, tmp_path: Path) -> None:
     (tmp_path / "telling.py").write_text(TELLING)
     jobs = ["-m", "arch=litepose-xs", "weights=a.pth,b.pth", "plugins=[telling]"]
     run(tmp_path, "subnets.convert", *jobs)

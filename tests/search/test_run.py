@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from command import found_by, run, settings
+from warm import Warm
 
 from supernet import Arch, InputError
 
@@ -217,10 +216,8 @@ def test_an_empty_split(trained: Path, tmp_path: Path) -> None:
         run(settings(trained, data=data), tmp_path / "s")
 
 
-def test_the_command_line(trained: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "search.run", f"supernet={trained / 'run'}", "budgets.macs=[1k]"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+def test_the_command_line(warm: Warm, trained: Path, tmp_path: Path) -> None:
+    done = warm.run("search.run", [f"supernet={trained / 'run'}", "budgets.macs=[1k]"], tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("error: budget '1k' of 1 k MACs is below")
     assert len(done.stderr.splitlines()) == 1

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,9 +17,29 @@ from subnets.network import fuse
 from subnets.portable.manifest import Manifest
 from supernet import Arch, Stage
 from supernet.data.source import DataConfig
+from supernet.data.synthetic.dataset import ensure
 from supernet.data.synthetic.options import SyntheticOptions
 from supernet.evaluation import calibrate_by
 from supernet.pose import Skeleton
+
+
+@pytest.fixture(scope="session", autouse=True)
+def read_once() -> Iterator[None]:
+    """torch reads the sources of all operators that it exports by, at every export; here once a process."""
+    export: Callable[..., Any] = torch.onnx.export
+    read: list[Callable[..., Any]] = []
+
+    def exported(*args: Any, **settings: Any) -> Any:
+        if not read:
+            from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+            read.append(cache(ONNXRegistry.from_torchlib))
+            ONNXRegistry.from_torchlib = staticmethod(read[0])  # type: ignore[assignment,method-assign]
+        return export(*args, **settings)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(torch.onnx, "export", exported)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +83,7 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> DataConfig:
     """A rendered data set of a dozen small images."""
     root = tmp_path_factory.mktemp("data") / "set"
     render = SyntheticOptions(train=4, val=2, test=5, size=96)
+    ensure(root, render)
     return DataConfig(root=str(root), layout="synthetic", render=render, workers=0)
 
 

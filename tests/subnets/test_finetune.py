@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -123,7 +120,7 @@ def test_fused_networks_are_refused(tiny_data, small_net, tmp_path):
         finetune(job, fuse(small_net))
 
 
-def test_the_command(tiny_data, small_folder, tmp_path):
+def test_the_command(warm, tiny_data, small_folder, tmp_path):
     settings = (
         "train.steps=2",
         "train.batch_size=2",
@@ -131,17 +128,7 @@ def test_the_command(tiny_data, small_folder, tmp_path):
         "train.validation.calibration=2",
     )
     data = ("data=crowdpose", f"data.root={tiny_data.root}", "data.workers=0", "threads=1")
-    command = [
-        sys.executable,
-        "-m",
-        "subnets.finetune",
-        f"arch={small_folder}",
-        "name=more",
-        *data,
-        *settings,
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
+    done = warm.run("subnets.finetune", [f"arch={small_folder}", "name=more", *data, *settings], tmp_path)
     assert done.returncode == 0, done.stderr
     assert "inherited" in done.stdout
     assert "finetuned" in done.stdout

@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from warm import Warm
 
 from subnets.predict.__main__ import PredictCommand, PredictOptions, run
 from supernet import InputError
@@ -155,10 +156,11 @@ def test_option_ranges() -> None:
         PredictOptions(scales=[0.0])
 
 
-def test_the_command_tells_a_broken_image_and_writes_nothing(small_onnx: Path, tmp_path: Path) -> None:
+def test_the_command_tells_a_broken_image_and_writes_nothing(
+    warm: Warm, small_onnx: Path, tmp_path: Path
+) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff")
-    command = [sys.executable, "-m", "subnets.predict", "source=broken.jpg", f"arch={small_onnx}"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = warm.run("subnets.predict", ["source=broken.jpg", f"arch={small_onnx}"], tmp_path)
     assert done.returncode == 2
     assert [line for line in done.stderr.splitlines() if line.startswith("error: ")] == [
         "error: broken.jpg is a truncated JPEG; fetch it again"

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+import pytest
+from warm import Warm, environment
+
+Describe = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def describe(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "supernet.describe", *overrides],
-        cwd=folder,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "COLUMNS": "160"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@pytest.fixture(scope="module")
+def describe(warm: Warm) -> Describe:
+    """`describe(folder, *overrides)`: the real command on a screen of 160 columns."""
+    wide = environment() | {"COLUMNS": "160"}
+    return lambda folder, *overrides: warm.run("supernet.describe", overrides, folder, wide)
 
 
-def test_tables(tmp_path: Path) -> None:
+def test_tables(describe: Describe, tmp_path: Path) -> None:
     done = describe(tmp_path, "arch=litepose-s", "space=litepose", "input_shape=[448,640]")
     assert done.returncode == 0, done.stderr
     assert "Cost by layer at 448x640" in done.stdout
@@ -32,7 +31,7 @@ def test_tables(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_wrong_input_is_one_line(tmp_path: Path) -> None:
+def test_wrong_input_is_one_line(describe: Describe, tmp_path: Path) -> None:
     for overrides, message in (
         (["arch=litepose-s", "space=nowhere.yaml"], "does not exist"),
         (["arch=litepose-s", "input_shape=[448]"], "input_shape"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from warm import Warm
 
 from search.costs.parts import network_parts
 from search.devices.runners import onnx_network, onnx_part
@@ -181,7 +180,7 @@ def test_every_width_of_a_space_has_to_fit() -> None:
         SearchSpace.from_dict(MICRO | {"stages": stages, "refinement": RMPG})
 
 
-def test_bad_input_is_one_line(tmp_path: Path) -> None:
+def test_bad_input_is_one_line(warm: Warm, tmp_path: Path) -> None:
     """By real commands: a refinement that does not divide, a head that a space has not, and weights of
     another head.
     """
@@ -199,9 +198,7 @@ def test_bad_input_is_one_line(tmp_path: Path) -> None:
         "are of a network with head_kind embedding; arch.yaml says onestage": ("subnets.export", "arch=net"),
     }
     for told, command in commands.items():
-        done = subprocess.run(
-            [sys.executable, "-m", *command], cwd=tmp_path, capture_output=True, text=True, check=False
-        )
+        done = warm.run(command[0], command[1:], tmp_path)
         assert done.returncode == 2, done.stderr
         assert told in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from warm import Warm
 
 from supernet import InputError
 from supernet.cli import is_users, one_line
@@ -93,10 +94,9 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
         claim_run_folder(tmp_path, Settings())
 
 
-def test_bad_input_can_be_mended_under_the_same_name(tmp_path: Path) -> None:
+def test_bad_input_can_be_mended_under_the_same_name(warm: Warm, tmp_path: Path) -> None:
     def train(*overrides: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "supernet.train", "name=x", *overrides]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        return warm.run("supernet.train", ["name=x", *overrides], tmp_path)
 
     first = train("data=crowdpose", "data.root=nowhere")
     second = train("space=nowhere")
@@ -115,17 +115,9 @@ def test_a_name_that_leads_elsewhere_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("flags", [(), ("-m",)])
-def test_nothing_is_made_outside_the_runs(tmp_path: Path, flags: tuple[str, ...]) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "subnets.convert",
-        *flags,
-        "arch=litepose-xs",
-        "weights=a.pth",
-        "name=../x",
-    ]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+def test_nothing_is_made_outside_the_runs(warm: Warm, tmp_path: Path, flags: tuple[str, ...]) -> None:
+    given = [*flags, "arch=litepose-xs", "weights=a.pth", "name=../x"]
+    done = warm.run("subnets.convert", given, tmp_path)
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
         "error: name=../x cannot name a run folder; use letters and digits, without / or \\"
@@ -133,16 +125,14 @@ def test_nothing_is_made_outside_the_runs(tmp_path: Path, flags: tuple[str, ...]
     assert not list(tmp_path.iterdir())
 
 
-def test_a_missing_setting_is_named(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "subnets.predict"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+def test_a_missing_setting_is_named(warm: Warm, tmp_path: Path) -> None:
+    done = warm.run("subnets.predict", [], tmp_path)
     assert (done.returncode, done.stderr) == (2, "error: predict needs source=...; see --help\n")
 
 
-def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_one_line(warm: Warm, tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("in the way")
-    command = [sys.executable, "-m", "subnets.convert", "arch=litepose-xs", "weights=a.pth", "name=x"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = warm.run("subnets.convert", ["arch=litepose-xs", "weights=a.pth", "name=x"], tmp_path)
     assert done.returncode == 2
     assert done.stderr == "error: runs/convert/x cannot be read or written: Not a directory\n"
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +11,8 @@ import pytest
 import torch
 from small_families import SMALL
 
+from subnets.benchmark.__main__ import main as benchmark
+from subnets.export.__main__ import main as export
 from subnets.families.static import StaticArch
 from subnets.finetune.finetuning import finetune
 from subnets.folder import load
@@ -46,12 +46,6 @@ def described(tmp_path_factory):
     return folder
 
 
-def command(cwd, module, *overrides):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    line = [sys.executable, "-m", module, *overrides]
-    return subprocess.run(line, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
-
-
 @pytest.mark.parametrize("family", ["higherhrnet", "efficienthrnet"])
 def test_networks_with_tags_train_decode_and_score(family, tiny_data, tmp_path):
     net = build(StaticArch(family, (64, 64), SMALL[family]), 14, seed=0)
@@ -83,10 +77,13 @@ def test_networks_without_tags_are_not_trained_there(tiny_data, tmp_path):
         finetune(job, net)
 
 
-def test_export_of_every_family_equals_torch(described, tmp_path):
+def test_export_of_every_family_equals_torch(described, tmp_path, monkeypatch):
     archs = ",".join(str(described / f"small-{family}.yaml") for family in SMALL)
-    done = command(tmp_path, "subnets.export", f"arch=[{archs}]", "name=all", "export.latency_rounds=1")
-    assert done.returncode == 0, done.stderr
+    # In this process, where other tests have had the tracer imported.
+    monkeypatch.chdir(tmp_path)
+    given = ["export", f"arch=[{archs}]", "name=all", "export.latency_rounds=1"]
+    monkeypatch.setattr(sys, "argv", given)
+    export()
     for family in SMALL:
         folder = tmp_path / "runs/export/all" / f"small-{family}"
         record = json.loads((folder / "export.json").read_text())
@@ -98,19 +95,16 @@ def test_export_of_every_family_equals_torch(described, tmp_path):
         open_source(str(tmp_path / "runs/export/all/small-lpn")).require_people()
 
 
-def test_benchmark_and_costs_list_both_kinds_side_by_side(described, tmp_path):
+def test_benchmark_and_costs_list_both_kinds_side_by_side(described, warm, tmp_path, monkeypatch):
     archs = ",".join(str(described / f"small-{family}.yaml") for family in ("higherhrnet", "lpn"))
-    done = command(
-        tmp_path,
-        "subnets.benchmark",
-        f"arch=[{archs}]",
-        *("runtime=onnxruntime", "threads=1", "name=both", "benchmark.rounds=1", "benchmark.warmup=0"),
-    )
-    assert done.returncode == 0, done.stderr
+    settings = ("runtime=onnxruntime", "threads=1", "name=both", "benchmark.rounds=1", "benchmark.warmup=0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["benchmark", f"arch=[{archs}]", *settings])
+    benchmark()
     rows = json.loads((tmp_path / "runs/benchmark/both/results.json").read_text())["rows"]
     assert [row["network"] for row in rows] == ["small-higherhrnet", "small-lpn"]
     assert all(row["input_shape"] == [64, 64] and row["macs"] > 0 for row in rows)
-    done = command(tmp_path, "subnets.costs", "arch=[litepose-xs,efficienthrnet-h4]")
+    done = warm.run("subnets.costs", ["arch=[litepose-xs,efficienthrnet-h4]"], tmp_path)
     assert done.returncode == 0, done.stderr
     assert "882.89" in done.stdout
     assert "1,792.77" in done.stdout

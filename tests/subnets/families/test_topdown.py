@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -288,17 +285,13 @@ def test_the_flip_test_exchanges_left_and_right(tiny_data):
     assert np.array_equal(plain[0].keypoints, flipped[0].keypoints)
 
 
-def test_the_command_trains_scores_and_goes_on(tiny_data, tmp_path):
+def test_the_command_trains_scores_and_goes_on(warm, tiny_data, tmp_path):
     ARCH.save(tmp_path / "small-lpn.yaml")
     options = ("topdown.steps=2", "topdown.batch_size=2", "topdown.calibration=4", "topdown.images=2")
     data = ("data=crowdpose", f"data.root={tiny_data.root}", "data.workers=0", "threads=1")
 
     def command(*overrides):
-        line = [sys.executable, "-m", "subnets.topdown", *data, *overrides]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        return subprocess.run(
-            line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200
-        )
+        return warm.run("subnets.topdown", [*data, *overrides], tmp_path)
 
     done = command("arch=small-lpn.yaml", *options)
     assert done.returncode == 0, done.stderr

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+from warm import Warm
 
-def run(*overrides: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "supernet.audit", *overrides]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_a_broken_set_is_summarised_and_listed(crowdpose_root: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def run(warm: Warm) -> Run:
+    """`run(*overrides, cwd=folder)`: the real command."""
+    return lambda *overrides, cwd: warm.run("supernet.audit", overrides, cwd)
+
+
+def test_a_broken_set_is_summarised_and_listed(run: Run, crowdpose_root: Path, tmp_path: Path) -> None:
     (crowdpose_root / "images/100.jpg").unlink()
     (crowdpose_root / "images/101.jpg").write_bytes(b"")
     done = run("data=crowdpose", f"data.root={crowdpose_root}", "splits=[train,val]", cwd=tmp_path)
@@ -26,7 +32,9 @@ def test_a_broken_set_is_summarised_and_listed(crowdpose_root: Path, tmp_path: P
         assert (folder / "crowd_index.png").exists()
 
 
-def test_a_split_that_is_not_there_is_named_after_the_others(crowdpose_root: Path, tmp_path: Path) -> None:
+def test_a_split_that_is_not_there_is_named_after_the_others(
+    run: Run, crowdpose_root: Path, tmp_path: Path
+) -> None:
     # Train and val are there, test is not.
     given = ("data=crowdpose", f"data.root={crowdpose_root}", "pixels=false")
     done = run(*given, cwd=tmp_path)
@@ -41,7 +49,7 @@ def test_a_split_that_is_not_there_is_named_after_the_others(crowdpose_root: Pat
     assert run(*given, "splits=[train,val]", cwd=tmp_path).returncode == 0
 
 
-def test_another_data_set_does_not_overwrite_an_audit(crowdpose_root: Path, tmp_path: Path) -> None:
+def test_another_data_set_does_not_overwrite_an_audit(run: Run, crowdpose_root: Path, tmp_path: Path) -> None:
     given = (f"data.root={crowdpose_root}", "pixels=false", "splits=[val]")
     assert run("data=crowdpose", *given, cwd=tmp_path).returncode == 0
     done = run("data=crowdpose", "data.val_split=train", *given, cwd=tmp_path)
@@ -50,7 +58,9 @@ def test_another_data_set_does_not_overwrite_an_audit(crowdpose_root: Path, tmp_
     assert '"crowdpose-val"' in (tmp_path / "runs/audit/default/val/audit.json").read_text()
 
 
-def test_a_missing_set_and_an_unknown_split_are_one_line(crowdpose_root: Path, tmp_path: Path) -> None:
+def test_a_missing_set_and_an_unknown_split_are_one_line(
+    run: Run, crowdpose_root: Path, tmp_path: Path
+) -> None:
     for overrides, told in (
         (("data=crowdpose", "data.root=nowhere"), "nowhere"),
         (("data=crowdpose", f"data.root={crowdpose_root}", "splits=[tset]"), "split 'tset' is not one of"),

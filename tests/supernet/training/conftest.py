@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,13 +12,13 @@ import numpy as np
 import pytest
 import yaml
 from warm import Warm
+from warm import environment as warm_environment
 
 from supernet import SearchSpace
 from supernet.data.options import LoaderOptions
 from supernet.data.source import DataConfig
 from supernet.pose.skeletons import Skeleton
 
-ROOT = Path(__file__).parents[3]
 STAGE = {"width": [4, 8], "depth": [1, 2], "kernel": [3, 5], "expansion": [2]}
 SPACE = {
     "schema": 1,
@@ -113,18 +112,17 @@ def command(micro: Path):
 @pytest.fixture(scope="session")
 def environment() -> dict[str, str]:
     """What a child process needs to import the packages from a checkout, on one thread."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return warm_environment() | {"OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="session")
-def launch(command, environment):
+def launch(warm: Warm, command, environment):
     """`launch(folder, *overrides)`: run the real command in `folder` and return the finished process."""
-    warm = Warm(environment)
 
     def run(folder: Path, *overrides: str, **options) -> subprocess.CompletedProcess[str]:
         words = command(*overrides, **options)
         if words[1:3] == ["-m", "supernet.train"]:
-            return warm.run(words[2], words[3:], folder)
+            return warm.run(words[2], words[3:], folder, environment)
         return subprocess.run(
             words,
             cwd=folder,
@@ -134,8 +132,7 @@ def launch(command, environment):
             timeout=240,
         )
 
-    yield run
-    warm.close()
+    return run
 
 
 @pytest.fixture
