@@ -128,14 +128,15 @@ def test_data_may_move_but_not_change(launch, data, tmp_path):
 
 def test_a_second_process_is_kept_out_of_a_run_that_goes_on(launch, command, environment, tmp_path):
     """The first one is stopped, so that it is there for sure; it then ends as if alone."""
+    steps = ("train.steps=40", *LONG[1:])
     first = subprocess.Popen(
-        command("name=once", *LONG), cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+        command("name=once", *steps), cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
     )
     try:
         while (line := first.stderr.readline()) and "steps in" not in line:
             pass
         first.send_signal(signal.SIGSTOP)
-        second = launch(tmp_path, "name=once", *LONG, "seed=1")
+        second = launch(tmp_path, "name=once", *steps, "seed=1")
         assert second.returncode == 2
         assert f"another process works in run folder {tmp_path}/runs/train/once" in second.stderr
         first.send_signal(signal.SIGCONT)
@@ -143,7 +144,7 @@ def test_a_second_process_is_kept_out_of_a_run_that_goes_on(launch, command, env
     finally:
         first.kill()
     assert first.returncode == 0
-    assert len(outcome(tmp_path / "runs/train/once")[1]) == STEPS / 5
+    assert len(outcome(tmp_path / "runs/train/once")[1]) == 40 / 5
     assert not (tmp_path / "runs/train/once/.lock").exists()
 
 
