@@ -1,11 +1,14 @@
 """The rows of README.md that hang on the weights that ship, from what `again.sh` measured.
 
-python experiments/deploy/rows.py            # rewrites what stands between its two marks in README.md
+    python experiments/deploy/rows.py [STEP...]  # rewrites what stands between its two marks in README.md
+
+Steps are those of `again.sh`; without any, all that is recorded is told, whenever it was measured.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -104,21 +107,28 @@ def grouping() -> Iterator[str]:
         yield table(["AP, difference to the first", *(f"`{name}`" for name in names)], rows)
 
 
-def others() -> Iterator[str]:
-    """The port and the page."""
+def port() -> Iterator[str]:
+    """Of port.py, as it says it."""
     if (HERE / "port.txt").exists():
         yield "The port: " + "; ".join((HERE / "port.txt").read_text(encoding="utf-8").split("\n")).strip(
             "; "
         )
+
+
+def page() -> Iterator[str]:
+    """Of web.py."""
     row = record("web.json").get(NETWORK)
     if row:
         same = f"{row['same people']} of {row['images']} photographs"
         yield f"The page: the same people as Python's in {same}, {row['people']:,} people."
 
 
+STEPS = {each.__name__: each for each in (runtimes, int8, folding, grouping, port, page)}
+
+
 def main() -> None:
     """Print the block and put it into README.md."""
-    block = "\n\n".join(part for each in (runtimes, int8, folding, grouping, others) for part in each())
+    block = "\n\n".join(part for name in sys.argv[1:] or STEPS for part in STEPS[name]())
     readme = HERE / "README.md"
     before, begin, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
