@@ -1,4 +1,7 @@
-"""What RMPG changed, by network and data: python -m experiments.rmpg.report WORK [--out FILE]."""
+"""What RMPG changed, by network and data: python -m experiments.rmpg.report WORK [--out FILE].
+
+Adds to FILE; what WORK does not have stays there as it is.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ PAIRS = (
     ("simplebaseline*", "simplebaseline+"),
     ("litepose", "litepose+"),
     ("parse-graph", "parse-graph parts"),
+    ("simplebaseline+", "parse-graph parts"),
     ("simplebaseline+", "parse-graph"),
 )
 
@@ -66,7 +70,8 @@ def main() -> None:
         name: {"macs": count_macs(arch, 14), "params": count_params(arch, 14)}
         for name, arch in networks().items()
     }
-    result: dict[str, Any] = {"networks": sizes}
+    result: dict[str, Any] = json.loads(options.out.read_text()) if options.out.exists() else {}
+    result["networks"] = sizes
     for steps in sorted(int(folder.name) for folder in work.iterdir() if folder.name.isdigit()):
         for data in ("lsp", "crowds"):
             for names in PAIRS:
