@@ -125,7 +125,7 @@ def main() -> None:
         write_start(start)
     archs = {head: arch for head, arch in networks().items() if head in options.heads}
     runs = {
-        head: train(work, root, options.labels, arch, options.seed, options.steps)
+        head: train(work, root, arch, options.labels, options.seed, options.steps)
         for head, arch in archs.items()
     }
     data = DataConfig(root=str(root))
