@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +12,6 @@ from warm import Warm
 from search.landscape import IMAGE_DEVIATION, Landscape
 from search.strategies.front import front_mask
 from supernet import Arch, SearchSpace
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +46,6 @@ def test_images_that_two_scores_share_are_off_by_the_same(nano: Landscape) -> No
     assert both.std() == pytest.approx(IMAGE_DEVIATION / 10, rel=0.1)
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.1
     assert nano.scores(codes, 100) == pytest.approx((nano.points(codes) + both) / 100)
-
-
-@pytest.fixture(scope="module")
-def warm() -> Iterator[Warm]:
-    found = Warm({**os.environ, "PYTHONPATH": str(ROOT)})
-    yield found
-    found.close()
 
 
 def test_the_command_searches_it(nano: Landscape, warm: Warm, tmp_path: Path) -> None:
