@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 import torch
 
-from experiments.deploy.c_decoder import MAPS, OUTPUTS, STRICT, Decoder, checker, compiler, wild
+from experiments.deploy.c_decoder import MAPS, OUTPUTS, STRICT, Decoder, compiler, crowded, wild
 from subnets.console import SourceOptions
 from subnets.runtime import torch_runtime
 from subnets.source import open_source
@@ -66,7 +66,7 @@ def fuzz(decoder: Decoder, rule: str, count: int) -> int:
     different = 0
     for start in range(0, count, 500):
         rng = np.random.default_rng([start, 5])
-        cases = [wild(rng) for _ in range(min(500, count - start) - 1)] + [checker(rng)]
+        cases = [wild(rng) for _ in range(min(500, count - start) - 1)] + [crowded(rng)]
         found = decoder((MAPS, case) for case in cases)
         for (heat, tags), people in zip(cases, found, strict=True):
             options = DecodeOptions(matching=rule)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from experiments.deploy.browser import Browser, chromium, served
-from experiments.deploy.c_decoder import checker, outputs, wild
+from experiments.deploy.c_decoder import crowded, outputs, wild
 from subnets import Subnet
 from subnets.export.bundle import (
     PAGE,
@@ -97,7 +97,7 @@ def test_people_of_maps_peaks_and_one_stage(tmp_path: Path) -> None:
     view = View(np.zeros((48, 64, 3), np.uint8), 0.75, (3.5, 0.0))
     maps = [outputs(rng, int(people), (12, 16)) for people in rng.integers(0, 9, 20)]
     # Ties, not-a-numbers and infinities, put where the mean of both heatmaps leaves them as they are.
-    strange = [*(wild(rng) for _ in range(25)), checker(rng)]
+    strange = [*(wild(rng) for _ in range(25)), crowded(rng)]
     maps += [[np.concatenate([0 * np.zeros_like(tags), tags]), 2 * heat] for heat, tags in strange]
     scores = np.sort(rng.uniform(-0.2, 1, (14, 40)), axis=1)[:, ::-1]
     peaks = [scores, rng.uniform(0, 30, (14, 40, 2)), rng.normal(0, 4, (14, 40))]
