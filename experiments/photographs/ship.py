@@ -1,7 +1,7 @@
 """A trained supernet as the file that ships: half-precision weights, and the statistics of subnets it names.
 
     python -m experiments.photographs.ship runs/train/photographs /data/real \\
-        experiments/photographs/subnets.json
+        experiments/photographs/subnets.json --name photographs
 
 The JSON file has a mapping per subnet, the first one being the supernet's default: `name`, `arch` (`largest`,
 `middle`, `smallest`, or a description), `resolution`, and `scores`, which the file keeps.
@@ -72,7 +72,8 @@ def main() -> None:
     parser.add_argument("run", help="the training run or a checkpoint")
     parser.add_argument("root", help="the photographs' folder")
     parser.add_argument("subnets", type=Path)
-    parser.add_argument("--name", default="photographs")
+    parser.add_argument("--name", required=True, help="of the file; one that is there is replaced")
+    parser.add_argument("--licence", default=LICENCE, help="of the weights; by default that of `photographs`")
     parser.add_argument("--checkpoint", default="last")
     parser.add_argument("--elastic", nargs="*", default=["depth", "kernel"], help="the dimensions trained")
     args = parser.parse_args()
@@ -85,7 +86,7 @@ def main() -> None:
             "macs": count_macs(archs[entry["name"]], net.num_joints),
             "params": count_params(archs[entry["name"]], net.num_joints),
             **({"scores": entry["scores"]} if "scores" in entry else {}),
-            "licence": LICENCE,
+            "licence": args.licence,
         }
         for entry in wanted
     }
@@ -94,7 +95,7 @@ def main() -> None:
     batches = {side: list(calibration_batches(train_set, side, CALIBRATION, 16)) for side in sides}
     # What a stranger can use of the run's settings: where its data lay is no help.
     config = {"space": net.space.name, **{key: trained.config.get(key) for key in ("seed", "train")}}
-    about = {**supernet_about(net), "step": trained.step, "config": config, "licence": LICENCE}
+    about = {**supernet_about(net), "step": trained.step, "config": config, "licence": args.licence}
     snapshot = pack(net, archs, batches, about, known)
     path = shipped_folder() / f"{args.name}{SUFFIX}"
     path.parent.mkdir(exist_ok=True)
