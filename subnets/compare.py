@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 # Joints of equal people lie within so many pixels of the picture.
 NEAR = 0.1
+# The axes of NCHW in the orders in which runtimes write them.
+LAYOUTS = {"NCHW": (0, 1, 2, 3), "NHWC": (0, 2, 3, 1), "NCWH": (0, 1, 3, 2), "NWHC": (0, 3, 2, 1)}
+# Numbers are in another layout where they correlate so well in it, and twice as well as in their own.
+EXPLAINED = 0.1
 
 
 @dataclass
@@ -336,45 +340,51 @@ def in_layout(found: Any, wanted: Any, what: str) -> tuple[Any, bool]:
     """`found` in the shape and layout of `wanted`, and whether its own has channels last.
 
     Raises:
-        InputError: it is of another network, or channels and pixels were mixed up.
+        InputError: it is of another network, no numbers, or channels and pixels were mixed up.
     """
     import numpy as np
 
-    if found.dtype.kind in "iu":
-        raise InputError(
-            f"{what} holds {found.dtype}: undo its scale and zero point first, outputs are floats"
-        )
     if found.dtype.kind != "f":
-        raise InputError(f"{what} holds {found.dtype}, no numbers")
+        scaled = ": undo its scale and zero point first, outputs are floats"
+        raise InputError(
+            f"{what} holds {found.dtype}{scaled if found.dtype.kind in 'iu' else ', no numbers'}"
+        )
     value = np.asarray(found, np.float32)
     value = value[None] if value.ndim == wanted.ndim - 1 else value
-    maps, last, near = wanted.ndim == 4, np.moveaxis(wanted, 1, -1).shape, 0.1
-    turned = np.swapaxes(value, 2, 3) if maps and value.ndim == 4 else value
-    if difference(turned, wanted) < near < difference(value, wanted):
-        raise InputError(f"{what} has height and width swapped: NCWH instead of NCHW")
-    if value.shape == wanted.shape:
-        mixed = np.moveaxis(value.reshape(last), -1, 1)
-        if maps and difference(value, wanted) > near and difference(mixed, wanted) < near:
-            raise InputError(
-                f"{what} has the shape of NCHW but holds NHWC: it was reshaped, transpose it instead"
-            )
-        return value, False
-    if maps and value.shape == last:
-        if difference(value.reshape(wanted.shape), wanted) < near:
-            raise InputError(
-                f"{what} has the shape of NHWC but holds NCHW: it was reshaped, transpose it instead"
-            )
-        return np.moveaxis(value, -1, 1), True
-    same = maps and value.ndim == wanted.ndim and value.shape[:2] == wanted.shape[:2]
+    if not np.isfinite(value).all():
+        raise InputError(f"{what} holds NaN or infinities: the conversion or its arithmetic is broken")
+    maps = wanted.ndim == 4 and value.ndim == 4
+    shapes = {name: tuple(np.array(wanted.shape)[[*axes]]) for name, axes in LAYOUTS.items() if maps}
+    given = next((name for name, shape in shapes.items() if shape == value.shape), None)
+    if given is not None:
+        fits = {name: correlation(in_order(value, wanted, name), wanted) for name in LAYOUTS}
+        best = max(LAYOUTS, key=fits.__getitem__)
+        # Of what comes with swapped sides the shape tells nothing: it may be of a picture on its side.
+        own = fits[given if given in ("NCHW", "NHWC") else "NCHW"]
+        if fits[best] > max(EXPLAINED, 2 * own):
+            if "WH" in best:
+                meant = best.replace("WH", "HW")
+                raise InputError(f"{what} has height and width swapped: {best} instead of {meant}")
+            told = "it was reshaped, transpose it instead"
+            raise InputError(f"{what} has the shape of {given} but holds {best}: {told}")
+    if value.shape == wanted.shape or given == "NHWC":
+        return (value if given is None else in_order(value, wanted, given)), given == "NHWC"
+    same = maps and value.shape[:2] == wanted.shape[:2]
     whose = "for pictures of another size than pixels_n" if same else "of another network"
     raise InputError(f"{what} is {found.shape}, this network gives {wanted.shape}: outputs {whose}?")
 
 
-def difference(found: Any, wanted: Any) -> float:
-    """Largest absolute difference relative to the largest value wanted; infinite for what is no number."""
-    from .export.formats import relative_difference
+def in_order(value: Any, wanted: Any, layout: str) -> Any:
+    """The numbers of `value`, in the order of `layout`, as NCHW."""
+    axes = LAYOUTS[layout]
+    return value.reshape([wanted.shape[axis] for axis in axes]).transpose([axes.index(i) for i in range(4)])
 
-    return relative_difference([found], [wanted])
+
+def correlation(found: Any, wanted: Any) -> float:
+    """Between maps (N, C, H, W), over the places of each channel; noise lessens it in all layouts alike."""
+    moves, other = wanted - wanted.mean(axis=(2, 3), keepdims=True), found - found.mean()
+    size = float((moves**2).sum() * (other**2).sum()) ** 0.5
+    return float((moves * other).sum()) / size if size else 0.0
 
 
 def same_people(found: People, wanted: People) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,7 +108,7 @@ def test_what_differs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
         (lambda v: v.reshape(np.moveaxis(v, 1, -1).shape), "shape of NHWC but holds NCHW"),
         (lambda v: v[:, :17], r"is \(1, 17, \d+, \d+\), this network gives \(1, 28, .*another network"),
         (lambda v: v[:, :, 1:], "gives .*: outputs for pictures of another size than pixels_n"),
-        (lambda v: v * np.nan, "differs by inf"),
+        (lambda v: v * np.nan, "quarter_0 holds NaN or infinities"),
         (lambda v: v.astype(str), "holds <U32, no numbers"),
         (lambda v: (100 * v).astype(np.int8), "holds int8: undo its scale and zero point"),
         (None, "lacks quarter_0; it holds half_0, half_1, quarter_1"),
@@ -121,6 +122,35 @@ def test_wrong_outputs_are_named(folder: Path, tmp_path: Path, change: object, m
     np.savez(tmp_path / "other.npz", **given)
     with pytest.raises(InputError, match=message):
         compare(folder, tmp_path / "other.npz")
+
+
+@pytest.mark.parametrize("noise", [0, 0.2, 0.36])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda v: np.moveaxis(v, 1, -1).reshape(v.shape), "shape of NCHW but holds NHWC"),
+        (lambda v: v.reshape(np.moveaxis(v, 1, -1).shape), "shape of NHWC but holds NCHW"),
+        (lambda v: v.swapaxes(2, 3), "height and width swapped: NCWH instead of NCHW"),
+        (lambda v: v.transpose(0, 3, 2, 1), "height and width swapped: NWHC instead of NHWC"),
+        (lambda v: np.where(v > 0.1, np.nan, v), "holds NaN or infinities"),
+    ],
+)
+def test_layouts_are_told_apart_where_nothing_is_judged(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], noise: float, change: Any, message: str
+) -> None:
+    rng, path = np.random.default_rng(0), tmp_path / "int8.npz"
+    rough = {
+        key: v + noise * abs(v).max() * rng.uniform(-1, 1, v.shape) for key, v in outputs(folder).items()
+    }
+    np.savez(path, **rough)
+    compare(folder, path, tolerance=None)
+    np.savez(path, **{key: np.moveaxis(value, 1, -1) for key, value in rough.items()})
+    compare(folder, path, tolerance=None)
+    assert "quarter, half: NHWC (channels last)" in capsys.readouterr().out
+    for name in ("quarter_0", "half_1"):
+        np.savez(path, **{**rough, name: change(rough[name])})
+        with pytest.raises(InputError, match=f"{name} .*{message}"):
+            compare(folder, path, tolerance=None)
 
 
 def test_a_file_of_one_shape_is_told_apart(folder: Path, small_net: Subnet, tmp_path: Path) -> None:
