@@ -44,7 +44,7 @@ class OnnxSession:
         _check_unchanged(self.path)
         runtime = _onnxruntime()
         options = runtime.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # its errors are raised; ours says them once
         if threads is not None:
             options.intra_op_num_threads = threads
         try:
@@ -64,15 +64,14 @@ class OnnxSession:
         Raises:
             InputError: the graph does not take that shape, or fails.
         """
+        step = self.manifest.step if self.manifest else 1
+        if any(side % step for side in images.shape[2:]):
+            raise InputError(
+                f"{self.path} takes images whose sides are multiples of {step}, none of shape {images.shape}"
+            )
         try:
             outputs = self._session.run(None, {self._input: images})
         except Exception as error:  # as above
-            step = self.manifest.step if self.manifest else 1
-            if any(side % step for side in images.shape[2:]):
-                raise InputError(
-                    f"{self.path} takes images whose sides are multiples of {step}, "
-                    f"none of shape {images.shape}"
-                ) from None
             line = " ".join(str(error).split())
             raise InputError(f"{self.path} does not run on images of shape {images.shape} ({line})") from None
         return [np.asarray(value) for value in outputs]
