@@ -268,7 +268,7 @@ def input_side(manifest: Manifest) -> int:
 
 
 def require_web(job: Job, options: Mapping[str, Any]) -> None:
-    """Raise InputError where the page cannot make people of the outputs."""
+    """Raise InputError where the page cannot make people of the outputs, or the npm package is missing."""
     manifest, outputs = job.manifest, outputs_of(job.manifest)
     if tuple(outputs) not in WEB_OUTPUTS:
         ends = HEADS.get(manifest.head_kind).ending_outputs()
@@ -277,6 +277,7 @@ def require_web(job: Job, options: Mapping[str, Any]) -> None:
     if manifest.matching not in RULES_IN_C:
         known = ", ".join(RULES_IN_C)
         raise InputError(f"format web knows the rules {known}, not {manifest.matching!r}")
+    web_package(options["package"])
 
 
 def write_web(job: Job, path: Path, options: Mapping[str, Any]) -> Sequence[str]:
@@ -324,12 +325,8 @@ def page_settings(manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def copy_web_package(given: str | None, folder: Path) -> str:
-    """Copy what browsers need of the npm package into `folder`: that of the folder `given`, or of the next
-    `node_modules`, as Node looks for it.
-
-    Returns:
-        its name, version and licence.
+def web_package(given: str | None) -> Path:
+    """The npm package: the folder `given`, or that in the next `node_modules`, as Node looks for it.
 
     Raises:
         InputError: it is not there, or not as it is expected.
@@ -344,12 +341,19 @@ def copy_web_package(given: str | None, folder: Path) -> str:
             f"format web needs the npm package {WEB_PACKAGE}{where}: `npm install --no-save {WEB_PACKAGE}`, "
             "or its folder as export.options={web:{package:FOLDER}}"
         )
+    for source in WEB_RUNTIME:
+        if not (package / "dist" / source).is_file():
+            file = package / "dist" / source
+            raise InputError(f"{file} is missing; format web needs {WEB_PACKAGE} 1.20 or later")
+    return package
+
+
+def copy_web_package(given: str | None, folder: Path) -> str:
+    """Copy what browsers need of the `web_package` into `folder`; returns its name, version and licence."""
+    package = web_package(given)
     about = read_json(package / "package.json", "npm package")
     for source, name in WEB_RUNTIME.items():
-        file = package / "dist" / source
-        if not file.is_file():
-            raise InputError(f"{file} is missing; format web needs {WEB_PACKAGE} 1.20 or later")
-        shutil.copyfile(file, folder / name)
+        shutil.copyfile(package / "dist" / source, folder / name)
     named = about if isinstance(about, dict) else {}
     return f"{WEB_PACKAGE} {named.get('version', '')} ({named.get('license', 'licence unknown')})"
 
