@@ -10,6 +10,7 @@ from typing import Any
 
 from supernet import __version__
 from supernet.cost import check_input_shape, scored_macs
+from supernet.data.layouts import LAYOUTS
 from supernet.data.source import DataConfig, open_split, spread_images
 from supernet.errors import InputError
 from supernet.evaluation import Evaluator
@@ -127,7 +128,9 @@ def make_job(config: ExportCommand, opened: Opened, folder: Path) -> Job:
     def calibration() -> list[Floats]:
         return calibration_images(config.data, manifest, options)
 
-    return Job(net, fused_network(net), manifest, folder, calibration, options.opset, options.int8)
+    rendered = all(LAYOUTS.get(part.layout).makes for part in config.data.parts())
+    told = "rendered scenes" if rendered else "training images"
+    return Job(net, fused_network(net), manifest, folder, calibration, options.opset, options.int8, told)
 
 
 def write_formats(job: Job, names: Sequence[str], options: ExportOptions) -> list[Written]:
@@ -192,7 +195,7 @@ def _difference(job: Job, item: Format, tolerance: float) -> tuple[float, Sequen
         return difference, ()
     images = job.calibration()[:8]
     difference = largest_difference(run, torch_runtime(job.net), images)
-    return difference, [f"difference on {len(images)} training images"]
+    return difference, [f"difference on {len(images)} {job.calibrated_on}"]
 
 
 def reference(net: Network, manifest: Manifest) -> Run:

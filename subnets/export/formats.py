@@ -50,6 +50,7 @@ class Job:
             for peaks or people instead of maps.
         folder: where files go.
         calibration: training images (1, 3, H, W), prepared as for inference.
+        calibrated_on: what these are, for the card.
         opset: the ONNX operator set of its files.
         int8: how much of an INT8 file is in INT8; see `ExportOptions.int8`.
     """
@@ -61,6 +62,7 @@ class Job:
     calibration: Callable[[], Sequence[Floats]]
     opset: int = OPSET
     int8: str = "mixed"
+    calibrated_on: str = "training images"
 
 
 def ended(net: nn.Module, manifest: Manifest) -> nn.Module:

@@ -51,7 +51,7 @@ def write_tflite_int8(job: Job, path: Path, options: Mapping[str, Any]) -> Seque
         name, (given,) = signature[0], signature[1]["inputs"]
         seen = quantising.calibrate({name: [{given: each} for each in images]})
         quantising.quantize(seen).export_model(os.fspath(path), overwrite=True)
-    return (f"calibrated on {len(images)} training images", "input and outputs are integers, too")
+    return (f"calibrated on {len(images)} {job.calibrated_on}", "input and outputs are integers, too")
 
 
 def _interpreter(path: Path, threads: int | None) -> Any:
@@ -134,7 +134,7 @@ def write_executorch_int8(job: Job, path: Path, options: Mapping[str, Any]) -> S
         for each in images:
             observed(torch.from_numpy(each))
         _write_executorch(torch.export.export(pt2e.convert_pt2e(observed), (example,)), path)
-    return (f"calibrated on {len(images)} training images",)
+    return (f"calibrated on {len(images)} {job.calibrated_on}",)
 
 
 def _write_executorch(program: Any, path: Path) -> None:
@@ -277,6 +277,8 @@ EXECUTORCH_INT8 = replace(
     name="executorch_int8",
     file="model_int8.pte",
     write=write_executorch_int8,
+    packages=("executorch", "torchao"),
+    install="'litepose-ofa[executorch]' torchao",
     precision="int8",
     calibrated=True,
 )

@@ -350,7 +350,7 @@ def write_levelled(job: Job, path: Path, options: Mapping[str, Any]) -> Sequence
         f"{still} channels that hardly move are constant"
     )
     _write(graph.store(), path, replace(job.manifest, about={**job.manifest.about, "levelled": note}))
-    return (note, f"by {len(images)} training images")
+    return (note, f"by {len(images)} {job.calibrated_on}")
 
 
 def require_int8(job: Job, options: Mapping[str, Any]) -> None:
@@ -367,7 +367,7 @@ def write_int8(job: Job, path: Path, options: Mapping[str, Any]) -> Sequence[str
     images, source = job.calibration(), job.folder / LEVELLED.file
     quantise(source, path, images, job.manifest, job.int8)
     about = read_manifest(source).about
-    return (f"calibrated on {len(images)} training images", job.int8, str(about["levelled"]))
+    return (f"calibrated on {len(images)} {job.calibrated_on}", job.int8, str(about["levelled"]))
 
 
 LEVELLED = Format(

@@ -52,7 +52,7 @@ def test_int8_is_calibrated_scored_and_put_on_the_card(
     card = (folder / "card.md").read_text()
     for text in (
         "# small",
-        "calibrated on 3 training images; mixed; depthwise weights up to ",
+        "calibrated on 3 rendered scenes; mixed; depthwise weights up to ",
         "INT8 (onnxruntime)",
         "picture.jpg",
         "AP_hard",
