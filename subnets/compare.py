@@ -346,9 +346,8 @@ def in_layout(found: Any, wanted: Any, what: str) -> tuple[Any, bool]:
 
     if found.dtype.kind != "f":
         scaled = ": undo its scale and zero point first, outputs are floats"
-        raise InputError(
-            f"{what} holds {found.dtype}{scaled if found.dtype.kind in 'iu' else ', no numbers'}"
-        )
+        told = scaled if found.dtype.kind in "iu" else ", no numbers"
+        raise InputError(f"{what} holds {found.dtype}{told}")
     value = np.asarray(found, np.float32)
     value = value[None] if value.ndim == wanted.ndim - 1 else value
     if not np.isfinite(value).all():
@@ -362,15 +361,15 @@ def in_layout(found: Any, wanted: Any, what: str) -> tuple[Any, bool]:
         # Of what comes with swapped sides the shape tells nothing: it may be of a picture on its side.
         own = fits[given if given in ("NCHW", "NHWC") else "NCHW"]
         if fits[best] > max(EXPLAINED, 2 * own):
-            if "WH" in best:
-                meant = best.replace("WH", "HW")
+            meant = best.replace("WH", "HW")
+            if best != meant:
                 raise InputError(f"{what} has height and width swapped: {best} instead of {meant}")
-            told = "it was reshaped, transpose it instead"
-            raise InputError(f"{what} has the shape of {given} but holds {best}: {told}")
+            told = f"{given} but holds {best}: it was reshaped, transpose it instead"
+            raise InputError(f"{what} has the shape of {told}")
     if value.shape == wanted.shape or given == "NHWC":
         return (value if given is None else in_order(value, wanted, given)), given == "NHWC"
-    same = maps and value.shape[:2] == wanted.shape[:2]
-    whose = "for pictures of another size than pixels_n" if same else "of another network"
+    sized = maps and value.shape[:2] == wanted.shape[:2]
+    whose = "for pictures of another size than pixels_n" if sized else "of another network"
     raise InputError(f"{what} is {found.shape}, this network gives {wanted.shape}: outputs {whose}?")
 
 
