@@ -33,12 +33,12 @@ from subnets.compare import (
     CompareCommand,
     Found,
     Picture,
-    difference,
     network_and_split,
     outputs_from,
     pictures_of_split,
     same_people,
 )
+from subnets.export.formats import relative_difference
 from subnets.portable.manifest import Manifest, outputs_of
 from subnets.portable.predictor import Predictor
 from supernet.data.source import data_from
@@ -225,7 +225,7 @@ def measure(folder: str, others: list[str], images: int | None) -> dict[str, Any
             for rule, predictor in by_rule.items():
                 people.setdefault((path, rule), []).append(predictor(picture.image))
             if path != "torch":
-                far = max(difference(outputs[name], picture.outputs[name]) for name in names)
+                far = max(relative_difference([outputs[name]], [picture.outputs[name]]) for name in names)
                 largest[Path(path).name] = max(largest[Path(path).name], far)
             mine, other = people["torch", manifest.matching][-1], people[path, manifest.matching][-1]
             if same_people(other, mine):
