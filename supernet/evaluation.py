@@ -19,6 +19,7 @@ from .data.annotations.records import Faults, Skipped
 from .data.batch import normalise
 from .data.dataset import PoseDataset
 from .data.options import AugmentOptions
+from .data.plan import evenly
 from .data.reading import stream_images
 from .data.transforms import sample, warp_image
 from .errors import InputError
@@ -355,8 +356,7 @@ def _log(faults: Iterable[Skipped]) -> None:
 
 def calibration_part(dataset: PoseDataset, images: int) -> PoseDataset:
     """`images` images spread evenly over `dataset`, or all where it has fewer."""
-    indices = np.linspace(0, len(dataset) - 1, min(images, len(dataset))).round().astype(int).tolist()
-    return dataset.subset(indices)
+    return dataset.subset(evenly(len(dataset), images))
 
 
 def calibration_batches(

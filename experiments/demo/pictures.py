@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from supernet.data.plan import evenly
 from supernet.evaluation import Evaluator
 from supernet.pose.drawing import contact_sheet, draw_people
 from supernet.runs.files import atomic_path
@@ -57,10 +58,9 @@ def accuracy_plot(found: dict[str, Any], rows: Sequence[dict[str, Any]], path: P
 
 def prediction_sheet(test: Evaluator, detections: Sequence[dict[str, Any]], path: Path) -> None:
     """Test images spread over the split, predicted skeletons drawn on them."""
-    indices = np.linspace(0, len(test.dataset) - 1, SHEET_IMAGES).round().astype(int).tolist()
     joints = test.dataset.skeleton.num_joints
     pictures, titles = [], []
-    for index in indices:
+    for index in evenly(len(test.dataset), SHEET_IMAGES):
         record = test.dataset.records[index]
         people = people_of(record.image_id, detections, joints)
         image = test.dataset.read_image(index)

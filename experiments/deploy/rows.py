@@ -110,9 +110,7 @@ def grouping() -> Iterator[str]:
 def port() -> Iterator[str]:
     """Of port.py, as it says it."""
     if (HERE / "port.txt").exists():
-        yield "The port: " + "; ".join((HERE / "port.txt").read_text(encoding="utf-8").split("\n")).strip(
-            "; "
-        )
+        yield "The port: " + "; ".join((HERE / "port.txt").read_text(encoding="utf-8").splitlines())
 
 
 def page() -> Iterator[str]:

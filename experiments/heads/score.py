@@ -17,8 +17,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-from scipy import stats
 
+from experiments.ablations.results import by_seed
 from subnets.portable.predictor import Predictor
 from subnets.portable.session import OnnxSession
 from supernet.cost import Passes, count_macs, scored_macs
@@ -140,9 +140,8 @@ def over_seeds(result: dict[str, Any], level: str) -> dict[str, Any]:
             one, other = (scores.get((budget, head), {}) for head in (first, second))
             apart = [other[seed] - one[seed] for seed in sorted(one.keys() & other.keys())]
             if len(apart) > 1:
-                half = stats.t.ppf(0.975, len(apart) - 1) * stats.sem(apart)
-                mean = float(np.mean(apart))
-                ends = [round(end, 4) for end in (mean, mean - half, mean + half)]
+                change = by_seed([0.0] * len(apart), apart)
+                ends = [round(end, 4) for end in (change.value, change.low, change.high)]
                 told[f"{budget}, {second} minus {first}"] = {"seeds": len(apart), "mean, low, high": ends}
     return told
 

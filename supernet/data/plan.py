@@ -102,3 +102,9 @@ def _order(seed: int, epoch: int, num_images: int) -> IntArray:
     order = np.random.default_rng([seed, _ORDER_STREAM, epoch]).permutation(num_images)
     order.flags.writeable = False
     return order
+
+
+def evenly(total: int, count: int) -> list[int]:
+    """At most `count` of `total` >= 1 places, ascending, evenly spread from the first to the last."""
+    places: list[int] = np.linspace(0, total - 1, min(count, total)).round().astype(int).tolist()
+    return places

@@ -122,7 +122,7 @@ def spread_images(config: DataConfig, role: str, count: int) -> list[UInt8Image]
     Raises:
         InputError: as `open_split`.
     """
-    from .synthetic.dataset import evenly
+    from .plan import evenly
 
     name = config.split_name(role)
     made = None if config.sources else LAYOUTS.get(config.layout).spread(config, name, count)

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from ..data.dataset import PoseDataset
+from ..data.plan import evenly
 from ..pose.drawing import contact_sheet, draw_people
 from ..pose.people import People
 from ..runs.files import atomic_path, write_bytes
@@ -85,9 +86,8 @@ def draw_predictions(
         dataset: the images.
         detections: COCO keypoint results.
     """
-    indices = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int).tolist()
     pictures, titles = [], []
-    for index in indices:
+    for index in evenly(len(dataset), count):
         record = dataset.records[index]
         people = people_of(record.image_id, detections, dataset.skeleton.num_joints)
         image = dataset.read_image(index)

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..data.dataset import PoseDataset
+from ..data.plan import evenly
 from ..evaluation import Evaluator, SupernetEvaluator, readable, scores_by_source
 from ..family import Architecture
 from ..network import Supernet
@@ -148,4 +147,4 @@ def spread(dataset: PoseDataset, count: int) -> PoseDataset:
     """`count` images evenly spread over `dataset`; all of them for 0."""
     if not 0 < count < len(dataset):
         return dataset
-    return dataset.subset(np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist())
+    return dataset.subset(evenly(len(dataset), count))

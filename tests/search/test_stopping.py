@@ -35,9 +35,8 @@ def test_helpers_stop_with_the_first_worker(
             assert time.monotonic() < end
             os.kill(helper, signal.SIGINT)
             time.sleep(0.2)
-        time.sleep(
-            1
-        )  # Past the moment between taking one and beginning it, which only the lease's end mends.
+        # Past the moment between taking one and beginning it; a worker that dies there is seen to be dead.
+        time.sleep(1)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), worker_processes(1, take_part_too, *arguments) as found:

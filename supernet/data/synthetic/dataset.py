@@ -12,12 +12,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ...errors import InputError
 from ...runs.files import read_json, remove_litter, write_json
 from ...runs.folders import in_turn
 from ..images.decode import UInt8Image, decode_rgb
+from ..plan import evenly
 from .options import SPLITS, SyntheticOptions
 from .scene import CATEGORY
 from .worker import all_chunks, encoded, image_id, part_is_done, prepare, run_chunks, scene_at
@@ -89,12 +88,6 @@ def spread(
         decode_rgb(encoded(scene_at(options, crowds, split, index), options), f"{split} image {index}")
         for index in evenly(options.count(split), count)
     ]
-
-
-def evenly(total: int, count: int) -> list[int]:
-    """At most `count` of `total` >= 1 places, ascending, evenly spread from the first to the last."""
-    places: list[int] = np.linspace(0, total - 1, min(count, total)).round().astype(int).tolist()
-    return places
 
 
 def state(root: str | os.PathLike[str], options: SyntheticOptions) -> str:
