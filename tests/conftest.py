@@ -13,7 +13,7 @@ import pytest
 # The helpers beside the tests.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from warm import Warm
+from warm import Run, Warm
 
 # Two test processes share two cores; more threads in each would only get in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -31,6 +31,12 @@ def warm() -> Iterator[Warm]:
     made = Warm()
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def run(warm: Warm) -> Run:
+    """`run(folder, module, *settings)`: a real command in a folder."""
+    return lambda folder, module, *settings: warm.run(module, settings, folder)
 
 
 @pytest.fixture(scope="session")

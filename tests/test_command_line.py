@@ -6,13 +6,12 @@ import errno
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from warm import Warm
+from warm import Run
 
 from subnets.console import register_slug, slug
 from subnets.export.options import ExportCommand
@@ -31,15 +30,8 @@ with until_unread():
     print("few")
     raise SystemExit(0)
 """
-Run = Callable[..., subprocess.CompletedProcess[str]]
 NAMES = ["photo (1).png", "été.png", "写真.png", "it's.png", "a=b.png", "a,b.png", 'q"x.png', 'a\\"s.png']
 NAMES += [" a ", "[b].png", "{a}.png", "1e5", "007", "true", "x\\", "a b", "%:@#.png"]
-
-
-@pytest.fixture(scope="module")
-def run(warm: Warm) -> Run:
-    """`run(folder, module, *settings)`: a real command."""
-    return lambda folder, module, *settings: warm.run(module, settings, folder)
 
 
 def read(arguments: list[str]) -> object:

@@ -7,10 +7,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+Run = Callable[..., subprocess.CompletedProcess[str]]
 # Never torch's own work in the server: a fork of it could not differentiate.
 SERVER = """
 import contextlib, gc, importlib, json, os, runpy, sys, traceback

@@ -3,8 +3,9 @@
     python -m experiments.photographs.ship runs/train/photographs /data/real \\
         experiments/photographs/subnets.json --name photographs
 
-The JSON file has a mapping per subnet, the first one being the supernet's default: `name`, `arch` (`largest`,
-`middle`, `smallest`, or a description), `resolution`, and `scores`, which the file keeps.
+The JSON file has the `licence` of the weights and `subnets`, the first one being the supernet's default: a
+mapping each of `name`, `arch` (`largest`, `middle`, `smallest`, or a description), `resolution`, and
+`scores`, which the file keeps.
 """
 
 from __future__ import annotations
@@ -29,11 +30,6 @@ from supernet.training.checkpoint import load_supernet, supernet_about
 from supernet.training.shipped import SUFFIX, pack, shipped_folder
 
 CALIBRATION = 256
-LICENCE = (
-    "trained on MPII Human Pose, COCO (images under Flickr's terms, annotations CC BY 4.0) and Leeds Sports "
-    "Pose extended, which are for research: so are these weights; started from the backbone of MoveNet "
-    "SinglePose Lightning and on labels mended by MoveNet MultiPose (Google, Apache-2.0)"
-)
 
 
 def chosen(net: Supernet, wanted: dict[str, Any]) -> Architecture:
@@ -73,20 +69,20 @@ def main() -> None:
     parser.add_argument("root", help="the photographs' folder")
     parser.add_argument("subnets", type=Path)
     parser.add_argument("--name", required=True, help="of the file; one that is there is replaced")
-    parser.add_argument("--licence", default=LICENCE, help="of the weights; by default that of `photographs`")
     parser.add_argument("--checkpoint", default="last")
     parser.add_argument("--elastic", nargs="*", default=["depth", "kernel"], help="the dimensions trained")
     args = parser.parse_args()
     torch.set_num_threads(1)
     trained = load_supernet(args.run, args.checkpoint)
-    net, wanted = trained_part(trained.net, args.elastic), json.loads(args.subnets.read_text())
+    net, told = trained_part(trained.net, args.elastic), json.loads(args.subnets.read_text())
+    wanted, licence = told["subnets"], told["licence"]
     archs = {entry["name"]: chosen(net, entry) for entry in wanted}
     known = {
         entry["name"]: {
             "macs": count_macs(archs[entry["name"]], net.num_joints),
             "params": count_params(archs[entry["name"]], net.num_joints),
             **({"scores": entry["scores"]} if "scores" in entry else {}),
-            "licence": args.licence,
+            "licence": licence,
         }
         for entry in wanted
     }
@@ -95,7 +91,7 @@ def main() -> None:
     batches = {side: list(calibration_batches(train_set, side, CALIBRATION, 16)) for side in sides}
     # What a stranger can use of the run's settings: where its data lay is no help.
     config = {"space": net.space.name, **{key: trained.config.get(key) for key in ("seed", "train")}}
-    about = {**supernet_about(net), "step": trained.step, "config": config, "licence": args.licence}
+    about = {**supernet_about(net), "step": trained.step, "config": config, "licence": licence}
     snapshot = pack(net, archs, batches, about, known)
     path = shipped_folder() / f"{args.name}{SUFFIX}"
     path.parent.mkdir(exist_ok=True)

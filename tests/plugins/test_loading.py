@@ -6,14 +6,12 @@ import os
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from warm import Warm
+from warm import Run
 
 ROOT = Path(__file__).resolve().parents[2]
-Run = Callable[..., subprocess.CompletedProcess[str]]
 COMMANDS = [
     target.partition(":")[0]
     for target in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"].values()
@@ -26,12 +24,6 @@ from supernet.registry import Registry
 def check(item): raise InputError("it lacks a unit")
 Registry("cost", {}, check).register("mine", object())
 """
-
-
-@pytest.fixture(scope="module")
-def run(warm: Warm) -> Run:
-    """`run(folder, module, *settings)`: a real command."""
-    return lambda folder, module, *settings: warm.run(module, settings, folder)
 
 
 @pytest.mark.parametrize("module", COMMANDS)
